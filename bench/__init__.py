@@ -1,0 +1,59 @@
+"""Ask which model, tuned fairly, foresees churn, forecasts or finds anomalies best on your log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from bench.api import (
+        ArrayModel,
+        ChurnInputs,
+        ChurnTrain,
+        Context,
+        Dataset,
+        DatasetCard,
+        Model,
+        Params,
+        hookimpl,
+    )
+    from bench.board import Board
+    from bench.errors import BenchError
+    from bench.events import Events
+    from bench.runner import run
+
+# name -> module: imported at first use, so that `bench --help` does not wait for numpy or polars
+_HOME = {
+    **dict.fromkeys(
+        ("ArrayModel", "ChurnInputs", "ChurnTrain", "Context", "Dataset", "DatasetCard", "Model", "Params", "hookimpl"), "bench.api"
+    ),
+    "Board": "bench.board",
+    "BenchError": "bench.errors",
+    "Events": "bench.events",
+    "run": "bench.runner",
+}
+
+__all__ = [
+    "ArrayModel",
+    "BenchError",
+    "Board",
+    "ChurnInputs",
+    "ChurnTrain",
+    "Context",
+    "Dataset",
+    "DatasetCard",
+    "Events",
+    "Model",
+    "Params",
+    "hookimpl",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name not in _HOME:
+        raise AttributeError(f"module 'bench' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

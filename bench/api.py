@@ -1,0 +1,234 @@
+"""What plugin authors import: the model and dataset contracts, and the inputs that a model is given.
+
+Letters for shapes: E events, N rows (a user at a cut-off), S static aggregates.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pluggy
+
+from bench.errors import PluginError
+from bench.ragged import hashed, spans
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+    from bench.events import Events
+
+hookimpl = pluggy.HookimplMarker("bench")
+
+Array: TypeAlias = npt.NDArray[Any]
+Value: TypeAlias = bool | int | float | str | None
+Params: TypeAlias = Mapping[str, Any]
+Runtime: TypeAlias = Literal["none", "torch", "tensorflow"]
+
+STATIC = (
+    "recency", "tenure", "n_days", "n_events", "value_sum", "value_mean",
+    "gap_mean", "gap_std", "count_h4", "count_h2", "count_h", "count_2h",
+)  # fmt: skip
+"""Names of the static aggregates, in the order of the columns of `ChurnInputs.static`; see `bench.tasks.features`."""
+
+HOLDOUT = 0.15
+"""Share of the users that `ChurnTrain.holdout` keeps for early stopping."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChurnInputs:
+    """Hold what a churn model may see: for each row, one user's past up to one cut-off.
+
+    The events of row n are `[offsets[n], offsets[n + 1])`, oldest first. Events of one user that share time and
+    kind are one step (an invoice of fifty lines is one purchase); `count` says how many were merged.
+    """
+
+    offsets: Array
+    """int64 [N + 1]: where each row's events begin."""
+    days_before_cutoff: Array
+    """float32 [E]: days from the event to the row's cut-off, >= 0."""
+    gap: Array
+    """float32 [E]: days since the same user's previous step (0 for the first one ever)."""
+    kind: Array
+    """int16 [E]: index into `kinds`; 0 is a kind not seen before the first training cut-off."""
+    value: Array
+    """float32 [E]: summed value of the merged events; a missing value counts as 0."""
+    count: Array
+    """float32 [E]: number of merged events, >= 1."""
+    static: Array
+    """float64 [N, S]: aggregates over the user's whole past (never capped), named by `STATIC`."""
+    cutoff: Array
+    """float64 [N]: the cut-off in days since 1970-01-01 UTC."""
+    group: Array
+    """int64 [N]: the user, a number that means nothing else."""
+    kinds: tuple[str, ...] = ("?",)
+    """Names of the kinds; the first stands for all that are unknown."""
+
+    def __len__(self) -> int:
+        """Count the rows, N."""
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Array:
+        """Give the number of steps of each row, int64 [N]."""
+        return np.diff(self.offsets)
+
+    def column(self, name: str) -> Array:
+        """Give one static aggregate by name, float64 [N]."""
+        return self.static[:, STATIC.index(name)]
+
+    def take(self, rows: Array) -> Any:
+        """Select rows by index or mask, in the order given; a `ChurnTrain` stays one."""
+        rows = np.flatnonzero(rows) if rows.dtype == bool else np.asarray(rows)
+        at, offsets = spans(self.offsets[rows], self.lengths[rows])
+        per_event = {name: getattr(self, name)[at] for name in ("days_before_cutoff", "gap", "kind", "value", "count")}
+        per_row = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name in ("static", "cutoff", "group", "y")}
+        return replace(self, offsets=offsets, **per_event, **per_row)
+
+
+@dataclass(frozen=True, slots=True)
+class ChurnTrain(ChurnInputs):
+    """Hold inputs with labels: what `fit` sees."""
+
+    y: Array = field(default_factory=lambda: np.zeros(0, np.int8))
+    """int8 [N]: 1 where the user churned (no activity in the horizon after the cut-off)."""
+
+    def holdout(self, seed: int) -> tuple[ChurnTrain, ChurnTrain]:
+        """Split by user into (fit, holdout): 15 % of the *users*, chosen by a seeded hash, for early stopping."""
+        held = hashed(self.group, seed) < HOLDOUT
+        return self.take(~held), self.take(held)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Tell a model how to run: seed, device, threads, the task's horizon and loss, caps, and when to stop."""
+
+    seed: int = 0
+    device: str = "cpu"
+    threads: int = 1
+    horizon: float = 28.0
+    """Days (churn)."""
+    loss: str = "bce"
+    epochs: int = 50
+    """Most epochs that this profile allows."""
+    quantiles: tuple[float, ...] = ()
+    deadline: float = float("inf")
+    """On the clock of `time.monotonic`; after it the job is killed."""
+    on_report: Callable[[int, float], None] | None = None
+    on_stop: Callable[[], None] | None = None
+
+    def should_stop(self) -> bool:
+        """Say whether to wind down now; a model that trains in steps asks at each step."""
+        stop = time.monotonic() >= self.deadline
+        if stop and self.on_stop is not None:
+            self.on_stop()
+        return stop
+
+    def report(self, step: int, value: float) -> None:
+        """Tell how training goes (an epoch's holdout loss, say); for display only."""
+        if self.on_report is not None:
+            self.on_report(step, float(value))
+
+
+class Model(ABC):
+    """A plugin: made with its parameters, fitted on `train`, asked for predictions; it knows nothing of leaderboards.
+
+    Churn models get `ChurnTrain` and `ChurnInputs` and return P(churn), float [N], in [0, 1].
+    """
+
+    name: ClassVar[str]
+    tasks: ClassVar[frozenset[str]]
+    runtime: ClassVar[Runtime] = "none"
+    version: ClassVar[str] = "1"
+    deterministic: ClassVar[bool] = False
+    """True: the seed changes nothing, one final fit is enough."""
+    causal: ClassVar[bool] = True
+
+    def __init__(self, params: Params) -> None:
+        self.params = dict(params)
+
+    @staticmethod
+    def space() -> dict[str, BaseDistribution]:
+        """Give the search space as optuna distributions; empty: nothing to tune."""
+        return {}
+
+    @staticmethod
+    def default() -> Params:
+        """Give the author's default, a point of the space: trial 0 of every search."""
+        return {}
+
+    @abstractmethod
+    def fit(self, train: Any, ctx: Context) -> None:
+        """Learn from `train`, and from nothing else."""
+
+    @abstractmethod
+    def predict(self, inputs: Any, ctx: Context) -> Array:
+        """Predict for each row of `inputs`; a row's answer must not depend on the rows beside it."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write what was learnt into `folder` (JSON, npz, safetensors, text: no pickle)."""
+
+    @abstractmethod
+    def load(self, folder: Path) -> None:
+        """Read back what `save` wrote into a model made with the same parameters."""
+
+
+class ArrayModel(Model):
+    """A model whose learnt state is a dict of arrays, `self.state`: saving and loading come for free."""
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self.state: dict[str, Array] = {}
+
+    def save(self, folder: Path) -> None:
+        """Write `state.npz`."""
+        np.savez(folder / "state.npz", **self.state)  # type: ignore[arg-type]
+
+    def load(self, folder: Path) -> None:
+        """Read `state.npz`."""
+        with np.load(folder / "state.npz", allow_pickle=False) as stored:
+            self.state = {name: stored[name] for name in stored.files}
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """Describe a data source for people: what it is, whose it is, what to beware of."""
+
+    title: str
+    licence: str
+    source: str
+    citation: str
+    activity: tuple[str, ...]
+    """Kinds that count as activity (a cancellation does not)."""
+    traps: tuple[str, ...] = ()
+
+
+class Dataset(ABC):
+    """An adapter: recognises a raw form, reads it as `Events`, and may simulate it."""
+
+    name: ClassVar[str]
+    version: ClassVar[str] = "1"
+    card: ClassVar[DatasetCard]
+    options: ClassVar[Mapping[str, str]] = {}
+    """Options that `read` knows, with a line of help each; `--set ADAPTER.KEY=VALUE` passes them."""
+    simulated_name: ClassVar[str] = ""
+    """Name of the simulated data in leaderboards (`retail-sim`); empty: no simulator."""
+
+    @abstractmethod
+    def detect(self, path: Path) -> str | None:
+        """Name the raw form that lies at `path` (a file or folder), or None where it is not this adapter's."""
+
+    @abstractmethod
+    def read(self, path: Path, options: Mapping[str, str]) -> Events:
+        """Read and clean the raw form; raise `DataError` that names file, column, row and cure."""
+
+    def simulate(self, folder: Path, size: int, seed: int) -> None:
+        """Write a simulated log of `size` users into `folder`, in the raw form that `read` reads."""
+        raise PluginError(f"{self.name} has no simulator; give a source with --source PATH")

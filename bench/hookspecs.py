@@ -1,0 +1,33 @@
+"""The hooks that a plugin module may implement; each returns values, nothing is registered by side effect."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import pluggy
+
+from bench.api import Dataset, Model
+
+hookspec = pluggy.HookspecMarker("bench")
+
+
+@hookspec
+def bench_models() -> list[type[Model]]:
+    """Give the model classes of this plugin."""
+    raise NotImplementedError
+
+
+@hookspec
+def bench_datasets() -> list[type[Dataset]]:
+    """Give the dataset adapters of this plugin."""
+    raise NotImplementedError
+
+
+class Hooks(Protocol):
+    """The hooks as they are called: one list for each plugin that answers."""
+
+    def bench_models(self) -> list[list[type[Model]]]:
+        """Call every plugin's `bench_models`."""
+
+    def bench_datasets(self) -> list[list[type[Dataset]]]:
+        """Call every plugin's `bench_datasets`."""

@@ -52,7 +52,7 @@ class Events:
         _refuse_nulls(frame, where)
         if frame.is_empty():
             raise DataError(f"{where}: no event is left after cleaning ({_spelt(cleaning or {})}); check the column map and the file")
-        frame = frame.select(*COLUMNS, *[c for c in frame.columns if c not in COLUMNS]).sort("user", "time", maintain_order=True)
+        frame = frame.select(*COLUMNS, *[c for c in frame.columns if c not in COLUMNS]).sort("user", "time", "kind", maintain_order=True)
         rows = len(frame) if rows_read is None else rows_read
         return cls(frame, name, tuple(activity), rows, dict(cleaning or {}))
 

@@ -1,0 +1,95 @@
+"""The leaderboard as a value: typed rows with their ranks, shown as a table, a frame or HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from bench.board.overall import Overall, overall
+from bench.board.ranking import boards, rank, verdict
+from bench.board.schema import Row, read_rows, rows_to_table, table_to_rows
+from bench.board.sheet import Sheet, sheets
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """Hold a leaderboard: one row per (cell, tuning, seed), and the files beside it."""
+
+    arrow: pa.Table
+    """The rows, of `bench.board.schema.SCHEMA`."""
+    path: Path | None = None
+    """The run folder (or the Parquet file) that it was read from."""
+
+    @classmethod
+    def build(cls, rows: Sequence[Mapping[str, Any]], path: Path | None = None) -> Board:
+        """Rank rows and hold them; raise ValueError where a row breaks the schema."""
+        return cls(rows_to_table(rank(table_to_rows(rows_to_table(rows)))), path)
+
+    @classmethod
+    def read(cls, path: Path | str) -> Board:
+        """Read a run folder or a leaderboard's Parquet file; raise `RunFolderError` where there is none."""
+        path = Path(path)
+        return cls(read_rows(path / "leaderboard.parquet" if path.is_dir() else path), path)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Give the rows as dicts."""
+        return table_to_rows(self.arrow)
+
+    @property
+    def verdicts(self) -> dict[tuple[str, str], str]:
+        """Say each board's outcome in one sentence, by (task id, data set)."""
+        return {key: verdict([self.rows[at] for at in members]) for key, members in boards(self.rows).items()}
+
+    @property
+    def overall(self) -> list[Overall]:
+        """Summarise over data sets, per task id with at least two; failed cells are charged."""
+        return overall(self.rows)
+
+    def table(self, *, width: int | None = None, all_rows: bool = False) -> str:
+        """Give the tables as text, plain unwrapped lines or laid out in `width` columns."""
+        from bench.board.text import render
+
+        return render(self.rows, width=width, all_rows=all_rows)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Give all rows as a pandas frame."""
+        frame: pd.DataFrame = self.arrow.to_pandas()
+        return frame
+
+    def to_polars(self) -> pl.DataFrame:
+        """Give all rows as a polars frame."""
+        import polars as pl
+
+        return pl.DataFrame(pl.from_arrow(self.arrow))
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return int(self.arrow.num_rows)
+
+    def __repr__(self) -> str:
+        return self.table() or "Board without rows"
+
+    def _repr_html_(self) -> str:
+        return "".join(_html(sheet) for sheet in sheets(self.rows)) or "<p>Board without rows</p>"
+
+
+def _html(sheet: Sheet) -> str:
+    heads = [*(column.head for column in sheet.columns), "note"]
+    body = [[*line.cells, line.note] for line in sheet.lines]
+    rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in body)
+    return (
+        f"<table><caption>{escape(sheet.title)}<br>{escape(sheet.facts)}</caption>"
+        f"<thead><tr>{''.join(f'<th>{escape(head)}</th>' for head in heads)}</tr></thead><tbody>{rows}</tbody></table>"
+        f"<p>{escape(sheet.caption)}</p><p><strong>{escape(sheet.verdict)}</strong></p>"
+    )

@@ -1,0 +1,109 @@
+"""Summarise over data sets: charge what failed, then average skill and count wins, per task id."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.board.ranking import boards, candidates, judged, merit, ranking_metric, value
+from bench.board.schema import Row
+
+
+@dataclass(frozen=True)
+class Overall:
+    """Hold one model's summary over the data sets of one task id."""
+
+    task_id: str
+    model: str
+    datasets: int
+    """Data sets that the mean covers."""
+    possible: int
+    """Data sets of this task id on which anything was ranked."""
+    mean_skill: float
+    """Mean difference to the reference, in the ranking metric; nan where no reference scored."""
+    won: int
+    """Data sets where it has rank 1, alone or shared."""
+    failed: int
+    """Cells that failed, on all data sets of the task id."""
+    charged: int
+    """Failed cells that stand in the mean with a charged score."""
+
+
+def charge(rows: Sequence[Row]) -> list[Row]:
+    """Give each failed cell a score: the worse of the reference's and the worst finite one on that data set.
+
+    Returns the rows that stand for their models (ranks as given) and one row for each failed cell, with the ranking
+    metric, `skill` and the flag `charged` set, intervals and rank left out. Where nothing scored, nothing is
+    charged. For aggregates only: a board shows a failure as a failure.
+    """
+    standing = set(candidates(rows))
+    out: list[Row] = []
+    for members in boards(rows).values():
+        scored = [rows[at] for at in members if at in standing]
+        out += scored
+        out += [_charged(rows[at], scored) for at in _failures(rows, members, {row["model"] for row in scored})]
+    return out
+
+
+def overall(rows: Sequence[Row]) -> list[Overall]:
+    """Summarise each model over the data sets of a task id, best mean skill first; [] where no id has two.
+
+    Data sets on which nothing is ranked (all failed, or underpowered) are left out of it.
+    """
+    by_task: dict[str, list[Row]] = {}
+    failed: Counter[tuple[str, str]] = Counter()
+    for (task_id, _), members in boards(rows).items():
+        own = charge([rows[at] for at in members])
+        failed.update((task_id, row["model"]) for row in own if math.isnan(value(row)))
+        if any(row.get("rank") is not None for row in own):
+            by_task.setdefault(task_id, []).extend(own)
+    return [summary for task_id, charged in by_task.items() for summary in _summaries(task_id, charged, failed)]
+
+
+def _failures(rows: Sequence[Row], members: Sequence[int], scored: set[str]) -> list[int]:
+    cells: dict[str, list[int]] = {}
+    for at in members:
+        if rows[at]["model"] not in scored:
+            cells.setdefault(rows[at]["model"], []).append(at)
+    # one failure a model, by the rows that would have stood for it; an unfinished search leaves only defaults
+    return [(judged(rows, cell) or cell)[0] for cell in cells.values()]
+
+
+def _charged(row: Row, scored: Sequence[Row]) -> Row:
+    metric, _ = ranking_metric(row)
+    flags = [*(row.get("flags") or []), "charged"]
+    blank = {"rank": None, f"{metric}_low": None, f"{metric}_high": None, "skill_low": None, "skill_high": None}
+    if not scored:
+        return {**row, **blank}
+    # the reference is one of those scored, unless it failed: the worst finite score is the worse of the two
+    worst = min(scored, key=merit)
+    reference = next((r for r in scored if r["model"] == row.get("reference")), None)
+    skill = None if reference is None else merit(worst) - merit(reference)
+    return {**row, **blank, metric: value(worst), "skill": skill, "flags": flags}
+
+
+def _summaries(task_id: str, rows: Sequence[Row], failed: Mapping[tuple[str, str], int]) -> list[Overall]:
+    possible = len(boards(rows))
+    if possible < 2:
+        return []
+    by_model: dict[str, list[Row]] = {}
+    for row in rows:
+        by_model.setdefault(row["model"], []).append(row)
+    found = [_summary(own, possible, failed.get((task_id, model), 0)) for model, own in by_model.items()]
+    return sorted(found, key=lambda s: (math.isnan(s.mean_skill), -s.mean_skill, s.model))
+
+
+def _summary(rows: Sequence[Row], possible: int, failed: int) -> Overall:
+    skills = [row["skill"] for row in rows if row.get("skill") is not None and not math.isnan(row["skill"])]
+    return Overall(
+        task_id=rows[0]["task_id"],
+        model=rows[0]["model"],
+        datasets=len(skills),
+        possible=possible,
+        mean_skill=sum(skills) / len(skills) if skills else math.nan,
+        won=sum(row.get("rank") == 1 for row in rows),
+        failed=failed,
+        charged=sum("charged" in (row.get("flags") or []) for row in rows),
+    )

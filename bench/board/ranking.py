@@ -1,0 +1,159 @@
+"""Decide which rows rank, in what order, and say the outcome in one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from bench.board.numbers import clean, several, signed, span
+from bench.board.schema import Row
+
+RANKED_BY = {"churn": ("roc_auc", True), "forecasting": ("mase", False), "anomaly": ("vus_pr", True)}
+"""The metric that ranks each task, and whether more of it is better."""
+
+NAMED = 3
+"""Most models that a verdict names in a list; the others are counted."""
+
+
+def ranking_metric(row: Row) -> tuple[str, bool]:
+    """Name the metric that ranks this row's board, and say whether higher is better.
+
+    Forecasts of users rank by WQL: on sparse counts the forecast of all zeros would win by MASE.
+    """
+    if row["task"] == "forecasting" and row.get("level") == "user":
+        return "wql", False
+    return RANKED_BY[row["task"]]
+
+
+def value(row: Row) -> float:
+    """Give the row's ranking metric, nan where it has none or the row failed."""
+    found = row.get(ranking_metric(row)[0])
+    return math.nan if found is None or row["status"] != "ok" else float(found)
+
+
+def merit(row: Row) -> float:
+    """Give the ranking metric turned so that more is better; nan where there is none. For sorting, never for showing."""
+    return value(row) if ranking_metric(row)[1] else -value(row)
+
+
+def boards(rows: Sequence[Row]) -> dict[tuple[str, str], list[int]]:
+    """Group the positions of the rows by board, (task id, data set), in order of appearance."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for at, row in enumerate(rows):
+        found.setdefault((row["task_id"], row["dataset"]), []).append(at)
+    return found
+
+
+def candidates(rows: Sequence[Row]) -> list[int]:
+    """List the positions of the rows that stand for their model, at most one per (task id, data set, model).
+
+    A model is judged by its `tuned` rows; without any by `label-free` ones; without these by `default` rows with no
+    trials, which is a model that has no space. Of several seeds that scored, the one with the median ranking metric
+    stands, of an even number the worse of the middle two (and the lower seed of equals). Failed rows never stand.
+    """
+    cells: dict[tuple[str, str, str], list[int]] = {}
+    for at, row in enumerate(rows):
+        cells.setdefault((row["task_id"], row["dataset"], row["model"]), []).append(at)
+    picked = (_median(rows, [at for at in judged(rows, cell) if not math.isnan(value(rows[at]))]) for cell in cells.values())
+    return sorted(at for at in picked if at is not None)
+
+
+def judged(rows: Sequence[Row], cell: Sequence[int]) -> list[int]:
+    """Choose, of one model's rows at the positions `cell`, those of the tuning by which the model is judged."""
+    for tuning in ("tuned", "label-free"):
+        if chosen := [at for at in cell if rows[at]["tuning"] == tuning]:
+            return chosen
+    return [at for at in cell if not rows[at].get("trials")]
+
+
+def rank(rows: Sequence[Row]) -> list[Row]:
+    """Give the rows of each board their numbers: copies with `rank` set, None where unranked.
+
+    The leader and all that are not separable from it share rank 1; the others follow by value (1, 1, 3, 4), equal
+    values sharing a number. Rows flagged underpowered, failed rows and rows that do not stand for their model are
+    unranked. `behind` must refer to the best of `candidates`, as `bench.board.statistics.compare` computes it.
+    """
+    standing = [at for at in candidates(rows) if "underpowered" not in (rows[at].get("flags") or [])]
+    numbers: dict[int, int] = {}
+    for members in boards(rows).values():
+        inside = set(members)
+        numbers |= _numbers(rows, [at for at in standing if at in inside])
+    return [{**row, "rank": numbers.get(at)} for at, row in enumerate(rows)]
+
+
+def separable(row: Row, leader: Row) -> bool:
+    """Say whether a row is told apart from the leader; without an interval, any difference counts."""
+    low, high = row.get("behind_low"), row.get("behind_high")
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return value(row) != value(leader)
+    return bool(low > 0 or high < 0)
+
+
+def verdict(rows: Sequence[Row]) -> str:
+    """Say in one sentence what the ranked rows of one board show: who leads, and from whom it cannot be told apart.
+
+    Names are model authors' text: control characters are replaced, markup is not (print without markup).
+    """
+    placed = sorted((row for row in rows if row.get("rank") is not None), key=lambda row: (row["rank"], -merit(row), row["model"]))
+    if not placed:
+        return _nothing_ranked(rows)
+    leader, *others = placed
+    name = clean(leader["model"])
+    tied = [row for row in others if row["rank"] == 1]
+    if tied:
+        return f"{name} leads; not separable from {several([_gap(row) for row in tied], NAMED)}"
+    if others:
+        return f"{name} leads; {clean(others[0]['model'])} is next{_parted(others[0])}"
+    return f"{name} leads; no other model is ranked"
+
+
+def _median(rows: Sequence[Row], scored: Sequence[int]) -> int | None:
+    by_merit = sorted(scored, key=lambda at: (merit(rows[at]), rows[at].get("seed") or 0, at))
+    return by_merit[(len(by_merit) - 1) // 2] if by_merit else None
+
+
+def _numbers(rows: Sequence[Row], standing: Sequence[int]) -> dict[int, int]:
+    order = sorted(standing, key=lambda at: (-merit(rows[at]), rows[at]["model"]))
+    if not order:
+        return {}
+    first = [at for at in order if at == order[0] or not separable(rows[at], rows[order[0]])]
+    rest = [at for at in order if at not in first]
+    places = {at: len(first) + 1 + sum(merit(rows[o]) > merit(rows[at]) for o in rest) for at in rest}
+    return dict.fromkeys(first, 1) | places
+
+
+def _gap(row: Row) -> str:
+    return f"{clean(row['model'])} ({_difference(row, 1)})" if _known(row) else clean(row["model"])
+
+
+def _parted(row: Row) -> str:
+    return f" ({_difference(row, -1)})" if _known(row) else ""
+
+
+def _known(row: Row) -> bool:
+    return row.get("behind") is not None and not math.isnan(row["behind"])
+
+
+def _difference(row: Row, sign: int) -> str:
+    ends = [row.get("behind_low"), row.get("behind_high")][::sign]
+    low, high = (None if end is None else sign * end for end in ends)
+    return f"{signed(sign * row['behind'])}, {span(low, high, signed)}"
+
+
+def _nothing_ranked(rows: Sequence[Row]) -> str:
+    weak = next((row for row in rows if row["status"] == "ok" and "underpowered" in (row.get("flags") or [])), None)
+    if weak is not None:
+        return f"underpowered, nothing is ranked: {_counts(weak)}; at least 200 test users and 30 of each class are needed"
+    causes: dict[str, str] = {}
+    for row in rows:
+        word = "no ranking metric" if row["status"] == "ok" else row["status"]
+        causes.setdefault(clean(row["model"]), ": ".join(filter(None, [word, clean(row.get("reason") or "")])))
+    listed = several([f"{model} ({cause})" for model, cause in causes.items()], NAMED)
+    return f"no model could be scored: {listed or 'none was run'}"
+
+
+def _counts(row: Row) -> str:
+    if row.get("n_test") is None or row.get("base_rate") is None:
+        return clean(row.get("reason") or "") or "too few test users"
+    churned = round(row["n_test"] * row["base_rate"])
+    return f"{row['n_test']:,} test users, {churned:,} churned and {row['n_test'] - churned:,} stayed"

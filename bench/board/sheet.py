@@ -1,0 +1,189 @@
+"""Turn the rows of one board into what every form of it shows: title, facts, lines of words, caption, verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.board.numbers import ABSENT, clean, plain, seconds, signed, span
+from bench.board.ranking import boards, candidates, merit, ranking_metric, verdict
+from bench.board.schema import Row
+
+LABELS = {"roc_auc": "AUC", "mase": "MASE", "wql": "WQL", "vus_pr": "VUS-PR"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """Name a column: on one line, and split over two where space is short."""
+
+    key: str
+    head: str
+    split: tuple[str, str]
+    right: bool = True
+
+
+@dataclass(frozen=True)
+class Line:
+    """Hold one row in words; `cells` match the sheet's columns, the note stands apart because it may be long."""
+
+    cells: tuple[str, ...]
+    note: str
+    failed: bool
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Hold one board in words; all text is clean, none of it is escaped for a medium."""
+
+    title: str
+    facts: str
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    caption: str
+    verdict: str
+
+
+def sheets(rows: Sequence[Row], *, all_rows: bool = False) -> list[Sheet]:
+    """Lay out ranked rows as one sheet for each (task id, data set).
+
+    Without `all_rows`, one line stands for each model (the row that ranks) and one for each different failure.
+    """
+    return [_sheet([rows[at] for at in members], all_rows=all_rows) for members in boards(rows).values()]
+
+
+def listed(rows: Sequence[Row], *, all_rows: bool = False) -> list[Row]:
+    """Choose and order the rows of one board that are shown: ranked, then scored, then failed. No model is left out."""
+    standing = [rows[at] for at in candidates(rows)]
+    known = {row["model"] for row in standing}
+    orphans = [row for row in rows if row["status"] == "ok" and row["model"] not in known]
+    failures = list({(row["model"], row["status"], row.get("reason")): row for row in reversed(rows) if row["status"] != "ok"}.values())
+    return sorted(rows if all_rows else [*standing, *orphans, *failures], key=_place)
+
+
+def _place(row: Row) -> tuple[bool, float, float, str, str, int]:
+    number, worth = row.get("rank"), merit(row)
+    return (
+        row["status"] != "ok",
+        math.inf if number is None else number,
+        math.inf if math.isnan(worth) else -worth,
+        row["model"],
+        row["tuning"],
+        row.get("seed") or 0,
+    )
+
+
+def _sheet(rows: Sequence[Row], *, all_rows: bool) -> Sheet:
+    shown = listed(rows, all_rows=all_rows)
+    one = rows[0]
+    simulated = " (simulated)" if one.get("simulated") else ""
+    return Sheet(
+        title=f"{clean(one['dataset'])}{simulated}  {clean(one['task_id'])}",
+        facts=_facts(rows),
+        columns=_columns(one),
+        lines=tuple(_line(row, rows, all_rows=all_rows) for row in shown),
+        caption=_caption(rows),
+        verdict=verdict(rows),
+    )
+
+
+def _columns(row: Row) -> tuple[Column, ...]:
+    label = LABELS[ranking_metric(row)[0]]
+    churn = (Column("log_loss", "log-loss", ("log-", "loss")),) if row["task"] == "churn" else ()
+    return (
+        Column("rank", "rank", ("", "rank"), right=False),
+        Column("model", "model", ("", "model"), right=False),
+        Column("skill", "skill", ("", "skill")),
+        Column("skill_span", "95 % interval", ("95 %", "interval"), right=False),
+        Column("metric", f"test {label}", ("test", label)),
+        Column("metric_span", "95 % interval", ("95 %", "interval"), right=False),
+        *churn,
+        Column("seconds", "seconds", ("", "seconds")),
+    )
+
+
+def _line(row: Row, rows: Sequence[Row], *, all_rows: bool) -> Line:
+    failed = row["status"] != "ok"
+    measured = _failure(row) if failed else _measured(row)
+    if row["task"] != "churn":
+        measured = measured[:-1]
+    spent = seconds(row.get("search_seconds"), row.get("fit_seconds"), row.get("predict_seconds"))
+    return Line((_rank_word(row, rows), clean(row["model"]), *measured, spent), _note(row, rows, all_rows=all_rows), failed)
+
+
+def _failure(row: Row) -> tuple[str, ...]:
+    word = {"failed": "failed: error", "skipped": "skipped"}.get(row["status"], f"failed: {row['status']}")
+    return word, ABSENT, ABSENT, ABSENT, ABSENT
+
+
+def _measured(row: Row) -> tuple[str, ...]:
+    metric, _ = ranking_metric(row)
+    of_skill = span(row.get("skill_low"), row.get("skill_high"), signed)
+    return (
+        signed(row.get("skill")),
+        "reference" if row["model"] == row.get("reference") and _is_nothing(row.get("skill")) else of_skill,
+        plain(row.get(metric)),
+        span(row.get(f"{metric}_low"), row.get(f"{metric}_high")),
+        plain(row.get("log_loss")),
+    )
+
+
+def _is_nothing(x: float | None) -> bool:
+    return x is None or x == 0
+
+
+def _rank_word(row: Row, rows: Sequence[Row]) -> str:
+    number = row.get("rank")
+    if number is None:
+        return ABSENT
+    return f"{number}=" if sum(other.get("rank") == number for other in rows) > 1 else str(number)
+
+
+def _note(row: Row, rows: Sequence[Row], *, all_rows: bool) -> str:
+    words = [row["tuning"]]
+    seeds = sum(_same_fit(other, row) for other in rows)
+    if all_rows and len({other.get("seed") for other in rows}) > 1:
+        words.append(f"seed {row['seed']}")
+    elif seeds > 1 and row["status"] == "ok":
+        words.append(f"median of {seeds} seeds")
+    words += [flag for flag in row.get("flags") or [] if flag != "underpowered" or not _all_underpowered(rows)]
+    return "; ".join(filter(None, [", ".join(words), clean(row.get("reason") or "")]))
+
+
+def _same_fit(other: Row, row: Row) -> bool:
+    return other["status"] == "ok" and (other["model"], other["tuning"]) == (row["model"], row["tuning"])
+
+
+def _all_underpowered(rows: Sequence[Row]) -> bool:
+    return all("underpowered" in (row.get("flags") or []) for row in rows if row["status"] == "ok")
+
+
+def _first(rows: Sequence[Row], key: str) -> float | None:
+    return next((row[key] for row in rows if row.get(key) is not None), None)
+
+
+def _facts(rows: Sequence[Row]) -> str:
+    n, rate, horizon = (_first(rows, key) for key in ("n_test", "base_rate", "horizon_days"))
+    noun = "users" if rows[0]["task"] == "churn" else "rows"
+    facts = [
+        "" if n is None else f"{n:,} test {noun}",
+        "" if rate is None else f"base rate {100 * rate:.0f} %",
+        "" if horizon is None else f"horizon {horizon:g} days",
+        "underpowered: nothing is ranked" if any(r["status"] == "ok" for r in rows) and _all_underpowered(rows) else "",
+    ]
+    return ", ".join(filter(None, facts))
+
+
+def _caption(rows: Sequence[Row]) -> str:
+    metric, higher = ranking_metric(rows[0])
+    label = LABELS[metric]
+    reference = next((clean(row["reference"]) for row in rows if row.get("reference")), "the reference")
+    churn = rows[0]["task"] == "churn"
+    parts = [
+        f"test {label} ({'higher' if higher else 'lower'} is better)",
+        f"skill: difference to {reference} in test {label} (higher is better)",
+        "log-loss (lower is better)" if churn else "",
+        f"intervals: 95 %, paired, resampled over {'users' if churn else 'series'}",
+        "seconds: search, fit and predict",
+    ]
+    return "; ".join(filter(None, parts))

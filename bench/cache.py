@@ -1,0 +1,198 @@
+"""The cache of logs: what an adapter has read and cleaned once is kept as Parquet beside its fingerprint.
+
+An entry is found by everything that could change what is read: the adapter's name, version and source, the options,
+and the place, size and times of each file. Whatever goes wrong with the cache costs time, never the result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import polars as pl
+
+import bench.events
+from bench.api import Dataset
+from bench.errors import DataError, suggest
+from bench.events import Events
+from bench.fingerprint import fingerprint
+
+LAYOUT = 1
+"""Number of the layout of an entry; a new one leaves old entries unfound."""
+UNFINISHED = ".unfinished-"
+OURS = re.compile(r"[0-9a-f]{64}|\.unfinished-.*")
+
+log = logging.getLogger("bench")
+
+
+@dataclass(frozen=True)
+class Cached:
+    """Hold a log, its fingerprint, and whether it came from the cache."""
+
+    events: Events
+    fingerprint: str
+    hit: bool
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """Describe one entry: what was read from where, as which form, how many events and bytes."""
+
+    key: str
+    name: str
+    form: str
+    source: str
+    events: int
+    bytes: int
+
+
+def cache_folder() -> Path:
+    """Give the folder of the cache: `BENCH_CACHE`, or the platform's own; it may not exist yet."""
+    return Path(os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir("bench")) / "events"
+
+
+def read_cached(adapter: Dataset, path: Path, options: Mapping[str, str]) -> Cached:
+    """Read `path` through `adapter`, or from the cache where nothing has changed since; raise `DataError`."""
+    stamps = _stamps(path)
+    version = f"{adapter.name}/{adapter.version}"
+    entry = cache_folder() / _key(adapter, path, options, stamps)
+    found = _load(entry) if entry.is_dir() else None
+    if found is not None:
+        return found
+    events = adapter.read(path, options)
+    cached = Cached(events, fingerprint(events, version), hit=False)
+    if _stamps(path) == stamps:
+        _store(entry, cached, path, adapter.detect(path) or "")
+    else:
+        log.warning("%s changed while it was read; it is not kept in the cache", path)
+    return cached
+
+
+def source_files(path: Path) -> list[Path]:
+    """List the files at or below `path`, sorted; raise `DataError` where there is none or nothing in them."""
+    if not path.exists():
+        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(f"no file or folder {path}; {suggest(path.name, siblings) if siblings else 'check the path'}")
+    found = [Path(top) / name for top, _, names in os.walk(path) for name in names] if path.is_dir() else [path]
+    files = sorted(f for f in found if f.is_file())
+    if not files:
+        raise DataError(f"folder {path} holds no file; give the folder that holds the data")
+    if not any(f.stat().st_size for f in files):
+        raise DataError(f"{path} is empty (0 bytes); copy or download it again")
+    return files
+
+
+def cache_entries() -> list[CacheEntry]:
+    """List the entries; one that is damaged has no name."""
+    folders = sorted(cache_folder().glob("*")) if cache_folder().is_dir() else []
+    return [_described(f) for f in folders if OURS.fullmatch(f.name) and not f.name.startswith(UNFINISHED)]
+
+
+def clear_cache() -> tuple[int, int]:
+    """Remove all entries, and nothing that the cache has not written; return how many and their bytes."""
+    entries = cache_entries()
+    folders = sorted(cache_folder().glob("*")) if cache_folder().is_dir() else []
+    for folder in folders:
+        if folder.is_dir() and OURS.fullmatch(folder.name):
+            shutil.rmtree(folder)
+    return len(entries), sum(e.bytes for e in entries)
+
+
+def _stamps(path: Path) -> list[tuple[str, int, int, int]]:
+    """Give (relative name, size, mtime, ctime) of each file below `path`."""
+    stats = [(os.path.relpath(f, path), f.stat()) for f in source_files(path)]
+    return [(name, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in stats]
+
+
+def _key(adapter: Dataset, path: Path, options: Mapping[str, str], stamps: list[tuple[str, int, int, int]]) -> str:
+    parts = {
+        "layout": LAYOUT,
+        "adapter": [adapter.name, adapter.version],
+        "source": source_digest(adapter),
+        "options": sorted(options.items()),
+        "path": str(path.resolve()),
+        "files": stamps,
+    }
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def source_digest(adapter: Dataset) -> str:
+    """Digest the code that reads: the adapter's module, its package's other modules (its helpers), and the events'."""
+    module = sys.modules[type(adapter).__module__]
+    own = Path(getattr(module, "__file__", None) or os.devnull)
+    # a single file given as a plugin has no package: its neighbours are strangers
+    files = sorted(own.parent.glob("*.py")) if getattr(module, "__package__", "") else [own]
+    digest = hashlib.sha256()
+    for file in [*files, Path(bench.events.__file__)]:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _load(entry: Path) -> Cached | None:
+    """Read an entry; None, with a warning, where it is damaged."""
+    try:
+        meta = json.loads((entry / "meta.json").read_text("utf-8"))
+        if _file_digest(entry / "events.parquet") != meta["parquet"]:
+            raise ValueError("events.parquet is not what was written")  # noqa: TRY301  one place handles all damage
+        frame = pl.read_parquet(entry / "events.parquet")
+        events = Events(frame, meta["name"], tuple(meta["activity"]), meta["rows_read"], dict(meta["cleaning"]))
+        return Cached(events, str(meta["fingerprint"]), hit=True)
+    except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
+        log.warning("cache entry %s is damaged (%s); the source is read again", entry, error)
+        return None
+
+
+def _store(entry: Path, cached: Cached, path: Path, form: str) -> None:
+    """Write an entry beside its place and move it there in one step, so that no reader ever sees half of it."""
+    unfinished = None
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=entry.parent))
+        cached.events.frame.write_parquet(unfinished / "events.parquet")
+        meta = _meta(cached, path, form) | {"parquet": _file_digest(unfinished / "events.parquet")}
+        (unfinished / "meta.json").write_text(json.dumps(meta, indent=1), "utf-8")
+        shutil.rmtree(entry, ignore_errors=True)  # only a damaged one can be here
+        unfinished.rename(entry)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        log.warning("cannot keep %s in the cache folder %s (%s); set BENCH_CACHE to one with room", path, entry.parent, error)
+        if unfinished is not None:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _meta(cached: Cached, path: Path, form: str) -> dict[str, Any]:
+    events = cached.events
+    return {
+        "name": events.name,
+        "activity": list(events.activity),
+        "rows_read": events.rows_read,
+        "cleaning": dict(events.cleaning),
+        "fingerprint": cached.fingerprint,
+        "source": str(path.resolve()),
+        "form": form,
+        "events": len(events),
+    }
+
+
+def _file_digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _described(entry: Path) -> CacheEntry:
+    size = sum(f.stat().st_size for f in entry.rglob("*") if f.is_file())
+    try:
+        meta = json.loads((entry / "meta.json").read_text("utf-8"))
+        return CacheEntry(entry.name, meta["name"], meta["form"], meta["source"], meta["events"], size)
+    except (OSError, ValueError, KeyError, TypeError):
+        return CacheEntry(entry.name, "", "", "", 0, size)

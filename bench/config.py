@@ -1,0 +1,133 @@
+"""What one run is asked to do: checked as a whole before anything is read or started."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from bench.errors import ConfigError, suggest
+from bench.profiles import Profile, profile
+
+TASKS = ("churn",)
+"""Tasks that this version serves; forecasting and anomaly come next."""
+NOT_IN_NAME = ("trials", "minutes", "workers", "out")
+"""Options that do not change which run a folder holds: more trials continue it."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Hold the arguments of `bench run`, as the user gave them."""
+
+    task: str
+    datasets: tuple[str, ...] = ()
+    source: str | None = None
+    models: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    trials: int | None = None
+    minutes: float | None = None
+    seeds: int | None = None
+    seed: int = 0
+    profile: str = "short"
+    workers: int | None = None
+    device: str = "auto"
+    job_seconds: float | None = None
+    job_memory: float | None = None
+    """GB."""
+    out: str | None = None
+    plugins: tuple[str, ...] = ()
+    plugins_dirs: tuple[str, ...] = ()
+
+    def checked(self) -> Config:
+        """Refuse what cannot be meant; raise `ConfigError` that says what to give."""
+        if self.task not in TASKS:
+            raise ConfigError(f"unknown task {self.task!r}; {suggest(self.task, TASKS)}")
+        profile(self.profile)
+        _at_least_one("trials", self.trials)
+        _at_least_one("seeds", self.seeds)
+        _at_least_one("workers", self.workers)
+        for name in ("minutes", "job_seconds", "job_memory"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"{_option(name)} {value:g} is not positive; leave it out for the default")
+        if self.seed < 0:
+            raise ConfigError(f"--seed {self.seed} is negative; give 0 or more")
+        kind, _, number = self.device.partition(":")
+        if kind not in {"auto", "cpu", "cuda"} or (number and (kind != "cuda" or not number.isdigit())):
+            raise ConfigError(f"--device {self.device!r} is unknown; use auto, cpu, cuda or cuda:N")
+        if self.source is not None and len(self.datasets) != 1:
+            raise ConfigError("--source goes with exactly one --dataset ADAPTER; for several, write --dataset ADAPTER=PATH for each")
+        return self
+
+    @property
+    def caps(self) -> Profile:
+        """Give the profile."""
+        return profile(self.profile)
+
+    def n_trials(self) -> int:
+        """Give the trials of each cell."""
+        return self.caps.trials if self.trials is None else self.trials
+
+    def n_seeds(self) -> int:
+        """Give the seeds of each final fit."""
+        return self.caps.seeds if self.seeds is None else self.seeds
+
+    def n_workers(self) -> int:
+        """Give the number of worker processes: the cores this process may use, unless told otherwise."""
+        return self.workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+    def folder(self) -> Path:
+        """Name the run folder: the same command finds its own again."""
+        if self.out is not None:
+            return Path(self.out)
+        parts = {name: value for name, value in self.as_dict().items() if name not in NOT_IN_NAME}
+        parts["datasets"] = [_absolute(text) for text in self.datasets]
+        parts["source"] = str(Path(self.source).resolve()) if self.source else None
+        parts["plugins"] = [str(Path(p).resolve()) for p in (*self.plugins, *self.plugins_dirs)]
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
+        return Path("runs") / f"{self.task}-{digest}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the fields as JSON takes them."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: list(v) if isinstance(v, tuple) else dict(v) if isinstance(v, Mapping) else v for name, v in plain.items()}
+
+    def limits_given(self) -> str:
+        """Spell the job limits as given: a default that follows the machine stands as `default` in every job's key."""
+        seconds = "default" if self.job_seconds is None else f"{self.job_seconds:g}s"
+        return f"{seconds}/{'default' if self.job_memory is None else f'{self.job_memory:g}GB'}"
+
+
+def task_options(
+    options: Mapping[str, str], known: Mapping[str, str], adapters: list[str]
+) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """Part `--set` pairs into the task's own and each adapter's (`retail.key=value`); raise `ConfigError` on unknown keys."""
+    own: dict[str, str] = {}
+    others: dict[str, dict[str, str]] = {}
+    for key, value in options.items():
+        adapter, dot, name = key.partition(".")
+        if dot and adapter in adapters:
+            others.setdefault(adapter, {})[name] = value
+        elif key in known:
+            own[key] = value
+        else:
+            raise ConfigError(f"unknown option --set {key}={value}; {suggest(key, [*known, *(f'{a}.KEY' for a in adapters)])}")
+    return own, others
+
+
+def _at_least_one(name: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise ConfigError(f"{_option(name)} {value} leaves nothing to do; give 1 or more")
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _absolute(spec: str) -> str:
+    adapter, equals, path = spec.partition("=")
+    return f"{adapter}={Path(path).resolve()}" if equals else spec

@@ -1,0 +1,159 @@
+"""The one torch training loop: Adam, clipping, early stopping on the core's holdout; sizes, loss and network come from outside.
+
+Letters for shapes: N rows, n rows of a batch, T steps, F features, O outputs.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - torch's own idiom
+
+from bench.api import Array, Context
+from bench.errors import PluginError
+from bench.neural.batches import Sequences, batches
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+LOSSES: Mapping[str, Loss] = {"bce": lambda raw, target: F.binary_cross_entropy_with_logits(raw, target, reduction="sum") / target.shape[1]}
+"""Losses by the name that a task's encoder gives: (raw [n, O], target [n, O]) -> sum over rows."""
+
+WIDE = 512
+"""Rows of a batch where nothing is learnt."""
+
+BF16_PARAMETERS = 1_000_000
+"""Networks from this size on compute in bf16 on a GPU that has it; a guess, not measured."""
+
+
+class DivergedError(PluginError):
+    """Report a training whose loss is no longer a number."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Say how to train, apart from the network and the data."""
+
+    loss: str
+    lr: float = 1e-3
+    batch: int = 32
+    patience: int = 5
+    """Epochs without a better holdout loss before training ends."""
+    clip: float = 1.0
+    """Longest gradient."""
+
+
+@dataclass
+class Best:
+    """Remember the weights with the lowest holdout loss."""
+
+    loss: float = math.inf
+    weights: dict[str, Tensor] | None = None
+    epoch: int = -1
+
+    def offer(self, net: nn.Module, loss: float, epoch: int) -> None:
+        """Keep a copy of the weights where they are better than any before."""
+        if loss < self.loss:
+            self.loss, self.epoch = loss, epoch
+            self.weights = copy.deepcopy(net.state_dict())
+
+    def restore(self, net: nn.Module) -> None:
+        """Put the best weights back; none were kept: leave the last."""
+        if self.weights is not None:
+            net.load_state_dict(self.weights)
+
+
+@dataclass
+class Loop:
+    """Train one network; `run` reads like the recipe, each step below it does one thing."""
+
+    net: nn.Module
+    recipe: Recipe
+    ctx: Context
+    best: Best = field(default_factory=Best)
+    stopped: bool = False
+
+    def run(self, fit: Sequences, held: Sequences | None) -> None:
+        """Train on `fit`, keep the weights that do best on `held`; without rows to hold out, keep the last."""
+        self.net.to(self.ctx.device)
+        optimiser = torch.optim.Adam(self.net.parameters(), lr=self.recipe.lr, fused=True)
+        for epoch in range(self.ctx.epochs):
+            self.epoch(fit, optimiser, epoch)
+            if held is not None and not self.stopped:
+                self.judge(held, epoch)
+            if self.stopped or self.out_of_patience(epoch):
+                break
+        self.best.restore(self.net)
+
+    def epoch(self, rows: Sequences, optimiser: torch.optim.Optimizer, epoch: int) -> None:
+        """Go through all rows once, in an order of its own, until told to stop."""
+        self.net.train()
+        total = torch.zeros((), device=self.ctx.device)
+        for batch in batches(rows.lengths, self.recipe.batch, seed=hash((self.ctx.seed, epoch)) % 2**32):
+            self.stopped = self.ctx.should_stop()
+            if self.stopped:
+                break
+            total += self.step(rows, batch, optimiser)
+        self.refuse_nan(total.item(), epoch)
+
+    def step(self, rows: Sequences, batch: Array, optimiser: torch.optim.Optimizer) -> Tensor:
+        """Learn from one batch; small ones, of rare lengths, weigh less, so that each row weighs the same."""
+        raw, target = forward(self.net, rows, batch, self.ctx.device), tensor(rows.target[batch], self.ctx.device)
+        loss = LOSSES[self.recipe.loss](raw, target)
+        optimiser.zero_grad()
+        (loss / self.recipe.batch).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
+        optimiser.step()
+        return loss.detach()
+
+    def judge(self, held: Sequences, epoch: int) -> None:
+        """Measure the holdout loss, report it and keep the weights if it is the lowest."""
+        loss = LOSSES[self.recipe.loss](torch.from_numpy(outputs(self.net, held, self.ctx)), torch.from_numpy(held.target))
+        value = self.refuse_nan(loss.item() / len(held), epoch)
+        self.ctx.report(epoch, value)
+        self.best.offer(self.net, value, epoch)
+
+    def out_of_patience(self, epoch: int) -> bool:
+        """Say whether the holdout loss has not fallen for `patience` epochs."""
+        return self.best.weights is not None and epoch - self.best.epoch >= self.recipe.patience
+
+    def refuse_nan(self, loss: float, epoch: int) -> float:
+        """Give the loss back if it is a number; raise `DivergedError` where it is not."""
+        if not math.isfinite(loss):
+            cure = f"lower the learning rate (now {self.recipe.lr:g}) or look for huge values in the inputs"
+            raise DivergedError(f"the loss of {type(self.net).__name__} became {loss} in epoch {epoch}; {cure}")
+        return loss
+
+
+def outputs(net: nn.Module, rows: Sequences, ctx: Context) -> Array:
+    """Ask a network for its raw outputs, float32 [N, O], in the order of the rows."""
+    net.eval().to(ctx.device)
+    cut = batches(rows.lengths, WIDE)
+    with torch.inference_mode():
+        parts = [forward(net, rows, batch, ctx.device).cpu().numpy() for batch in cut]
+    return np.concatenate(parts)[np.argsort(np.concatenate(cut))]
+
+
+def forward(net: nn.Module, rows: Sequences, batch: Array, device: str) -> Tensor:
+    """Run a network on one padded batch; returns float32 [n, O]."""
+    x, length = rows.padded(batch)  # [n, T, F], [n]
+    with torch.autocast("cuda", torch.bfloat16, enabled=in_bf16(net, device)):
+        raw: Tensor = net(tensor(x, device), tensor(length, device))
+    return raw.float()
+
+
+def tensor(x: Array, device: str) -> Tensor:
+    """Bring an array to the device."""
+    return torch.from_numpy(x).to(device, non_blocking=True)
+
+
+def in_bf16(net: nn.Module, device: str) -> bool:
+    """Say whether to compute in bf16: on a GPU of capability 8 or more, and a network large enough to gain."""
+    if not device.startswith("cuda") or torch.cuda.get_device_capability(device)[0] < 8:
+        return False
+    return sum(p.numel() for p in net.parameters()) >= BF16_PARAMETERS

@@ -1,0 +1,256 @@
+"""One run, end to end: data, splits, plugins, cells, ledger, rows, board."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import platform
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bench
+from bench.config import Config, task_options
+from bench.datasets import Loaded, loaded, requested
+from bench.errors import ConfigError, suggest
+from bench.registry import Registry, Source, discover
+from bench.results import Problem, details, now, rows_of, trial_rows
+from bench.tasks.base import Task
+from bench.tasks.churn import Churn
+from bench.tune.describe import Describer
+from bench.tune.drive import Cell, Driver
+from bench.tune.jobs import Limits, Plugin, bench_source
+from bench.tune.ledger import Ledger
+from bench.tune.plan import Budget, Outcome
+from bench.tune.progress import DataReady, Listener, RunReady, silent
+from bench.tune.slots import LocalExecutor
+
+if TYPE_CHECKING:
+    from bench.board import Board
+
+TASKS: dict[str, type[Task]] = {"churn": Churn}
+
+
+def run(task: str, *, datasets: Sequence[str] = (), models: Sequence[str] = (), **arguments: Any) -> Board:
+    """Run a benchmark and return its board; the arguments are those of `bench run` (see `bench.config.Config`).
+
+    Raises `BenchError` for what the user can mend; a model that fails is a row, not an error.
+    """
+    listen: Listener = arguments.pop("listen", silent)
+    options = {key: str(value) for key, value in dict(arguments.pop("options", {})).items()}
+    arguments |= {key: tuple(map(str, arguments.get(key, ()))) for key in ("plugins", "plugins_dirs")}
+    known = set(Config.__dataclass_fields__)
+    for key in arguments:
+        if key not in known:
+            raise ConfigError(f"unknown argument {key!r}; {suggest(key, sorted(known))}")
+    return execute(Config(task, tuple(map(str, datasets)), models=tuple(models), options=options, **arguments), listen)
+
+
+def execute(config: Config, listen: Listener = silent) -> Board:
+    """Run what a configuration asks for, in its run folder; the same configuration continues there."""
+    config = config.checked()
+    registry = discover(config.plugins, config.plugins_dirs)
+    task = TASKS[config.task]()
+    own, others = task_options(config.options, task.options, registry.names("bench.datasets"))
+    requests = requested(config.datasets, config.source, registry)
+    sources = _model_sources(config, registry)
+    folder = config.folder()
+    with Ledger(folder) as ledger, _executor(config) as executor:
+        limits = _limits(config)
+        describer = Describer(executor, sources, limits.memory_mb)
+        problems: list[tuple[Loaded, Any]] = []
+        for request in requests:
+            data = loaded(request, registry, others.get(request.adapter, {}), size=config.caps.users, seed=config.seed)
+            _refuse_twin(data, [p[0] for p in problems])
+            split = task.split(data.events, own, config.caps, config.seed)
+            listen(DataReady(data.name, split.task_id, _words(data, split.notes)))
+            problems.append((data, split))
+        plugins = _serving(describer.finish()[0], config, registry)
+        solved = [Problem(data.name, data.simulated, data.fingerprint, split, plugins) for data, split in problems]
+        cells = [cell for problem in solved for cell in _cells(problem, config, limits)]
+        # one framework after the other: each worker then imports each framework at most once
+        cells.sort(key=lambda cell: ("none", "torch", "tensorflow").index(cell.plugin.runtime))
+        budget = Budget(config.n_trials(), config.n_seeds(), config.seed, config.minutes)
+        names = tuple((c.dataset, c.plugin.name) for c in cells)
+        listen(RunReady(names, budget.trials, budget.seeds, len(executor.slots), config.profile, str(folder)))
+        _write_run(folder, config, solved, finished=False)
+        outcomes = Driver(task, executor, ledger, limits, budget, listen).run(cells)
+        board = _write_results(folder, solved, outcomes, task, len(executor.slots))
+        _write_run(folder, config, solved, finished=True)
+    return board
+
+
+def _write_results(folder: Path, problems: Sequence[Problem], outcomes: Mapping[str, Outcome], task: Task, workers: int) -> Board:
+    from bench.board import Board
+    from bench.board.schema import write_rows
+
+    common = {
+        "workers": workers,
+        "protocol": f"{task.name}/v1",
+        "bench_version": bench.__version__,
+        "git_commit": git_commit(),
+        "created": now(),
+    }
+    rows, trials, rates = [], [], []
+    for problem in problems:
+        own = {p.name: outcomes[f"{problem.dataset}/{p.name}"] for p in problem.plugins if f"{problem.dataset}/{p.name}" in outcomes}
+        rows += rows_of(problem, own, task, folder, common)
+        trials += trial_rows(problem, own)
+        rates += details(problem, own)
+    board = Board.build(rows, folder)
+    write_rows(folder / "leaderboard.parquet", board.rows)
+    _write_table(folder / "trials.parquet", trials)
+    _write_table(folder / "details.parquet", rates)
+    return board
+
+
+def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    import polars as pl
+
+    partial = path.with_suffix(".part")
+    pl.DataFrame(rows, infer_schema_length=None).write_parquet(partial)
+    partial.replace(path)
+
+
+@contextlib.contextmanager
+def _executor(config: Config) -> Iterator[LocalExecutor]:
+    scratch = Path(tempfile.mkdtemp(prefix="bench-"))
+    executor = LocalExecutor(config.n_workers(), _device(config.device), scratch)
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
+def _limits(config: Config) -> Limits:
+    import psutil
+
+    half = psutil.virtual_memory().total / 1024**2 / 2 / config.n_workers()
+    memory = half if config.job_memory is None else config.job_memory * 1024
+    return Limits(config.job_seconds or 600.0, memory, config.limits_given())
+
+
+def _device(asked: str) -> str:
+    """Resolve `auto`: a GPU where the machine has NVIDIA's driver."""
+    if asked != "auto":
+        return asked
+    return "cuda:0" if Path("/proc/driver/nvidia/version").exists() else "cpu"
+
+
+def _cells(problem: Problem, config: Config, limits: Limits) -> list[Cell]:
+    if problem.split.reason:
+        return []
+    made = []
+    for plugin in problem.plugins:
+        if plugin.status != "ok":
+            continue
+        wants_gpu = _device(config.device).startswith("cuda") and plugin.runtime != "none"
+        if wants_gpu and not plugin.gpus and plugin.runtime == "torch" and config.device != "auto":
+            raise ConfigError(f"--device {config.device}: torch sees no GPU; use --device cpu, or see bench doctor")
+        device = "cuda" if wants_gpu and plugin.gpus else "cpu"
+        parts = {
+            "task_id": problem.split.task_id,
+            "data": problem.fingerprint,
+            "model": plugin.name,
+            "plugin": plugin.source_hash,
+            "bench": bench_source(),
+            "versions": dict(plugin.versions),
+            "device": device,
+            "limits": limits.given,
+        }
+        context = {"horizon": problem.split.facts["horizon_days"], "epochs": config.caps.epochs, "loss": "bce"}
+        made.append(Cell(problem.dataset, problem.split, plugin, device, parts, context))
+    return made
+
+
+def _model_sources(config: Config, registry: Registry) -> list[Source]:
+    """Choose the plugins to load: those asked for, or all; files are loaded to learn their names."""
+    points = registry.sources["bench.models"]
+    broken = registry.broken["bench.models"]
+    if not config.models:
+        return [*points.values(), *registry.files]
+    for name in config.models:
+        if name not in points and name not in broken and not registry.files:
+            raise ConfigError(f"unknown model {name!r}; {suggest(name, registry.names('bench.models'))}")
+    return [*(points[n] for n in dict.fromkeys(config.models) if n in points), *registry.files]
+
+
+def _serving(found: Sequence[Plugin], config: Config, registry: Registry) -> list[Plugin]:
+    """Keep the plugins that this run is about, the broken ones with their reasons; refuse clashes and unknown names."""
+    broken = registry.broken["bench.models"]
+    lost = [Plugin(n, Source(n, ""), status="failed", reason=r) for n, r in broken.items() if not config.models or n in config.models]
+    by_name: dict[str, Plugin] = {}
+    for plugin in [*found, *lost]:
+        if plugin.name in by_name or (plugin.source.is_file and plugin.name in registry.sources["bench.models"]):
+            other = by_name[plugin.name].source if plugin.name in by_name else registry.sources["bench.models"][plugin.name]
+            raise ConfigError(f"model {plugin.name!r} is offered by {other.origin()} and by {plugin.source.origin()}; rename one")
+        by_name[plugin.name] = plugin
+    failed_files = [p for p in found if p.source.is_file and p.status != "ok"]
+    for name in config.models:
+        if name not in by_name:
+            also = f"; {failed_files[0].source.target} could not be loaded: {failed_files[0].reason}" if failed_files else ""
+            raise ConfigError(f"unknown model {name!r}; {suggest(name, sorted({*by_name, *registry.names('bench.models')}))}{also}")
+        if by_name[name].status == "ok" and config.task not in by_name[name].tasks:
+            raise ConfigError(f"model {name!r} does not serve {config.task}; it serves {', '.join(sorted(by_name[name].tasks))}")
+    wanted = [p for p in by_name.values() if not config.models or p.name in config.models or p in failed_files]
+    return [p for p in wanted if p.status != "ok" or config.task in p.tasks]
+
+
+def _refuse_twin(data: Loaded, before: Sequence[Loaded]) -> None:
+    for other in before:
+        if other.fingerprint == data.fingerprint:
+            raise ConfigError(f"data set {data.name!r} is given twice; leave one out")
+        if other.name == data.name:
+            raise ConfigError(f"two different data sets are both named {data.name!r}; rename one file or folder")
+
+
+def _words(data: Loaded, notes: tuple[str, ...]) -> tuple[str, ...]:
+    events = data.events
+    dropped = ", ".join(f"{n:,} {reason}" for reason, n in events.cleaning.items() if n)
+    size = f"{len(events):,} events of {events.users:,} users" + (" (simulated)" if data.simulated else "")
+    return (size + (f"; dropped of {events.rows_read:,} rows: {dropped}" if dropped else ""), *notes)
+
+
+def _write_run(folder: Path, config: Config, problems: Sequence[Problem], *, finished: bool) -> None:
+    """Write `run.json`: what was asked, of which data, on which machine, with which versions."""
+    document = {
+        "config": config.as_dict(),
+        "finished": finished,
+        "written": now().isoformat(timespec="seconds"),
+        "bench_version": bench.__version__,
+        "bench_source": bench_source(),
+        "git_commit": git_commit(),
+        "hardware": {"system": platform.platform(), "machine": platform.machine(), "workers": config.n_workers()},
+        "datasets": [
+            {
+                "name": p.dataset,
+                "fingerprint": p.fingerprint,
+                "task_id": p.split.task_id,
+                "facts": dict(p.split.facts),
+                "notes": p.split.notes,
+            }
+            for p in problems
+        ],
+        "models": [
+            {"name": p.name, "source_hash": p.source_hash, "versions": dict(p.versions), "status": p.status, "reason": p.reason}
+            for p in (problems[0].plugins if problems else ())
+        ],
+    }
+    partial = folder / "run.part"
+    partial.write_text(json.dumps(document, indent=1))
+    partial.replace(folder / "run.json")
+
+
+def git_commit() -> str:
+    """Give the commit of the checkout that this package runs from; empty where it is none."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return ""
+    try:
+        command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()

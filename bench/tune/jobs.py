@@ -1,0 +1,108 @@
+"""The unit of work: one fit and predict with given parameters and seed, a pure function of its spec and stage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.registry import Source
+from bench.tasks.base import StageName
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """Describe a model plugin as a worker found it: metadata and space, read once, away from the truth."""
+
+    name: str
+    source: Source
+    tasks: frozenset[str] = frozenset()
+    runtime: str = "none"
+    version: str = "?"
+    deterministic: bool = False
+    causal: bool = True
+    space: Mapping[str, str] = field(default_factory=dict)
+    """Parameter -> optuna distribution as JSON."""
+    default: Mapping[str, Any] = field(default_factory=dict)
+    source_hash: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Versions of Python and of the frameworks that the plugin loads."""
+    gpus: int = 0
+    status: str = "ok"
+    """ok, or why it cannot run: failed, skipped (a library is missing), timeout, crash, oom."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bound one job."""
+
+    seconds: float
+    memory_mb: float
+    given: str = "default"
+    """The limits as the user gave them, for the job's key: a default that follows the machine must not change keys."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Spec of one fit and predict; with its stage's data, all that a worker is told."""
+
+    cell: str
+    plugin: Plugin
+    stage: StageName
+    params: Mapping[str, Any]
+    seed: int
+    key: str
+    context: Mapping[str, Any]
+    """Fields of `bench.Context` that the task and the profile set."""
+    number: int = 0
+    """Trial number; for a final fit the seed's index."""
+    keep: bool = False
+    """Keep the prediction's file (finals)."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a job ended."""
+
+    status: str
+    reason: str = ""
+    log_tail: str = ""
+    fit_seconds: float = 0.0
+    predict_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    prediction: Path | None = None
+    cut_short: bool = False
+    signal: int = 0
+    """The signal that ended the worker, where one did that was not ours."""
+
+
+def job_key(parts: Mapping[str, Any]) -> str:
+    """Hash all that a job's outcome depends on."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def stable_seed(*parts: object) -> int:
+    """Derive a seed in [0, 2**31) from any parts, the same on every machine."""
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
+
+
+@cache
+def bench_source() -> str:
+    """Hash the core's own source files: part of each job's key, so that a changed core computes anew."""
+    root = Path(__file__).resolve().parent.parent
+    return source_digest(sorted(root.rglob("*.py")), root)
+
+
+def source_digest(files: list[Path], root: Path) -> str:
+    """Hash files by name and content."""
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(str(path.relative_to(root) if path.is_relative_to(root) else path.name).encode() + b"\0")
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()

@@ -1,0 +1,93 @@
+"""The ledger: one JSON line for each finished job, appended, flushed and synced; everything else is derived from it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from bench.errors import RunFolderError
+
+
+class Ledger:
+    """Hold a run folder's finished jobs by key; only one process at a time may open it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "ledger.jsonl"
+        self.entries: dict[str, dict[str, Any]] = {}
+        self._lock: BinaryIO | None = None
+        self._file: FileIO | None = None
+
+    def __enter__(self) -> Self:
+        """Take the folder's lock, read what is finished, cut off a torn last line; raise `RunFolderError` if held."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(self.folder)
+            whole = read_entries(self.path, self.entries)
+            self._file = self.path.open("ab", buffering=0)
+            self._file.truncate(whole)
+        except OSError as error:
+            raise RunFolderError(f"run folder {self.folder}: {error.strerror or error}; choose another with --out DIR") from error
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close the files; the lock goes with them, also when the process is killed."""
+        for file in (self._file, self._lock):
+            if file is not None:
+                file.close()
+
+    def append(self, entry: Mapping[str, Any]) -> None:
+        """Write one entry and wait until it is on the disk; raise `RunFolderError` where it cannot be (disk full)."""
+        if self._file is None:
+            raise RunFolderError("the ledger is not open")
+        line = json.dumps(entry, sort_keys=True, allow_nan=False).encode() + b"\n"
+        try:
+            while line:
+                line = line[self._file.write(line) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            # what was written of the line is a torn last line: the next run cuts it off, as after a kill
+            raise RunFolderError(
+                f"{self.path}: {error.strerror}; what is finished is kept: make room and give the same command again"
+            ) from error
+        self.entries[entry["key"]] = dict(entry)
+
+
+def read_entries(path: Path, into: dict[str, dict[str, Any]]) -> int:
+    """Read whole lines into a dict by key, the later line winning; returns the length in bytes of what is whole."""
+    if not path.exists():
+        return 0
+    whole = 0
+    data = path.read_bytes()
+    for number, line in enumerate(data.splitlines(keepends=True), 1):
+        if not line.endswith(b"\n"):
+            break
+        try:
+            entry = json.loads(line)
+            into[entry["key"]] = entry
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunFolderError(f"{path}: line {number} is damaged ({error}); mend or remove it, or use another --out") from error
+        whole += len(line)
+    return whole
+
+
+def _locked(folder: Path) -> BinaryIO:
+    import fcntl
+
+    file = (folder / "lock").open("a+b")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        holder = file.read().decode(errors="replace").strip() or "unknown"
+        file.close()
+        raise RunFolderError(f"run folder {folder} is in use by process {holder}; wait for it, or choose another with --out DIR") from error
+    file.truncate(0)
+    file.write(str(os.getpid()).encode())
+    file.flush()
+    return file

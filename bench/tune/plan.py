@@ -1,0 +1,103 @@
+"""What one cell does: search in batches, then final fits. A generator that yields jobs and is sent their entries.
+
+It knows nothing of processes, files or time; fed from a finished ledger it replays the same path and ends the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.tasks.base import StageName
+from bench.tune import search
+from bench.tune.jobs import Job, Plugin, stable_seed
+
+Entry = Mapping[str, Any]
+"""A line of the ledger."""
+MakeJob = Callable[[StageName, Mapping[str, Any], int, int], Job]
+"""(stage, parameters, seed, number) -> job."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Hold the budget, equal for every cell."""
+
+    trials: int
+    seeds: int
+    base: int = 0
+    minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Hold what became of a cell."""
+
+    trials: tuple[Entry, ...]
+    """By number; empty for a model with an empty space."""
+    valid: Entry
+    """The default configuration on validation: trial 0."""
+    finals: Mapping[tuple[str, int], Entry]
+    """(tuning, seed) -> entry of the final fit."""
+    best: Entry | None
+    stopped_by: str
+
+
+Plan = Generator[list[Job], list[Entry], Outcome]
+
+
+def plan(plugin: Plugin, budget: Budget, make: MakeJob, *, name: str, penalty: float) -> Plan:
+    """Run the search and the finals of one cell; see `Budget`."""
+    trials: list[Entry] = []
+    stopped_by = "trials"
+    if plugin.space:
+        stopped_by = yield from _search(plugin, budget, make, trials, name=name, penalty=penalty)
+        valid = trials[0]
+    else:
+        (valid,) = yield [make("search", plugin.default, stable_seed(budget.base, 0), 0)]
+    finals: dict[tuple[str, int], Entry] = {}
+    best = max((t for t in trials if t["status"] == "ok"), key=lambda t: (t["value"], -t["number"]), default=None)
+    if stopped_by != "failures" and (plugin.space or valid["status"] == "ok"):
+        seeds = range(1 if plugin.deterministic else budget.seeds)
+        wanted = [("default", s, plugin.default) for s in seeds]
+        wanted += [("tuned", s, best["params"]) for s in seeds if best is not None]
+        entries = yield [make("final", params, budget.base + s, s) for _, s, params in wanted]
+        finals = {(tuning, budget.base + s): entry for (tuning, s, _), entry in zip(wanted, entries, strict=True)}
+    return Outcome(tuple(trials), valid, finals, best, stopped_by)
+
+
+def _search(
+    plugin: Plugin, budget: Budget, make: MakeJob, trials: list[Entry], *, name: str, penalty: float
+) -> Generator[list[Job], list[Entry], str]:
+    for batch in range(math.ceil(budget.trials / search.BATCH)):
+        if batch and _out_of_time(trials, budget, plugin):
+            return "minutes"
+        size = min(search.BATCH, budget.trials - batch * search.BATCH)
+        finished = [(t["params"], objective(t, penalty)) for t in trials]
+        asked = search.ask(plugin.space, plugin.default, finished, batch, base=budget.base, cell=name, size=size)
+        numbers = range(len(trials), len(trials) + size)
+        trials += yield [make("search", p, stable_seed(budget.base, n), n) for n, p in zip(numbers, asked, strict=True)]
+        # nothing that was tried works, the author's default included: more of it would only cost time
+        if batch == 0 and all(t["status"] != "ok" for t in trials):
+            return "failures"
+    return "trials"
+
+
+def objective(entry: Entry, penalty: float) -> float:
+    """Give a trial's value as the sampler is told it: a failed one always the task's penalty."""
+    return float(entry["value"]) if entry["status"] == "ok" else penalty
+
+
+def seconds(entries: Sequence[Entry]) -> float:
+    """Sum the worker seconds of entries."""
+    return float(sum(e["fit_seconds"] + e["predict_seconds"] for e in entries))
+
+
+def _out_of_time(trials: Sequence[Entry], budget: Budget, plugin: Plugin) -> bool:
+    """Say whether worker seconds so far, and as many again as the finals will need, use up the minutes."""
+    if budget.minutes is None:
+        return False
+    finals = 2 * (1 if plugin.deterministic else budget.seeds)
+    slowest = max(seconds([t]) for t in trials)
+    return seconds(trials) + finals * slowest >= 60 * budget.minutes

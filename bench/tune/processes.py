@@ -1,0 +1,123 @@
+"""Kill process trees, and a guardian that does so when its supervisor is gone.
+
+Standard library only: the guardian runs this file as a script in a bare interpreter that starts in milliseconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PROC = Path("/proc")
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+def children_of() -> dict[int, list[int]]:
+    """Map every process to its children, read from /proc (empty where there is none)."""
+    tree: dict[int, list[int]] = {}
+    for entry in PROC.iterdir() if PROC.is_dir() else ():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                # the command's name, in brackets, may hold spaces and brackets of its own
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                tree.setdefault(parent, []).append(int(entry.name))
+    return tree
+
+
+def descendants(pid: int) -> list[int]:
+    """List a process and all that it started, itself first."""
+    tree, found, queue = children_of(), [], [pid]
+    while queue:
+        found.append(queue.pop())
+        queue += tree.get(found[-1], [])
+    return found
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process and all its descendants, also those that left its process group.
+
+    The root is stopped first and killed last: while it lives, orphans are handed to it (see `shield`) and stay findable.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGSTOP)
+    for _ in range(20):
+        below = descendants(pid)[1:]
+        alive = [p for p in below if not _is_zombie(p)]
+        for child in alive:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(child, signal.SIGKILL)
+        if not alive:
+            break
+        time.sleep(0.005)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def shield() -> None:
+    """Make this worker easy to end: it dies with its parent, adopts its orphans, and is the kernel's first OOM victim.
+
+    Linux only; elsewhere the guardian and the process group do what they can.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
+
+
+class Guardian:
+    """A tiny process that ends all workers, and removes the scratch folder, when the supervisor is gone."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", __file__, str(scratch)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def tell(self, pid: int, *, alive: bool) -> None:
+        """Name a worker to watch over, or one that has ended."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.write(f"{'+' if alive else '-'}{pid}\n".encode())
+                self._process.stdin.flush()
+
+    def close(self) -> None:
+        """End the guardian; what it still knows of is killed."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        self._process.wait()
+
+
+def guard(scratch: Path) -> None:
+    """Read worker ids until the supervisor's end of the pipe closes, then kill what is left."""
+    alive: set[int] = set()
+    for line in sys.stdin:
+        (alive.add if line[0] == "+" else alive.discard)(int(line[1:]))
+    for pid in alive:
+        kill_tree(pid)
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+if __name__ == "__main__":
+    guard(Path(sys.argv[1]))

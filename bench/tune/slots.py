@@ -1,0 +1,268 @@
+"""The local executor: one worker process a slot, watched from outside for time and memory, replaced when it breaks.
+
+A slot's HOME, cache, temporary and working folders are empty ones of its own; its environment names neither the
+user's cache nor any source of data. Inputs travel over the pipe, predictions come back as files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from bench.tasks.base import Stage
+from bench.tune.jobs import Limits
+from bench.tune.processes import Guardian, descendants, kill_tree
+
+LOG_TAIL = 4_000
+WATCH_SECONDS = 0.1
+LEFT_OUT = ("BENCH_", "PWD", "OLDPWD", "HOME", "TMPDIR", "XDG_", "OMP_", "CUDA_VISIBLE_DEVICES")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS", "POLARS_MAX_THREADS")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a slot came back with: the worker's own words, or the verdict of the watch."""
+
+    ticket: int
+    message: Mapping[str, Any]
+    """event `report` or `done`; a `done` has status, reason, log_tail and, where predicted, `prediction`."""
+
+
+@dataclass
+class Slot:
+    """One worker process and the job that it runs."""
+
+    folder: Path
+    device: str
+    runtime: str = "none"
+    process: subprocess.Popen[bytes] | None = None
+    connection: Connection | None = None
+    stages: list[str] = field(default_factory=list)
+    ticket: int | None = None
+    limits: Limits | None = None
+    deadline: float = 0.0
+    peak_mb: float = 0.0
+    log_from: int = 0
+    tree_checked: float = 0.0
+
+    @property
+    def log(self) -> Path:
+        """Name the file that takes what the worker prints."""
+        return self.folder / "log.txt"
+
+
+class LocalExecutor:
+    """Run messages in `workers` processes of this machine; `submit` when `idle`, then `collect` answers."""
+
+    def __init__(self, workers: int, device: str, scratch: Path) -> None:
+        self._guardian = Guardian(scratch)
+        self._scratch = scratch
+        self.slots = [Slot(scratch / f"slot-{n}", device) for n in range(workers)]
+
+    def idle(self) -> int:
+        """Count the slots that wait for work."""
+        return sum(slot.ticket is None for slot in self.slots)
+
+    def submit(
+        self, ticket: int, message: Mapping[str, Any], limits: Limits, *, runtime: str, stage: Stage | None = None, fresh: bool = False
+    ) -> None:
+        """Hand a message to a free slot, preferring a worker that has this runtime and stage.
+
+        Runtime `any` takes any worker (to describe a plugin of which nothing is known yet); `fresh` wants a new one.
+        """
+        digest = stage.digest if stage else ""
+        free = [slot for slot in self.slots if slot.ticket is None]
+        slot = min(free, key=lambda s: (not _suits(s, runtime), s.process is None, digest not in s.stages))
+        if slot.process is not None and (fresh or not _suits(slot, runtime) or slot.process.poll() is not None):
+            self._end(slot)
+        if slot.process is None:
+            self._start(slot, runtime)
+        slot.ticket, slot.limits, slot.peak_mb = ticket, limits, 0.0
+        slot.deadline = time.monotonic() + limits.seconds
+        slot.log_from = slot.log.stat().st_size
+        out = _fresh(slot.folder / "out")
+        if slot.connection is None:
+            raise RuntimeError("a started slot has a connection")
+        # a worker that died a moment ago: its end of the pipe is closed, and the watch will say so
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            if stage and digest not in slot.stages:
+                slot.connection.send({"do": "stage", "digest": digest, "payload": stage.payload})
+                slot.stages = [*slot.stages[-1:], digest]
+            slot.connection.send({**message, "folder": str(out), "seconds": limits.seconds})
+
+    def collect(self, timeout: float) -> list[Answer]:
+        """Wait until something is answered or `timeout` seconds have passed; enforce the limits meanwhile."""
+        until = time.monotonic() + timeout
+        while True:
+            answers = list(self._poll(min(WATCH_SECONDS, max(until - time.monotonic(), 0.0))))
+            if answers or time.monotonic() >= until or self.idle() == len(self.slots):
+                return answers
+
+    def close(self) -> None:
+        """End all workers and remove their folders."""
+        for slot in self.slots:
+            self._end(slot)
+        self._guardian.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _poll(self, timeout: float) -> Iterator[Answer]:
+        busy = {slot.connection: slot for slot in self.slots if slot.ticket is not None and slot.connection is not None}
+        ready = wait(list(busy), timeout)
+        for connection, slot in busy.items():
+            if connection in ready:
+                yield from self._heard(slot)
+            else:
+                yield from self._watched(slot)
+
+    def _heard(self, slot: Slot) -> Iterator[Answer]:
+        if slot.connection is None or slot.ticket is None or slot.limits is None:
+            return
+        try:
+            message = json.loads(slot.connection.recv_bytes())
+        except (EOFError, OSError, ValueError):
+            yield self._broken(slot)
+            return
+        if message["event"] == "start":
+            # from here on the job's own clock runs: imports are not charged to it
+            slot.deadline = time.monotonic() + slot.limits.seconds
+        elif message["event"] == "report":
+            yield Answer(slot.ticket, message)
+        else:
+            yield self._done(slot, message)
+
+    def _done(self, slot: Slot, message: dict[str, Any]) -> Answer:
+        prediction = slot.folder / "out" / "prediction.npy"
+        tail = "" if message["status"] == "ok" else _tail(slot)
+        peak = max(message.get("peak_memory_mb", 0.0), slot.peak_mb)
+        answer = {**message, "log_tail": tail, "peak_memory_mb": peak, "prediction": str(prediction) if prediction.is_file() else None}
+        ticket, slot.ticket = slot.ticket, None
+        loaded = message["loaded"]
+        slot.runtime = (loaded or ["none"])[0] if slot.runtime == "any" else slot.runtime
+        # two frameworks in one process, or a device that has faulted: the next job gets a new process
+        if message.get("fault") or len(loaded) > 1 or (loaded and slot.runtime not in loaded):
+            self._end(slot)
+        return Answer(-1 if ticket is None else ticket, answer)
+
+    def _watched(self, slot: Slot) -> Iterator[Answer]:
+        if slot.limits is None or slot.process is None:
+            return
+        now = time.monotonic()
+        if now > slot.deadline:
+            yield self._killed(slot, "timeout", f"ran longer than {slot.limits.seconds:g} s; raise --job-seconds or give less data")
+            return
+        whole_tree = now - slot.tree_checked > 10 * WATCH_SECONDS
+        used = _resident_mb(slot.process.pid, whole_tree=whole_tree)
+        slot.tree_checked = now if whole_tree else slot.tree_checked
+        slot.peak_mb = max(slot.peak_mb, used)
+        if used > slot.limits.memory_mb:
+            limit = slot.limits.memory_mb / 1024
+            yield self._killed(slot, "oom", f"{used / 1024:.1f} GB resident, limit {limit:.1f}; raise --job-memory or lower --workers")
+
+    def _killed(self, slot: Slot, status: str, reason: str) -> Answer:
+        answer = {"event": "done", "status": status, "reason": reason, "peak_memory_mb": slot.peak_mb, "prediction": None, "loaded": []}
+        ticket = slot.ticket
+        self._end(slot)
+        return Answer(-1 if ticket is None else ticket, {**answer, "log_tail": _tail(slot)})
+
+    def _broken(self, slot: Slot) -> Answer:
+        """Say how a worker ended that hung up in the middle of a job."""
+        code = 0
+        if slot.process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = slot.process.wait(timeout=2.0)
+        ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended itself with exit code {code}"
+        answer = self._killed(slot, "crash", f"the worker {ended}")
+        return Answer(answer.ticket, {**answer.message, "signal": max(-code, 0)})
+
+    def _start(self, slot: Slot, runtime: str) -> None:
+        _fresh(slot.folder)
+        for name in ("home", "cache", "tmp", "work"):
+            (slot.folder / name).mkdir()
+        ours, theirs = socket.socketpair()
+        with slot.log.open("ab") as log, theirs:
+            slot.process = subprocess.Popen(
+                [sys.executable, "-m", "bench.tune.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=slot.folder / "work",
+                env=environment(slot.folder, slot.device),
+                start_new_session=True,
+            )
+        self._guardian.tell(slot.process.pid, alive=True)
+        # `any` becomes what the worker turns out to have loaded
+        slot.connection, slot.runtime, slot.stages = Connection(ours.detach()), runtime, []
+
+    def _end(self, slot: Slot) -> None:
+        if slot.process is not None:
+            kill_tree(slot.process.pid)
+            slot.process.wait()
+            self._guardian.tell(slot.process.pid, alive=False)
+        if slot.connection is not None:
+            slot.connection.close()
+        slot.process, slot.connection, slot.stages, slot.ticket = None, None, [], None
+
+
+def environment(folder: Path, device: str) -> dict[str, str]:
+    """Make a worker's environment: one thread, its own folders, only its own GPU, and no word of the user's data."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(LEFT_OUT)}
+    own = {"HOME": "home", "XDG_CACHE_HOME": "cache", "TMPDIR": "tmp"}
+    return {
+        **kept,
+        **{name: str(folder / sub) for name, sub in own.items()},
+        **dict.fromkeys(THREADS, "1"),
+        "CUDA_VISIBLE_DEVICES": _visible(device),
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "PYTHONHASHSEED": "0",
+    }
+
+
+def _visible(device: str) -> str:
+    """Choose the one GPU that a worker sees, counted within those that the user's environment shows us."""
+    if not device.startswith("cuda"):
+        return ""
+    number = int(device.partition(":")[2] or 0)
+    shown = [n for n in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if n]
+    return shown[number] if number < len(shown) else str(number)
+
+
+def _suits(slot: Slot, runtime: str) -> bool:
+    return slot.process is None or runtime in {slot.runtime, "any"}
+
+
+def _resident_mb(pid: int, *, whole_tree: bool) -> float:
+    import psutil
+
+    total = 0
+    for process in descendants(pid) if whole_tree else [pid]:
+        with contextlib.suppress(psutil.Error):
+            total += psutil.Process(process).memory_info().rss
+    return total / 1024**2
+
+
+def _tail(slot: Slot) -> str:
+    with contextlib.suppress(OSError), slot.log.open("rb") as log:
+        log.seek(slot.log_from)
+        return log.read()[-LOG_TAIL:].decode(errors="replace")
+    return ""
+
+
+def _fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder

@@ -1,0 +1,229 @@
+"""The worker: a process of its own that loads plugins and runs jobs, one at a time, until its supervisor hangs up.
+
+It is told what it needs over a pipe; it answers in JSON, and leaves predictions as files in its slot's folder.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import json
+import os
+import pickle
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from bench.tune.processes import shield
+
+Reply = Callable[[Mapping[str, Any]], None]
+FRAMEWORKS = ("numpy", "scipy", "sklearn", "lightgbm", "statsmodels", "statsforecast", "torch", "tensorflow", "keras")
+REPORTS_A_SECOND = 5
+
+
+def main() -> None:
+    """Serve jobs over the inherited descriptor until end of file."""
+    shield()
+    connection = Connection(int(sys.argv[1]))
+    stages: dict[str, bytes] = {}
+
+    def reply(message: Mapping[str, Any]) -> None:
+        connection.send_bytes(json.dumps(message).encode())
+
+    while True:
+        try:
+            message = connection.recv()
+        except (EOFError, OSError):
+            return
+        if message["do"] == "stage":
+            stages = {**dict(list(stages.items())[-1:]), message["digest"]: message["payload"]}
+            continue
+        try:
+            answer = describe(message["source"], message["name"]) if message["do"] == "describe" else run(message, stages, reply)
+            json.dumps(answer)
+        except BaseException as error:  # noqa: BLE001 - whatever a plugin raises, SystemExit too, ends as an answer
+            traceback.print_exc()
+            answer = failure(error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        reply({"event": "done", "loaded": [name for name in ("torch", "tensorflow") if name in sys.modules], **answer})
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """Turn an exception into status and one line of reason."""
+    from bench.errors import BenchError
+    from bench.registry import MissingDependencyError
+
+    words = " ".join(str(error).split())
+    reason = words if isinstance(error, BenchError) else f"{type(error).__name__}: {words}".rstrip(": ")
+    out_of_memory = isinstance(error, MemoryError) or "out of memory" in words.lower() or "can't allocate memory" in words
+    status = "skipped" if isinstance(error, MissingDependencyError) else "oom" if out_of_memory else "failed"
+    return {"status": status, "reason": reason[:500], "fault": "CUDA" in words}
+
+
+def run(message: Mapping[str, Any], stages: Mapping[str, bytes], reply: Reply) -> dict[str, Any]:
+    """Fit and predict once; the prediction is left as `prediction.npy` in the folder that the message names."""
+    import random
+
+    import numpy as np
+
+    from bench.api import Context
+    from bench.registry import Source, models
+
+    model_class = models(Source(**message["source"]))[message["name"]]
+    # unpickled for each job: whatever a plugin does to its inputs, the next job gets them whole
+    train, inputs = pickle.loads(stages[message["digest"]])  # noqa: S301 - made by our own supervisor
+    random.seed(message["seed"])
+    np.random.seed(message["seed"])  # noqa: NPY002 - for plugins that draw from the global generator
+    reset_peak_memory()
+    reply({"event": "start"})
+    stopped: list[bool] = []
+    ctx = Context(
+        seed=message["seed"],
+        device=message["device"],
+        threads=1,
+        deadline=time.monotonic() + message["seconds"],
+        on_report=_throttled(reply),
+        on_stop=lambda: stopped.append(True),
+        **message["context"],
+    )
+    began = time.perf_counter()
+    model = model_class(message["params"])
+    model.fit(train, ctx)
+    fitted = time.perf_counter()
+    prediction = np.asarray(model.predict(inputs, ctx))
+    predicted = time.perf_counter()
+    if prediction.dtype.hasobject:
+        raise TypeError(f"predict returned an array of {prediction.dtype}, expected floats")
+    np.save(Path(message["folder"]) / "prediction.npy", prediction, allow_pickle=False)
+    return {
+        "status": "ok",
+        "fit_seconds": fitted - began,
+        "predict_seconds": predicted - fitted,
+        "peak_memory_mb": peak_memory_mb(),
+        "cut_short": bool(stopped),
+    }
+
+
+def describe(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Read metadata and spaces of a plugin's models; a file tells its own names, an entry point must offer `name`."""
+    from bench.errors import PluginError, suggest
+    from bench.registry import Source, load, models
+
+    source = Source(**fields)
+    found = models(source)
+    if not source.is_file and name not in found:
+        raise PluginError(f"{source.origin()} offers no model {name!r}; {suggest(name, list(found))}")
+    wanted = found if source.is_file else {name: found[name]}
+    datasets = [d.name for batch in load(source).hook.bench_datasets() for d in batch] if source.is_file else []
+    return {"status": "ok", "models": [_metadata(n, m) for n, m in wanted.items()], "datasets": datasets}
+
+
+def _metadata(name: str, model: Any) -> dict[str, Any]:
+    from optuna.distributions import distribution_to_json
+
+    from bench.errors import PluginError
+
+    space, default = model.space(), dict(model.default())
+    for key, distribution in space.items():
+        if key not in default:
+            raise PluginError(f"model {name!r}: default() lacks {key!r}, which is in space()")
+        if not distribution._contains(distribution.to_internal_repr(default[key])):  # noqa: SLF001 - optuna has no public test
+            raise PluginError(f"model {name!r}: default() has {key}={default[key]!r}, outside {distribution}")
+    if model.runtime not in {"none", "torch", "tensorflow"}:
+        raise PluginError(f"model {name!r}: runtime {model.runtime!r} is unknown; use none, torch or tensorflow")
+    return {
+        "name": name,
+        "tasks": sorted(model.tasks),
+        "runtime": model.runtime,
+        "version": str(model.version),
+        "deterministic": bool(model.deterministic),
+        "causal": bool(model.causal),
+        "space": {k: distribution_to_json(d) for k, d in space.items()},
+        "default": default,
+        "source_hash": source_hash(inspect.getfile(model)),
+        "versions": versions(),
+        "gpus": sys.modules["torch"].cuda.device_count() if "torch" in sys.modules else 0,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of Python and of the frameworks that are loaded here."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    return {"python": python, **{n: str(getattr(sys.modules[n], "__version__", "?")) for n in FRAMEWORKS if n in sys.modules}}
+
+
+def source_hash(path: str) -> str:
+    """Hash a plugin's file and, transitively, the modules of its own package that it imports."""
+    from bench.tune.jobs import source_digest
+
+    queue, seen = [Path(path).resolve()], set()
+    while queue:
+        file = queue.pop()
+        if file not in seen:
+            seen.add(file)
+            queue += _siblings(file)
+    return source_digest(sorted(seen), Path(path).resolve().parent)
+
+
+def _siblings(file: Path) -> list[Path]:
+    """List the files of the same top-level package that a file imports."""
+    folder, package = file.parent, ""
+    while (folder / "__init__.py").exists():
+        folder, package = folder.parent, f"{folder.name}.{package}" if package else folder.name
+    top = package.partition(".")[0]
+    if not top:
+        return []
+    names: list[str] = []
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
+            names += [base, *[f"{base}.{alias.name}" for alias in node.names]]
+    within = {n for n in names if n.partition(".")[0] == top}
+    stems = [folder.joinpath(*n.split(".")) for n in within]
+    return [p for s in stems for p in (s.with_suffix(".py"), s / "__init__.py") if p.is_file()]
+
+
+def reset_peak_memory() -> None:
+    """Start a new peak for this job, where the system can (Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_memory_mb() -> float:
+    """Read the peak resident memory since the last reset; elsewhere than on Linux, of the process's whole life."""
+    import resource
+
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    except OSError:
+        pass
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024**2 if sys.platform == "darwin" else 1024)
+
+
+def _throttled(reply: Reply) -> Callable[[int, float], None]:
+    last = [0.0]
+
+    def report(step: int, value: float) -> None:
+        if time.monotonic() - last[0] > 1 / REPORTS_A_SECOND:
+            last[0] = time.monotonic()
+            reply({"event": "report", "step": step, "value": value})
+
+    return report
+
+
+if __name__ == "__main__":
+    os.environ.pop("PWD", None)
+    main()

@@ -114,6 +114,16 @@ def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
     partial.replace(path)
 
 
+def describe_all(registry: Registry, scratch: Path) -> list[Plugin]:
+    """Load every model plugin in workers and tell what each is, or why it cannot be loaded."""
+    scratch.mkdir(parents=True)
+    executor = LocalExecutor(1, _device("auto"), scratch)
+    try:
+        return Describer(executor, [*registry.sources["bench.models"].values(), *registry.files], memory_mb=8192).finish()[0]
+    finally:
+        executor.close()
+
+
 @contextlib.contextmanager
 def _executor(config: Config) -> Iterator[LocalExecutor]:
     scratch = Path(tempfile.mkdtemp(prefix="bench-"))

@@ -50,10 +50,10 @@ class Compared:
         """Say whether it is told apart from the leader: the interval of `behind` leaves out 0."""
         return self.behind.low > 0 or self.behind.high < 0
 
-    def columns(self) -> dict[str, float | str]:
-        """Give the columns of a leaderboard row."""
+    def columns(self) -> dict[str, float]:
+        """Give the columns of a leaderboard row; the row's `reference` is a model's name, which the caller knows."""
         flat = {key: value for name, estimate in self.metrics.items() for key, value in estimate.columns(name).items()}
-        return {**flat, **self.skill.columns("skill"), **self.behind.columns("behind"), "reference": self.reference}
+        return {**flat, **self.skill.columns("skill"), **self.behind.columns("behind")}
 
 
 def compare(

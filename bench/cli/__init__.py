@@ -1,0 +1,48 @@
+"""The command line: thin commands over the library; what a user did wrong ends as one line and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run `bench`; exit codes: 0 done, 1 no usable row, 2 bad arguments or data, 3 not verified, 130 interrupted."""
+    sys.exit(invoke(sys.argv[1:]))
+
+
+def invoke(arguments: list[str]) -> int:
+    """Run one command and return its exit code; nothing but a defect of `bench` itself escapes as a traceback."""
+    from bench.cli.app import app
+    from bench.errors import BenchError
+
+    try:
+        code = app(args=arguments, prog_name="bench", standalone_mode=False)
+    except BenchError as error:
+        return fail(str(error), 2, as_json="--json" in arguments)
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            return 141  # whoever read our output has seen enough
+        where = f"{error.filename}: " if error.filename else ""
+        words = f"{where}{error.strerror or error}; what is finished is kept: mend it and give the same command again"
+        return fail(words, 2, as_json="--json" in arguments)
+    except Exception as error:
+        from bench.cli.usage import usage_error
+
+        code = usage_error(error)
+        if code is None:
+            raise
+        return fail(code, 2, as_json="--json" in arguments)
+    return code if isinstance(code, int) else 0
+
+
+def fail(message: str, code: int, *, as_json: bool) -> int:
+    """Say in one line on stderr what went wrong; with `--json` as a document on stdout instead."""
+    if as_json:
+        import json
+
+        sys.stdout.write(json.dumps({"error": message, "exit_code": code}) + "\n")
+    else:
+        sys.stderr.write(f"error: {message}\n")
+    return code

@@ -1,0 +1,161 @@
+"""The commands and their options; each imports what it needs when it is called, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+HELP = "Which model, tuned fairly, foresees churn best on your log? Start with: bench run --task churn"
+
+app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+data = typer.Typer(help="Look at data: what there is, what is in it, what reading it costs.", no_args_is_help=True)
+plugin = typer.Typer(help="Look at plugins.", no_args_is_help=True)
+lists = typer.Typer(help="List names; imports no plugin.", no_args_is_help=True)
+app.add_typer(data, name="data")
+app.add_typer(plugin, name="plugin")
+app.add_typer(lists, name="list")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+Files = Annotated[list[Path] | None, typer.Option("--plugin", metavar="FILE", help="A plugin in a single file; may be repeated.")]
+Folders = Annotated[list[Path] | None, typer.Option("--plugins-dir", metavar="DIR", help="A folder of plugin files; may be repeated.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the task, or ADAPTER.KEY=VALUE.")]
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False) -> None:
+    """Which model, tuned fairly, foresees churn best on your log? Start with: bench run --task churn."""
+    if show:
+        import bench
+
+        typer.echo(f"bench {bench.__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    study: Annotated[Path | None, typer.Argument(metavar="[STUDY.toml]", help="A file with these options as keys.")] = None,
+    task: Annotated[str | None, typer.Option(help="churn.")] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME|ADAPTER=PATH", help="An adapter's simulator, or a path; may be repeated (default: simulators)."),
+    ] = None,
+    source: Annotated[str | None, typer.Option(metavar="PATH", help="Data for the one --dataset given.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="A model; may be repeated (default: all that serve the task).")] = None,
+    set_: Sets = None,
+    trials: Annotated[int | None, typer.Option(help="Trials of each cell's search (default: by profile).")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Bound on each cell's worker minutes, checked between batches.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Seeds of each final fit (default: by profile).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Base of all seeds (default 0).")] = None,
+    profile: Annotated[str | None, typer.Option(help="smoke, short (default) or full.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes (default: one a core).")] = None,
+    device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or cuda:N.")] = None,
+    job_seconds: Annotated[float | None, typer.Option(help="Bound on one fit and predict (default 600).")] = None,
+    job_memory: Annotated[float | None, typer.Option(metavar="GB", help="Bound on one job (default: half of RAM / workers).")] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Run folder (default: runs/TASK-..., found again by the same command).")
+    ] = None,
+    plugin_: Files = None,
+    plugins_dir: Folders = None,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress; the table alone.")] = False,
+) -> int:
+    """Tune every model fairly on every data set, and print the leaderboard.
+
+    The table goes to stdout, progress to stderr. The same command continues where it stopped.
+    """
+    from bench.cli.run import run_command
+
+    given: dict[str, Any] = {
+        "task": task, "datasets": dataset, "source": source, "models": model, "trials": trials, "minutes": minutes,
+        "seeds": seeds, "seed": seed, "profile": profile, "workers": workers, "device": device, "job_seconds": job_seconds,
+        "job_memory": job_memory, "out": out, "plugins": plugin_, "plugins_dirs": plugins_dir, "options": set_,
+    }  # fmt: skip
+    return run_command(study, given, as_json=as_json, quiet=quiet)
+
+
+@lists.command("models")
+def list_models(plugin_: Files = None, plugins_dir: Folders = None, as_json: Json = False) -> None:
+    """List the installed models by name."""
+    from bench.cli.lists import list_plugins
+
+    list_plugins("bench.models", plugin_ or [], plugins_dir or [], as_json=as_json)
+
+
+@lists.command("datasets")
+def list_datasets(plugin_: Files = None, plugins_dir: Folders = None, as_json: Json = False) -> None:
+    """List the dataset adapters by name."""
+    from bench.cli.lists import list_plugins
+
+    list_plugins("bench.datasets", plugin_ or [], plugins_dir or [], as_json=as_json)
+
+
+@lists.command("tasks")
+def list_tasks(as_json: Json = False) -> None:
+    """List the tasks, and the options that `--set` takes for each."""
+    from bench.cli.lists import list_tasks as show
+
+    show(as_json=as_json)
+
+
+@lists.command("metrics")
+def list_metrics(as_json: Json = False) -> None:
+    """List the metrics: which way is better, and what each says."""
+    from bench.cli.lists import list_metrics as show
+
+    show(as_json=as_json)
+
+
+@data.command("list")
+def data_list(as_json: Json = False) -> None:
+    """List the adapters and what the cache holds."""
+    from bench.cli.data import list_data
+
+    list_data(as_json=as_json)
+
+
+@data.command("info")
+def data_info(
+    dataset: Annotated[str, typer.Argument(metavar="ADAPTER[=PATH]")],
+    set_: Sets = None,
+    size: Annotated[int, typer.Option(help="Users to simulate, where no path is given.")] = 1000,
+    seed: int = 0,
+    as_json: Json = False,
+) -> None:
+    """Show what a log holds: activity over time, users by activity, gaps, dropped rows."""
+    from bench.cli.data import info
+
+    info(dataset, set_ or [], size, seed, as_json=as_json)
+
+
+@data.command("check")
+def data_check(adapter: str, path: Path, set_: Sets = None, as_json: Json = False) -> None:
+    """Read data once, past the cache, and report counts, dropped rows, rate and memory."""
+    from bench.cli.data import check
+
+    check(adapter, path, set_ or [], as_json=as_json)
+
+
+@data.command("clear")
+def data_clear() -> None:
+    """Empty the cache of logs that were read; the sources are not touched."""
+    from bench.cli.data import clear
+
+    clear()
+
+
+@plugin.command("list")
+def plugin_list(plugin_: Files = None, plugins_dir: Folders = None, as_json: Json = False) -> None:
+    """Load every plugin in a child process and show what it offers, or why it fails and what mends it."""
+    from bench.cli.lists import check_plugins
+
+    check_plugins(plugin_ or [], plugins_dir or [], as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Show versions, devices, folders and plugins, and what is missing."""
+    from bench.cli.doctor import examine
+
+    examine(as_json=as_json)

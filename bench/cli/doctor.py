@@ -1,0 +1,69 @@
+"""`bench doctor`: what this machine has, what is missing, and the command that mends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import typer
+
+EXTRA_LIBRARIES = {"torch": "torch", "tensorflow": "tensorflow", "keras": "tensorflow", "statsforecast": "stats", "stumpy": "tsad"}
+CORE_LIBRARIES = ("numpy", "polars", "pyarrow", "scipy", "scikit-learn", "lightgbm", "statsmodels", "optuna", "pandas")
+
+
+def examine(*, as_json: bool) -> None:
+    """Print versions, devices, folders and plugins; what is missing comes with its cure."""
+    from bench.cli.lists import plugin_report, show_columns
+
+    here, installed, plugins = machine(), libraries(), plugin_report()
+    if as_json:
+        typer.echo(json.dumps({"machine": here, "libraries": installed, "plugins": plugins}))
+        return
+    for key, value in here.items():
+        typer.echo(f"{key:10} {value}")
+    typer.echo("")
+    show_columns(installed)
+    typer.echo("")
+    show_columns(plugins)
+    broken = [p for p in plugins if p["status"] != "ok"]
+    typer.echo("")
+    typer.echo(f"{len(broken)} plugins cannot run: {', '.join(p['name'] for p in broken)}" if broken else "all plugins can run")
+
+
+def machine() -> dict[str, Any]:
+    """Describe the machine and where `bench` keeps things."""
+    import psutil
+
+    import bench
+    from bench.cache import cache_folder
+
+    cache = cache_folder().parent
+    writable = os.access(next(p for p in (cache, *cache.parents) if p.exists()), os.W_OK)
+    driver = Path("/proc/driver/nvidia/version")
+    return {
+        "bench": bench.__version__,
+        "python": sys.version.split()[0],
+        "system": platform.platform(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory": f"{psutil.virtual_memory().total / 1024**3:.1f} GB, {psutil.virtual_memory().available / 1024**3:.1f} free",
+        "gpu": driver.read_text().splitlines()[0] if driver.exists() else "no NVIDIA driver: models train on the CPU",
+        "cache": f"{cache}" + ("" if writable else " (not writable: set BENCH_CACHE)"),
+    }
+
+
+def libraries() -> list[dict[str, Any]]:
+    """List the libraries with their versions; a missing one with the command that installs it."""
+    rows: list[dict[str, Any]] = []
+    for name in (*CORE_LIBRARIES, *EXTRA_LIBRARIES):
+        try:
+            rows.append({"library": name, "version": version(name), "missing": ""})
+        except PackageNotFoundError:
+            extra = EXTRA_LIBRARIES.get(name)
+            cure = f"pip install 'seqbench[{extra}]'" if extra else "pip install --force-reinstall seqbench"
+            rows.append({"library": name, "version": "-", "missing": cure})
+    return rows

@@ -1,0 +1,98 @@
+"""`bench list` and `bench plugin list`: names without imports, and plugins loaded one by one in a child process."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from bench.registry import Group, discover
+
+
+def list_plugins(group: Group, files: Sequence[Path], folders: Sequence[Path], *, as_json: bool) -> None:
+    """List the names of a group with their origins; nothing is imported."""
+    registry = discover(files, folders)
+    rows = [(name, source.origin()) for name, source in sorted(registry.sources[group].items())]
+    rows += [(source.name, source.origin()) for source in registry.files]
+    rows += [(name, f"broken: {reason}") for name, reason in sorted(registry.broken[group].items())]
+    _show([{"name": name, "origin": origin} for name, origin in rows], as_json=as_json)
+
+
+def list_tasks(*, as_json: bool) -> None:
+    """List the tasks and their options."""
+    from bench.runner import TASKS
+
+    rows = [{"task": name, "option": key, "meaning": text} for name, task in TASKS.items() for key, text in task.options.items()]
+    _show(rows, as_json=as_json)
+
+
+def list_metrics(*, as_json: bool) -> None:
+    """List the metrics of all tasks."""
+    from bench.metrics.churn import METRICS
+
+    rows = [
+        {"task": "churn", "metric": m.name, "better": "higher" if m.higher_is_better else "lower", "meaning": m.help}
+        for m in METRICS.values()
+    ]
+    _show(rows, as_json=as_json)
+
+
+def check_plugins(files: Sequence[Path], folders: Sequence[Path], *, as_json: bool) -> None:
+    """Load each plugin in a worker and show what it offers or why it fails."""
+    _show(plugin_report(files, folders), as_json=as_json)
+
+
+def plugin_report(files: Sequence[Path] = (), folders: Sequence[Path] = ()) -> list[dict[str, Any]]:
+    """Describe every model plugin, in workers, and every adapter; a failure is a line with its reason."""
+    from bench.errors import BenchError
+    from bench.runner import describe_all
+
+    registry = discover(files, folders)
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        found = describe_all(registry, Path(scratch) / "slots")
+    rows = [
+        {
+            "kind": "model",
+            "name": p.name,
+            "status": p.status,
+            "serves": ", ".join(sorted(p.tasks)),
+            "runtime": p.runtime if p.status == "ok" else "",
+            "about": p.reason or p.source.origin(),
+        }
+        for p in found
+    ]
+    rows += [
+        {"kind": "model", "name": n, "status": "failed", "serves": "", "runtime": "", "about": r}
+        for n, r in registry.broken["bench.models"].items()
+    ]
+    for name in registry.names("bench.datasets"):
+        line = {"kind": "dataset", "name": name, "status": "ok", "serves": "", "runtime": "", "about": ""}
+        try:
+            line["about"] = registry.dataset(name).card.title
+        except BenchError as error:
+            line |= {"status": "failed", "about": str(error)}
+        rows.append(line)
+    return rows
+
+
+def _show(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(list(rows)))
+        return
+    show_columns(rows)
+
+
+def show_columns(rows: Sequence[dict[str, Any]]) -> None:
+    """Print rows in aligned columns, the last one free to run on."""
+    if not rows:
+        typer.echo("none")
+        return
+    names = list(rows[0])
+    width = {n: max(len(n), *(len(str(row[n])) for row in rows)) for n in names}
+    typer.echo("  ".join(n.ljust(width[n]) for n in names).rstrip())
+    for row in rows:
+        typer.echo("  ".join(str(row[n]).ljust(width[n]) for n in names).rstrip())

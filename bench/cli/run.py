@@ -1,0 +1,127 @@
+"""`bench run`: options and study file to a configuration, then the table on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from bench.config import Config
+from bench.errors import ConfigError, suggest
+
+LISTS = {"dataset": "datasets", "model": "models", "plugin": "plugins", "plugins-dir": "plugins_dirs"}
+"""Long options that may be repeated -> fields of the configuration."""
+
+
+def run_command(study: Path | None, given: Mapping[str, Any], *, as_json: bool, quiet: bool) -> int:
+    """Run and print; returns the exit code."""
+    from bench.cli.progress import choose
+    from bench.runner import execute
+
+    config = configuration(study, given)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with choose(sys.stderr, quiet=quiet, json=as_json, environ=os.environ) as listen:
+            board = execute(config, listen)
+    except KeyboardInterrupt:
+        return _stopped(config)
+    rows = board.rows
+    usable = any(row["status"] == "ok" for row in rows)
+    if as_json:
+        sys.stdout.write(json.dumps(document(board, config), default=str, allow_nan=False) + "\n")
+    else:
+        from bench.cli.summary import print_summary
+
+        sys.stdout.write(board.table(width=_width()) + "\n")
+        sys.stdout.flush()
+        print_summary(rows, config.folder(), sys.stderr)
+    return 0 if usable else 1
+
+
+def configuration(study: Path | None, given: Mapping[str, Any]) -> Config:
+    """Merge a study file and the options given beside it, which win; raise `ConfigError` with the cure."""
+    fields = dict(_study(study)) if study else {}
+    fields |= {name: value for name, value in given.items() if value is not None}
+    for name in ("datasets", "models", "plugins", "plugins_dirs"):
+        fields[name] = tuple(str(item) for item in fields.get(name, ()))
+    options = fields.get("options", {})
+    fields["options"] = dict(options) if isinstance(options, Mapping) else pairs(options)
+    if not fields.get("task"):
+        raise ConfigError("no task is given; write bench run --task churn")
+    return Config(**fields).checked()
+
+
+def pairs(items: Sequence[str]) -> dict[str, str]:
+    """Read KEY=VALUE items; raise `ConfigError` for what is none."""
+    found = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals or not key or not value:
+            raise ConfigError(f"--set {item!r} is no KEY=VALUE; write --set horizon=28d")
+        found[key] = value
+    return found
+
+
+def document(board: Any, config: Config) -> dict[str, Any]:
+    """Give the run as one JSON document: rows, verdicts, failures, paths."""
+    folder = config.folder()
+    failures = [{k: row[k] for k in ("dataset", "model", "tuning", "status", "reason")} for row in board.rows if row["status"] != "ok"]
+    return {
+        "exit_code": 0 if any(row["status"] == "ok" for row in board.rows) else 1,
+        "rows": board.rows,
+        "verdicts": [{"task_id": task, "dataset": name, "verdict": words} for (task, name), words in board.verdicts.items()],
+        "failures": failures,
+        "folder": str(folder),
+        "leaderboard": str(folder / "leaderboard.parquet"),
+    }
+
+
+def _study(path: Path) -> dict[str, Any]:
+    """Read a study file: the long options as keys, `set` as a table or a list of KEY=VALUE."""
+    try:
+        content = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"study file {path}: no such file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"study file {path}: {error}") from error
+    known = {"task", "source", "trials", "minutes", "seeds", "seed", "profile", "workers", "device", "job-seconds", "job-memory", "out"}
+    fields: dict[str, Any] = {}
+    for key, value in content.items():
+        if key == "set":
+            fields["options"] = {k: str(v) for k, v in value.items()} if isinstance(value, dict) else list(value)
+        elif key in LISTS:
+            fields[LISTS[key]] = [value] if isinstance(value, str) else value
+        elif key in known:
+            fields[key.replace("-", "_")] = value
+        else:
+            raise ConfigError(f"study file {path}: unknown key {key!r}; {suggest(key, [*known, *LISTS, 'set'])}")
+    return fields
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _stopped(config: Config) -> int:
+    """Say what was kept, and how to go on."""
+    folder = config.folder()
+    kept = sum(1 for _ in (folder / "ledger.jsonl").open()) if (folder / "ledger.jsonl").exists() else 0
+    command = shlex.join(["bench", *sys.argv[1:]])
+    sys.stderr.write(f"\nstopped; {kept} finished jobs are kept in {folder}\nto go on: {command}\n")
+    return 130
+
+
+def _width() -> int | None:
+    """Give the terminal's width; None where stdout is none: lines are then left unwrapped."""
+    if not sys.stdout.isatty():
+        return None
+    import shutil
+
+    return shutil.get_terminal_size().columns

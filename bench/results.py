@@ -41,6 +41,7 @@ def rows_of(problem: Problem, outcomes: Mapping[str, Outcome], task: Task, folde
         "simulated": problem.simulated,
         "fingerprint": problem.fingerprint,
         "objective": task.metric,
+        "reference": task.reference,
         "horizon_days": split.facts["horizon_days"],
         "n_test": split.facts["n_test"],
         "base_rate": split.facts["base_rate"],

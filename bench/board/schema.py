@@ -30,7 +30,10 @@ ANOMALY = ("vus_pr", "vus_roc", "auc_pr", "auc_roc", "event_f1", "f1_at_01", "f1
 
 TUNINGS = ("default", "tuned", "label-free")
 STATUSES = ("ok", "failed", "timeout", "oom", "crash", "invalid", "skipped")
-FLAGS = ("underpowered", "trivial", "contaminated", "fallback", "mean-from-quantiles", "quantiles-crossed", "clipped", "charged")
+FLAGS = (
+    "underpowered", "trivial", "contaminated", "fallback", "mean-from-quantiles", "quantiles-crossed", "clipped", "charged", "cut-short",
+)  # fmt: skip
+"""`cut-short`: the fit asked whether to stop and was told that its time was up."""
 
 REQUIRED = ("task", "task_id", "dataset", "model", "tuning", "status")
 """Columns that no row may lack."""

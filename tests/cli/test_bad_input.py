@@ -1,0 +1,145 @@
+"""What a user gets wrong ends as one line that says what, where and what to do, and exit code 2."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.cli import invoke
+
+HEAD = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+
+
+def sales(days: list[str], users: int = 3) -> str:
+    """Write a log in the UCI form, one line per user and day."""
+    rows = [f"9{u}{n},A,thing,1,{day},2.5,{u},UK" for n, day in enumerate(days) for u in range(users)]
+    return HEAD + "\n".join(rows) + "\n"
+
+
+def month(day: int) -> str:
+    return f"2024-{1 + day // 28:02d}-{1 + day % 28:02d} 10:00:00"
+
+
+FILES = {
+    "empty.csv": "",
+    "columns.csv": "who,when\na,b\n",
+    "one-column.csv": HEAD.replace("CustomerID", "Customer") + "1,A,x,1,2024-01-01 10:00:00,1,7,UK\n",
+    "dates.csv": sales(["yesterday", "today"]),
+    "zones.csv": sales([month(0), "2024-01-02 10:00:00+02:00", month(2)]),
+    "short.csv": sales([month(0), month(1), month(2)]),
+    "long.csv": sales([month(d) for d in range(0, 300, 3)]),
+}
+
+CASES = {
+    "missing file": (["--dataset", "retail=nowhere.csv"], ["no file or folder nowhere.csv"]),
+    "empty file": (["--dataset", "retail=empty.csv"], ["empty.csv is empty"]),
+    "wrong columns": (["--dataset", "retail=columns.csv"], ["columns.csv"]),
+    "a misnamed column": (["--dataset", "retail=one-column.csv"], ["CustomerID", "did you mean 'Customer'"]),
+    "unparseable dates": (["--dataset", "retail=dates.csv"], ["dates.csv", "InvoiceDate", "yesterday"]),
+    "mixed time zones": (["--dataset", "retail=zones.csv"], ["zones.csv", "InvoiceDate"]),
+    "a log too short": (["--dataset", "retail=short.csv"], ["does not fit a log from 2024-01-01 to 2024-01-03"]),
+    "a horizon longer than the log": (["--dataset", "retail=long.csv", "--set", "horizon=200d"], ["horizon 200d", "test cut-off"]),
+    "an unknown task": (["--task", "chrun"], ["unknown task 'chrun'", "did you mean 'churn'"]),
+    "an unknown model": (["--model", "lstmm"], ["unknown model 'lstmm'", "did you mean 'lstm'"]),
+    "an unknown dataset": (["--dataset", "retial"], ["unknown dataset 'retial'", "did you mean 'retail'"]),
+    "an unknown option key": (["--set", "horizn=28d"], ["unknown option --set horizn=28d", "did you mean 'horizon'"]),
+    "an unknown adapter option": (["--dataset", "retail", "--set", "retail.foo=1"], ["no such option"]),
+    "a set without a value": (["--set", "horizon"], ["no KEY=VALUE"]),
+    "no duration": (["--set", "horizon=soon"], ["horizon='soon' is no duration"]),
+    "zero trials": (["--trials", "0"], ["--trials 0 leaves nothing to do"]),
+    "zero workers": (["--workers", "0"], ["--workers 0"]),
+    "no number": (["--trials", "many"], ["many"]),
+    "negative seconds": (["--job-seconds", "-1"], ["--job-seconds -1 is not positive"]),
+    "an unknown profile": (["--profile", "shrt"], ["unknown profile 'shrt'", "did you mean 'short'"]),
+    "an unknown device": (["--device", "gpu"], ["--device 'gpu' is unknown"]),
+    "a source without a dataset": (["--source", "long.csv"], ["--source goes with exactly one --dataset"]),
+    "an empty path": (["--dataset", "retail="], ["path after '=' is empty"]),
+    "a plugin that is not there": (["--plugin", "nowhere.py"], ["nowhere.py: no such file"]),
+    "a folder of plugins that is not there": (["--plugins-dir", "nowhere"], ["nowhere: no such folder"]),
+    "an unknown flag": (["--modle", "lstm"], ["--modle", "--help"]),
+    "a data set given twice": (["--dataset", "retail=long.csv", "--dataset", "retail=long.csv"], ["given twice"]),
+    "a study that is not there": (["study.toml"], ["study.toml: no such file"]),
+    "a folder that cannot be made": (["--dataset", "retail=long.csv", "--out", "long.csv/run"], ["long.csv/run"]),
+}
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_one_clear_line_and_exit_code_2(case: str, inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, words = CASES[case]
+    command = ["run", *([] if "--task" in arguments else ["--task", "churn"]), *arguments, "--profile", "smoke", "--quiet"]
+    if "--profile" in arguments:
+        command.remove("smoke")
+        command.remove("--profile")
+    assert invoke(command) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1, captured.err
+    assert captured.err.startswith("error: ")
+    assert "Traceback" not in captured.err
+    for word in words:
+        assert word in captured.err
+
+
+def test_an_error_is_a_json_document_where_json_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["run", "--task", "churn", "--model", "nothing", "--json"]) == 2
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert document["exit_code"] == 2
+    assert "unknown model 'nothing'" in document["error"]
+    assert captured.err == ""
+
+
+def test_no_task_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["run"]) == 2
+    assert "bench run --task churn" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("task = ", "study.toml"),
+        ('task = "churn"\nmodle = "lstm"', "unknown key 'modle'; did you mean 'model'?"),
+        ('task = "churn"\n[set]\nhorizn = "28d"', "did you mean 'horizon'"),
+    ],
+)
+def test_a_broken_study_file_is_named_with_the_cure(text: str, words: str, inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (inputs / "study.toml").write_text(text)
+    assert invoke(["run", "study.toml", "--quiet"]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_one_user_and_all_churned_end_as_rows_with_the_reason(inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (inputs / "one.csv").write_text(sales([month(d) for d in range(0, 300, 3)], users=1))
+    code = invoke(["run", "--task", "churn", "--dataset", "retail=one.csv", "--model", "base-rate", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert code == 1
+    assert [row["status"] for row in document["rows"]] == ["skipped"]
+    assert "one class only" in document["rows"][0]["reason"]
+    assert "1 test users stayed" in document["rows"][0]["reason"].replace("all ", "").replace("validation", "test")
+
+
+def test_options_win_over_the_study_file_and_its_keys_are_the_long_options(inputs: Path) -> None:
+    from bench.cli.run import configuration
+
+    (inputs / "study.toml").write_text('task = "churn"\ntrials = 7\nmodel = ["lstm"]\njob-seconds = 5\n[set]\nhorizon = "28d"\n')
+    config = configuration(inputs / "study.toml", {"trials": 3, "models": None})
+    assert (config.trials, config.models, config.job_seconds, config.options) == (3, ("lstm",), 5, {"horizon": "28d"})
+
+
+def test_the_run_folder_depends_on_the_configuration_but_not_on_trials_or_workers() -> None:
+    from bench.config import Config
+
+    base = Config("churn").folder()
+    assert Config("churn", trials=9, workers=1, minutes=2.0).folder() == base
+    assert Config("churn", seed=1).folder() != base
+    assert Config("churn", options={"horizon": "7d"}).folder() != base

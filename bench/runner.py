@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import bench
 from bench.config import Config, task_options
-from bench.datasets import Loaded, loaded, requested
+from bench.datasets import Loaded, Request, loaded, requested
 from bench.errors import ConfigError, suggest
 from bench.registry import Registry, Source, discover
 from bench.results import Problem, details, now, rows_of, trial_rows
-from bench.tasks.base import Task
+from bench.tasks.base import Split, Task
 from bench.tasks.churn import Churn
 from bench.tune.describe import Describer
 from bench.tune.drive import Cell, Driver
@@ -53,33 +53,50 @@ def execute(config: Config, listen: Listener = silent) -> Board:
     config = config.checked()
     registry = discover(config.plugins, config.plugins_dirs)
     task = TASKS[config.task]()
-    own, others = task_options(config.options, task.options, registry.names("bench.datasets"))
+    task_options(config.options, task.options, registry.names("bench.datasets"))
     requests = requested(config.datasets, config.source, registry)
     sources = _model_sources(config, registry)
-    folder = config.folder()
-    with Ledger(folder) as ledger, _executor(config) as executor:
-        limits = _limits(config)
+    limits = _limits(config)
+    with _executor(config) as executor:
         describer = Describer(executor, sources, limits.memory_mb)
-        problems: list[tuple[Loaded, Any]] = []
-        for request in requests:
-            data = loaded(request, registry, others.get(request.adapter, {}), size=config.caps.users, seed=config.seed)
-            _refuse_twin(data, [p[0] for p in problems])
-            split = task.split(data.events, own, config.caps, config.seed)
-            listen(DataReady(data.name, split.task_id, _words(data, split.notes)))
-            problems.append((data, split))
+        problems = list(_problems(requests, config, registry, task, listen))
         plugins = _serving(describer.finish()[0], config, registry)
         solved = [Problem(data.name, data.simulated, data.fingerprint, split, plugins) for data, split in problems]
-        cells = [cell for problem in solved for cell in _cells(problem, config, limits)]
-        # one framework after the other: each worker then imports each framework at most once
-        cells.sort(key=lambda cell: ("none", "torch", "tensorflow").index(cell.plugin.runtime))
-        budget = Budget(config.n_trials(), config.n_seeds(), config.seed, config.minutes)
-        names = tuple((c.dataset, c.plugin.name) for c in cells)
-        listen(RunReady(names, budget.trials, budget.seeds, len(executor.slots), config.profile, str(folder)))
-        _write_run(folder, config, solved, finished=False)
-        outcomes = Driver(task, executor, ledger, limits, budget, listen).run(cells)
-        board = _write_results(folder, solved, outcomes, task, len(executor.slots))
-        _write_run(folder, config, solved, finished=True)
+        with Ledger(config.folder()) as ledger:
+            _write_run(ledger.folder, config, solved, finished=False)
+            outcomes = _outcomes(solved, config, Driver(task, executor, ledger, limits, _budget(config), listen))
+            board = _write_results(ledger.folder, solved, outcomes, task, config.n_workers())
+            _write_run(ledger.folder, config, solved, finished=True)
     return board
+
+
+def _problems(
+    requests: Sequence[Request], config: Config, registry: Registry, task: Task, listen: Listener
+) -> Iterator[tuple[Loaded, Split]]:
+    """Read and split every data set, telling the listener of each."""
+    own, others = task_options(config.options, task.options, registry.names("bench.datasets"))
+    seen: list[Loaded] = []
+    for request in requests:
+        data = loaded(request, registry, others.get(request.adapter, {}), size=config.caps.users, seed=config.seed)
+        _refuse_twin(data, seen)
+        seen.append(data)
+        split = task.split(data.events, own, config.caps, config.seed)
+        listen(DataReady(data.name, split.task_id, _words(data, split.notes)))
+        yield data, split
+
+
+def _outcomes(problems: Sequence[Problem], config: Config, driver: Driver) -> Mapping[str, Outcome]:
+    """Run all cells, one framework after the other: each worker then imports each framework at most once."""
+    cells = [cell for problem in problems for cell in _cells(problem, config, driver.limits)]
+    cells.sort(key=lambda cell: ("none", "torch", "tensorflow").index(cell.plugin.runtime))
+    names = tuple((c.dataset, c.plugin.name) for c in cells)
+    budget = driver.budget
+    driver.listen(RunReady(names, budget.trials, budget.seeds, config.n_workers(), config.profile, str(driver.ledger.folder)))
+    return driver.run(cells)
+
+
+def _budget(config: Config) -> Budget:
+    return Budget(config.n_trials(), config.n_seeds(), config.seed, config.minutes)
 
 
 def _write_results(folder: Path, problems: Sequence[Problem], outcomes: Mapping[str, Outcome], task: Task, workers: int) -> Board:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 import shutil
 import signal
@@ -52,6 +53,7 @@ class Cell:
 class _Active:
     cell: Cell
     steps: Plan
+    order: int
     jobs: list[Job] = field(default_factory=list)
     entries: dict[str, Entry] = field(default_factory=dict)
     seconds: float = 0.0
@@ -64,10 +66,11 @@ class Driver:
         self.task, self.executor, self.ledger = task, executor, ledger
         self.limits, self.budget, self.listen = limits, budget, listen
         self.outcomes: dict[str, Outcome] = {}
-        self._ready: deque[tuple[_Active, Job]] = deque()
+        self._ready: list[tuple[int, int, _Active, Job]] = []
+        """A heap: the jobs of earlier cells first, so that each cell ends before the next takes all workers."""
         self._running: dict[int, tuple[_Active, Job]] = {}
         self._retried: set[str] = set()
-        self._tickets = 0
+        self._tickets = self._queued = self._begun = 0
 
     def run(self, cells: Sequence[Cell]) -> dict[str, Outcome]:
         """Run all cells; return what became of each, by cell name."""
@@ -76,7 +79,7 @@ class Driver:
             while waiting and len(self._ready) < self.executor.idle():
                 self._begin(waiting.popleft())
             while self._ready and self.executor.idle():
-                self._submit(*self._ready.popleft())
+                self._submit(*heapq.heappop(self._ready)[2:])
             answers = self.executor.collect(TICK)
             for answer in answers:
                 self._take(answer.ticket, answer.message)
@@ -86,7 +89,8 @@ class Driver:
 
     def _begin(self, cell: Cell) -> None:
         steps = plan(cell.plugin, self.budget, cell.job, name=cell.name, penalty=self.task.penalty)
-        active = _Active(cell, steps)
+        self._begun += 1
+        active = _Active(cell, steps, self._begun)
         active.jobs = next(steps)
         self._schedule(active)
 
@@ -101,13 +105,18 @@ class Driver:
                     self._tell(active, entry, reused=True)
             missing = [job for key, job in new.items() if key not in active.entries]
             if missing:
-                self._ready.extend((active, job) for job in missing)
+                for job in missing:
+                    self._queue(active, job)
                 return
             try:
                 active.jobs = active.steps.send([self._numbered(active, job) for job in active.jobs])
             except StopIteration as end:
                 self._finish(active, end.value)
                 return
+
+    def _queue(self, active: _Active, job: Job) -> None:
+        self._queued += 1
+        heapq.heappush(self._ready, (active.order, self._queued, active, job))
 
     def _numbered(self, active: _Active, job: Job) -> Entry:
         # one fit may serve twice (the default was the best): each place keeps its own number
@@ -142,7 +151,7 @@ class Driver:
         result = _result(message)
         if result.signal == signal.SIGKILL and job.key not in self._retried:
             self._retried.add(job.key)
-            self._ready.appendleft((active, job))
+            self._queue(active, job)
             self.listen(JobRetried(active.cell.dataset, job.plugin.name, result.reason))
             return
         entry = self._entry(active.cell, job, result)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
     from bench.events import Events
+    from bench.series import Series
 
 hookimpl = pluggy.HookimplMarker("bench")
 
@@ -41,7 +42,7 @@ HOLDOUT = 0.15
 """Share of the users that `ChurnTrain.holdout` keeps for early stopping."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChurnInputs:
     """Hold what a churn model may see: for each row, one user's past up to one cut-off.
 
@@ -92,7 +93,7 @@ class ChurnInputs:
         return replace(self, offsets=offsets, **per_event, **per_row)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChurnTrain(ChurnInputs):
     """Hold inputs with labels: what `fit` sees."""
 
@@ -208,6 +209,8 @@ class DatasetCard:
     activity: tuple[str, ...]
     """Kinds that count as activity (a cancellation does not)."""
     traps: tuple[str, ...] = ()
+    horizon: str = ""
+    """Horizon of churn labels that come with the data (`10d`); empty: none come."""
 
 
 class Dataset(ABC):
@@ -226,7 +229,7 @@ class Dataset(ABC):
         """Name the raw form that lies at `path` (a file or folder), or None where it is not this adapter's."""
 
     @abstractmethod
-    def read(self, path: Path, options: Mapping[str, str]) -> Events:
+    def read(self, path: Path, options: Mapping[str, str]) -> Events | Series:
         """Read and clean the raw form; raise `DataError` that names file, column, row and cure."""
 
     def simulate(self, folder: Path, size: int, seed: int) -> None:

@@ -20,7 +20,8 @@ class Events:
     """Hold a validated log; make one with `Events.build`.
 
     `frame` has `user` (string categories), `time` (microseconds, UTC), `kind`, `value` (float64, null allowed),
-    `item` (null allowed) and any extra columns. `cleaning` counts the raw rows dropped, by reason.
+    `item` (null allowed) and any extra columns; an extra column `count` says how many events a row stands for.
+    `cleaning` counts the raw rows dropped, by reason.
     """
 
     frame: pl.DataFrame
@@ -30,6 +31,9 @@ class Events:
     """Kinds that count as activity."""
     rows_read: int = 0
     cleaning: Mapping[str, int] = field(default_factory=dict)
+    labels: pl.DataFrame | None = None
+    """Churn labels that came with the data, or None: `user`, `y` (int8, 1 = churned), `cutoff` (the time from which on
+    the label was observed), one row for each labelled user; all of them are among the users of `frame`'s categories."""
 
     @classmethod
     def build(
@@ -41,6 +45,7 @@ class Events:
         where: str = "",
         rows_read: int | None = None,
         cleaning: Mapping[str, int] | None = None,
+        labels: pl.DataFrame | None = None,
     ) -> Events:
         """Validate, type and sort `frame`; raise `DataError` that names `where`, the column and the row.
 
@@ -48,13 +53,16 @@ class Events:
         """
         where = where or name
         frame = _with_all_columns(frame, where)
-        frame = _typed(frame, where)
+        labels = None if labels is None else _labels(labels, where)
+        frame = _typed(frame, where, labels)
         _refuse_nulls(frame, where)
         if frame.is_empty():
             raise DataError(f"{where}: no event is left after cleaning ({_spelt(cleaning or {})}); check the column map and the file")
         frame = frame.select(*COLUMNS, *[c for c in frame.columns if c not in COLUMNS]).sort("user", "time", "kind", maintain_order=True)
         rows = len(frame) if rows_read is None else rows_read
-        return cls(frame, name, tuple(activity), rows, dict(cleaning or {}))
+        if labels is not None:
+            labels = labels.with_columns(pl.col("user").cast(frame.schema["user"])).sort("user")
+        return cls(frame, name, tuple(activity), rows, dict(cleaning or {}), labels)
 
     @cached_property
     def table(self) -> pa.Table:
@@ -84,24 +92,41 @@ def _with_all_columns(frame: pl.DataFrame, where: str) -> pl.DataFrame:
     return frame.with_columns(**{name: fill for name, fill in absent.items() if name not in frame.columns})
 
 
-def _typed(frame: pl.DataFrame, where: str) -> pl.DataFrame:
+def _labels(labels: pl.DataFrame, where: str) -> pl.DataFrame:
+    """Type given labels; a user is labelled once, with 0 or 1."""
+    typed = labels.select(pl.col("user").cast(pl.String), pl.col("y").cast(pl.Int8), "cutoff")
+    typed = typed.with_columns(utc(typed, "cutoff"))
+    if typed.null_count().sum_horizontal().sum() or not typed["y"].is_in([0, 1]).all():
+        raise DataError(f"{where}: labels must be 0 or 1 for every user, none missing; mend the file of labels")
+    if typed["user"].is_duplicated().any():
+        raise DataError(f"{where}: user {typed['user'].filter(typed['user'].is_duplicated())[0]!r} is labelled twice; keep one label each")
+    return typed
+
+
+def utc(frame: pl.DataFrame, name: str) -> pl.Expr:
+    """Give a column of dates or times as UTC microseconds; without a zone it is taken as UTC."""
+    kind = frame.schema[name]
+    if isinstance(kind, pl.Datetime) and kind.time_zone is not None:
+        return pl.col(name).dt.convert_time_zone("UTC").cast(TIME)
+    return pl.col(name).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+
+
+def _typed(frame: pl.DataFrame, where: str, labels: pl.DataFrame | None) -> pl.DataFrame:
     kind_of_time = frame.schema["time"]
     if not isinstance(kind_of_time, pl.Datetime | pl.Date):
         raise DataError(f"{where}: column 'time' has type {kind_of_time}, expected dates or times; parse it first")
     if not frame.schema["value"].is_numeric() and frame.schema["value"] != pl.Null:
         raise DataError(f"{where}: column 'value' has type {frame.schema['value']}, expected numbers")
-    time = pl.col("time").cast(pl.Datetime("us"))
-    if isinstance(kind_of_time, pl.Datetime) and kind_of_time.time_zone is not None:
-        time = pl.col("time").dt.convert_time_zone("UTC").cast(TIME)
-    else:
-        time = time.dt.replace_time_zone("UTC")
     value = pl.col("value").cast(pl.Float64).fill_nan(None)
-    frame = frame.with_columns(time, value, *[pl.col(c).cast(pl.String) for c in ("user", "kind", "item")])
+    frame = frame.with_columns(utc(frame, "time"), value, *[pl.col(c).cast(pl.String) for c in ("user", "kind", "item")])
     if frame["value"].is_infinite().any():
         row = frame["value"].is_infinite().arg_max()
         raise DataError(f"{where}: column 'value' is infinite at event {row}; drop or bound it")
     # categories in sorted order: codes, dictionaries and sorting then depend on the values alone
-    return frame.with_columns(pl.col(c).cast(pl.Enum(frame[c].drop_nulls().unique().sort())) for c in ("user", "kind", "item"))
+    texts = {c: frame[c].drop_nulls().unique() for c in ("user", "kind", "item")}
+    if labels is not None:
+        texts["user"] = pl.concat([texts["user"], labels["user"]]).unique()
+    return frame.with_columns(pl.col(c).cast(pl.Enum(values.sort())) for c, values in texts.items())
 
 
 def _refuse_nulls(frame: pl.DataFrame, where: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from bench.api import STATIC, Array, ChurnInputs
 from bench.events import Events
@@ -86,7 +87,8 @@ def prepare(events: Events) -> History:
     new = np.r_[True, (np.diff(user) != 0) | (np.diff(time) != 0) | (np.diff(kind) != 0)]
     at = np.flatnonzero(new)
     value = np.add.reduceat(value, at)
-    count = np.diff(np.r_[at, len(user)])
+    rows = frame["count"].cast(pl.Int64).to_numpy() if "count" in frame.columns else np.ones(len(user), np.int64)
+    count = np.add.reduceat(rows, at)
     user, time, kind = user[at], time[at], kind[at]
     users = len(frame["user"].dtype.categories)  # type: ignore[attr-defined]
     steps = _ragged(user, time, value, count, users)

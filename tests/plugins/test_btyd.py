@@ -245,7 +245,7 @@ def rows_of(users: Summary) -> ChurnTrain:
     none = np.zeros(0, np.float32)
     per_event = dict.fromkeys(("days_before_cutoff", "gap", "kind", "value", "count"), none)
     offsets, cutoff, y = np.zeros(n + 1, np.int64), np.full(n, 10_000.0), np.zeros(n, np.int8)
-    return ChurnTrain(offsets, **per_event, static=static, cutoff=cutoff, group=np.arange(n), y=y)
+    return ChurnTrain(offsets=offsets, **per_event, static=static, cutoff=cutoff, group=np.arange(n), y=y)
 
 
 TRUE = {"bgnbd": (0.6, 5.0, 0.8, 2.5), "paretonbd": (0.8, 5.0, 0.6, 9.0)}
@@ -282,7 +282,7 @@ def test_only_the_latest_cutoff_is_read_and_no_label(name):
     older.cutoff[:] -= 91
     joined = {f: np.concatenate([getattr(rows, f), getattr(older, f)]) for f in ("static", "cutoff", "group")}
     per_event = {f: getattr(rows, f) for f in ("days_before_cutoff", "gap", "kind", "value", "count")}
-    mixed = ChurnTrain(np.zeros(1001, np.int64), **per_event, **joined, y=np.concatenate([flipped, flipped]))
+    mixed = ChurnTrain(offsets=np.zeros(1001, np.int64), **per_event, **joined, y=np.concatenate([flipped, flipped]))
 
     alone, among = MODEL[name]({}), MODEL[name]({})
     alone.fit(rows, Context())

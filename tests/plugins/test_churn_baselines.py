@@ -24,7 +24,9 @@ def rows_of(static: np.ndarray, y: np.ndarray, cutoff: float = 10_000.0, group: 
     n = len(y)
     group = np.arange(n) if group is None else group
     per_event = dict.fromkeys(("days_before_cutoff", "gap", "kind", "value", "count"), np.zeros(0, np.float32))
-    return ChurnTrain(np.zeros(n + 1, np.int64), **per_event, static=static, cutoff=np.full(n, cutoff), group=group, y=y.astype(np.int8))
+    return ChurnTrain(
+        offsets=np.zeros(n + 1, np.int64), **per_event, static=static, cutoff=np.full(n, cutoff), group=group, y=y.astype(np.int8)
+    )
 
 
 def simulated(n: int, seed: int) -> ChurnTrain:

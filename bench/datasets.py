@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.api import Dataset
 from bench.cache import cache_folder, read_cached
-from bench.errors import ConfigError, DataError, suggest
+from bench.errors import ConfigError, DataError, PluginError, suggest
 from bench.events import Events
 from bench.registry import Registry
 
@@ -104,4 +104,9 @@ def _digest(adapter: Dataset) -> str:
 
 
 def _simulates(registry: Registry, name: str) -> bool:
-    return bool(registry.dataset(name).simulated_name)
+    """Say whether an adapter has a simulator; one that cannot be loaded is named and left out: nobody asked for it."""
+    try:
+        return bool(registry.dataset(name).simulated_name)
+    except PluginError as error:
+        log.warning("left out: dataset adapter %r: %s", name, error)
+        return False

@@ -6,7 +6,6 @@ import heapq
 import os
 import shutil
 import signal
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +23,8 @@ from bench.tune.progress import CellDone, JobDone, JobReport, JobRetried, JobSta
 from bench.tune.slots import LocalExecutor
 
 TICK = 1.0
+LARGE = 2**26
+"""Bytes of a prediction that is not read at once."""
 
 
 @dataclass(frozen=True)
@@ -66,20 +67,19 @@ class Driver:
         self.task, self.executor, self.ledger = task, executor, ledger
         self.limits, self.budget, self.listen = limits, budget, listen
         self.outcomes: dict[str, Outcome] = {}
-        self._ready: list[tuple[int, int, _Active, Job]] = []
-        """A heap: the jobs of earlier cells first, so that each cell ends before the next takes all workers."""
+        self._ready: list[tuple[int, int, int, _Active, Job]] = []
+        """A heap, see `_queue`."""
         self._running: dict[int, tuple[_Active, Job]] = {}
         self._retried: set[str] = set()
         self._tickets = self._queued = self._begun = 0
 
     def run(self, cells: Sequence[Cell]) -> dict[str, Outcome]:
         """Run all cells; return what became of each, by cell name."""
-        waiting = deque(cells)
-        while waiting or self._ready or self._running:
-            while waiting and len(self._ready) < self.executor.idle():
-                self._begin(waiting.popleft())
+        for cell in cells:
+            self._begin(cell)
+        while self._ready or self._running:
             while self._ready and self.executor.idle():
-                self._submit(*heapq.heappop(self._ready)[2:])
+                self._submit(*heapq.heappop(self._ready)[3:])
             answers = self.executor.collect(TICK)
             for answer in answers:
                 self._take(answer.ticket, answer.message)
@@ -115,8 +115,14 @@ class Driver:
                 return
 
     def _queue(self, active: _Active, job: Job) -> None:
+        """Put a job in its place: the first of every cell before all others, then the last cells first.
+
+        The first ones tell early what a cell costs and whether it works. Cells are given in the order of their
+        frameworks: turning round at the end of the first pass leaves each worker with the framework that it has.
+        """
+        first = not active.entries and job is active.jobs[0]
         self._queued += 1
-        heapq.heappush(self._ready, (active.order, self._queued, active, job))
+        heapq.heappush(self._ready, (*((0, active.order) if first else (1, -active.order)), self._queued, active, job))
 
     def _numbered(self, active: _Active, job: Job) -> Entry:
         # one fit may serve twice (the default was the best): each place keeps its own number
@@ -156,6 +162,8 @@ class Driver:
             return
         entry = self._entry(active.cell, job, result)
         self.ledger.append(entry)
+        if entry["log_tail"]:
+            self.ledger.write_log(entry)
         active.entries[job.key] = entry
         self._tell(active, entry, reused=False)
         if all(wanted.key in active.entries for wanted in active.jobs):
@@ -198,8 +206,8 @@ class Driver:
             "peak_memory_mb": result.peak_memory_mb,
             "cut_short": result.cut_short,
             "device": cell.device,
-            # killed from outside, twice: no property of the model, so the next run tries again
-            "again": result.signal == signal.SIGKILL,
+            # killed from outside, twice, or the disk was full: no property of the model, so the next run tries again
+            "again": result.again or result.signal == signal.SIGKILL,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
@@ -227,7 +235,9 @@ class Driver:
 
 def _read(path: Path) -> tuple[Array, str]:
     try:
-        return np.load(path, allow_pickle=False), ""
+        # mapped where it is large: a prediction of the wrong shape must not fill the supervisor's memory
+        large = path.stat().st_size > LARGE
+        return np.load(path, mmap_mode="r" if large else None, allow_pickle=False), ""
     except (OSError, ValueError) as error:
         return np.zeros(0), f"the prediction cannot be read: {error}"
 
@@ -243,4 +253,5 @@ def _result(message: Mapping[str, Any]) -> Result:
         prediction=Path(message["prediction"]) if message.get("prediction") else None,
         cut_short=message.get("cut_short", False),
         signal=message.get("signal", 0),
+        again=message.get("again", False),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
@@ -32,14 +33,16 @@ class Ledger:
             self._file = self.path.open("ab", buffering=0)
             self._file.truncate(whole)
         except OSError as error:
+            self._close()
             raise RunFolderError(f"run folder {self.folder}: {error.strerror or error}; choose another with --out DIR") from error
+        except RunFolderError:
+            self._close()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Close the files; the lock goes with them, also when the process is killed."""
-        for file in (self._file, self._lock):
-            if file is not None:
-                file.close()
+        self._close()
 
     def append(self, entry: Mapping[str, Any]) -> None:
         """Write one entry and wait until it is on the disk; raise `RunFolderError` where it cannot be (disk full)."""
@@ -56,6 +59,24 @@ class Ledger:
                 f"{self.path}: {error.strerror}; what is finished is kept: make room and give the same command again"
             ) from error
         self.entries[entry["key"]] = dict(entry)
+
+    def write_log(self, entry: Mapping[str, Any]) -> None:
+        """Append what a failed job printed last to its cell's log file."""
+        path = self.folder / log_name(entry["dataset"], entry["model"])
+        path.parent.mkdir(exist_ok=True)
+        head = f"== {entry['stage']} {entry['number']}, seed {entry['seed']}: {entry['status']}: {entry['reason']}\n"
+        with path.open("a", encoding="utf-8") as log:
+            log.write(f"{head}{entry['log_tail'].rstrip()}\n\n")
+
+    def _close(self) -> None:
+        for file in (self._file, self._lock):
+            if file is not None:
+                file.close()
+
+
+def log_name(dataset: str, model: str) -> str:
+    """Name a cell's log file within its run folder, with nothing in it that a file system could mind."""
+    return f"logs/{re.sub(r'[^A-Za-z0-9_.-]', '_', f'{dataset}-{model}')}.txt"
 
 
 def read_entries(path: Path, into: dict[str, dict[str, Any]]) -> int:

@@ -41,6 +41,7 @@ def run(task: str, *, datasets: Sequence[str] = (), models: Sequence[str] = (), 
     listen: Listener = arguments.pop("listen", silent)
     options = {key: str(value) for key, value in dict(arguments.pop("options", {})).items()}
     arguments |= {key: tuple(map(str, arguments.get(key, ()))) for key in ("plugins", "plugins_dirs")}
+    arguments |= {key: str(arguments[key]) for key in ("source", "out") if arguments.get(key) is not None}
     known = set(Config.__dataclass_fields__)
     for key in arguments:
         if key not in known:

@@ -5,6 +5,7 @@ Letters for shapes: E events, N rows, n rows of a batch, T steps, F features of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,11 +39,6 @@ class Sequences:
         """Give the number of steps of each row, int64 [N]."""
         return np.diff(self.offsets)
 
-    @property
-    def width(self) -> int:
-        """Count the features of one step as a network sees it, F + S."""
-        return int(self.features.shape[1] + self.context.shape[1])
-
     def padded(self, rows: Array) -> tuple[Array, Array]:
         """Give a batch: (float32 [n, T, F + S], right-padded; its lengths, int64 [n], at least 1)."""
         steps = pad(self.offsets, self.features, rows)  # [n, T, F]
@@ -50,7 +46,7 @@ class Sequences:
         return np.concatenate([steps, beside], axis=2), np.maximum(self.offsets[rows + 1] - self.offsets[rows], 1)
 
 
-def batches(lengths: Array, size: int, seed: int | None = None) -> list[Array]:
+def batches(lengths: Array, size: int, seed: int | Sequence[int] | None = None) -> list[Array]:
     """Cut rows into batches of at most `size` rows of like length, each row in exactly one.
 
     `lengths`: int [N]. With a seed, rows of equal length and then the batches are shuffled (training); without one,

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bench.api import Array, Context, Model, Params, Runtime
 from bench.errors import PluginError
-from bench.neural.encode import ChurnEncoder, Encoder, encoder_for
+from bench.neural.encode import Encoder, encoder_for, encoder_from
 from bench.neural.loop import Loop, Recipe, outputs
 
 WEIGHTS, STATE = "weights.safetensors", "state.json"
@@ -44,17 +45,16 @@ class TorchModel(Model):
         fit, held = train.holdout(ctx.seed)
         fit, held = (fit, held) if len(fit) and len(held) else (train, None)
         encoder = self.encoder = encoder_for(fit, ctx.horizon)
-        rows = encoder.encode(fit)
         with seeded(ctx):
-            network = self.network = self.net(rows.width, encoder.outputs)
-            loop = Loop(network, self.recipe(encoder.loss), ctx)
-            loop.run(rows, None if held is None else encoder.encode(held))
+            self.network = self.net(encoder.width, encoder.outputs)
+            loop = Loop(self.network, self.recipe(encoder.loss), ctx)
+            loop.run(encoder.encode(fit), None if held is None else encoder.encode(held))
 
     def predict(self, inputs: Any, ctx: Context) -> Array:
         """Predict for each row; padding never leaks, so a row's answer does not depend on its neighbours."""
         encoder, network = self.fitted()
         if len(inputs) == 0:
-            return encoder.link(torch.zeros(0, encoder.outputs).numpy())
+            return encoder.link(np.zeros((0, encoder.outputs)))
         torch.set_num_threads(ctx.threads)
         return encoder.link(outputs(network, encoder.encode(inputs), ctx))
 
@@ -63,13 +63,12 @@ class TorchModel(Model):
         encoder, network = self.fitted()
         weights = {name: w.detach().cpu().contiguous() for name, w in network.state_dict().items()}
         save_file(weights, folder / WEIGHTS)
-        (folder / STATE).write_text(json.dumps({"encoder": encoder.state(), "width": self.width}))
+        (folder / STATE).write_text(json.dumps(encoder.state()))
 
     def load(self, folder: Path) -> None:
         """Read back weights and encoder."""
-        state = json.loads((folder / STATE).read_text())
-        self.encoder = ChurnEncoder.from_state(state["encoder"])
-        self.network = self.net(state["width"], self.encoder.outputs)
+        self.encoder = encoder_from(json.loads((folder / STATE).read_text()))
+        self.network = self.net(self.encoder.width, self.encoder.outputs)
         self.network.load_state_dict(load_file(folder / WEIGHTS))
 
     def recipe(self, loss: str) -> Recipe:

@@ -1,0 +1,61 @@
+"""LSTM (Hochreiter and Schmidhuber 1997): two recurrent layers; the state after a row's last step feeds one dense layer."""
+
+from __future__ import annotations
+
+import torch
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from torch import Tensor, nn
+
+from bench.api import Model, Params, hookimpl
+from bench.neural.torch_model import TorchModel
+
+
+class Net(nn.Module):
+    """LSTM -> dropout -> LSTM of half the size -> dropout -> dense."""
+
+    def __init__(self, f: int, o: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.lower = nn.LSTM(f, hidden, batch_first=True)
+        self.upper = nn.LSTM(hidden, hidden // 2, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
+        self.dense = nn.Linear(hidden // 2, o)
+
+    def forward(self, x: Tensor, length: Tensor) -> Tensor:  # [N, T, F], [N] -> [N, O]
+        """Read each row up to its own last step; what is padded behind it is never looked at."""
+        h, _ = self.lower(x)  # [N, T, hidden]
+        h, _ = self.upper(self.dropout(h))  # [N, T, hidden // 2]
+        last = h[torch.arange(len(h), device=h.device), length - 1]  # [N, hidden // 2]
+        raw: Tensor = self.dense(self.dropout(last))  # [N, O]
+        return raw
+
+
+class LSTM(TorchModel):
+    """The textbooks' recurrent network; its default is their reference configuration."""
+
+    name = "lstm"
+    tasks = frozenset({"churn"})
+
+    @staticmethod
+    def space() -> dict[str, BaseDistribution]:
+        """Give size, regularisation and the optimiser's two numbers."""
+        return {
+            "hidden": IntDistribution(16, 256, log=True),
+            "dropout": FloatDistribution(0.0, 0.5),
+            "lr": FloatDistribution(1e-4, 1e-2, log=True),
+            "batch": CategoricalDistribution((32, 64, 128)),
+        }
+
+    @staticmethod
+    def default() -> Params:
+        """Give LSTM 128 -> dropout 0.2 -> LSTM 64 -> dropout 0.2 -> dense; Adam at 1e-3, batch 32."""
+        return {"hidden": 128, "dropout": 0.2, "lr": 1e-3, "batch": 32}
+
+    def net(self, f: int, o: int) -> nn.Module:
+        """Make the network."""
+        return Net(f, o, self.params["hidden"], self.params["dropout"])
+
+
+@hookimpl
+def bench_models() -> list[type[Model]]:
+    """Give the one model of this file."""
+    return [LSTM]

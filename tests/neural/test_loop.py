@@ -1,0 +1,167 @@
+"""The training loop: early stopping, stopping on request, seeds, clear errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from bench.api import Context  # noqa: E402
+from bench.errors import PluginError  # noqa: E402
+from bench.neural.batches import Sequences, batches  # noqa: E402
+from bench.neural.loop import WIDE, Average, DivergedError, Loop, Recipe, in_bf16, outputs  # noqa: E402
+
+
+class Sum(torch.nn.Module):
+    """A linear layer over the sum of the real steps: order-free, padding-free, quick."""
+
+    def __init__(self, f=2):
+        super().__init__()
+        self.dense = torch.nn.Linear(f, 1)
+
+    def forward(self, x, length):
+        inside = torch.arange(x.shape[1]) < length[:, None]  # [N, T]
+        return self.dense((x * inside[..., None]).sum(1))
+
+
+@dataclass(frozen=True)
+class Counting(Context):
+    """Stop after a number of steps."""
+
+    stop_after: int = 10**9
+    asked: list[int] = field(default_factory=list)
+
+    def should_stop(self):
+        self.asked.append(1)
+        return len(self.asked) > self.stop_after
+
+
+def sequences(n, target, seed=0, context=0):
+    rng = np.random.default_rng(seed)
+    offsets = np.r_[0, np.cumsum(rng.integers(1, 6, n))]
+    y = np.broadcast_to(np.asarray(target, np.float32), n)[:, None].copy()
+    return Sequences(offsets, rng.normal(size=(offsets[-1], 2)).astype(np.float32), np.zeros((n, context), np.float32), y)
+
+
+def untrained():
+    torch.manual_seed(0)
+    return Sum()
+
+
+def trained(fit, held, ctx, **recipe):
+    net = untrained()
+    loop = Loop(net, Recipe("bce", **recipe), ctx)
+    loop.run(fit, held)
+    return net, loop
+
+
+def test_the_weights_with_the_lowest_holdout_loss_are_kept():
+    told = []
+    ctx = Context(epochs=50, on_report=lambda epoch, loss: told.append((epoch, loss)))
+    held = sequences(40, target=0, seed=1)
+    fit = sequences(40, target=1)
+    net, _ = trained(fit, held, ctx, lr=0.1, patience=3)  # learning 1 makes the holdout, all 0, worse each epoch
+    losses = [loss for _, loss in told]
+    assert [epoch for epoch, _ in told] == [0, 1, 2, 3]
+    assert losses[-1] > losses[0] == min(losses)
+    kept = torch.nn.functional.binary_cross_entropy_with_logits(torch.from_numpy(outputs(net, held, ctx)), torch.from_numpy(held.target))
+    assert kept.item() == pytest.approx(losses[0], rel=1e-6)
+
+
+def test_training_ends_at_the_most_epochs_allowed():
+    told = []
+    rows = sequences(40, target=1)
+    trained(rows, rows, Context(epochs=4, on_report=lambda *at: told.append(at)))
+    assert len(told) == 4
+
+
+def test_without_a_holdout_all_epochs_run_and_the_last_weights_stay():
+    fit = sequences(40, target=1)
+    ctx = Counting(epochs=3)
+    net, loop = trained(fit, None, ctx)
+    assert loop.best.weights is None
+    assert len(ctx.asked) == sum(len(batches(fit.lengths, 32, (0, epoch))) for epoch in range(3))
+    assert outputs(net, fit, ctx).mean() > outputs(untrained(), fit, ctx).mean()
+
+
+def test_the_stop_signal_is_asked_at_every_step_and_honoured_at_once():
+    told = []
+    ctx = Counting(epochs=50, stop_after=7, on_report=lambda *at: told.append(at))
+    fit = sequences(40, target=1)
+    _, loop = trained(fit, fit, ctx, batch=8)
+    assert len(ctx.asked) == 8
+    assert loop.stopped
+    assert len(told) < 2
+
+
+def test_a_deadline_that_has_passed_stops_before_the_first_step():
+    stopped = []
+    net, _ = trained(sequences(40, 1), None, Context(deadline=0.0, on_stop=lambda: stopped.append(True)))
+    assert stopped
+    assert torch.equal(net.dense.weight, untrained().dense.weight)
+
+
+def test_a_loss_that_is_no_number_is_a_clear_error():
+    broken = sequences(40, target=1)
+    broken.features[3] = np.nan
+    with pytest.raises(DivergedError, match=r"loss of Sum became nan in epoch 0; lower the learning rate") as caught:
+        trained(broken, None, Context())
+    assert isinstance(caught.value, PluginError)
+
+
+def test_a_holdout_loss_that_is_no_number_is_a_clear_error():
+    broken = sequences(40, target=1)
+    broken.features[3] = np.nan
+    with pytest.raises(DivergedError, match="epoch 0"):
+        trained(sequences(40, target=1), broken, Context())
+
+
+def test_the_averaged_weights_start_at_the_first_steps_and_swap_back():
+    net = untrained()
+    mean = Average(net)
+    for value in (1.0, 2.0, 3.0):
+        with torch.no_grad():
+            net.dense.weight.fill_(value)
+        mean.follow(net)
+    mean.swap(net)
+    assert 2.0 < net.dense.weight[0, 0].item() < 3.0
+    mean.swap(net)
+    assert (net.dense.weight == 3.0).all()
+
+
+def test_gradients_are_clipped():
+    rows = sequences(8, target=1)
+    rows.features[:] = 1e4
+    net = Sum()
+    loop = Loop(net, Recipe("bce", clip=1.0, batch=8), Context())
+    loop.step(rows, np.arange(8), torch.optim.SGD(net.parameters(), lr=0.0))
+    assert torch.cat([p.grad.ravel() for p in net.parameters()]).norm() <= 1.0 + 1e-5
+
+
+def test_each_row_weighs_the_same_in_a_full_and_in_a_small_batch():
+    rows = sequences(8, target=1)
+    grads = []
+    for cut in ([np.arange(8)], [np.arange(2), np.arange(2, 8)]):
+        torch.manual_seed(0)
+        net, total = Sum(), 0.0
+        loop = Loop(net, Recipe("bce", clip=1e9, batch=8), Context())
+        for batch in cut:
+            loop.step(rows, batch, torch.optim.SGD(net.parameters(), lr=0.0))
+            total = total + net.dense.weight.grad.clone()
+        grads.append(total)
+    assert torch.allclose(grads[0], grads[1], atol=1e-6)
+
+
+def test_outputs_come_in_the_order_of_the_rows_over_several_batches():
+    rows = sequences(2 * WIDE + 3, target=1)
+    net = Sum()
+    steps = [rows.features[a:b].sum(0) for a, b in zip(rows.offsets[:-1], rows.offsets[1:], strict=True)]
+    expected = net.dense(torch.from_numpy(np.stack(steps))).detach().numpy()
+    assert np.abs(outputs(net, rows, Context()) - expected).max() < 1e-5
+
+
+def test_a_cpu_never_computes_in_bf16():
+    assert not in_bf16(torch.nn.Linear(2000, 2000), "cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,6 +26,8 @@ class Describer:
         self._limits = Limits(SECONDS, memory_mb)
         self._answers: dict[int, Mapping[str, Any]] = {}
         self._again: set[int] = set()
+        self._fresh: set[int] = set()
+        """Those whose worker was new: nothing but the plugin itself can have made them fail."""
         self._fill()
 
     def finish(self) -> tuple[list[Plugin], list[str]]:
@@ -38,7 +41,8 @@ class Describer:
 
     def _take(self, number: int, message: Mapping[str, Any]) -> None:
         # another plugin may have spoilt the process: what failed in a used one is tried once more in a fresh one
-        if message["status"] not in NEVER_AGAIN and number not in self._again:
+        killed = message.get("signal") == signal.SIGKILL
+        if message["status"] not in NEVER_AGAIN and number not in self._again and (killed or number not in self._fresh):
             self._again.add(number)
             self._waiting.append((number, self._sources[number]))
         else:
@@ -48,7 +52,8 @@ class Describer:
         while self._waiting and self._executor.idle():
             number, source = self._waiting.popleft()
             message = {"do": "describe", "source": source.as_dict(), "name": source.name}
-            self._executor.submit(number, message, self._limits, runtime="any", fresh=number in self._again)
+            if self._executor.submit(number, message, self._limits, runtime="any", fresh=number in self._again):
+                self._fresh.add(number)
 
 
 def _plugins(source: Source, answer: Mapping[str, Any]) -> list[Plugin]:

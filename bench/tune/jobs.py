@@ -79,6 +79,8 @@ class Result:
     cut_short: bool = False
     signal: int = 0
     """The signal that ended the worker, where one did that was not ours."""
+    again: bool = False
+    """The machine's fault (disk full), not the model's: the next run tries again."""
 
 
 def job_key(parts: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 PROC = Path("/proc")
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+PR_SET_CHILD_SUBREAPER = 36
 
 
 def children_of() -> dict[int, list[int]]:
@@ -62,8 +62,24 @@ def kill_tree(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def kill_homed(home: str) -> None:
+    """Kill all processes that were started with a HOME that begins so: orphans of a worker that is gone are found by it.
+
+    Once their worker is dead, nothing but the environment tells whose the processes were that left its session.
+    """
+    mark = b"\0HOME=" + os.fsencode(home)
+    for _ in range(20):
+        found = [pid for pid in _all() if mark in b"\0" + _environment(pid)]
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        if not found:
+            return
+        time.sleep(0.005)
+
+
 def shield() -> None:
-    """Make this worker easy to end: it dies with its parent, adopts its orphans, and is the kernel's first OOM victim.
+    """Make this worker easy to end: it adopts its orphans, and is the kernel's first victim when memory runs out.
 
     Linux only; elsewhere the guardian and the process group do what they can.
     """
@@ -109,7 +125,20 @@ def guard(scratch: Path) -> None:
         (alive.add if line[0] == "+" else alive.discard)(int(line[1:]))
     for pid in alive:
         kill_tree(pid)
+    kill_homed(f"{scratch}{os.sep}")
     shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _all() -> list[int]:
+    return [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()] if PROC.is_dir() else []
+
+
+def _environment(pid: int) -> bytes:
+    """Read the environment that a process was started with; empty for a zombie, and where it is another user's."""
+    try:
+        return (PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return b""
 
 
 def _is_zombie(pid: int) -> bool:

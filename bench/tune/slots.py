@@ -23,11 +23,14 @@ from typing import Any
 
 from bench.tasks.base import Stage
 from bench.tune.jobs import Limits
-from bench.tune.processes import Guardian, descendants, kill_tree
+from bench.tune.processes import Guardian, descendants, kill_homed, kill_tree
 
 LOG_TAIL = 4_000
 WATCH_SECONDS = 0.1
+STARTING_SECONDS = 60.0
+"""Given to a new worker, beyond the job's own limit, to start and import before the job's clock runs."""
 LEFT_OUT = ("BENCH_", "PWD", "OLDPWD", "HOME", "TMPDIR", "XDG_", "OMP_", "CUDA_VISIBLE_DEVICES")
+FOLDERS = ("home", "cache", "tmp", "work")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS", "POLARS_MAX_THREADS")
 
 
@@ -52,6 +55,7 @@ class Slot:
     stages: list[str] = field(default_factory=list)
     ticket: int | None = None
     limits: Limits | None = None
+    began: float = 0.0
     deadline: float = 0.0
     peak_mb: float = 0.0
     log_from: int = 0
@@ -77,30 +81,34 @@ class LocalExecutor:
 
     def submit(
         self, ticket: int, message: Mapping[str, Any], limits: Limits, *, runtime: str, stage: Stage | None = None, fresh: bool = False
-    ) -> None:
-        """Hand a message to a free slot, preferring a worker that has this runtime and stage.
+    ) -> bool:
+        """Hand a message to a free slot, preferring a worker that has this runtime and stage; says whether it is a new one.
 
         Runtime `any` takes any worker (to describe a plugin of which nothing is known yet); `fresh` wants a new one.
         """
         digest = stage.digest if stage else ""
         free = [slot for slot in self.slots if slot.ticket is None]
         slot = min(free, key=lambda s: (not _suits(s, runtime), s.process is None, digest not in s.stages))
-        if slot.process is not None and (fresh or not _suits(slot, runtime) or slot.process.poll() is not None):
+        if slot.process is not None and (fresh or not _suits(slot, runtime) or not _sound(slot)):
             self._end(slot)
-        if slot.process is None:
+        new = slot.process is None
+        if new:
             self._start(slot, runtime)
-        slot.ticket, slot.limits, slot.peak_mb = ticket, limits, 0.0
-        slot.deadline = time.monotonic() + limits.seconds
+        slot.ticket, slot.limits, slot.peak_mb, slot.began = ticket, limits, 0.0, time.monotonic()
+        # a job says when its clock starts; a description is all import
+        slot.deadline = slot.began + limits.seconds + (STARTING_SECONDS if stage else 0.0)
         slot.log_from = slot.log.stat().st_size
         out = _fresh(slot.folder / "out")
+        _emptied(slot.folder / "work")
         if slot.connection is None:
             raise RuntimeError("a started slot has a connection")
         # a worker that died a moment ago: its end of the pipe is closed, and the watch will say so
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             if stage and digest not in slot.stages:
                 slot.connection.send({"do": "stage", "digest": digest, "payload": stage.payload})
-                slot.stages = [*slot.stages[-1:], digest]
+                slot.stages = [digest]
             slot.connection.send({**message, "folder": str(out), "seconds": limits.seconds})
+        return new
 
     def collect(self, timeout: float) -> list[Answer]:
         """Wait until something is answered or `timeout` seconds have passed; enforce the limits meanwhile."""
@@ -136,7 +144,8 @@ class LocalExecutor:
             return
         if message["event"] == "start":
             # from here on the job's own clock runs: imports are not charged to it
-            slot.deadline = time.monotonic() + slot.limits.seconds
+            slot.began = time.monotonic()
+            slot.deadline = slot.began + slot.limits.seconds
         elif message["event"] == "report":
             yield Answer(slot.ticket, message)
         else:
@@ -146,12 +155,14 @@ class LocalExecutor:
         prediction = slot.folder / "out" / "prediction.npy"
         tail = "" if message["status"] == "ok" else _tail(slot)
         peak = max(message.get("peak_memory_mb", 0.0), slot.peak_mb)
-        answer = {**message, "log_tail": tail, "peak_memory_mb": peak, "prediction": str(prediction) if prediction.is_file() else None}
+        kept = str(prediction) if prediction.is_file() else None
+        spent = {"fit_seconds": time.monotonic() - slot.began}
+        answer = {**spent, **message, "log_tail": tail, "peak_memory_mb": peak, "prediction": kept}
         ticket, slot.ticket = slot.ticket, None
         loaded = message["loaded"]
         slot.runtime = (loaded or ["none"])[0] if slot.runtime == "any" else slot.runtime
-        # two frameworks in one process, or a device that has faulted: the next job gets a new process
-        if message.get("fault") or len(loaded) > 1 or (loaded and slot.runtime not in loaded):
+        # two frameworks in one process, a device that has faulted, something left running: the next job gets a new process
+        if message.get("fault") or message["spoilt"] or len(loaded) > 1 or (loaded and slot.runtime not in loaded):
             self._end(slot)
         return Answer(-1 if ticket is None else ticket, answer)
 
@@ -159,19 +170,26 @@ class LocalExecutor:
         if slot.limits is None or slot.process is None:
             return
         now = time.monotonic()
+        if slot.process.poll() is not None:
+            # a child that the job forked may hold our pipe open: its end alone does not tell of the worker's
+            yield self._broken(slot)
+            return
         if now > slot.deadline:
             yield self._killed(slot, "timeout", f"ran longer than {slot.limits.seconds:g} s; raise --job-seconds or give less data")
             return
         whole_tree = now - slot.tree_checked > 10 * WATCH_SECONDS
         used = _resident_mb(slot.process.pid, whole_tree=whole_tree)
         slot.tree_checked = now if whole_tree else slot.tree_checked
+        if whole_tree and used > slot.limits.memory_mb:
+            used = _shared_once_mb(slot.process.pid)
         slot.peak_mb = max(slot.peak_mb, used)
         if used > slot.limits.memory_mb:
             limit = slot.limits.memory_mb / 1024
             yield self._killed(slot, "oom", f"{used / 1024:.1f} GB resident, limit {limit:.1f}; raise --job-memory or lower --workers")
 
     def _killed(self, slot: Slot, status: str, reason: str) -> Answer:
-        answer = {"event": "done", "status": status, "reason": reason, "peak_memory_mb": slot.peak_mb, "prediction": None, "loaded": []}
+        spent = {"fit_seconds": time.monotonic() - slot.began, "peak_memory_mb": slot.peak_mb}
+        answer: dict[str, Any] = {"event": "done", "status": status, "reason": reason, **spent, "prediction": None, "loaded": []}
         ticket = slot.ticket
         self._end(slot)
         return Answer(-1 if ticket is None else ticket, {**answer, "log_tail": _tail(slot)})
@@ -188,12 +206,13 @@ class LocalExecutor:
 
     def _start(self, slot: Slot, runtime: str) -> None:
         _fresh(slot.folder)
-        for name in ("home", "cache", "tmp", "work"):
-            (slot.folder / name).mkdir()
+        for name in FOLDERS:
+            (slot.folder / name).mkdir(exist_ok=True)
         ours, theirs = socket.socketpair()
         with slot.log.open("ab") as log, theirs:
             slot.process = subprocess.Popen(
-                [sys.executable, "-m", "bench.tune.worker", str(theirs.fileno())],
+                # -P: what a plugin writes into its working folder must not be imported by the next
+                [sys.executable, "-P", "-m", "bench.tune.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -208,8 +227,11 @@ class LocalExecutor:
 
     def _end(self, slot: Slot) -> None:
         if slot.process is not None:
-            kill_tree(slot.process.pid)
-            slot.process.wait()
+            # a worker that has ended by itself has been waited for: its number may be another's by now
+            if slot.process.poll() is None:
+                kill_tree(slot.process.pid)
+                slot.process.wait()
+            kill_homed(str(slot.folder / "home"))
             self._guardian.tell(slot.process.pid, alive=False)
         if slot.connection is not None:
             slot.connection.close()
@@ -245,6 +267,12 @@ def _suits(slot: Slot, runtime: str) -> bool:
     return slot.process is None or runtime in {slot.runtime, "any"}
 
 
+def _sound(slot: Slot) -> bool:
+    """Say whether a waiting worker can go on: it lives, and no job has removed its folders."""
+    alive = slot.process is not None and slot.process.poll() is None
+    return alive and slot.log.is_file() and all((slot.folder / name).is_dir() for name in FOLDERS)
+
+
 def _resident_mb(pid: int, *, whole_tree: bool) -> float:
     import psutil
 
@@ -255,14 +283,36 @@ def _resident_mb(pid: int, *, whole_tree: bool) -> float:
     return total / 1024**2
 
 
+def _shared_once_mb(pid: int) -> float:
+    """Measure a tree's memory, pages that forked children share counted once: slow, asked only when the sum is too much."""
+    import psutil
+
+    total = 0
+    for process in descendants(pid):
+        with contextlib.suppress(psutil.Error):
+            memory = psutil.Process(process).memory_full_info()
+            total += getattr(memory, "pss", memory.rss)
+    return total / 1024**2
+
+
 def _tail(slot: Slot) -> str:
     with contextlib.suppress(OSError), slot.log.open("rb") as log:
-        log.seek(slot.log_from)
-        return log.read()[-LOG_TAIL:].decode(errors="replace")
+        log.seek(max(slot.log_from, slot.log.stat().st_size - LOG_TAIL))
+        return log.read(LOG_TAIL).decode(errors="replace")
     return ""
 
 
 def _fresh(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _emptied(folder: Path) -> None:
+    """Remove what the last job wrote; the folder itself stays, it is the worker's working folder."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()

@@ -6,6 +6,7 @@ It is told what it needs over a pipe; it answers in JSON, and leaves predictions
 from __future__ import annotations
 
 import ast
+import errno
 import importlib.util
 import inspect
 import json
@@ -15,15 +16,19 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from bench.tune.processes import shield
+from bench.tune.tidy import left_behind, restored
 
 Reply = Callable[[Mapping[str, Any]], None]
 FRAMEWORKS = ("numpy", "scipy", "sklearn", "lightgbm", "statsmodels", "statsforecast", "torch", "tensorflow", "keras")
 REPORTS_A_SECOND = 5
+WIND_DOWN = 0.9
+"""Share of a job's seconds after which a model that asks is told to stop, so that it can still predict."""
 
 
 def main() -> None:
@@ -31,8 +36,11 @@ def main() -> None:
     shield()
     connection = Connection(int(sys.argv[1]))
     stages: dict[str, bytes] = {}
+    worker = os.getpid()
 
     def reply(message: Mapping[str, Any]) -> None:
+        if os.getpid() != worker:
+            os._exit(1)  # a plugin forked, and its child came back to here: two must not answer for one
         connection.send_bytes(json.dumps(message).encode())
 
     while True:
@@ -41,17 +49,20 @@ def main() -> None:
         except (EOFError, OSError):
             return
         if message["do"] == "stage":
-            stages = {**dict(list(stages.items())[-1:]), message["digest"]: message["payload"]}
+            # one alone: a final fit's labels are the validation's truth, and must not lie beside a search job
+            stages = {message["digest"]: message["payload"]}
             continue
         try:
             answer = describe(message["source"], message["name"]) if message["do"] == "describe" else run(message, stages, reply)
-            json.dumps(answer)
         except BaseException as error:  # noqa: BLE001 - whatever a plugin raises, SystemExit too, ends as an answer
-            traceback.print_exc()
+            with suppress(Exception):  # a plugin may have closed the streams
+                traceback.print_exc()
             answer = failure(error)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        reply({"event": "done", "loaded": [name for name in ("torch", "tensorflow") if name in sys.modules], **answer})
+        with suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        loaded = [name for name in ("torch", "tensorflow") if name in sys.modules]
+        reply({"event": "done", "loaded": loaded, "spoilt": left_behind(), **answer})
 
 
 def failure(error: BaseException) -> dict[str, Any]:
@@ -63,13 +74,12 @@ def failure(error: BaseException) -> dict[str, Any]:
     reason = words if isinstance(error, BenchError) else f"{type(error).__name__}: {words}".rstrip(": ")
     out_of_memory = isinstance(error, MemoryError) or "out of memory" in words.lower() or "can't allocate memory" in words
     status = "skipped" if isinstance(error, MissingDependencyError) else "oom" if out_of_memory else "failed"
-    return {"status": status, "reason": reason[:500], "fault": "CUDA" in words}
+    disk_full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return {"status": status, "reason": reason[:500], "fault": "CUDA" in words, "again": disk_full}
 
 
 def run(message: Mapping[str, Any], stages: Mapping[str, bytes], reply: Reply) -> dict[str, Any]:
     """Fit and predict once; the prediction is left as `prediction.npy` in the folder that the message names."""
-    import random
-
     import numpy as np
 
     from bench.api import Context
@@ -78,8 +88,7 @@ def run(message: Mapping[str, Any], stages: Mapping[str, bytes], reply: Reply) -
     model_class = models(Source(**message["source"]))[message["name"]]
     # unpickled for each job: whatever a plugin does to its inputs, the next job gets them whole
     train, inputs = pickle.loads(stages[message["digest"]])  # noqa: S301 - made by our own supervisor
-    random.seed(message["seed"])
-    np.random.seed(message["seed"])  # noqa: NPY002 - for plugins that draw from the global generator
+    seed_all(message["seed"])
     reset_peak_memory()
     reply({"event": "start"})
     stopped: list[bool] = []
@@ -87,17 +96,18 @@ def run(message: Mapping[str, Any], stages: Mapping[str, bytes], reply: Reply) -
         seed=message["seed"],
         device=message["device"],
         threads=1,
-        deadline=time.monotonic() + message["seconds"],
+        deadline=time.monotonic() + WIND_DOWN * message["seconds"],
         on_report=_throttled(reply),
         on_stop=lambda: stopped.append(True),
         **message["context"],
     )
-    began = time.perf_counter()
-    model = model_class(message["params"])
-    model.fit(train, ctx)
-    fitted = time.perf_counter()
-    prediction = np.asarray(model.predict(inputs, ctx))
-    predicted = time.perf_counter()
+    with restored():
+        began = time.perf_counter()
+        model = model_class(message["params"])
+        model.fit(train, ctx)
+        fitted = time.perf_counter()
+        prediction = np.asarray(model.predict(inputs, ctx))
+        predicted = time.perf_counter()
     if prediction.dtype.hasobject:
         raise TypeError(f"predict returned an array of {prediction.dtype}, expected floats")
     np.save(Path(message["folder"]) / "prediction.npy", prediction, allow_pickle=False)
@@ -108,6 +118,20 @@ def run(message: Mapping[str, Any], stages: Mapping[str, bytes], reply: Reply) -
         "peak_memory_mb": peak_memory_mb(),
         "cut_short": bool(stopped),
     }
+
+
+def seed_all(seed: int) -> None:
+    """Seed the global generators, for plugins that draw from them: a job must not depend on the jobs before it."""
+    import random
+
+    import numpy as np
+
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the global generator is the point
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
+    if "tensorflow" in sys.modules:
+        sys.modules["tensorflow"].random.set_seed(seed)
 
 
 def describe(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -130,6 +154,9 @@ def _metadata(name: str, model: Any) -> dict[str, Any]:
     from bench.errors import PluginError
 
     space, default = model.space(), dict(model.default())
+    if extra := [key for key in default if space and key not in space]:
+        raise PluginError(f"model {name!r}: default() has {extra[0]!r}, which is not in space(); a constant belongs in the class")
+    _as_json(name, "default()", default)
     for key, distribution in space.items():
         if key not in default:
             raise PluginError(f"model {name!r}: default() lacks {key!r}, which is in space()")
@@ -144,12 +171,23 @@ def _metadata(name: str, model: Any) -> dict[str, Any]:
         "version": str(model.version),
         "deterministic": bool(model.deterministic),
         "causal": bool(model.causal),
-        "space": {k: distribution_to_json(d) for k, d in space.items()},
+        "space": {k: _as_json(name, f"space()[{k!r}]", distribution_to_json(d)) for k, d in space.items()},
         "default": default,
         "source_hash": source_hash(inspect.getfile(model)),
         "versions": versions(),
         "gpus": sys.modules["torch"].cuda.device_count() if "torch" in sys.modules else 0,
     }
+
+
+def _as_json(name: str, where: str, value: Any) -> Any:
+    """Pass on what JSON can hold, a distribution's own text included; the ledger keeps nothing else."""
+    from bench.errors import PluginError
+
+    try:
+        json.dumps(json.loads(value) if isinstance(value, str) else value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise PluginError(f"model {name!r}: {where} must hold numbers, text, booleans or None ({error})") from error
+    return value
 
 
 def versions() -> dict[str, str]:
@@ -219,7 +257,7 @@ def _throttled(reply: Reply) -> Callable[[int, float], None]:
     def report(step: int, value: float) -> None:
         if time.monotonic() - last[0] > 1 / REPORTS_A_SECOND:
             last[0] = time.monotonic()
-            reply({"event": "report", "step": step, "value": value})
+            reply({"event": "report", "step": int(step), "value": float(value)})
 
     return report
 

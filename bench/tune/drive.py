@@ -115,14 +115,15 @@ class Driver:
                 return
 
     def _queue(self, active: _Active, job: Job) -> None:
-        """Put a job in its place: the first of every cell before all others, then the last cells first.
+        """Put a job in its place: the first of every cell before all others, then the searches, then the finals.
 
         The first ones tell early what a cell costs and whether it works. Cells are given in the order of their
-        frameworks: turning round at the end of the first pass leaves each worker with the framework that it has.
+        frameworks: turning round at the end of each pass leaves each worker with the framework that it has.
         """
         first = not active.entries and job is active.jobs[0]
+        place = (0, active.order) if first else (1, -active.order) if job.stage == "search" else (2, active.order)
         self._queued += 1
-        heapq.heappush(self._ready, (*((0, active.order) if first else (1, -active.order)), self._queued, active, job))
+        heapq.heappush(self._ready, (*place, self._queued, active, job))
 
     def _numbered(self, active: _Active, job: Job) -> Entry:
         # one fit may serve twice (the default was the best): each place keeps its own number
@@ -145,7 +146,8 @@ class Driver:
             "device": "cuda:0" if active.cell.device == "cuda" else "cpu",
         }
         stage = active.cell.split.stages[job.stage]
-        self.executor.submit(self._tickets, message, self.limits, runtime=job.plugin.runtime, stage=stage)
+        final = job.stage == "final"
+        self.executor.submit(self._tickets, message, self.limits, runtime=job.plugin.runtime, stage=stage, final=final)
         self.listen(JobStarted(active.cell.dataset, job.plugin.name, job.stage, job.number))
 
     def _take(self, ticket: int, message: Mapping[str, Any]) -> None:

@@ -53,6 +53,8 @@ class Slot:
     process: subprocess.Popen[bytes] | None = None
     connection: Connection | None = None
     stages: list[str] = field(default_factory=list)
+    knows_validation: bool = False
+    """It has run a final fit, whose training labels are the truth of every search job on that data."""
     ticket: int | None = None
     limits: Limits | None = None
     began: float = 0.0
@@ -80,20 +82,32 @@ class LocalExecutor:
         return sum(slot.ticket is None for slot in self.slots)
 
     def submit(
-        self, ticket: int, message: Mapping[str, Any], limits: Limits, *, runtime: str, stage: Stage | None = None, fresh: bool = False
+        self,
+        ticket: int,
+        message: Mapping[str, Any],
+        limits: Limits,
+        *,
+        runtime: str,
+        stage: Stage | None = None,
+        final: bool = False,
+        fresh: bool = False,
     ) -> bool:
         """Hand a message to a free slot, preferring a worker that has this runtime and stage; says whether it is a new one.
 
         Runtime `any` takes any worker (to describe a plugin of which nothing is known yet); `fresh` wants a new one.
+        A search job never gets a worker that has run a `final` one: a plugin could have kept those labels.
         """
         digest = stage.digest if stage else ""
         free = [slot for slot in self.slots if slot.ticket is None]
-        slot = min(free, key=lambda s: (not _suits(s, runtime), s.process is None, digest not in s.stages))
-        if slot.process is not None and (fresh or not _suits(slot, runtime) or not _sound(slot)):
+        slot = min(
+            free, key=lambda s: (not _suits(s, runtime, final), s.process is None, s.knows_validation != final, digest not in s.stages)
+        )
+        if slot.process is not None and (fresh or not _suits(slot, runtime, final) or not _sound(slot)):
             self._end(slot)
         new = slot.process is None
         if new:
             self._start(slot, runtime)
+        slot.knows_validation |= final
         slot.ticket, slot.limits, slot.peak_mb, slot.began = ticket, limits, 0.0, time.monotonic()
         # a job says when its clock starts; a description is all import
         slot.deadline = slot.began + limits.seconds + (STARTING_SECONDS if stage else 0.0)
@@ -236,6 +250,7 @@ class LocalExecutor:
         if slot.connection is not None:
             slot.connection.close()
         slot.process, slot.connection, slot.stages, slot.ticket = None, None, [], None
+        slot.knows_validation = False
 
 
 def environment(folder: Path, device: str) -> dict[str, str]:
@@ -263,8 +278,8 @@ def _visible(device: str) -> str:
     return shown[number] if number < len(shown) else str(number)
 
 
-def _suits(slot: Slot, runtime: str) -> bool:
-    return slot.process is None or runtime in {slot.runtime, "any"}
+def _suits(slot: Slot, runtime: str, final: bool) -> bool:
+    return slot.process is None or (runtime in {slot.runtime, "any"} and (final or not slot.knows_validation))
 
 
 def _sound(slot: Slot) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import gc
 import importlib.util
 import inspect
 import json
@@ -51,6 +52,7 @@ def main() -> None:
         if message["do"] == "stage":
             # one alone: a final fit's labels are the validation's truth, and must not lie beside a search job
             stages = {message["digest"]: message["payload"]}
+            gc.collect()  # what a failed job left in reference cycles is of the stage before
             continue
         try:
             answer = describe(message["source"], message["name"]) if message["do"] == "describe" else run(message, stages, reply)

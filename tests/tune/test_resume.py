@@ -9,7 +9,7 @@ import random
 import re
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -69,6 +69,7 @@ class Place:
 
     def __init__(self, folder: Path, cache: Path) -> None:
         self.folder, self.run, self.scratch, self.notes = folder, folder / "run", folder / "scratch", folder / "notes"
+        self.started: list[subprocess.Popen] = []
         for each in (self.scratch, self.notes):
             each.mkdir(parents=True)
         plugin = write_plugin(folder, "models", MODELS, classes="Noted, Brittle, Parent")
@@ -90,13 +91,21 @@ class Place:
 
     def start(self, *more: str, trials: int = 6, seeds: int = 2, workers: int = 2, **env: str) -> subprocess.Popen:
         words = ["--trials", str(trials), "--seeds", str(seeds), "--workers", str(workers), "--quiet", *more]
-        return bench_process([*self.command, *words], {**self.env, **env}, start_new_session=True)
+        self.started.append(bench_process([*self.command, *words], {**self.env, **env}, start_new_session=True))
+        return self.started[-1]
 
     def finish(self, **more: object) -> tuple[str, str]:
         process = self.start(**more)
         out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, err
         return out, err
+
+    def close(self) -> None:
+        """End what a failed test has left running."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
     def lines(self) -> int:
         return self.ledger().count(b"\n")
@@ -127,8 +136,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, cache: Path) -> Place:
-    return Place(tmp_path / "place", cache)
+def place(tmp_path: Path, cache: Path) -> Iterator[Place]:
+    place = Place(tmp_path / "place", cache)
+    yield place
+    place.close()
 
 
 def test_the_undisturbed_run_is_worth_comparing_with(undisturbed: Place) -> None:
@@ -140,27 +151,37 @@ def test_the_undisturbed_run_is_worth_comparing_with(undisturbed: Place) -> None
     assert undisturbed.clean()
 
 
+def kill_at(place: Place, fits: int, lines: int, delay: float) -> None:
+    """Kill a run after so many more lines, or when it has come to a fit that waits: it never gets to its end."""
+    process = place.start(workers=1 + lines % 2, TEST_NOTES=str(place.notes), TEST_WAIT_FROM=str(fits))
+    goal = place.lines() + lines
+
+    def reached() -> bool:
+        waiting = [pid for note in place.notes.iterdir() if (pid := int(note.read_text() or 0)) in homed(place.scratch)]
+        return bool(homed(place.scratch)) and (place.lines() >= goal or (len(list(place.notes.iterdir())) > fits and bool(waiting)))
+
+    wait_until(lambda: process.poll() is not None or reached(), "jobs are done")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(delay)
+    ours = homed(place.scratch)
+    process.kill()
+    _, err = process.communicate()
+    assert process.returncode == -signal.SIGKILL, err
+    wait_until(lambda: not any(map(lives, ours)), "all workers and their children are gone")
+    wait_until(place.clean, "the scratch folder is removed")
+
+
 def test_a_supervisor_killed_at_many_moments_ends_with_the_board_of_an_undisturbed_run(place: Place, undisturbed: Place) -> None:
     draw = random.Random(5)
-    kills = 0
-    for _ in range(14):
-        process = place.start()
-        goal = place.lines() + draw.randrange(4)
-        # begin with moments before any job is done: while plugins are described, data read, the first fits run
-        wait_until(lambda: process.poll() is not None or (homed(place.scratch) and place.lines() >= goal), "jobs are done")
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(draw.choice([0.0, 0.005, 0.02, 0.1, 0.3]))
-        ours = homed(place.scratch)
-        process.kill()
-        process.communicate()
-        kills += process.returncode == -signal.SIGKILL
-        wait_until(lambda: not any(map(lives, ours)), "all workers and their children are gone")
-        wait_until(place.clean, "the scratch folder is removed")
-    assert kills >= 12, "the run was over before it could be killed often enough: make it longer"
+    jobs = undisturbed.lines()
+    for n in range(12):
+        # the first is killed before any job is done: while plugins are described and data read
+        kill_at(place, min(2 * n + 4, jobs - 1), draw.choice([1, 1, 2, 3]) if n else 0, draw.choice([0.0, 0.005, 0.02, 0.1]))
+    assert place.lines() > 5, "the kills must have come in the middle of the run"
     place.finish()
     assert place.board() == undisturbed.board()
     entries = [json.loads(line) for line in place.ledger().splitlines()]
-    assert len({e["key"] for e in entries}) == len(entries) == undisturbed.lines(), "no job was done twice, none left out"
+    assert len({e["key"] for e in entries}) == len(entries) == jobs, "no job was written twice, none left out"
 
 
 def test_workers_killed_in_the_middle_of_jobs_change_nothing(place: Place, undisturbed: Place) -> None:
@@ -238,13 +259,9 @@ def test_a_finished_run_starts_no_job_again_and_more_trials_reuse_what_is_there(
     assert again == set(), "what was fitted before is not fitted again"
     assert place.ledger().startswith(few)
     assert place.board() == undisturbed.board()
-
-
-def test_an_entry_whose_prediction_is_lost_is_computed_again(place: Place, undisturbed: Place) -> None:
-    place.finish()
+    lines = place.lines()
     for lost in list((place.run / "predictions").glob("*.npy"))[:2]:
         lost.unlink()
-    lines = place.lines()
     place.finish()
-    assert place.lines() == lines + 2
+    assert place.lines() == lines + 2, "an entry whose prediction is lost is computed again"
     assert place.board() == undisturbed.board()

@@ -108,10 +108,9 @@ def zoo(notes: str) -> dict[str, Odd]:
         "breaks-its-error": fits(
             "crash", "exit code 1", "raise Bad", head="class Bad(Exception):\n    def __str__(self):\n        raise RuntimeError"
         ),
-        "sleeps": fits("timeout", r"ran longer than 5 s; raise --job-seconds", "time.sleep(86400)"),
-        "sleeps-in-predict": predicts("timeout", "ran longer than 5 s", "time.sleep(86400)"),
+        "sleeps": predicts("timeout", r"ran longer than 3 s; raise --job-seconds", "time.sleep(86400)"),
         "sleeps-with-children": fits(
-            "timeout", "ran longer than 5 s", f"start({notes + '/sleeps-with-children'!r})\ntime.sleep(86400)", CHILDREN
+            "timeout", "ran longer than 3 s", f"start({notes + '/sleeps-with-children'!r})\ntime.sleep(86400)", CHILDREN
         ),
         "exits-with-children": fits(
             "crash", "ended itself with exit code 3", f"start({notes + '/exits-with-children'!r})\nos._exit(3)", CHILDREN
@@ -183,6 +182,7 @@ def zoo(notes: str) -> dict[str, Odd]:
             'Path("optuna.py").write_text("raise RuntimeError")\nPath("state").mkdir()\n(Path("state") / "state.npz").write_text("x")',
         ),
         "finds-no-files": fits("ok", "", "assert not list(Path.cwd().iterdir()), list(Path.cwd().iterdir())"),
+        "would-import-what-it-writes": fits("ok", "", 'assert not {os.getcwd(), "", "."} & set(sys.path), sys.path'),
         "mutates": fits(
             "ok",
             "",
@@ -195,8 +195,9 @@ def zoo(notes: str) -> dict[str, Odd]:
         "turns-warnings-into-errors": fits("ok", "", 'np.seterr(all="raise")\nwarnings.simplefilter("error")', head="import warnings"),
         "warns": fits("ok", "", 'np.log(np.zeros(1))\nwarnings.warn("odd", stacklevel=1)', head="import warnings"),
         "seeds": fits("ok", "", "np.random.seed(None)\nimport random\nrandom.seed()"),
+        "hoards": fits("ok", "", "import builtins\nbuiltins.hoard = train"),
         "removes-its-folders": fits("failed", "FileNotFoundError", "import shutil\nshutil.rmtree(Path.cwd().parent)"),
-        "reports-numpy": fits("ok", "", "for n in range(5):\n    ctx.report(np.int64(n), np.float32(n))\n    time.sleep(0.3)"),
+        "reports-numpy": fits("ok", "", "for n in range(3):\n    ctx.report(np.int64(n), np.float32(n))\n    time.sleep(0.25)"),
         "hunts": Odd(
             "ok",
             "",

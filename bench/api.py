@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
     from bench.events import Events
+    from bench.series import Series
 
 hookimpl = pluggy.HookimplMarker("bench")
 
@@ -228,7 +229,7 @@ class Dataset(ABC):
         """Name the raw form that lies at `path` (a file or folder), or None where it is not this adapter's."""
 
     @abstractmethod
-    def read(self, path: Path, options: Mapping[str, str]) -> Events:
+    def read(self, path: Path, options: Mapping[str, str]) -> Events | Series:
         """Read and clean the raw form; raise `DataError` that names file, column, row and cure."""
 
     def simulate(self, folder: Path, size: int, seed: int) -> None:

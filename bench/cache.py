@@ -1,7 +1,8 @@
-"""The cache of logs: what an adapter has read and cleaned once is kept as Parquet beside its fingerprint.
+"""The cache: the log or series that an adapter has read and cleaned once are kept as Parquet beside their fingerprint.
 
 An entry is found by everything that could change what is read: the adapter's name, version and source, the options,
-and the place, size and times of each file. Whatever goes wrong with the cache costs time, never the result.
+and the place, size and times of each file. Whatever goes wrong with the cache costs time, never the result. What the
+adapter said at INFO while it read (a guessed column, say) is kept too, as notes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +25,16 @@ import platformdirs
 import polars as pl
 
 import bench.events
+import bench.series
 from bench.api import Dataset
 from bench.errors import DataError, suggest
 from bench.events import Events
 from bench.fingerprint import fingerprint
+from bench.series import Series
 
-LAYOUT = 1
+LAYOUT = 2
 """Number of the layout of an entry; a new one leaves old entries unfound."""
+DATA, LABELS = "data.parquet", "labels.parquet"
 UNFINISHED = ".unfinished-"
 OURS = re.compile(r"[0-9a-f]{64}|\.unfinished-.*")
 
@@ -38,22 +43,23 @@ log = logging.getLogger("bench")
 
 @dataclass(frozen=True)
 class Cached:
-    """Hold a log, its fingerprint, and whether it came from the cache."""
+    """Hold what was read, its fingerprint, whether it came from the cache, and what the adapter said of it."""
 
-    events: Events
+    data: Events | Series
     fingerprint: str
     hit: bool
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """Describe one entry: what was read from where, as which form, how many events and bytes."""
+    """Describe one entry: what was read from where, as which form, how many rows (events or steps) and bytes."""
 
     key: str
     name: str
     form: str
     source: str
-    events: int
+    rows: int
     bytes: int
 
 
@@ -70,13 +76,34 @@ def read_cached(adapter: Dataset, path: Path, options: Mapping[str, str]) -> Cac
     found = _load(entry) if entry.is_dir() else None
     if found is not None:
         return found
-    events = adapter.read(path, options)
-    cached = Cached(events, fingerprint(events, version), hit=False)
+    with overheard() as notes:
+        data = adapter.read(path, options)
+    cached = Cached(data, fingerprint(data, version), hit=False, notes=tuple(notes))
     if _stamps(path) == stamps:
         _store(entry, cached, path, adapter.detect(path) or "")
     else:
         log.warning("%s changed while it was read; it is not kept in the cache", path)
     return cached
+
+
+@contextmanager
+def overheard() -> Iterator[list[str]]:
+    """Collect what is said at INFO on the logger `bench`: an adapter's guesses and choices belong beside its data."""
+    said: list[str] = []
+
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.levelno == logging.INFO:
+                said.append(record.getMessage())
+
+    handler, level = Notes(logging.INFO), log.level
+    log.addHandler(handler)
+    log.setLevel(min(log.getEffectiveLevel(), logging.INFO))
+    try:
+        yield said
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 def source_files(path: Path) -> list[Path]:
@@ -128,13 +155,13 @@ def _key(adapter: Dataset, path: Path, options: Mapping[str, str], stamps: list[
 
 
 def source_digest(adapter: Dataset) -> str:
-    """Digest the code that reads: the adapter's module, its package's other modules (its helpers), and the events'."""
+    """Digest the code that reads: the adapter's module, its package's other modules (its helpers), and the contracts'."""
     module = sys.modules[type(adapter).__module__]
     own = Path(getattr(module, "__file__", None) or os.devnull)
     # a single file given as a plugin has no package: its neighbours are strangers
     files = sorted(own.parent.glob("*.py")) if getattr(module, "__package__", "") else [own]
     digest = hashlib.sha256()
-    for file in [*files, Path(bench.events.__file__)]:
+    for file in [*files, Path(bench.events.__file__), Path(bench.series.__file__)]:
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 
@@ -143,14 +170,35 @@ def _load(entry: Path) -> Cached | None:
     """Read an entry; None, with a warning, where it is damaged."""
     try:
         meta = json.loads((entry / "meta.json").read_text("utf-8"))
-        if _file_digest(entry / "events.parquet") != meta["parquet"]:
-            raise ValueError("events.parquet is not what was written")  # noqa: TRY301  one place handles all damage
-        frame = pl.read_parquet(entry / "events.parquet")
-        events = Events(frame, meta["name"], tuple(meta["activity"]), meta["rows_read"], dict(meta["cleaning"]))
-        return Cached(events, str(meta["fingerprint"]), hit=True)
+        tables = {name: _table(entry / name, digest) for name, digest in meta["tables"].items()}
+        return Cached(_data(meta, tables), str(meta["fingerprint"]), hit=True, notes=tuple(meta["notes"]))
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
         log.warning("cache entry %s is damaged (%s); the source is read again", entry, error)
         return None
+
+
+def _table(file: Path, digest: str) -> pl.DataFrame:
+    if _file_digest(file) != digest:
+        raise ValueError(f"{file.name} is not what was written")
+    return pl.read_parquet(file)
+
+
+def _data(meta: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) -> Events | Series:
+    """Put together what `_parts` took apart; it was validated when it was made."""
+    if meta["holds"] == "series":
+        windows = {name: tuple((start, end) for start, end in pairs) for name, pairs in meta["windows"].items()}
+        return Series(tables[DATA], meta["name"], meta["rows_read"], dict(meta["cleaning"]), windows)
+    activity, cleaning = tuple(meta["activity"]), dict(meta["cleaning"])
+    return Events(tables[DATA], meta["name"], activity, meta["rows_read"], cleaning, tables.get(LABELS), meta["horizon"])
+
+
+def _parts(data: Events | Series) -> tuple[dict[str, pl.DataFrame], dict[str, Any]]:
+    """Take data apart into (tables by file name, the rest as JSON)."""
+    shared: dict[str, Any] = {"name": data.name, "rows_read": data.rows_read, "cleaning": dict(data.cleaning), "rows": len(data)}
+    if isinstance(data, Series):
+        return {DATA: data.frame}, shared | {"holds": "series", "windows": dict(data.windows)}
+    tables = {DATA: data.frame} | ({} if data.labels is None else {LABELS: data.labels})
+    return tables, shared | {"holds": "events", "activity": list(data.activity), "horizon": data.horizon}
 
 
 def _store(entry: Path, cached: Cached, path: Path, form: str) -> None:
@@ -159,8 +207,16 @@ def _store(entry: Path, cached: Cached, path: Path, form: str) -> None:
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=entry.parent))
-        cached.events.frame.write_parquet(unfinished / "events.parquet")
-        meta = _meta(cached, path, form) | {"parquet": _file_digest(unfinished / "events.parquet")}
+        tables, meta = _parts(cached.data)
+        for name, table in tables.items():
+            table.write_parquet(unfinished / name)
+        meta |= {
+            "tables": {name: _file_digest(unfinished / name) for name in tables},
+            "fingerprint": cached.fingerprint,
+            "notes": cached.notes,
+            "source": str(path.resolve()),
+            "form": form,
+        }
         (unfinished / "meta.json").write_text(json.dumps(meta, indent=1), "utf-8")
         shutil.rmtree(entry, ignore_errors=True)  # only a damaged one can be here
         unfinished.rename(entry)
@@ -168,20 +224,6 @@ def _store(entry: Path, cached: Cached, path: Path, form: str) -> None:
         log.warning("cannot keep %s in the cache folder %s (%s); set BENCH_CACHE to one with room", path, entry.parent, error)
         if unfinished is not None:
             shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _meta(cached: Cached, path: Path, form: str) -> dict[str, Any]:
-    events = cached.events
-    return {
-        "name": events.name,
-        "activity": list(events.activity),
-        "rows_read": events.rows_read,
-        "cleaning": dict(events.cleaning),
-        "fingerprint": cached.fingerprint,
-        "source": str(path.resolve()),
-        "form": form,
-        "events": len(events),
-    }
 
 
 def _file_digest(file: Path) -> str:
@@ -193,6 +235,6 @@ def _described(entry: Path) -> CacheEntry:
     size = sum(f.stat().st_size for f in entry.rglob("*") if f.is_file())
     try:
         meta = json.loads((entry / "meta.json").read_text("utf-8"))
-        return CacheEntry(entry.name, meta["name"], meta["form"], meta["source"], meta["events"], size)
+        return CacheEntry(entry.name, meta["name"], meta["form"], meta["source"], meta["rows"], size)
     except (OSError, ValueError, KeyError, TypeError):
         return CacheEntry(entry.name, "", "", "", 0, size)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ TASKS = ("churn",)
 """Tasks that this version serves; forecasting and anomaly come next."""
 NOT_IN_NAME = ("trials", "minutes", "workers", "out")
 """Options that do not change which run a folder holds: more trials continue it."""
+OWN_FILE = ("user", "time", "kind", "value", "item", "time_unit", "zone")
+"""Options that go with `data`: those of the adapter `events` by the same names."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,15 @@ class Config:
     task: str
     datasets: tuple[str, ...] = ()
     source: str | None = None
+    data: Any = None
+    """The user's own event log: a file or folder, or, from Python, a frame (pandas, polars, Arrow)."""
+    user: str | None = None
+    time: str | None = None
+    kind: str | None = None
+    value: str | None = None
+    item: str | None = None
+    time_unit: str | None = None
+    zone: str | None = None
     models: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
     trials: int | None = None
@@ -43,7 +54,7 @@ class Config:
     plugins_dirs: tuple[str, ...] = ()
 
     def checked(self) -> Config:
-        """Refuse what cannot be meant; raise `ConfigError` that says what to give."""
+        """Refuse what cannot be meant, and spell `data` as the dataset it is; raise `ConfigError` that says what to give."""
         if self.task not in TASKS:
             raise ConfigError(f"unknown task {self.task!r}; {suggest(self.task, TASKS)}")
         profile(self.profile)
@@ -59,9 +70,30 @@ class Config:
         kind, _, number = self.device.partition(":")
         if kind not in {"auto", "cpu", "cuda"} or (number and (kind != "cuda" or not number.isdigit())):
             raise ConfigError(f"--device {self.device!r} is unknown; use auto, cpu, cuda or cuda:N")
-        if self.source is not None and len(self.datasets) != 1:
+        if self.source is not None and sum("=" not in word for word in self.datasets) != 1:
             raise ConfigError("--source goes with exactly one --dataset ADAPTER; for several, write --dataset ADAPTER=PATH for each")
-        return self
+        return self._with_own_file()
+
+    def _with_own_file(self) -> Config:
+        """Turn `--data FILE --user COLUMN` into `--dataset events=FILE --set events.user=COLUMN`, which is the same."""
+        given = {name: value for name in OWN_FILE if (value := getattr(self, name)) is not None}
+        if self.data is None:
+            if given:
+                raise ConfigError(f"{_option(next(iter(given)))} goes with --data FILE; for other data write --set ADAPTER.KEY=VALUE")
+            return self
+        if any(word.startswith("events=") for word in self.datasets):
+            raise ConfigError("--data is --dataset events=FILE and shares its options; for two own logs: bench data add NAME PATH")
+        if not isinstance(self.data, str | Path):
+            from bench.datasets import kept_frame
+
+            path = str(kept_frame(self.data))
+        elif not str(self.data):
+            raise ConfigError("--data is empty; give a file or a folder")
+        else:
+            path = str(self.data)
+        options = {**self.options, **{f"events.{name}": str(value) for name, value in given.items()}}
+        nothing: dict[str, Any] = dict.fromkeys(("data", *OWN_FILE))
+        return replace(self, datasets=(*self.datasets, f"events={path}"), options=options, **nothing)
 
     @property
     def caps(self) -> Profile:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
 from bench.errors import DataError
 
 COLUMNS = ("user", "time", "kind", "value", "item")
+TEXTS = ("user", "kind", "item")
 TIME = pl.Datetime("us", "UTC")
+BLOCK = 1 << 22
+"""Rows looked at together where a whole column would double what a large log needs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +40,8 @@ class Events:
     labels: pl.DataFrame | None = None
     """Churn labels that came with the data, or None: `user`, `y` (int8, 1 = churned), `cutoff` (the time from which on
     the label was observed), one row for each labelled user; all of them are among the users of `frame`'s categories."""
+    horizon: str = ""
+    """How long after its cut-off a given label looked (`10d`); empty without labels."""
 
     @classmethod
     def build(
@@ -46,6 +54,7 @@ class Events:
         rows_read: int | None = None,
         cleaning: Mapping[str, int] | None = None,
         labels: pl.DataFrame | None = None,
+        horizon: str = "",
     ) -> Events:
         """Validate, type and sort `frame`; raise `DataError` that names `where`, the column and the row.
 
@@ -58,11 +67,13 @@ class Events:
         _refuse_nulls(frame, where)
         if frame.is_empty():
             raise DataError(f"{where}: no event is left after cleaning ({_spelt(cleaning or {})}); check the column map and the file")
-        frame = frame.select(*COLUMNS, *[c for c in frame.columns if c not in COLUMNS]).sort("user", "time", "kind", maintain_order=True)
+        frame = frame.select(*COLUMNS, *[c for c in frame.columns if c not in COLUMNS])
+        if not in_order(frame.select("user", "time", "kind")):
+            frame = frame.sort("user", "time", "kind", maintain_order=True)
         rows = len(frame) if rows_read is None else rows_read
         if labels is not None:
             labels = labels.with_columns(pl.col("user").cast(frame.schema["user"])).sort("user")
-        return cls(frame, name, tuple(activity), rows, dict(cleaning or {}), labels)
+        return cls(frame, name, tuple(activity), rows, dict(cleaning or {}), labels, horizon)
 
     @cached_property
     def table(self) -> pa.Table:
@@ -117,16 +128,53 @@ def _typed(frame: pl.DataFrame, where: str, labels: pl.DataFrame | None) -> pl.D
         raise DataError(f"{where}: column 'time' has type {kind_of_time}, expected dates or times; parse it first")
     if not frame.schema["value"].is_numeric() and frame.schema["value"] != pl.Null:
         raise DataError(f"{where}: column 'value' has type {frame.schema['value']}, expected numbers")
-    value = pl.col("value").cast(pl.Float64).fill_nan(None)
-    frame = frame.with_columns(utc(frame, "time"), value, *[pl.col(c).cast(pl.String) for c in ("user", "kind", "item")])
+    frame = frame.with_columns(utc(frame, "time"), pl.col("value").cast(pl.Float64))
+    if frame["value"].is_nan().any():
+        frame = frame.with_columns(pl.col("value").fill_nan(None))
     if frame["value"].is_infinite().any():
         row = frame["value"].is_infinite().arg_max()
         raise DataError(f"{where}: column 'value' is infinite at event {row}; drop or bound it")
-    # categories in sorted order: codes, dictionaries and sorting then depend on the values alone
-    texts = {c: frame[c].drop_nulls().unique() for c in ("user", "kind", "item")}
-    if labels is not None:
-        texts["user"] = pl.concat([texts["user"], labels["user"]]).unique()
-    return frame.with_columns(pl.col(c).cast(pl.Enum(values.sort())) for c, values in texts.items())
+    return frame.with_columns(_categories(frame[c], labels["user"] if c == "user" and labels is not None else None) for c in TEXTS)
+
+
+def _categories(column: pl.Series, more: pl.Series | None) -> pl.Series:
+    """Give a column as categories in sorted order: codes, dictionaries and sorting then depend on the values alone.
+
+    The categories are the texts that occur, in the column or in `more`. A column that has them already is left as it is:
+    on a large log each pass through text costs gigabytes.
+    """
+    kind = column.dtype
+    column = column if isinstance(kind, pl.Enum) else column.cast(pl.String)
+    values = column.drop_nulls().unique().cast(pl.String)
+    if more is not None:
+        values = pl.concat([values, more]).unique()
+    values = values.sort()
+    if isinstance(kind, pl.Enum) and kind.categories.equals(values):
+        return column
+    return column.cast(pl.String).cast(pl.Enum(values))
+
+
+def in_order(frame: pl.DataFrame, numbers: Callable[[pl.Series], pl.Series] = pl.Series.to_physical) -> bool:
+    """Say whether the rows are sorted by all columns, the first one first, nulls before numbers.
+
+    `numbers` turns a column into what it is sorted by; a block of rows at a time is looked at.
+    """
+    for start in range(0, len(frame) - 1, BLOCK):
+        tied = np.ones(min(BLOCK, len(frame) - 1 - start), bool)
+        for column in frame.slice(start, BLOCK + 1):
+            for key in _keys(numbers(column)):
+                before, after = key[:-1], key[1:]
+                if (tied & (after < before)).any():
+                    return False
+                tied &= after == before
+    return True
+
+
+def _keys(column: pl.Series) -> list[npt.NDArray[Any]]:
+    """Give numbers that sort as a column of numbers does, [E] each; with nulls, whether there is a number comes first."""
+    if not column.null_count():
+        return [column.to_numpy()]
+    return [column.is_not_null().to_numpy(), column.fill_null(0).to_numpy()]
 
 
 def _refuse_nulls(frame: pl.DataFrame, where: str) -> None:

@@ -238,7 +238,7 @@ def _words(data: Loaded, notes: tuple[str, ...]) -> tuple[str, ...]:
     events = data.events
     dropped = ", ".join(f"{n:,} {reason}" for reason, n in events.cleaning.items() if n)
     size = f"{len(events):,} events of {events.users:,} users" + (" (simulated)" if data.simulated else "")
-    return (size + (f"; dropped of {events.rows_read:,} rows: {dropped}" if dropped else ""), *notes)
+    return (size + (f"; dropped of {events.rows_read:,} rows: {dropped}" if dropped else ""), *data.notes, *notes)
 
 
 def _write_run(folder: Path, config: Config, problems: Sequence[Problem], *, finished: bool) -> None:

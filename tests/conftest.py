@@ -21,5 +21,6 @@ def real() -> Path:
 
 @pytest.fixture(autouse=True)
 def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep each test away from the user's own cache."""
+    """Keep each test away from the user's own cache and registered data sets."""
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("BENCH_CONFIG", str(tmp_path_factory.mktemp("config")))

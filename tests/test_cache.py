@@ -49,16 +49,16 @@ def test_the_second_read_comes_from_the_cache_and_says_the_same(source):
     first, second = read_cached(adapter, source, {}), read_cached(adapter, source, {})
     assert (first.hit, second.hit, adapter.reads) == (False, True, 1)
     assert first.fingerprint == second.fingerprint
-    assert first.events.frame.equals(second.events.frame)
-    assert first.events.frame.schema == second.events.frame.schema
-    assert (second.events.name, second.events.activity, second.events.rows_read) == ("some", ("event",), 9)
-    assert second.events.cleaning == {"no user": 2}
+    assert first.data.frame.equals(second.data.frame)
+    assert first.data.frame.schema == second.data.frame.schema
+    assert (second.data.name, second.data.activity, second.data.rows_read) == ("some", ("event",), 9)
+    assert second.data.cleaning == {"no user": 2}
 
 
 def test_an_entry_tells_where_it_comes_from(source):
     read_cached(Lines(), source, {})
     [entry] = cache_entries()
-    assert (entry.name, entry.form, entry.source, entry.events) == ("some", "lines-txt", str(source.resolve()), 2)
+    assert (entry.name, entry.form, entry.source, entry.rows) == ("some", "lines-txt", str(source.resolve()), 2)
     assert entry.bytes == sum(f.stat().st_size for f in (cache_folder() / entry.key).iterdir())
 
 
@@ -86,7 +86,7 @@ def test_a_damaged_entry_is_read_again_and_mended(source, damage, caplog):
     adapter = Lines()
     good = read_cached(adapter, source, {})
     entry = cache_folder() / cache_entries()[0].key
-    parquet, meta = entry / "events.parquet", entry / "meta.json"
+    parquet, meta = entry / "data.parquet", entry / "meta.json"
     content = parquet.read_bytes()
     if damage == "cut":
         parquet.write_bytes(content[:-20])

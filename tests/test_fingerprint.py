@@ -36,7 +36,8 @@ def log(rows, **more) -> Events:
 
 def normal(rows):
     """Give the rows as a sorted list of texts: the same list, the same log."""
-    return sorted(repr(list((r | {"value": None if r["value"] is None else r["value"] + 0.0}).values())) for r in rows)
+    plain = ([r[name] if name != "value" or r[name] is None else r[name] + 0.0 for name in TYPES] for r in rows)
+    return sorted(map(repr, plain))
 
 
 @settings(deadline=None, max_examples=30)

@@ -21,6 +21,14 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout,
 Files = Annotated[list[Path] | None, typer.Option("--plugin", metavar="FILE", help="A plugin in a single file; may be repeated.")]
 Folders = Annotated[list[Path] | None, typer.Option("--plugins-dir", metavar="DIR", help="A folder of plugin files; may be repeated.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the task, or ADAPTER.KEY=VALUE.")]
+Datasets = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME|ADAPTER=PATH", help="A registered set, an adapter's simulator, or a path; may be repeated (default: all)."),
+]
+Own = Annotated[
+    str | None, typer.Option("--data", metavar="FILE", help="Your own event log: csv, Parquet or JSON lines; its columns follow.")
+]
+Out = Annotated[str | None, typer.Option(metavar="DIR", help="Run folder (default: runs/TASK-..., found again by the same command).")]
 
 
 @app.callback(invoke_without_command=True)
@@ -37,11 +45,16 @@ def version(show: Annotated[bool, typer.Option("--version", help="Show the versi
 def run(
     study: Annotated[Path | None, typer.Argument(metavar="[STUDY.toml]", help="A file with these options as keys.")] = None,
     task: Annotated[str | None, typer.Option(help="churn.")] = None,
-    dataset: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME|ADAPTER=PATH", help="An adapter's simulator, or a path; may be repeated (default: simulators)."),
-    ] = None,
+    dataset: Datasets = None,
     source: Annotated[str | None, typer.Option(metavar="PATH", help="Data for the one --dataset given.")] = None,
+    own: Own = None,
+    user: Annotated[str | None, typer.Option(metavar="COLUMN", help="The user in --data (default: guessed, and said).")] = None,
+    time: Annotated[str | None, typer.Option(metavar="COLUMN", help="The time in --data (default: guessed).")] = None,
+    kind: Annotated[str | None, typer.Option(metavar="COLUMN", help="The kind of event in --data, or none.")] = None,
+    value: Annotated[str | None, typer.Option(metavar="COLUMN", help="An amount in --data, or none.")] = None,
+    item: Annotated[str | None, typer.Option(metavar="COLUMN", help="The item in --data, or none.")] = None,
+    time_unit: Annotated[str | None, typer.Option(metavar="s|ms|us|ns", help="Unit of numeric times (default: by size).")] = None,
+    zone: Annotated[str | None, typer.Option(metavar="NAME", help="Zone of local times, such as Europe/Berlin (default: UTC).")] = None,
     model: Annotated[list[str] | None, typer.Option(help="A model; may be repeated (default: all that serve the task).")] = None,
     set_: Sets = None,
     trials: Annotated[int | None, typer.Option(help="Trials of each cell's search (default: by profile).")] = None,
@@ -53,9 +66,7 @@ def run(
     device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or cuda:N.")] = None,
     job_seconds: Annotated[float | None, typer.Option(help="Bound on one fit and predict (default 600).")] = None,
     job_memory: Annotated[float | None, typer.Option(metavar="GB", help="Bound on one job (default: half of RAM / workers).")] = None,
-    out: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Run folder (default: runs/TASK-..., found again by the same command).")
-    ] = None,
+    out: Out = None,
     plugin_: Files = None,
     plugins_dir: Folders = None,
     as_json: Json = False,
@@ -68,7 +79,8 @@ def run(
     from bench.cli.run import run_command
 
     given: dict[str, Any] = {
-        "task": task, "datasets": dataset, "source": source, "models": model, "trials": trials, "minutes": minutes,
+        "task": task, "datasets": dataset, "source": source, "data": own, "user": user, "time": time, "kind": kind,
+        "value": value, "item": item, "time_unit": time_unit, "zone": zone, "models": model, "trials": trials, "minutes": minutes,
         "seeds": seeds, "seed": seed, "profile": profile, "workers": workers, "device": device, "job_seconds": job_seconds,
         "job_memory": job_memory, "out": out, "plugins": plugin_, "plugins_dirs": plugins_dir, "options": set_,
     }  # fmt: skip
@@ -135,6 +147,52 @@ def data_check(adapter: str, path: Path, set_: Sets = None, as_json: Json = Fals
     from bench.cli.data import check
 
     check(adapter, path, set_ or [], as_json=as_json)
+
+
+@data.command("add")
+def data_add(
+    name: Annotated[str, typer.Argument(help="The name that --dataset then takes.")],
+    path: Annotated[Path | None, typer.Argument(help="A file or folder.")] = None,
+    adapter: Annotated[str | None, typer.Option(help="Who reads it; see bench data list.")] = None,
+    set_: Sets = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take NAME off the list; its files stay.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Register a named data set: read it once, and let every default run include it."""
+    from bench.cli.sources import add, remove_source
+
+    if remove:
+        remove_source(name)
+    else:
+        add(name, path, adapter, set_ or [], as_json=as_json)
+
+
+@data.command("fetch")
+def data_fetch(
+    name: Annotated[str | None, typer.Argument(help="What to download (default: list what there is).")] = None,
+    to: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where to keep it (default: in the cache folder).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Download a public data set and register it under its name."""
+    from bench.cli.sources import fetch_source, list_downloads
+
+    if name is None:
+        list_downloads(as_json=as_json)
+    else:
+        fetch_source(name, to, as_json=as_json)
+
+
+@data.command("simulate")
+def data_simulate(
+    adapter: str,
+    folder: Path,
+    size: Annotated[int, typer.Option(help="Users to simulate.", min=1)] = 1000,
+    seed: Annotated[int, typer.Option(help="The same seed writes the same bytes.", min=0)] = 0,
+) -> None:
+    """Write a simulated log in an adapter's raw form into a new folder."""
+    from bench.cli.sources import simulate
+
+    simulate(adapter, folder, size, seed)
 
 
 @data.command("clear")

@@ -1,96 +1,143 @@
-"""`bench data`: look at a log before running on it."""
+"""`bench data`: look at data before running on it."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from bench.errors import ConfigError, DataError
-from bench.registry import discover
+from bench.errors import BenchError, ConfigError, DataError
+from bench.registry import Registry, discover
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def list_data(*, as_json: bool) -> None:
-    """List adapters with their cards, and the cached logs."""
+    """List adapters with their cards, the registered sets, what can be downloaded, and the cached data."""
     from bench.cache import cache_entries, cache_folder
     from bench.cli.lists import show_columns
+    from bench.fetch import DOWNLOADS
+    from bench.sources import registered, sources_file
 
     registry = discover()
-    adapters = [registry.dataset(n) for n in registry.names("bench.datasets") if n not in registry.broken["bench.datasets"]]
-    rows = [{"adapter": a.name, "simulator": a.simulated_name or "-", "licence": a.card.licence, "title": a.card.title} for a in adapters]
-    cached = [
-        {"cached": e.name or "damaged", "events": e.events, "MB": round(e.bytes / 1e6, 1), "source": e.source} for e in cache_entries()
+    adapters = [_adapter(registry, name) for name in registry.names("bench.datasets")]
+    named = [
+        {"registered": n, "adapter": r.adapter, "holds": r.holds, "path": r.path + ("" if Path(r.path).exists() else " (gone)")}
+        for n, r in registered().items()
     ]
+    cached = [{"cached": e.name or "damaged", "rows": e.rows, "MB": round(e.bytes / 1e6, 1), "source": e.source} for e in cache_entries()]
     if as_json:
-        typer.echo(json.dumps({"adapters": rows, "cached": cached, "folder": str(cache_folder())}))
+        document = {"adapters": adapters, "registered": named, "downloads": list(DOWNLOADS), "cached": cached}
+        typer.echo(json.dumps({**document, "folder": str(cache_folder()), "list": str(sources_file())}))
         return
-    show_columns(rows)
+    show_columns(adapters)
+    typer.echo(f"\nregistered sets, in {sources_file()}")
+    show_columns(named)
+    typer.echo(f"\nto download with bench data fetch NAME: {', '.join(DOWNLOADS)}")
     typer.echo(f"\ncache {cache_folder()}")
     show_columns(cached)
 
 
+def _adapter(registry: Registry, name: str) -> dict[str, str]:
+    """Describe one adapter; one that cannot be loaded says why."""
+    try:
+        adapter = registry.dataset(name)
+    except BenchError as error:
+        return {"adapter": name, "simulator": "-", "licence": "-", "title": f"cannot be loaded: {error}"}
+    return {"adapter": name, "simulator": adapter.simulated_name or "-", "licence": adapter.card.licence, "title": adapter.card.title}
+
+
 def info(dataset: str, sets: Sequence[str], size: int, seed: int, *, as_json: bool) -> None:
-    """Describe one log in the terminal."""
+    """Describe one data set in the terminal."""
+    from bench.cli.about import about
     from bench.datasets import loaded, requested
 
     registry = discover()
     request = requested([dataset], None, registry)[0]
-    data = loaded(request, registry, _options(request.adapter, sets), size=size, seed=seed)
-    facts = describe(data.events)
+    data = loaded(request, registry, adapter_options(request.adapter, sets), size=size, seed=seed)
+    facts = about(data.data)
     if as_json:
-        typer.echo(json.dumps({"name": data.name, "simulated": data.simulated, "fingerprint": data.fingerprint, **facts}, default=str))
+        head = {"name": data.name, "simulated": data.simulated, "fingerprint": data.fingerprint, "notes": data.notes}
+        typer.echo(json.dumps({**head, **facts}, default=str))
         return
     card = data.adapter.card
     typer.echo(f"{data.name}{' (simulated)' if data.simulated else ''}: {card.title}")
     typer.echo(f"licence {card.licence}; source {card.source}")
-    typer.echo(f"{facts['events']:,} events, {facts['users']:,} users, {facts['items']:,} items, {facts['first']} to {facts['last']}")
-    typer.echo("kinds " + ", ".join(f"{kind} {n:,}" for kind, n in facts["kinds"].items()))
-    typer.echo(f"dropped of {facts['rows_read']:,} rows: " + (", ".join(f"{n:,} {r}" for r, n in facts["dropped"].items() if n) or "none"))
-    typer.echo(f"\nactivity over time, {facts['first']} to {facts['last']}\n{spark(facts['activity'])}")
-    for name, words in (("users_by_active_days", "users by active days"), ("gaps_days", "days between active days")):
-        typer.echo(f"\n{words}")
-        bars(facts[name])
+    (show_events if "events" in facts else show_series)(facts)
+    for note in data.notes:
+        typer.echo(f"note: {note}")
     for trap in card.traps:
         typer.echo(f"beware: {trap}")
     typer.echo(f"fingerprint {data.fingerprint}")
 
 
+def show_events(facts: Mapping[str, Any]) -> None:
+    """Print what a log holds."""
+    typer.echo(f"{facts['events']:,} events, {facts['users']:,} users, {facts['items']:,} items, {facts['first']} to {facts['last']}")
+    typer.echo("kinds " + ", ".join(f"{kind} {n:,}" for kind, n in facts["kinds"].items()))
+    typer.echo(_dropped(facts))
+    if facts["labels"]:
+        typer.echo("labels " + ", ".join(f"{n:,} {word}" for word, n in facts["labels"].items()))
+    typer.echo(f"\nactivity over time, {facts['first']} to {facts['last']}\n{spark(facts['activity'])}")
+    for name, words in (("users_by_active_days", "users by active days"), ("gaps_days", "days between active days")):
+        typer.echo(f"\n{words}")
+        bars(facts[name])
+
+
+def show_series(facts: Mapping[str, Any]) -> None:
+    """Print what series hold."""
+    when = f"{facts['first']} to {facts['last']}" if facts["first"] else "without times"
+    typer.echo(f"{facts['series']:,} series, {facts['steps']:,} steps, {facts['missing']:,} of them without a value, {when}")
+    typer.echo(f"steps of a series {facts['shortest']:,} to {facts['longest']:,}; in the fixed test part {facts['test']:,}")
+    typer.echo(f"labelled steps {facts['labelled']:,}; values {facts['smallest']:g} to {facts['largest']:g}")
+    typer.echo(_dropped(facts))
+
+
+def _dropped(facts: Mapping[str, Any]) -> str:
+    words = ", ".join(f"{n:,} {reason}" for reason, n in facts["dropped"].items() if n)
+    return f"dropped of {facts['rows_read']:,} rows: {words or 'none'}"
+
+
 def check(adapter: str, path: Path, sets: Sequence[str], *, as_json: bool) -> None:
     """Read past the cache once; report counts, rate and the peak of this process's memory."""
-    registry = discover()
-    reader = registry.dataset(adapter)
+    from bench.cache import overheard
+    from bench.datasets import refuse_options
+    from bench.events import Events
+
+    reader, options = discover().dataset(adapter), adapter_options(adapter, sets)
+    refuse_options(reader, options)
     if not path.exists():
         raise DataError(f"no file or folder {path}; check the path")
     form = reader.detect(path)
     began = time.perf_counter()
-    events = reader.read(path, _options(adapter, sets))
+    with overheard() as notes:
+        read = reader.read(path, options)
     took = time.perf_counter() - began
     scale = 1024**2 if sys.platform == "darwin" else 1024
+    counts = {"events": len(read), "users": read.users} if isinstance(read, Events) else {"steps": len(read), "series": len(read.names)}
     report: dict[str, Any] = {
-        "name": events.name,
+        "name": read.name,
         "form": form,
-        "rows_read": events.rows_read,
-        "events": len(events),
-        "users": events.users,
-        "dropped": dict(events.cleaning),
+        "rows_read": read.rows_read,
+        **counts,
+        "dropped": dict(read.cleaning),
         "seconds": round(took, 3),
-        "rows_per_second": round(events.rows_read / max(took, 1e-9)),
+        "rows_per_second": round(read.rows_read / max(took, 1e-9)),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale),
+        "notes": notes,
     }
     if as_json:
         typer.echo(json.dumps(report))
         return
     for key, value in report.items():
         shown = ", ".join(f"{n:,} {r}" for r, n in value.items() if n) or "none" if isinstance(value, dict) else value
+        shown = "; ".join(shown) or "none" if isinstance(shown, list) else shown
         typer.echo(f"{key:16} {shown:,}" if isinstance(shown, int) else f"{key:16} {shown}")
 
 
@@ -100,37 +147,6 @@ def clear() -> None:
 
     entries, size = clear_cache()
     typer.echo(f"removed {entries} cached logs, {size / 1e6:.1f} MB")
-
-
-def describe(events: Any) -> dict[str, Any]:
-    """Compute what `info` shows: counts, weekly activity, users by active days, gaps between active days."""
-    import numpy as np
-    import polars as pl
-
-    frame = events.frame
-    time_ = frame["time"]
-    days = (
-        frame.filter(pl.col("kind").cast(pl.String).is_in(list(events.activity)))
-        .select("user", day=pl.col("time").dt.date())
-        .unique()
-        .sort("user", "day")
-    )
-    gaps = days.with_columns(gap=pl.col("day").diff().over("user").dt.total_days())["gap"].drop_nulls().to_numpy()
-    per_user = days.group_by("user").len()["len"].to_numpy()
-    span = np.histogram(time_.to_physical().to_numpy(), bins=60)[0]
-    return {
-        "events": len(events),
-        "users": events.users,
-        "items": frame["item"].drop_nulls().n_unique(),
-        "kinds": dict(frame.group_by("kind").len().sort("len", descending=True).select(pl.col("kind").cast(pl.String), "len").iter_rows()),
-        "first": time_.min().date().isoformat(),
-        "last": time_.max().date().isoformat(),
-        "rows_read": events.rows_read,
-        "dropped": dict(events.cleaning),
-        "activity": span.tolist(),
-        "users_by_active_days": _binned(per_user, (1, 2, 3, 5, 10, 20, 50, 100)),
-        "gaps_days": _binned(gaps, (1, 2, 7, 14, 28, 56, 91, 182)),
-    }
 
 
 def spark(counts: Sequence[int]) -> str:
@@ -146,15 +162,8 @@ def bars(counts: dict[str, int], width: int = 40) -> None:
         typer.echo(f"  {label:>9} {n:>9,} {'█' * round(width * n / top)}")
 
 
-def _binned(values: Any, edges: Sequence[int]) -> dict[str, int]:
-    import numpy as np
-
-    counts = np.histogram(values, bins=[*edges, np.inf])[0]
-    labels = [f"{a}" if b == a + 1 else f"{a}-{b - 1}" for a, b in itertools.pairwise(edges)] + [f"{edges[-1]}+"]
-    return {label: int(n) for label, n in zip(labels, counts, strict=True)}
-
-
-def _options(adapter: str, sets: Sequence[str]) -> dict[str, str]:
+def adapter_options(adapter: str, sets: Sequence[str]) -> dict[str, str]:
+    """Read ADAPTER.KEY=VALUE items of one adapter; raise `ConfigError` for what is none."""
     from bench.cli.run import pairs
 
     found = {}

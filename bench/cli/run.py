@@ -18,6 +18,11 @@ from bench.errors import ConfigError, suggest
 
 LISTS = {"dataset": "datasets", "model": "models", "plugin": "plugins", "plugins-dir": "plugins_dirs"}
 """Long options that may be repeated -> fields of the configuration."""
+OWN_FILE = ("data", "user", "time", "kind", "value", "item", "time-unit", "zone")
+SINGLE = (
+    "task", "source", *OWN_FILE, "trials", "minutes", "seeds", "seed", "profile", "workers", "device", "job-seconds", "job-memory", "out",
+)  # fmt: skip
+"""Long options that stand once; their fields are written with underscores."""
 
 
 def run_command(study: Path | None, given: Mapping[str, Any], *, as_json: bool, quiet: bool) -> int:
@@ -91,17 +96,16 @@ def _study(path: Path) -> dict[str, Any]:
         raise ConfigError(f"study file {path}: no such file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"study file {path}: {error}") from error
-    known = {"task", "source", "trials", "minutes", "seeds", "seed", "profile", "workers", "device", "job-seconds", "job-memory", "out"}
     fields: dict[str, Any] = {}
     for key, value in content.items():
         if key == "set":
             fields["options"] = {k: str(v) for k, v in value.items()} if isinstance(value, dict) else list(value)
         elif key in LISTS:
             fields[LISTS[key]] = [value] if isinstance(value, str) else value
-        elif key in known:
+        elif key in SINGLE:
             fields[key.replace("-", "_")] = value
         else:
-            raise ConfigError(f"study file {path}: unknown key {key!r}; {suggest(key, [*known, *LISTS, 'set'])}")
+            raise ConfigError(f"study file {path}: unknown key {key!r}; {suggest(key, [*SINGLE, *LISTS, 'set'])}")
     return fields
 
 

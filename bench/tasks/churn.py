@@ -2,12 +2,13 @@
 
 Rule (RelBench's): at cut-off t a user is eligible with at least one activity in (t - H, t] (`eligible=ever`: any
 before), and churned with none in (t, t + H]. Test, validation and training cut-offs step back from the log's end by H.
+Where labels come with the data, `bench.tasks.given` splits instead.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -80,6 +81,10 @@ class Churn:
         if not len(history.active.time):
             kinds = ", ".join(events.kinds)
             raise ProtocolError(f"{events.name}: no event is of an activity kind ({', '.join(events.activity)}); the log has {kinds}")
+        if events.labels is not None:
+            from bench.tasks import given
+
+            return given.split(events, history, options, profile, seed)
         protocol = choose(history, options, events.name)
         return build(events, history, protocol, profile, seed)
 
@@ -157,15 +162,16 @@ def build(events: Events, history: History, protocol: Protocol, profile: Profile
         fit, valid = [_among(part, ~tested) for part in fit], _among(valid, ~tested)
         test = _among(test, tested)
     stages: dict[StageName, Stage] = {
-        "search": Stage(_train(fit, profile.rows, seed), valid.inputs),
-        "final": Stage(_train([*fit, valid], profile.rows, seed), test.inputs),
+        "search": Stage(training(fit, profile.rows, seed), valid.inputs),
+        "final": Stage(training([*fit, valid], profile.rows, seed), test.inputs),
     }
     truths: dict[StageName, Truth] = {
         "search": Truth(valid.y, valid.inputs.group),
         "final": Truth(test.y, test.inputs.group),
     }
     facts = _facts(protocol, stages, at, test)
-    flags, reason, notes = _judge(facts, truths, profile, sum(len(p.y) for p in (*fit, valid)))
+    opening = f"horizon {facts['horizon_days']:g} days; cut-offs {', '.join(facts['churn_by_cutoff'])}"
+    flags, reason, notes = judge(facts, truths, profile, sum(len(p.y) for p in (*fit, valid)), opening)
     return Split(protocol.task_id(events.activity, profile.caps()), stages, truths, facts, notes, flags, reason)
 
 
@@ -177,26 +183,32 @@ def known_kinds(events: Events, cutoff: int) -> tuple[str, ...]:
     return ("?", *sorted(seen))
 
 
-def _train(parts: list[Labelled], rows: int | None, seed: int) -> ChurnTrain:
-    """Join cut-offs into one training set, capped to `rows` by a seeded hash of (user, cut-off)."""
+def training(parts: list[Labelled], rows: int | None, seed: int) -> ChurnTrain:
+    """Join parts into one training set, capped to `rows` by a seeded hash of (user, cut-off)."""
     if rows is not None and sum(len(p.y) for p in parts) > rows:
         mixed = [hashed(p.inputs.group * 1_000_003 + (p.inputs.cutoff * 1_440).astype(np.int64), seed) for p in parts]
         limit = np.partition(np.concatenate(mixed), rows)[rows]
-        parts = [_among_rows(p, m < limit) for p, m in zip(parts, mixed, strict=True)]
-    joined: dict[str, Any] = {
-        name: np.concatenate([getattr(p.inputs, name) for p in parts])
+        parts = [among_rows(p, m < limit) for p, m in zip(parts, mixed, strict=True)]
+    return ChurnTrain(**joined([p.inputs for p in parts]), y=np.concatenate([p.y for p in parts]))
+
+
+def joined(parts: Sequence[ChurnInputs]) -> dict[str, Any]:
+    """Put inputs of the same kinds under each other; gives the fields of `ChurnInputs`."""
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(p, name) for p in parts])
         for name in ("days_before_cutoff", "gap", "kind", "value", "count", "static", "cutoff", "group")
     }
-    offsets = np.r_[0, np.cumsum(np.concatenate([p.inputs.lengths for p in parts]))].astype(np.int64)
-    return ChurnTrain(offsets=offsets, **joined, kinds=parts[0].inputs.kinds, y=np.concatenate([p.y for p in parts]))
+    offsets = np.r_[0, np.cumsum(np.concatenate([p.lengths for p in parts]))].astype(np.int64)
+    return {"offsets": offsets, **columns, "kinds": parts[0].kinds}
 
 
 def _among(part: Labelled, chosen: Array) -> Labelled:
     """Keep the rows whose user is chosen, bool [U]."""
-    return _among_rows(part, chosen[part.users])
+    return among_rows(part, chosen[part.users])
 
 
-def _among_rows(part: Labelled, rows: Array) -> Labelled:
+def among_rows(part: Labelled, rows: Array) -> Labelled:
+    """Keep rows by index or mask, with their labels and users."""
     return Labelled(part.inputs.take(rows), part.y[rows], part.users[rows])
 
 
@@ -232,29 +244,39 @@ def _too_short(history: History, horizon: int, name: str) -> str:
 
 def _facts(protocol: Protocol, stages: Mapping[StageName, Stage], at: Mapping[int, Labelled], test: Labelled) -> dict[str, Any]:
     churned = {day(t): float(part.y.mean()) if len(part.y) else float("nan") for t, part in sorted(at.items())}
-    train = stages["final"].train
     return {
         "horizon_days": protocol.horizon / DAY,
         "fit_cutoffs": [day(t) for t in sorted(protocol.fit)],
         "valid_cutoff": day(protocol.valid),
         "test_cutoff": day(protocol.test),
         "churn_by_cutoff": churned,
+        **sizes(stages, test.y),
+    }
+
+
+def sizes(stages: Mapping[StageName, Stage], test: Array) -> dict[str, Any]:
+    """Tell how many rows each stage has, and the churn rates; `test`: labels [N] of the final stage."""
+    train = stages["final"].train
+    return {
         "n_fit": len(stages["search"].train),
         "n_valid": len(stages["search"].inputs),
         "n_train": len(train),
-        "n_test": len(test.y),
-        "n_test_churned": int(test.y.sum()),
-        "base_rate": float(test.y.mean()) if len(test.y) else float("nan"),
+        "n_test": len(test),
+        "n_test_churned": int(test.sum()),
+        "base_rate": float(test.mean()) if len(test) else float("nan"),
         "train_rate": float(train.y.mean()) if len(train) else float("nan"),
     }
 
 
-def _judge(
-    facts: Mapping[str, Any], truths: Mapping[StageName, Truth], profile: Profile, available: int
+def judge(
+    facts: Mapping[str, Any], truths: Mapping[StageName, Truth], profile: Profile, available: int, opening: str
 ) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
-    """Decide what the split allows: flags, the reason why nothing can be scored, and sentences for the user."""
+    """Decide what the split allows: flags, the reason why nothing can be scored, and sentences for the user.
+
+    `available`: training rows before the profile's cap; `opening`: the first sentence.
+    """
     flags: tuple[str, ...] = ()
-    notes = [f"horizon {facts['horizon_days']:g} days; cut-offs {', '.join(facts['churn_by_cutoff'])}"]
+    notes = [opening]
     n, churned = facts["n_test"], facts["n_test_churned"]
     if facts["n_train"] < available:
         notes.append(f"profile {profile.name} trains on {facts['n_train']:,} of {available:,} rows; scored rows are never capped")

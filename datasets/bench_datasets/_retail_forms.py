@@ -6,21 +6,17 @@ and numbers to one place, `_retail_clean`.
 
 from __future__ import annotations
 
-import gzip
-import io
 import re
 import zipfile
-import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import fastexcel
 import polars as pl
-import pyarrow as pa
-from pyarrow import csv
 
 from bench.cache import source_files
 from bench.errors import DataError
+
+from ._tables import HEAD_BYTES, Part, content_of, first_line, head_of, kind_of, read_csv
 
 TEXT = (".csv", ".txt", ".csv.gz", ".txt.gz")
 EXCEL = (".xlsx", ".xlsm")
@@ -28,18 +24,8 @@ SIMULATION = "simulation.json"
 """Stands in a folder that the simulator has written; the log beside it is `SALES`."""
 SALES = "sales.csv"
 
-HEAD_BYTES = 8_192
 CDNOW_NAMES = ("customer_id", "date", "number_of_cds", "dollar_value")
 CDNOW_LINE = re.compile(r"\s*\d+(\s+\d+)?\s+\d{8}\s+\d+\s+\d+(\.\d+)?\s*")
-
-
-@dataclass(frozen=True)
-class Part:
-    """Hold one raw table, all text: a file, or a sheet of a workbook."""
-
-    name: str
-    """What an error message calls it."""
-    table: pl.DataFrame
 
 
 def form_of(path: Path) -> str | None:
@@ -61,33 +47,33 @@ def log_files(path: Path) -> list[Path]:
     if (path / SIMULATION).is_file() and (path / SALES).is_file():
         return [path / SALES]
     # a README.txt is no log
-    files = [f for f in _candidates(path) if not f.name.startswith(".") and (_kind(f) != ".txt" or _sniff(f))]
-    below = {f.parent.name for f in found if f.parent != path and _kind(f) in TEXT + EXCEL}
+    files = [f for f in _candidates(path) if not f.name.startswith(".") and (kind_of(f) != ".txt" or _sniff(f))]
+    below = {f.parent.name for f in found if f.parent != path and kind_of(f) in TEXT + EXCEL}
     if not files:
         hint = f"give its folder {min(below)}" if below else f"it needs {', '.join(TEXT + EXCEL)}"
         raise DataError(f"folder {path} holds no file of a retail log; {hint}")
     if below:
         raise DataError(f"folder {path} holds {files[0].name} and the folder {min(below)}, two logs that may overlap; give one of them")
-    if len(files) > 1 and any(_kind(f).removesuffix(".gz") != ".csv" for f in files):
+    if len(files) > 1 and any(kind_of(f).removesuffix(".gz") != ".csv" for f in files):
         raise DataError(f"folder {path} holds several logs ({', '.join(f.name for f in files[:3])}); give one file")
     return files
 
 
 def is_cdnow(file: Path) -> bool:
     """Say whether `file` is whitespace-separated text, as CDNOW's are."""
-    return _kind(file) in TEXT and "," not in _first_line(_head(file))
+    return kind_of(file) in TEXT and "," not in first_line(head_of(file))
 
 
 def read_parts(file: Path) -> list[Part]:
     """Read a comma-separated file as one part, a workbook as one part a sheet; raise `DataError`."""
-    if _kind(file) in EXCEL:
+    if kind_of(file) in EXCEL:
         return _read_workbook(file)
-    return [Part(str(file), _read_csv(_content(file), file))]
+    return [Part(str(file), read_csv(content_of(file), file))]
 
 
 def read_cdnow(file: Path) -> Part:
     """Read whitespace-separated text: with a header by its names, without one by the number of fields."""
-    lines = pl.Series("line", _content(file).decode().splitlines(), dtype=pl.String)
+    lines = pl.Series("line", content_of(file).decode().splitlines(), dtype=pl.String)
     fields = lines.str.strip_chars().str.extract_all(r"\S+")
     fields = fields.filter(fields.list.len() > 0)
     if fields.is_empty():
@@ -100,19 +86,15 @@ def read_cdnow(file: Path) -> Part:
     return Part(str(file), pl.DataFrame({name: fields.list.get(i, null_on_oob=True) for i, name in enumerate(names)}))
 
 
-def _kind(file: Path) -> str:
-    return "".join(s.lower() for s in file.suffixes[-2:]) if file.suffix.lower() == ".gz" else file.suffix.lower()
-
-
 def _candidates(path: Path) -> list[Path]:
     """List the files whose names could be a log's: `path` itself, or those directly in the folder."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
-    return [f for f in files if f.is_file() and _kind(f) in TEXT + EXCEL]
+    return [f for f in files if f.is_file() and kind_of(f) in TEXT + EXCEL]
 
 
 def _sniff(file: Path) -> str | None:
     try:
-        return _sniff_workbook(file) if _kind(file) in EXCEL else _sniff_text(_first_line(_head(file)))
+        return _sniff_workbook(file) if kind_of(file) in EXCEL else _sniff_text(first_line(head_of(file)))
     except (OSError, DataError, zipfile.BadZipFile):
         return None
 
@@ -136,48 +118,6 @@ def _sniff_workbook(file: Path) -> str | None:
     if b">StockCode<" not in head or b">InvoiceDate<" not in head:
         return None
     return "uci-xlsx" if b">InvoiceNo<" in head else "uci-ii-xlsx"
-
-
-def _head(file: Path) -> bytes:
-    return _bytes(file, HEAD_BYTES)
-
-
-def _bytes(file: Path, most: int = -1) -> bytes:
-    """Read and unpack a file, or its first bytes; raise `DataError`."""
-    try:
-        with gzip.open(file) if _kind(file).endswith(".gz") else file.open("rb") as stream:
-            return stream.read(most)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot read {file} ({error}); check its permissions, or copy or download it again") from error
-
-
-def _first_line(head: bytes) -> str:
-    lines = head.removeprefix(b"\xef\xbb\xbf").decode("latin-1").splitlines()
-    return next((line for line in lines if line.strip()), "")
-
-
-def _content(file: Path) -> bytes:
-    """Give a file as UTF-8; what is not UTF-8 is taken as Latin-1, which old exports are."""
-    content = _bytes(file)
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        content = content.decode("latin-1").encode()
-    return content.removeprefix(b"\xef\xbb\xbf")
-
-
-def _read_csv(content: bytes, file: Path) -> pl.DataFrame:
-    """Read all columns as text with Arrow: descriptions hold lone quotes (`FRAME 7" SINGLE`), which polars refuses."""
-    options = csv.ReadOptions(use_threads=False)  # on one thread an error can name the row
-    parse = csv.ParseOptions(newlines_in_values=True)
-    try:
-        names = csv.open_csv(io.BytesIO(content), options, parse).schema.names
-        text = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""])
-        table = csv.read_csv(io.BytesIO(content), options, parse, text)
-        return pl.DataFrame(table).rename(str.strip)
-    except (pa.ArrowInvalid, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0] if content.strip() else "the file is empty"
-        raise DataError(f"{file}: {reason}; quote texts that hold commas, or download the file again") from error
 
 
 def _read_workbook(file: Path) -> list[Part]:

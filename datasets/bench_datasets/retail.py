@@ -26,7 +26,8 @@ from bench.api import Dataset, DatasetCard, hookimpl
 from bench.events import Events
 
 from . import _retail_forms as forms
-from ._retail_clean import Cleaned, clean_cdnow, clean_uci
+from ._retail_clean import clean_cdnow, clean_uci
+from ._tables import Cleaned
 
 ACTIVITY = ("purchase",)
 CDNOW_CONTENT = {

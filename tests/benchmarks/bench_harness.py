@@ -193,9 +193,7 @@ def main() -> None:
                 f"harness, no-op model, {workers} workers: {statistics.median(costs):.1f} ms a trial ({min(costs):.1f} to {max(costs):.1f})"
             )
         (path := folder / "small.py").write_text(LSTM)
-        pairs = []
-        for n in range(PAIRS):
-            pairs.append((*ours(_made(folder / f"ours-{n}"), path), loops(path, TRIALS + 2)))
+        pairs = [(*ours(_made(folder / f"ours-{n}"), path), loops(path, TRIALS + 2)) for n in range(PAIRS)]
         ratios = [mine / theirs for mine, _, theirs in pairs]
         for mine, busy, theirs in pairs:
             print(f"  {mine:.2f} fits a second, {busy:.0%} of the workers' time in fits; by hand {theirs:.2f}")

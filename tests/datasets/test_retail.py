@@ -147,7 +147,7 @@ def test_real_logs_come_back_from_the_cache_unchanged(real):
     first, second = (read_cached(Retail(), path, {}) for _ in range(2))
     assert (first.hit, second.hit) == (False, True)
     assert first.fingerprint == second.fingerprint
-    assert first.events.frame.equals(second.events.frame)
+    assert first.data.frame.equals(second.data.frame)
 
 
 # ---- forms that the tests write

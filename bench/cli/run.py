@@ -46,7 +46,8 @@ def run_command(study: Path | None, given: Mapping[str, Any], *, as_json: bool, 
 
         sys.stdout.write(board.table(width=_width()) + "\n")
         sys.stdout.flush()
-        print_summary(rows, config.folder(), sys.stderr)
+        if not quiet:
+            print_summary(rows, config.folder(), sys.stderr)
     return 0 if usable else 1
 
 

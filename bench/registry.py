@@ -139,6 +139,8 @@ def _import(source: Source) -> Any:
     try:
         return _import_file(Path(source.target)) if source.is_file else importlib.import_module(source.target)
     except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "bench":
+            raise PluginError(f"plugin {source.name!r} ({source.origin()}): bench has no module {error.name!r}") from error
         raise MissingDependencyError(_missing(source, error)) from error
     except (Exception, SystemExit) as error:
         raise PluginError(f"plugin {source.name!r} ({source.origin()}) fails at import: {type(error).__name__}: {error}") from error

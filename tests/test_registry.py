@@ -240,3 +240,10 @@ def test_a_list_shows_what_is_broken_and_imports_nothing(on_path: Path, tmp_path
 def test_a_source_says_where_it_comes_from() -> None:
     assert Source("a", "pkg.a", "dist", "1").origin() == "dist (pkg.a)"
     assert Source("a", "/x/a.py", is_file=True).origin() == "/x/a.py"
+
+
+def test_a_misspelt_module_of_bench_is_a_failure_and_no_missing_library(tmp_path: Path) -> None:
+    (tmp_path / "typo.py").write_text("import bench.neurall\n")
+    with pytest.raises(PluginError, match=r"bench has no module 'bench\.neurall'") as error:
+        load(file_source(tmp_path / "typo.py"))
+    assert not isinstance(error.value, MissingDependencyError)

@@ -47,8 +47,20 @@ def run_command(study: Path | None, given: Mapping[str, Any], *, as_json: bool, 
         sys.stdout.write(board.table(width=_width()) + "\n")
         sys.stdout.flush()
         if not quiet:
+            for sentence in drift(rows, config.folder()):
+                sys.stderr.write(f"{sentence}\n")
             print_summary(rows, config.folder(), sys.stderr)
     return 0 if usable else 1
+
+
+def drift(rows: Sequence[dict[str, Any]], folder: Path) -> list[str]:
+    """Say how predicted and actual churn compare, from the run folder's details."""
+    import polars as pl
+
+    from bench.board.drift import drift_words
+
+    details = pl.read_parquet(folder / "details.parquet")
+    return drift_words(rows, details.to_dicts())
 
 
 def configuration(study: Path | None, given: Mapping[str, Any]) -> Config:
@@ -84,6 +96,7 @@ def document(board: Any, config: Config) -> dict[str, Any]:
         "rows": board.rows,
         "verdicts": [{"task_id": task, "dataset": name, "verdict": words} for (task, name), words in board.verdicts.items()],
         "failures": failures,
+        "drift": drift(board.rows, folder),
         "folder": str(folder),
         "leaderboard": str(folder / "leaderboard.parquet"),
     }
@@ -117,7 +130,8 @@ def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
 def _stopped(config: Config) -> int:
     """Say what was kept, and how to go on."""
     folder = config.folder()
-    kept = sum(1 for _ in (folder / "ledger.jsonl").open()) if (folder / "ledger.jsonl").exists() else 0
+    ledger = folder / "ledger.jsonl"
+    kept = ledger.read_bytes().count(b"\n") if ledger.exists() else 0
     command = shlex.join(["bench", *sys.argv[1:]])
     sys.stderr.write(f"\nstopped; {kept} finished jobs are kept in {folder}\nto go on: {command}\n")
     return 130

@@ -1,0 +1,43 @@
+"""Say in words how predicted churn compares with actual churn at each cut-off: where it drifts, nobody is calibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.board.numbers import clean
+from bench.board.schema import Row
+
+FAR = 0.05
+"""Distance of predicted and actual churn rate from which the level of the probabilities is not to be trusted."""
+
+
+def drift_words(rows: Sequence[Row], details: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Write one sentence for each board: its leading model's predicted and the actual rate, cut-off by cut-off.
+
+    `details`: task_id, dataset, model, cutoff, predicted, actual, as in `details.parquet`. Where even the nearest of all
+    models is more than 5 points off at the last cut-off, the sentence says that the log drifts.
+    """
+    told = []
+    for task_id, dataset in dict.fromkeys((row["task_id"], row["dataset"]) for row in rows):
+        own = [d for d in details if (d["task_id"], d["dataset"]) == (task_id, dataset)]
+        leader = _leader([row for row in rows if (row["task_id"], row["dataset"]) == (task_id, dataset)])
+        found = [d for d in own if d["model"] == leader]
+        if found:
+            pairs = ", ".join(f"{d['predicted']:.0%} against {d['actual']:.0%} at {d['cutoff']}" for d in found)
+            told.append(f"{dataset}: churn predicted by {clean(leader)} against actual: {pairs}{_verdict(own, found[-1]['cutoff'])}")
+    return told
+
+
+def _leader(rows: Sequence[Row]) -> str:
+    scored = [row for row in rows if row["status"] == "ok" and row.get("roc_auc") is not None]
+    best = max(scored, key=lambda row: (row.get("rank") is not None, -(row.get("rank") or 0), row["roc_auc"]), default=None)
+    return "" if best is None else str(best["model"])
+
+
+def _verdict(details: Sequence[Mapping[str, Any]], cutoff: str) -> str:
+    off = [d["predicted"] - d["actual"] for d in details if d["cutoff"] == cutoff]
+    nearest = min(off, key=abs, default=0.0)
+    if abs(nearest) <= FAR:
+        return ""
+    return f"; the log drifts: every model is at least {abs(nearest):.0%} off, trust the order of users, not the level"

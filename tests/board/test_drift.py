@@ -1,0 +1,43 @@
+"""Predicted against actual churn, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.board.drift import drift_words
+
+TASK = {"task_id": "churn/v1", "dataset": "shop"}
+
+
+def row(model: str, rank: int | None, auc: float | None, status: str = "ok") -> dict[str, Any]:
+    return {**TASK, "model": model, "rank": rank, "roc_auc": auc, "status": status}
+
+
+def detail(model: str, cutoff: str, predicted: float, actual: float) -> dict[str, Any]:
+    return {**TASK, "model": model, "cutoff": cutoff, "predicted": predicted, "actual": actual}
+
+
+ROWS = [row("a", 2, 0.7), row("b", 1, 0.8), row("broken", None, None, "failed")]
+
+
+def test_the_leaders_rates_are_told_cutoff_by_cutoff() -> None:
+    details = [detail(m, c, 0.61, 0.6) for m in "ab" for c in ("2024-01-01", "2024-02-01")]
+    assert drift_words(ROWS, details) == [
+        "shop: churn predicted by b against actual: 61% against 60% at 2024-01-01, 61% against 60% at 2024-02-01"
+    ]
+
+
+def test_drift_is_said_where_every_model_is_far_off_at_the_last_cutoff() -> None:
+    details = [detail("a", "2024-02-01", 0.5, 0.7), detail("b", "2024-02-01", 0.6, 0.7)]
+    assert drift_words(ROWS, details)[0].endswith(
+        "the log drifts: every model is at least 10% off, trust the order of users, not the level"
+    )
+
+
+def test_one_near_model_means_no_drift() -> None:
+    details = [detail("a", "2024-02-01", 0.69, 0.7), detail("b", "2024-02-01", 0.5, 0.7)]
+    assert "drifts" not in drift_words(ROWS, details)[0]
+
+
+def test_a_board_without_scores_says_nothing() -> None:
+    assert drift_words([row("broken", None, None, "failed")], []) == []

@@ -34,6 +34,8 @@ from bench.series import Series
 
 LAYOUT = 2
 """Number of the layout of an entry; a new one leaves old entries unfound."""
+GROUP = 1 << 22
+"""Rows of a Parquet row group: each repeats the dictionary of users, so that small ones cost time and room."""
 DATA, LABELS = "data.parquet", "labels.parquet"
 UNFINISHED = ".unfinished-"
 OURS = re.compile(r"[0-9a-f]{64}|\.unfinished-.*")
@@ -209,7 +211,7 @@ def _store(entry: Path, cached: Cached, path: Path, form: str) -> None:
         unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=entry.parent))
         tables, meta = _parts(cached.data)
         for name, table in tables.items():
-            table.write_parquet(unfinished / name)
+            table.write_parquet(unfinished / name, row_group_size=GROUP)
         meta |= {
             "tables": {name: _file_digest(unfinished / name) for name in tables},
             "fingerprint": cached.fingerprint,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,16 +17,18 @@ def drift_words(rows: Sequence[Row], details: Sequence[Mapping[str, Any]]) -> li
     """Write one sentence for each board: its leading model's predicted and the actual rate, cut-off by cut-off.
 
     `details`: task_id, dataset, model, cutoff, predicted, actual, as in `details.parquet`. Where even the nearest of all
-    models is more than 5 points off at the last cut-off, the sentence says that the log drifts.
+    models is off at the last cut-off by more than 5 points, and by more than two standard errors of the actual rate, the
+    sentence says that the log drifts.
     """
     told = []
     for task_id, dataset in dict.fromkeys((row["task_id"], row["dataset"]) for row in rows):
+        n = next((row["n_test"] for row in rows if (row["task_id"], row["dataset"]) == (task_id, dataset)), None) or 1
         own = [d for d in details if (d["task_id"], d["dataset"]) == (task_id, dataset)]
         leader = _leader([row for row in rows if (row["task_id"], row["dataset"]) == (task_id, dataset)])
         found = [d for d in own if d["model"] == leader]
         if found:
             pairs = ", ".join(f"{d['predicted']:.0%} against {d['actual']:.0%} at {d['cutoff']}" for d in found)
-            told.append(f"{dataset}: churn predicted by {clean(leader)} against actual: {pairs}{_verdict(own, found[-1]['cutoff'])}")
+            told.append(f"{dataset}: churn predicted by {clean(leader)} against actual: {pairs}{_verdict(own, found[-1], n)}")
     return told
 
 
@@ -35,9 +38,9 @@ def _leader(rows: Sequence[Row]) -> str:
     return "" if best is None else str(best["model"])
 
 
-def _verdict(details: Sequence[Mapping[str, Any]], cutoff: str) -> str:
-    off = [d["predicted"] - d["actual"] for d in details if d["cutoff"] == cutoff]
-    nearest = min(off, key=abs, default=0.0)
-    if abs(nearest) <= FAR:
+def _verdict(details: Sequence[Mapping[str, Any]], last: Mapping[str, Any], n: int) -> str:
+    off = [d["predicted"] - d["actual"] for d in details if d["cutoff"] == last["cutoff"]]
+    nearest = abs(min(off, key=abs, default=0.0))
+    if nearest <= max(FAR, 2 * math.sqrt(last["actual"] * (1 - last["actual"]) / n)):
         return ""
-    return f"; the log drifts: every model is at least {abs(nearest):.0%} off, trust the order of users, not the level"
+    return f"; the log drifts: every model is at least {nearest:.0%} off, trust the order of users, not the level"

@@ -10,7 +10,7 @@ TASK = {"task_id": "churn/v1", "dataset": "shop"}
 
 
 def row(model: str, rank: int | None, auc: float | None, status: str = "ok") -> dict[str, Any]:
-    return {**TASK, "model": model, "rank": rank, "roc_auc": auc, "status": status}
+    return {**TASK, "model": model, "rank": rank, "roc_auc": auc, "status": status, "n_test": 1000}
 
 
 def detail(model: str, cutoff: str, predicted: float, actual: float) -> dict[str, Any]:
@@ -32,6 +32,11 @@ def test_drift_is_said_where_every_model_is_far_off_at_the_last_cutoff() -> None
     assert drift_words(ROWS, details)[0].endswith(
         "the log drifts: every model is at least 10% off, trust the order of users, not the level"
     )
+
+
+def test_few_users_make_no_drift() -> None:
+    details = [detail("a", "2024-02-01", 0.5, 0.7), detail("b", "2024-02-01", 0.6, 0.7)]
+    assert "drifts" not in drift_words([{**r, "n_test": 22} for r in ROWS], details)[0]
 
 
 def test_one_near_model_means_no_drift() -> None:

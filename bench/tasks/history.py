@@ -78,31 +78,55 @@ class History:
 
 
 def prepare(events: Events) -> History:
-    """Merge events of one user, time and kind into steps, and sum up what every cut-off will need."""
-    frame = events.frame
-    user = frame["user"].to_physical().to_numpy().astype(np.int64)
-    time = frame["time"].to_physical().to_numpy()
-    kind = frame["kind"].to_physical().to_numpy().astype(np.int64)
-    value = np.nan_to_num(frame["value"].fill_null(0.0).to_numpy())
-    new = np.r_[True, (np.diff(user) != 0) | (np.diff(time) != 0) | (np.diff(kind) != 0)]
-    at = np.flatnonzero(new)
-    value = np.add.reduceat(value, at)
-    rows = frame["count"].cast(pl.Int64).to_numpy() if "count" in frame.columns else np.ones(len(user), np.int64)
-    count = np.add.reduceat(rows, at)
-    user, time, kind = user[at], time[at], kind[at]
-    users = len(frame["user"].dtype.categories)  # type: ignore[attr-defined]
+    """Merge events of one user, time and kind into steps, and sum up what every cut-off will need.
+
+    Columns keep the narrowest types and are not copied where they need not be: a log of 100 million events must fit.
+    """
+    user, time, kind, value, count = _merged(events.frame)
+    users = len(events.frame["user"].dtype.categories)  # type: ignore[attr-defined]
+    kinds = tuple(events.frame["kind"].dtype.categories)  # type: ignore[attr-defined]
     steps = _ragged(user, time, value, count, users)
-    kinds = tuple(frame["kind"].dtype.categories)  # type: ignore[attr-defined]
-    is_active = np.isin(np.array(kinds), np.array(events.activity))[kind]
-    active = _ragged(user[is_active], time[is_active], value[is_active], count[is_active], users)
-    days, squares, gaps = _distinct_days(user[is_active], active.time // DAY)
-    seen = np.diff(steps.start) > 0
-    first_time = np.where(seen, time[np.minimum(steps.start[:-1], len(time) - 1)], np.iinfo(np.int64).max)
-    group = np.empty(users, np.int64)
-    group[np.lexsort((np.arange(users), first_time))] = np.arange(users)
-    same = np.r_[False, np.diff(user) == 0]
-    gap = np.where(same, np.diff(time, prepend=time[:1]) / DAY, 0.0).astype(np.float32)
+    is_active = np.isin(np.array(kinds), np.array(events.activity))
+    if is_active.all():
+        active, active_user = steps, user
+    else:
+        at = np.flatnonzero(is_active[kind])
+        active_user = user[at]
+        active = _ragged(active_user, time[at], value[at], count[at], users)
+    days, squares, gaps = _distinct_days(active_user, active.time)
+    group = _by_first_appearance(steps)
+    gap = np.zeros(len(time), np.float32)
+    gap[1:] = np.where(user[1:] == user[:-1], np.diff(time) / DAY, 0.0)
     return History(steps, kind, gap, kinds, active, days, squares, gaps, group, int(time.min()), int(time.max()))
+
+
+def _merged(frame: pl.DataFrame) -> tuple[Array, Array, Array, Array, Array]:
+    """Merge rows of one user, time and kind: user int32, time int64, kind, value float64, count int64, each [E]."""
+    user = frame["user"].to_physical().cast(pl.Int32).to_numpy()
+    time = frame["time"].to_physical().to_numpy()
+    kind = frame["kind"].to_physical().to_numpy()
+    value = frame["value"].fill_null(0.0).to_numpy()
+    rows = frame["count"].cast(pl.Int64).to_numpy() if "count" in frame.columns else None
+    new = np.ones(len(user), bool)
+    new[1:] = user[1:] != user[:-1]
+    new[1:] |= time[1:] != time[:-1]
+    new[1:] |= kind[1:] != kind[:-1]
+    at = np.flatnonzero(new)
+    count = np.diff(at, append=len(user)) if rows is None else np.add.reduceat(rows, at)
+    if len(at) == len(user):
+        return user, time, kind, value, count
+    return user[at], time[at], kind[at], np.add.reduceat(value, at), count
+
+
+def _by_first_appearance(steps: Ragged) -> Array:
+    """Rank the users by their first step, those without any last: int64 [U]."""
+    users = len(steps.start) - 1
+    first = np.full(users, np.iinfo(np.int64).max)
+    seen = np.flatnonzero(np.diff(steps.start))
+    first[seen] = steps.time[steps.start[seen]]
+    group = np.empty(users, np.int64)
+    group[np.lexsort((np.arange(users), first))] = np.arange(users)
+    return group
 
 
 def rows_at(history: History, users: Array, cutoff: int, horizon: int, longest: int | None, kinds: tuple[str, ...]) -> ChurnInputs:
@@ -163,16 +187,24 @@ def _static(history: History, users: Array, cutoff: int, horizon: int) -> Array:
 
 
 def _ragged(user: Array, time: Array, value: Array, count: Array, users: int) -> Ragged:
-    start = np.searchsorted(user, np.arange(users + 1))
+    start = np.searchsorted(user, np.arange(users + 1, dtype=user.dtype))
     return Ragged(start, time, value, count, np.r_[0, np.cumsum(count)])
 
 
-def _distinct_days(user: Array, day: Array) -> tuple[Array, Array, Array]:
+def _distinct_days(user: Array, time: Array) -> tuple[Array, Array, Array]:
     """Find running counts of distinct active days [A + 1], running sums of squared gaps [A + 1], and all gaps."""
-    same = np.r_[False, np.diff(user) == 0][: len(user)]
-    step = np.where(same, np.diff(day, prepend=day[:1]), 0)
-    fresh = ~same | (step > 0)
-    return np.r_[0, np.cumsum(fresh)], np.r_[0, np.cumsum(step**2)], step[same & (step > 0)]
+    step = np.zeros(len(user), np.int64)  # days since the same user's step before
+    same = user[1:] == user[:-1]
+    step[1:] = np.where(same, np.diff(time // DAY), 0)
+    fresh = step > 0
+    gaps = step[fresh]
+    fresh[:1] = True
+    fresh[1:] |= ~same
+    days = np.zeros(len(user) + 1, np.int64)
+    squares = np.zeros(len(user) + 1, np.int64)
+    np.cumsum(fresh, out=days[1:])
+    np.cumsum(step * step, out=squares[1:])
+    return days, squares, gaps
 
 
 def _sums(value: Array, begin: Array, end: Array) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution
 from scipy.special import expit, logit
@@ -19,9 +21,9 @@ class Logit(ArrayModel):
     tasks = frozenset({"churn"})
     deterministic = True
 
+    @abstractmethod
     def features(self, inputs: ChurnInputs) -> Array:
         """Give the features of each row [N, F]."""
-        raise NotImplementedError
 
     def fit(self, train: ChurnTrain, ctx: Context) -> None:
         """Standardise on `train`, then fit with an L2 penalty of strength 1 / C."""

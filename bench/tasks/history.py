@@ -31,7 +31,7 @@ class Ragged:
     value: Array
     """float64 [E]."""
     count: Array
-    """int64 [E]: events merged into the step."""
+    """int [E]: events merged into the step."""
     total: Array
     """int64 [E + 1]: running sum of `count`; differences of it count events exactly."""
 
@@ -65,7 +65,7 @@ class History:
     kinds: tuple[str, ...]
     active: Ragged
     days: Array
-    """int64 [A + 1]: running number of distinct (user, active day) pairs."""
+    """int32 [A + 1]: running number of distinct (user, active day) pairs."""
     squares: Array
     """int64 [A + 1]: running sum of squared gaps in days between a user's distinct active days."""
     gaps: Array
@@ -96,7 +96,8 @@ def prepare(events: Events) -> History:
     days, squares, gaps = _distinct_days(active_user, active.time)
     group = _by_first_appearance(steps)
     gap = np.zeros(len(time), np.float32)
-    gap[1:] = np.where(user[1:] == user[:-1], np.diff(time) / DAY, 0.0)
+    np.divide(np.diff(time), DAY, out=gap[1:], casting="same_kind")
+    gap[1:][user[1:] != user[:-1]] = 0.0
     return History(steps, kind, gap, kinds, active, days, squares, gaps, group, int(time.min()), int(time.max()))
 
 
@@ -112,9 +113,11 @@ def _merged(frame: pl.DataFrame) -> tuple[Array, Array, Array, Array, Array]:
     new[1:] |= time[1:] != time[:-1]
     new[1:] |= kind[1:] != kind[:-1]
     at = np.flatnonzero(new)
-    count = np.diff(at, append=len(user)) if rows is None else np.add.reduceat(rows, at)
+    if rows is None:
+        rows = np.ones(len(user), np.int32)
     if len(at) == len(user):
-        return user, time, kind, value, count
+        return user, time, kind, value, rows
+    count = np.add.reduceat(rows, at)
     return user[at], time[at], kind[at], np.add.reduceat(value, at), count
 
 
@@ -188,22 +191,27 @@ def _static(history: History, users: Array, cutoff: int, horizon: int) -> Array:
 
 def _ragged(user: Array, time: Array, value: Array, count: Array, users: int) -> Ragged:
     start = np.searchsorted(user, np.arange(users + 1, dtype=user.dtype))
-    return Ragged(start, time, value, count, np.r_[0, np.cumsum(count)])
+    total = np.zeros(len(count) + 1, np.int64)
+    np.cumsum(count, out=total[1:])
+    return Ragged(start, time, value, count, total)
 
 
 def _distinct_days(user: Array, time: Array) -> tuple[Array, Array, Array]:
     """Find running counts of distinct active days [A + 1], running sums of squared gaps [A + 1], and all gaps."""
-    step = np.zeros(len(user), np.int64)  # days since the same user's step before
-    same = user[1:] == user[:-1]
-    step[1:] = np.where(same, np.diff(time // DAY), 0)
+    day = (time // DAY).astype(np.int32)
+    step = np.zeros(len(user), np.int32)  # days since the same user's step before
+    np.subtract(day[1:], day[:-1], out=step[1:])
+    other = user[1:] != user[:-1]
+    step[1:][other] = 0
     fresh = step > 0
     gaps = step[fresh]
     fresh[:1] = True
-    fresh[1:] |= ~same
-    days = np.zeros(len(user) + 1, np.int64)
+    fresh[1:] |= other
+    days = np.zeros(len(user) + 1, np.int32)
     squares = np.zeros(len(user) + 1, np.int64)
     np.cumsum(fresh, out=days[1:])
-    np.cumsum(step * step, out=squares[1:])
+    np.multiply(step, step, out=squares[1:], dtype=np.int64)
+    np.cumsum(squares, out=squares)
     return days, squares, gaps
 
 
@@ -213,6 +221,10 @@ def _sums(value: Array, begin: Array, end: Array) -> Array:
     out = np.zeros(len(begin))
     if some.any():
         edges = np.column_stack([begin[some], end[some]]).ravel()
-        # reduceat has no segment that ends with the array: one more element gives it one
-        out[some] = np.add.reduceat(np.r_[value, 0.0], edges)[::2]
+        # a segment of reduceat ends where the next begins: the array's own end is no place to begin, nor needed as one
+        if edges[-1] == len(value):
+            edges = edges[:-1]
+        if (edges == len(value)).any():
+            value = np.append(value, 0.0)
+        out[some] = np.add.reduceat(value, edges)[::2]
     return out

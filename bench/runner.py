@@ -15,6 +15,7 @@ import bench
 from bench.config import Config, task_options
 from bench.datasets import Loaded, Request, loaded, requested
 from bench.errors import ConfigError, suggest
+from bench.reading import relayed
 from bench.registry import Registry, Source, discover
 from bench.results import Problem, details, now, rows_of, trial_rows
 from bench.tasks.base import Split, Task
@@ -24,7 +25,7 @@ from bench.tune.drive import Cell, Driver
 from bench.tune.jobs import Limits, Plugin, bench_source
 from bench.tune.ledger import Ledger
 from bench.tune.plan import Budget, Outcome
-from bench.tune.progress import DataReady, Listener, RunReady, silent
+from bench.tune.progress import DataReady, Listener, Reading, RunReady, silent
 from bench.tune.slots import LocalExecutor
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def execute(config: Config, listen: Listener = silent) -> Board:
     limits = _limits(config)
     with _executor(config) as executor:
         describer = Describer(executor, sources, limits.memory_mb)
-        problems = list(_problems(requests, config, registry, task, listen))
+        with relayed(lambda *far: listen(Reading(*far))):
+            problems = list(_problems(requests, config, registry, task, listen))
         plugins = _serving(describer.finish()[0], config, registry)
         solved = [Problem(data.name, data.simulated, data.fingerprint, split, plugins) for data, split in problems]
         with Ledger(config.folder()) as ledger:

@@ -44,5 +44,7 @@ def fail(message: str, code: int, *, as_json: bool) -> int:
 
         sys.stdout.write(json.dumps({"error": message, "exit_code": code}) + "\n")
     else:
-        sys.stderr.write(f"error: {message}\n")
+        # what a data file holds may stand in the message: it must not steer the terminal, nor end the line
+        shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in message)
+        sys.stderr.write(f"error: {shown}\n")
     return code

@@ -56,11 +56,13 @@ def _adapter(registry: Registry, name: str) -> dict[str, str]:
 def info(dataset: str, sets: Sequence[str], size: int, seed: int, *, as_json: bool) -> None:
     """Describe one data set in the terminal."""
     from bench.cli.about import about
+    from bench.cli.progress import reading_shown
     from bench.datasets import loaded, requested
 
     registry = discover()
     request = requested([dataset], None, registry)[0]
-    data = loaded(request, registry, adapter_options(request.adapter, sets), size=size, seed=seed)
+    with reading_shown(sys.stderr, quiet=as_json):
+        data = loaded(request, registry, adapter_options(request.adapter, sets), size=size, seed=seed)
     facts = about(data.data)
     if as_json:
         head = {"name": data.name, "simulated": data.simulated, "fingerprint": data.fingerprint, "notes": data.notes}
@@ -107,6 +109,7 @@ def _dropped(facts: Mapping[str, Any]) -> str:
 def check(adapter: str, path: Path, sets: Sequence[str], *, as_json: bool) -> None:
     """Read past the cache once; report counts, rate and the peak of this process's memory."""
     from bench.cache import overheard
+    from bench.cli.progress import reading_shown
     from bench.datasets import refuse_options
     from bench.events import Events
 
@@ -116,7 +119,7 @@ def check(adapter: str, path: Path, sets: Sequence[str], *, as_json: bool) -> No
         raise DataError(f"no file or folder {path}; check the path")
     form = reader.detect(path)
     began = time.perf_counter()
-    with overheard() as notes:
+    with overheard() as notes, reading_shown(sys.stderr, quiet=as_json):
         read = reader.read(path, options)
     took = time.perf_counter() - began
     scale = 1024**2 if sys.platform == "darwin" else 1024

@@ -7,7 +7,8 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
@@ -15,13 +16,15 @@ from typing import TYPE_CHECKING, Self, TextIO
 from bench.board.numbers import clean, plain, seconds
 from bench.cli.summary import log_file
 from bench.cli.view import RunState, clock, remaining
-from bench.tune.progress import CellDone, DataReady, Event, JobRetried, RunReady
+from bench.tune.progress import CellDone, DataReady, Event, JobRetried, Reading, RunReady
 
 if TYPE_CHECKING:
     from rich.text import Text
 
 HEARTBEAT = 60.0
 """Seconds of silence after which plain progress says that it is alive."""
+READING = 5.0
+"""Seconds between the lines that plain progress spends on a large file."""
 OFF = {"", "0", "false", "no"}
 """Values that switch a variable such as CI off."""
 
@@ -72,6 +75,9 @@ class PlainProgress(Progress):
             self._say(f"{self._stamp()} {self._outcome(event)}")
         elif isinstance(event, JobRetried):
             self._say(f"{self._stamp()} {self._label(event)} runs a job again: {clean(event.reason)}")
+        elif isinstance(event, Reading):
+            if self.now() - self._spoken >= READING:
+                self._say(clean(event.words()))
         elif self.run.ready and self.now() - self._spoken >= HEARTBEAT:
             self._say(f"{self._stamp()} {self._pulse()}")
 
@@ -110,6 +116,7 @@ class LiveProgress(Progress):
         self._lock = threading.Lock()
         self._logs: dict[tuple[str, str], str] = {}
         self._said_task = ""
+        self._reading = ""
         # whether to draw is settled, whatever FORCE_COLOR says; which colours there are is left to rich
         self._console = Console(file=stream, force_terminal=True, force_interactive=True, _environ=environ, highlight=False)
         self._live = Live(
@@ -137,7 +144,10 @@ class LiveProgress(Progress):
         """Take an event; the view follows at its own pace."""
         with self._lock:
             super().__call__(event)
-        if isinstance(event, DataReady):
+        if isinstance(event, Reading):
+            self._reading = event.words()
+        elif isinstance(event, DataReady):
+            self._reading = ""
             self._introduce(event)
         elif isinstance(event, RunReady):
             self._say(self._about(event))
@@ -177,7 +187,8 @@ class LiveProgress(Progress):
         view = Text(no_wrap=True, overflow="ignore", end="")
         with self._lock:
             if self.run.ready is None:
-                return view.append(f"reading data and plugins  {clock(self.now() - self.run.started)}"[: self._width()], "dim")
+                words = clean(self._reading) or "reading data and plugins"
+                return view.append(f"{words}  {clock(self.now() - self.run.started)}"[: self._width()], "dim")
             lines = frame(self.run, self.now(), self._width(), self._console.height - 1, self._logs)
         for at, line in enumerate(lines):
             view.append("\n" if at else "")
@@ -200,6 +211,15 @@ def choose(
     if able and not any(environ.get(name, "").lower() not in OFF for name in ("CI", "NO_PROGRESS")):
         return LiveProgress(stream, environ, now)
     return PlainProgress(stream, now)
+
+
+@contextmanager
+def reading_shown(stream: TextIO, *, quiet: bool) -> Iterator[None]:
+    """Show how far the reading of large files is, while the body reads."""
+    from bench.reading import relayed
+
+    with choose(stream, quiet=quiet, json=False) as listen, relayed(lambda *far: listen(Reading(*far))):
+        yield
 
 
 def _several(n: int, noun: str) -> str:

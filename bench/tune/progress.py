@@ -8,6 +8,21 @@ from typing import Any, TypeAlias
 
 
 @dataclass(frozen=True)
+class Reading:
+    """A large file is being read."""
+
+    file: str
+    done: int
+    size: int
+    """Bytes."""
+
+    def words(self) -> str:
+        """Say how far it is."""
+        share = f"{100 * self.done // self.size} % of " if 0 < self.done <= self.size else ""
+        return f"reading {self.file}, {share}{max(self.done, self.size) / 1e6:,.0f} MB"
+
+
+@dataclass(frozen=True)
 class DataReady:
     """A data set is read and split."""
 
@@ -85,7 +100,7 @@ class Tick:
     """Time has passed."""
 
 
-Event: TypeAlias = DataReady | RunReady | JobStarted | JobReport | JobDone | JobRetried | CellDone | Tick
+Event: TypeAlias = Reading | DataReady | RunReady | JobStarted | JobReport | JobDone | JobRetried | CellDone | Tick
 Listener: TypeAlias = Callable[[Event], None]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from bench.errors import DataError
+from bench.reading import reading
 
 BLOCK = 32 << 20
 """Bytes of a block: large enough to parse on all cores, small beside the log."""
@@ -84,6 +85,8 @@ def _whole_lines(file: Path, size: int) -> Iterator[tuple[int, bytes]]:
                 text += stream.readline()
             yield at, text if text.endswith(b"\n") else text + b"\n"
             at += len(text)
+            # of a packed file the size is that of what is packed: then only the bytes mean something
+            reading(file, at, file.stat().st_size)
 
 
 def _lines_before(file: Path, end: int) -> int:

@@ -123,6 +123,6 @@ def _fields(text: bytes, separator: str, width: int, file: Path) -> pl.DataFrame
     )
     if rows["more"].null_count() < len(rows):
         row = rows["more"].is_not_null().arg_max() or 0
-        shown = separator.join(field or "" for field in rows.row(row))
+        shown = separator.join(field or "" for field in rows.row(row))[:60]
         raise DataError(f"{file}: line {row + 1} has more than {width} fields ({shown!r}); part fields by one kind of separator")
     return rows.drop("more").with_columns(pl.all().str.strip_chars(QUOTES))

@@ -128,6 +128,10 @@ def read_csv(content: bytes, file: Path, delimiter: str = ",") -> pl.DataFrame:
         return pl.DataFrame(table).rename(str.strip)
     except (pa.ArrowInvalid, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0] if content.strip() else "the file is empty"
+        if "straddling object" in reason:
+            raise DataError(
+                f"{file}: a row is longer than 1 MB, or a quote is never closed; mend that row, or save the file again"
+            ) from error
         words = "commas" if delimiter == "," else repr(delimiter)
         raise DataError(f"{file}: {reason}; quote texts that hold {words}, or download the file again") from error
 

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from rich.cells import cell_len
 from bench.cli.frame import frame
 from bench.cli.progress import LiveProgress, PlainProgress, choose
 from bench.cli.view import RunState, clock
-from bench.tune.progress import CellDone, DataReady, JobDone, JobReport, JobRetried, JobStarted, RunReady, Tick
+from bench.reading import reading, relayed
+from bench.tune.progress import CellDone, DataReady, JobDone, JobReport, JobRetried, JobStarted, Reading, RunReady, Tick
 
 TASK = "churn/v1/h=28d/elig=h/split=time/cutoffs=3"
 HOSTILE = "[red]x[/red]\x1b[2J\r\n\x07\u202eevil"
@@ -416,3 +418,24 @@ def test_a_pipe_gets_neither_escapes_nor_carriage_returns(environ):
     assert b"\x1b" not in done.stderr
     assert b"\r" not in done.stderr
     assert len(done.stderr.splitlines()) == 2 + 5 + 1
+
+
+def test_the_reading_of_a_large_file_is_told_at_most_every_few_seconds() -> None:
+    clock = [0.0]
+    stream = io.StringIO()
+    listen = PlainProgress(stream, lambda: clock[0])
+    for step in range(21):
+        clock[0] = step
+        listen(Reading("log.txt", step * 5_000_000, 100_000_000))
+    assert stream.getvalue().splitlines()[:2] == ["reading log.txt, 25 % of 100 MB", "reading log.txt, 50 % of 100 MB"]
+    assert len(stream.getvalue().splitlines()) == 4
+
+
+def test_an_adapter_in_another_thread_is_heard_and_its_words_go_nowhere_else() -> None:
+    heard: list[tuple[str, int, int]] = []
+    with relayed(lambda *far: heard.append(far)):
+        thread = threading.Thread(target=reading, args=(Path("folder/log.txt"), 5, 10))
+        thread.start()
+        thread.join()
+    reading(Path("folder/log.txt"), 10, 10)
+    assert heard == [("log.txt", 5, 10)]

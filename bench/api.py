@@ -221,6 +221,8 @@ class Dataset(ABC):
     card: ClassVar[DatasetCard]
     options: ClassVar[Mapping[str, str]] = {}
     """Options that `read` knows, with a line of help each; `--set ADAPTER.KEY=VALUE` passes them."""
+    companions: ClassVar[tuple[str, ...]] = ()
+    """Files that `read` also looks for beside the path it is given, or in folders above it (labels, titles)."""
     simulated_name: ClassVar[str] = ""
     """Name of the simulated data in leaderboards (`retail-sim`); empty: no simulator."""
 

@@ -34,6 +34,8 @@ from bench.series import Series
 
 LAYOUT = 2
 """Number of the layout of an entry; a new one leaves old entries unfound."""
+ABOVE = 4
+"""Folders above a source in which its companions are looked for: NAB's labels lie three above a series."""
 GROUP = 1 << 22
 """Rows of a Parquet row group: each repeats the dictionary of users, so that small ones cost time and room."""
 DATA, LABELS = "data.parquet", "labels.parquet"
@@ -72,7 +74,7 @@ def cache_folder() -> Path:
 
 def read_cached(adapter: Dataset, path: Path, options: Mapping[str, str]) -> Cached:
     """Read `path` through `adapter`, or from the cache where nothing has changed since; raise `DataError`."""
-    stamps = _stamps(path)
+    stamps = _stamps(adapter, path)
     version = f"{adapter.name}/{adapter.version}"
     entry = cache_folder() / _key(adapter, path, options, stamps)
     found = _load(entry) if entry.is_dir() else None
@@ -81,7 +83,7 @@ def read_cached(adapter: Dataset, path: Path, options: Mapping[str, str]) -> Cac
     with overheard() as notes:
         data = adapter.read(path, options)
     cached = Cached(data, fingerprint(data, version), hit=False, notes=tuple(notes))
-    if _stamps(path) == stamps:
+    if _stamps(adapter, path) == stamps:
         _store(entry, cached, path, adapter.detect(path) or "")
     else:
         log.warning("%s changed while it was read; it is not kept in the cache", path)
@@ -138,9 +140,11 @@ def clear_cache() -> tuple[int, int]:
     return len(entries), sum(e.bytes for e in entries)
 
 
-def _stamps(path: Path) -> list[tuple[str, int, int, int]]:
-    """Give (relative name, size, mtime, ctime) of each file below `path`."""
-    stats = [(os.path.relpath(f, path), f.stat()) for f in source_files(path)]
+def _stamps(adapter: Dataset, path: Path) -> list[tuple[str, int, int, int]]:
+    """Give (relative name, size, mtime, ctime) of each file below `path`, and of the adapter's companions around it."""
+    near = (path, *path.resolve().parents[:ABOVE])
+    beside = [folder / name for folder in near for name in adapter.companions if (folder / name).is_file()]
+    stats = [(os.path.relpath(f, path), f.stat()) for f in (*source_files(path), *beside)]
     return [(name, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in stats]
 
 

@@ -173,3 +173,30 @@ def test_an_empty_file_and_an_empty_folder_are_errors(tmp_path):
         read_cached(Lines(), tmp_path / "none.csv", {})
     with pytest.raises(DataError, match="hollow holds no file"):
         read_cached(Lines(), tmp_path / "hollow", {})
+
+
+@pytest.mark.parametrize("place", ["truth.csv", "../truth.csv"])
+def test_a_companion_that_changes_beside_or_above_the_source_renews_the_entry(source, place) -> None:
+    class Labelled(Lines):
+        companions = ("truth.csv",)
+
+    adapter = Labelled()
+    truth = source.parent / place
+    truth.write_text("1\n")
+    read_cached(adapter, source, {})
+    assert read_cached(adapter, source, {}).hit
+    truth.write_text("0 and more\n")
+    assert not read_cached(adapter, source, {}).hit
+    truth.unlink()
+    assert not read_cached(adapter, source, {}).hit
+    assert adapter.reads == 3
+
+
+def test_the_adapters_that_look_beside_their_path_name_what_they_look_for() -> None:
+    from bench_datasets.activity import Activity
+    from bench_datasets.netflix import Netflix
+    from bench_datasets.social import Social
+
+    assert "truth.csv" in Activity.companions
+    assert "labels/combined_windows.json" in Social.companions
+    assert {"probe.txt", "movie_titles.txt"} <= set(Netflix.companions)

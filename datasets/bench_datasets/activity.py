@@ -46,6 +46,7 @@ class Activity(Dataset):
     """Daily counts of what learners did in a course, and who dropped out."""
 
     name = "activity"
+    companions = TRUTH
     card: ClassVar[DatasetCard] = DatasetCard(
         title="KDD Cup 2015: activity and dropout in MOOCs of XuetangX, daily counts",
         licence="none stated; the log was published for the competition and research",

@@ -26,7 +26,7 @@ from bench.events import Events
 from . import _netflix_forms as forms
 from ._netflix_lines import REASONS, Tally, chunks, pairs
 from ._netflix_pack import sorted_frame
-from ._netflix_titles import read_titles, titles_of
+from ._netflix_titles import NAMES, read_titles, titles_of
 
 __all__ = ["Netflix", "read_titles"]
 
@@ -46,6 +46,7 @@ class Netflix(Dataset):
     """Ratings of movies by their viewers."""
 
     name = "netflix"
+    companions = (forms.PROBE, *NAMES)
     simulated_name = "ratings-sim"
     options: ClassVar[Mapping[str, str]] = {
         "probe": "keep (default) the ratings of probe.txt, or hold-out: drop and count them",

@@ -33,7 +33,7 @@ from bench.series import Series
 
 from . import _social_forms as forms
 from ._social_clean import CleanEdges, clean
-from ._social_nab import nab_files, read_nab
+from ._social_nab import WINDOWS, nab_files, read_nab
 
 COLLEGE_MSG = (59_835, dt.datetime(2004, 4, 15, 14, 56, 1, tzinfo=dt.UTC), dt.datetime(2004, 10, 26, 7, 52, 22, tzinfo=dt.UTC))
 """Rows, first and last second of the published file."""
@@ -47,6 +47,7 @@ class Social(Dataset):
     """Who wrote to whom and when; or how much was written."""
 
     name = "social"
+    companions = (WINDOWS,)
     simulated_name = "social-sim"
     options: ClassVar[Mapping[str, str]] = {
         "receive": "true: each edge is also an event of kind receive of its target, and activity (default false)",

@@ -198,6 +198,10 @@ class ArrayModel(Model):
             self.state = {name: stored[name] for name in stored.files}
 
 
+SIMULATION = "simulation.json"
+"""The file in which a simulator writes its parameters, beside the data: the mark by which its folder is known."""
+
+
 @dataclass(frozen=True)
 class DatasetCard:
     """Describe a data source for people: what it is, whose it is, what to beware of."""
@@ -233,6 +237,12 @@ class Dataset(ABC):
     @abstractmethod
     def read(self, path: Path, options: Mapping[str, str]) -> Events | Series:
         """Read and clean the raw form; raise `DataError` that names file, column, row and cure."""
+
+    def plain_name(self, path: Path) -> str:
+        """Name data that is not recognised by its content: as simulated where a simulator left its mark, else by its stem."""
+        if self.simulated_name and (path / SIMULATION).is_file():
+            return self.simulated_name
+        return path.resolve().name.split(".")[0] or path.name
 
     def simulate(self, folder: Path, size: int, seed: int) -> None:
         """Write a simulated log of `size` users into `folder`, in the raw form that `read` reads."""

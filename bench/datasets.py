@@ -107,6 +107,7 @@ def loaded(request: Request, registry: Registry, options: Mapping[str, str], *, 
             log.debug("%s does not recognise %s by its head; reading says why", adapter.name, path)
     cached = read_cached(adapter, path, {**request.options, **options})
     name = request.name or (adapter.simulated_name if simulated else cached.data.name)
+    simulated = simulated or cached.data.name == adapter.simulated_name  # a simulator's folder that was given by its path
     return Loaded(name, simulated, adapter, cached.data, cached.fingerprint, cached.notes)
 
 

@@ -106,3 +106,30 @@ def test_the_same_command_again_runs_no_job_and_gives_the_same_board(tmp_path: P
 def test_an_unknown_argument_of_run_is_named_with_the_likely_one() -> None:
     with pytest.raises(bench.BenchError, match="unknown argument 'trails'; did you mean 'trials'"):
         bench.run("churn", trails=3)
+
+
+def test_a_simulators_folder_that_is_given_by_its_path_is_still_marked_as_simulated(tmp_path: Path) -> None:
+    assert invoke(["data", "simulate", "retail", str(tmp_path / "shop"), "--size", "200", "--seed", "1"]) == 0
+    board = bench.run("churn", datasets=[f"retail={tmp_path / 'shop'}"], models=["base-rate"], profile="smoke", out=tmp_path / "run")
+    assert {(row["dataset"], row["simulated"]) for row in board.rows} == {("retail-sim", True)}
+
+
+def test_without_torch_its_models_are_rows_that_say_what_to_install_and_the_others_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch.py").write_text('raise ModuleNotFoundError("No module named \'torch\'", name="torch")\n')
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    board = bench.run("churn", datasets=["retail"], models=["lstm", "base-rate"], profile="smoke", out=tmp_path / "run")
+    status = {row["model"]: (row["status"], row["reason"]) for row in board.rows}
+    assert status["base-rate"] == ("ok", "")
+    assert status["lstm"] == ("skipped", "needs torch, which is not installed: pip install 'seqbench[torch]'")
+
+
+def test_where_all_users_churned_the_row_says_so(tmp_path: Path) -> None:
+    days = [(f"u{u}", day) for u in range(40) for day in range(1, 120, 5)] + [("late", 200)]
+    frame = pl.DataFrame(days, schema=["user", "day"], orient="row")
+    frame = frame.select("user", time=pl.lit(datetime(2024, 1, 1)) + pl.duration(days="day"))  # noqa: DTZ001 - no zone is UTC
+    board = bench.run("churn", data=frame, options={"horizon": "14d", "eligible": "ever"}, models=["base-rate"], out=tmp_path / "run")
+    (row,) = board.rows
+    assert row["status"] == "skipped"
+    assert row["reason"].startswith("all 40 validation users churned")

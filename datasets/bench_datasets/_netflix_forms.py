@@ -12,7 +12,6 @@ from bench.errors import DataError, suggest
 
 from ._netflix_blocks import unpacked
 
-SIMULATION = "simulation.json"
 """Stands in a folder that the simulator has written."""
 PROBE, QUALIFYING = "probe.txt", "qualifying.txt"
 TRAINING = "training_set"

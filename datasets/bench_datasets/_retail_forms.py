@@ -13,6 +13,7 @@ from pathlib import Path
 import fastexcel
 import polars as pl
 
+from bench.api import SIMULATION
 from bench.cache import source_files
 from bench.errors import DataError
 
@@ -20,7 +21,6 @@ from ._tables import HEAD_BYTES, Part, content_of, first_line, head_of, kind_of,
 
 TEXT = (".csv", ".txt", ".csv.gz", ".txt.gz")
 EXCEL = (".xlsx", ".xlsm")
-SIMULATION = "simulation.json"
 """Stands in a folder that the simulator has written; the log beside it is `SALES`."""
 SALES = "sales.csv"
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import polars as pl
 
+from bench.api import SIMULATION
 from bench.cache import source_files
 from bench.errors import DataError, suggest
 
 from ._social_text import Table, is_number, read_table, sniffed, suffix_of
 
 TEXT = (".txt", ".csv", ".tsv", ".edges")
-SIMULATION = "simulation.json"
 """Stands in a folder that the simulator has written; the log beside it is `MESSAGES`."""
 MESSAGES = "messages.txt"
 

@@ -82,7 +82,7 @@ class Activity(Dataset):
         known = (len(cleaned.rows), 0 if labels is None else len(labels))
         return Events.build(
             _events(cleaned.kept, kinds),
-            name="kddcup2015-mooc" if known == KDD_CUP else path.resolve().name.split(".")[0] or path.name,
+            name="kddcup2015-mooc" if known == KDD_CUP else self.plain_name(path),
             activity=kinds,
             where=str(path),
             rows_read=len(cleaned.rows),

@@ -88,7 +88,7 @@ class Netflix(Dataset):
         users = len(frame["user"].dtype.categories)  # type: ignore[attr-defined]
         return Events.build(
             frame,
-            name=CONTENT.get((log.form.is_netflix, tally.rows, users)) or self._fallback_name(path),
+            name=CONTENT.get((log.form.is_netflix, tally.rows, users)) or self.plain_name(path),
             activity=ACTIVITY,
             where=str(path),
             rows_read=tally.rows,
@@ -100,11 +100,6 @@ class Netflix(Dataset):
         from .ratings_simulator import simulate
 
         simulate(folder, size, seed)
-
-    def _fallback_name(self, path: Path) -> str:
-        if (path / forms.SIMULATION).is_file():
-            return self.simulated_name
-        return path.resolve().name.split(".")[0] or path.name
 
 
 def _chosen(options: Mapping[str, str]) -> dict[str, str]:

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from bench.api import Array
+from bench.api import SIMULATION, Array
 from bench.errors import ConfigError
 
 from ._netflix_write import write_pairs, write_ratings
@@ -68,7 +68,7 @@ def simulate(folder: Path, size: int, seed: int, site: Site | None = None) -> No
     (folder / "movie_titles.txt").write_bytes(_titles(site, what, rng).encode("latin-1"))
     _incidents(site, asked, bulk, number).write_csv(folder / "incidents.csv")
     facts = {"adapter": "netflix", "name": "ratings-sim", "model": __doc__.splitlines()[0] if __doc__ else "", "size": size, "seed": seed}
-    (folder / "simulation.json").write_text(json.dumps(facts | {"parameters": asdict(site)}, indent=1) + "\n", "utf-8")
+    (folder / SIMULATION).write_text(json.dumps(facts | {"parameters": asdict(site)}, indent=1) + "\n", "utf-8")
 
 
 def _days(site: Site, asked: Drives, size: int, rng: np.random.Generator) -> tuple[Array, Array, pl.DataFrame]:

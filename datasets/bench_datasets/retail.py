@@ -81,7 +81,7 @@ class Retail(Dataset):
             columns, name = ["item", "quantity", "invoice", "country"], _uci_name(cleaned)
         return Events.build(
             cleaned.kept.select("user", "time", "kind", "value", *columns),
-            name=name or self._fallback_name(path),
+            name=name or self.plain_name(path),
             activity=ACTIVITY,
             where=str(path),
             rows_read=len(cleaned.rows),
@@ -93,11 +93,6 @@ class Retail(Dataset):
         from .retail_simulator import simulate
 
         simulate(folder, size, seed)
-
-    def _fallback_name(self, path: Path) -> str:
-        if (path / forms.SIMULATION).is_file():
-            return self.simulated_name
-        return path.resolve().name.split(".")[0] or path.name
 
 
 def _cdnow_name(cleaned: Cleaned) -> str | None:

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from bench.api import Array
+from bench.api import SIMULATION, Array
 from bench.errors import ConfigError
 from bench.ragged import spans
 
@@ -111,7 +111,7 @@ def simulate(folder: Path, size: int, seed: int, shop: Shop | None = None) -> No
     _sales(table, shop).write_csv(folder / "sales.csv")
     _incident_table(shop, [promotions, bursts]).write_csv(folder / "incidents.csv")
     facts = {"adapter": "retail", "name": "retail-sim", "model": __doc__.splitlines()[0] if __doc__ else "", "size": size, "seed": seed}
-    (folder / "simulation.json").write_text(json.dumps(facts | {"parameters": asdict(shop)}, indent=1) + "\n", "utf-8")
+    (folder / SIMULATION).write_text(json.dumps(facts | {"parameters": asdict(shop)}, indent=1) + "\n", "utf-8")
 
 
 def _promotions(shop: Shop, rng: np.random.Generator) -> tuple[Incidents, Array]:

@@ -82,7 +82,7 @@ class Social(Dataset):
         if nab_files(path):
             if options:
                 raise ConfigError(f"social.{min(options)} is for edges, and {path} holds series of NAB; leave it out")
-            return read_nab(path, self._fallback_name(path))
+            return read_nab(path, self.plain_name(path))
         parts = forms.read_edges(path)
         cleaned = clean(parts, drop_duplicates=chosen["duplicates"] == "drop")
         if cleaned.duplicates and chosen["duplicates"] == "keep":
@@ -90,7 +90,7 @@ class Social(Dataset):
         receive = chosen["receive"] == "true"
         return Events.build(
             _events(cleaned.rows, receive=receive),
-            name=_content_name(cleaned) or self._fallback_name(path),
+            name=_content_name(cleaned) or self.plain_name(path),
             activity=(*sorted(p.kind for p in parts), *(["receive"] if receive else [])),
             where=str(path),
             rows_read=cleaned.rows_read,
@@ -102,11 +102,6 @@ class Social(Dataset):
         from .social_simulator import simulate
 
         simulate(folder, size, seed)
-
-    def _fallback_name(self, path: Path) -> str:
-        if (path / forms.SIMULATION).is_file():
-            return self.simulated_name
-        return path.resolve().name.split(".")[0] or path.name
 
 
 def _chosen(options: Mapping[str, str]) -> dict[str, str]:

@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from bench.api import Array
+from bench.api import SIMULATION, Array
 from bench.errors import ConfigError
 
 from ._social_cascade import HOUR, Messages, Network, cascade, causeless, join
@@ -60,7 +60,7 @@ def simulate(folder: Path, size: int, seed: int, network: Network | None = None)
     _edges(network, [sent, spam], clock).write_csv(folder / "messages.txt", include_header=False, separator=" ")
     _incident_table(network, [surges, spammers]).write_csv(folder / "incidents.csv")
     facts = {"adapter": "social", "name": "social-sim", "model": __doc__.splitlines()[0] if __doc__ else "", "size": size, "seed": seed}
-    (folder / "simulation.json").write_text(json.dumps(facts | {"parameters": asdict(network)}, indent=1) + "\n", "utf-8")
+    (folder / SIMULATION).write_text(json.dumps(facts | {"parameters": asdict(network)}, indent=1) + "\n", "utf-8")
 
 
 def _surges(network: Network, rng: np.random.Generator) -> tuple[Incidents, Array]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import bench
 from bench.config import Config, task_options
 from bench.datasets import Loaded, Request, loaded, requested
-from bench.errors import ConfigError, suggest
+from bench.errors import ConfigError, RunFolderError, suggest
 from bench.reading import relayed
 from bench.registry import Registry, Source, discover
 from bench.results import Problem, details, now, rows_of, trial_rows
@@ -65,12 +65,24 @@ def execute(config: Config, listen: Listener = silent) -> Board:
             problems = list(_problems(requests, config, registry, task, listen))
         plugins = _serving(describer.finish()[0], config, registry)
         solved = [Problem(data.name, data.simulated, data.fingerprint, split, plugins) for data, split in problems]
-        with Ledger(config.folder()) as ledger:
+        with Ledger(config.folder()) as ledger, _told_where(ledger.folder):
             _write_run(ledger.folder, config, solved, finished=False)
             outcomes = _outcomes(solved, config, Driver(task, executor, ledger, limits, _budget(config), listen))
             board = _write_results(ledger.folder, solved, outcomes, task, config.n_workers())
             _write_run(ledger.folder, config, solved, finished=True)
     return board
+
+
+@contextlib.contextmanager
+def _told_where(folder: Path) -> Iterator[None]:
+    """Say which folder could not be written; the writers' own words often do not."""
+    try:
+        yield
+    except OSError as error:
+        words = " ".join(str(error.strerror or error).split())
+        raise RunFolderError(
+            f"run folder {folder}: {words}; what is finished is kept: make room and give the same command again"
+        ) from error
 
 
 def _problems(

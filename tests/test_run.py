@@ -133,3 +133,21 @@ def test_where_all_users_churned_the_row_says_so(tmp_path: Path) -> None:
     (row,) = board.rows
     assert row["status"] == "skipped"
     assert row["reason"].startswith("all 40 validation users churned")
+
+
+def test_a_full_disk_is_named_with_the_folder_and_nothing_finished_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow.parquet as pq
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def once() -> Board:
+        return bench.run("churn", datasets=["retail"], models=QUICK, profile="smoke", out=tmp_path / "run")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pq, "write_table", full)
+        with pytest.raises(bench.BenchError, match=r"run folder .*run: No space left on device; what is finished is kept: make room"):
+            once()
+    finished = (tmp_path / "run" / "ledger.jsonl").read_bytes()
+    assert {row["status"] for row in once().rows} == {"ok"}
+    assert (tmp_path / "run" / "ledger.jsonl").read_bytes() == finished

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pluggy
 
 from bench.errors import PluginError
+from bench.panel import Forecast, Panel
 from bench.ragged import hashed, spans
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from bench.series import Series
 
 hookimpl = pluggy.HookimplMarker("bench")
+
+__all__ = [
+    "HOLDOUT", "SIMULATION", "STATIC", "Array", "ArrayModel", "ChurnInputs", "ChurnTrain", "Context", "Dataset", "DatasetCard",
+    "Forecast", "Model", "Panel", "Params", "Runtime", "Value", "hookimpl",
+]  # fmt: skip
 
 Array: TypeAlias = npt.NDArray[Any]
 Value: TypeAlias = bool | int | float | str | None
@@ -114,11 +120,16 @@ class Context:
     device: str = "cpu"
     threads: int = 1
     horizon: float = 28.0
-    """Days (churn)."""
+    """Days (churn) or steps (forecasting)."""
     loss: str = "bce"
     epochs: int = 50
     """Most epochs that this profile allows."""
+    history: int = 256
+    """Longest input of a sequence model, in steps: events, the context of a forecast, a window."""
+    rows: int | None = None
+    """Most training windows that a model may cut from a panel; None: all."""
     quantiles: tuple[float, ...] = ()
+    """Levels that a forecast is asked for, ascending."""
     deadline: float = float("inf")
     """On the clock of `time.monotonic`; after it the job is killed."""
     on_report: Callable[[int, float], None] | None = None
@@ -140,7 +151,10 @@ class Context:
 class Model(ABC):
     """A plugin: made with its parameters, fitted on `train`, asked for predictions; it knows nothing of leaderboards.
 
-    Churn models get `ChurnTrain` and `ChurnInputs` and return P(churn), float [N], in [0, 1].
+    Churn models get `ChurnTrain` and `ChurnInputs` and return P(churn), float [N], in [0, 1]. Forecasting models get a
+    `Panel` up to the first cut-off in `fit`, and one up to each cut-off in `predict`, which returns a `Forecast` of the
+    H steps after it. Anomaly models get the panel of all prefixes in `fit`, and prefixes with the steps to score behind
+    them (from `until` on) in `predict`, which returns a score a step, float [N, T]: higher is more anomalous.
     """
 
     name: ClassVar[str]
@@ -150,6 +164,9 @@ class Model(ABC):
     deterministic: ClassVar[bool] = False
     """True: the seed changes nothing, one final fit is enough."""
     causal: ClassVar[bool] = True
+    """An anomaly score of a step depends on no later step; offline models are ranked apart."""
+    local: ClassVar[bool] = False
+    """True: each series is fitted by itself, in `predict`; the core hands panels out in chunks to several workers."""
 
     def __init__(self, params: Params) -> None:
         self.params = dict(params)
@@ -169,7 +186,7 @@ class Model(ABC):
         """Learn from `train`, and from nothing else."""
 
     @abstractmethod
-    def predict(self, inputs: Any, ctx: Context) -> Array:
+    def predict(self, inputs: Any, ctx: Context) -> Any:
         """Predict for each row of `inputs`; a row's answer must not depend on the rows beside it."""
 
     @abstractmethod

@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from bench.api import Array
 from bench.board.ranking import candidates
 from bench.board.statistics import Compared, compare
-from bench.tasks.base import Split, Task
+from bench.tasks.base import Scorer, Shown, Split, Task
 from bench.tune.jobs import Plugin, stable_seed
 from bench.tune.plan import Entry, Outcome, seconds
+from bench.tune.predictions import read_prediction
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One data set as it was run: the split, and who took part."""
+    """One board of one data set as it was run: the split, and who took part."""
 
     dataset: str
     simulated: bool
@@ -29,9 +29,19 @@ class Problem:
     split: Split
     plugins: Sequence[Plugin]
 
+    @property
+    def title(self) -> str:
+        """Name it for people and for seeds: the data set, and the family where it has several boards."""
+        return " ".join(filter(None, [self.dataset, self.split.columns.get("family")]))
+
+    def outcomes(self, found: Mapping[str, Outcome]) -> dict[str, Outcome]:
+        """Choose its own outcomes, by model."""
+        names = {p.name: f"{self.title}/{p.name}" for p in self.plugins}
+        return {model: found[name] for model, name in names.items() if name in found}
+
 
 def rows_of(problem: Problem, outcomes: Mapping[str, Outcome], task: Task, folder: Path, common: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Make the rows of one data set: scored and compared; `outcomes` by model name, `common` columns for all."""
+    """Make the rows of one board: scored and compared; `outcomes` by model name, `common` columns for all."""
     split = problem.split
     base = {
         **common,
@@ -40,43 +50,40 @@ def rows_of(problem: Problem, outcomes: Mapping[str, Outcome], task: Task, folde
         "dataset": problem.dataset,
         "simulated": problem.simulated,
         "fingerprint": problem.fingerprint,
-        "objective": task.metric,
-        "reference": task.reference,
-        "horizon_days": split.facts["horizon_days"],
-        "n_test": split.facts["n_test"],
-        "base_rate": split.facts["base_rate"],
+        "objective": split.board.metric,
+        "reference": split.board.reference,
+        **split.columns,
     }
     rows: list[dict[str, Any]] = []
-    predictions: dict[int, Array] = {}
+    scorers: dict[int, Scorer] = {}
     for plugin in problem.plugins:
         for row, entry in _of_model(plugin, outcomes.get(plugin.name), split):
             if row["status"] == "ok" and entry is not None:
-                predictions[len(rows)] = np.load(folder / entry["prediction"], allow_pickle=False)
+                scorers[len(rows)] = task.scorer(split, read_prediction(folder / entry["prediction"]))
             rows.append({**base, **_about(plugin), **row})
-    if predictions:
-        for at, compared in _scored(rows, predictions, problem, task).items():
+    if scorers:
+        for at, compared in _scored(rows, scorers, problem).items():
             rows[at] |= compared.columns()
     return rows
 
 
-def _scored(rows: list[dict[str, Any]], predictions: Mapping[int, Array], problem: Problem, task: Task) -> dict[int, Compared]:
-    """Compare all predictions of one data set by the same draws; the leader is the best of those that stand for a model."""
-    truth = problem.split.truths["final"]
-    for at, prediction in predictions.items():
-        rows[at][task.metric] = task.objective(truth, prediction)
-    standing = [at for at in candidates(rows) if at in predictions]
-    reference = next((at for at in standing if rows[at]["model"] == task.reference), None)
-    names = {at: task.reference if at == reference else f"{at:06d} {rows[at]['model']}" for at in predictions}
+def _scored(rows: list[dict[str, Any]], scorers: Mapping[int, Scorer], problem: Problem) -> dict[int, Compared]:
+    """Compare all predictions of one board by the same draws; the leader is the best of those that stand for a model."""
+    board, group = problem.split.board, problem.split.truths["final"].group
+    for at, scorer in scorers.items():
+        rows[at][board.metric] = float(scorer.score(np.ones((1, len(group))))[board.metric][0])
+    standing = [at for at in candidates(rows) if at in scorers]
+    reference = next((at for at in standing if rows[at]["model"] == board.reference), None)
+    names = {at: board.reference if at == reference else f"{at:06d} {rows[at]['model']}" for at in scorers}
     compared = compare(
-        truth.y,
-        truth.group,
-        {names[at]: p for at, p in predictions.items()},
-        base_rate=problem.split.facts["train_rate"],
-        reference=task.reference,
+        {names[at]: scorer for at, scorer in scorers.items()},
+        group,
+        board,
+        reference=board.reference,
         leader_among={names[at] for at in standing},
         seed=stable_seed(problem.fingerprint, problem.split.task_id),
     )
-    return {at: compared[names[at]] for at in predictions}
+    return {at: compared[names[at]] for at in scorers}
 
 
 def _of_model(plugin: Plugin, outcome: Outcome | None, split: Split) -> Iterator[tuple[dict[str, Any], Entry | None]]:
@@ -92,21 +99,25 @@ def _of_model(plugin: Plugin, outcome: Outcome | None, split: Split) -> Iterator
         "search_seconds": seconds(outcome.trials),
     }
     for (tuning, seed), entry in outcome.finals.items():
-        trial = outcome.best if tuning == "tuned" else outcome.valid
-        yield {**searched, "tuning": tuning, "seed": seed, "valid_score": trial and trial["value"], **_of_entry(entry, split)}, entry
+        trial = outcome.best.get(tuning, outcome.valid)
+        score = trial["values"].get(tuning, trial["value"])
+        yield {**searched, "tuning": tuning, "seed": seed, "valid_score": score, **_of_entry(entry, split)}, entry
     if not any(tuning == "default" for tuning, _ in outcome.finals):
         yield {**searched, "tuning": "default", **_of_entry(outcome.valid, split)}, None
-    if outcome.trials and outcome.best is None:
+    if outcome.trials and not outcome.best:
         first = outcome.valid
         reason = f"no trial succeeded; trial 0: {first['reason']}"
         yield {**searched, "tuning": "tuned", **_of_entry(first, split), "reason": reason}, None
+    elif outcome.trials:
+        for tuning, reason in split.missing.items():
+            yield {**searched, "tuning": tuning, "status": "skipped", "reason": reason}, None
 
 
 def _of_entry(entry: Entry, split: Split) -> dict[str, Any]:
     return {
         "status": entry["status"],
-        "reason": entry["reason"],
-        "flags": [*split.flags, *(["cut-short"] if entry["cut_short"] else [])],
+        "reason": entry["reason"] or entry["note"],
+        "flags": [*split.flags, *entry["flags"], *(["cut-short"] if entry["cut_short"] else [])],
         "seed": entry["seed"],
         "fit_seconds": entry["fit_seconds"],
         "predict_seconds": entry["predict_seconds"],
@@ -126,22 +137,22 @@ def _about(plugin: Plugin) -> dict[str, Any]:
     }
 
 
-def details(problem: Problem, outcomes: Mapping[str, Outcome]) -> list[dict[str, Any]]:
-    """List predicted against actual churn at the validation and the test cut-off, for each model's best configuration.
-
-    The validation prediction is that of the configuration chosen there; the test prediction that of its final fit.
-    """
-    facts = problem.split.facts
+def shown(outcomes: Mapping[str, Outcome], folder: Path) -> list[Shown]:
+    """Choose for each model the final fit that stands for it: of its best tuning, the first seed that worked."""
     found = []
     for name, outcome in outcomes.items():
-        tuning = "tuned" if outcome.best is not None else "default"
+        tuning = next((t for t in ("tuned", "label-free") if t in outcome.best), "default")
         final = next((e for (t, _), e in outcome.finals.items() if t == tuning and e["status"] == "ok"), None)
-        for cutoff, entry in ((facts["valid_cutoff"], outcome.best or outcome.valid), (facts["test_cutoff"], final)):
-            if entry is not None and entry["status"] == "ok":
-                actual = facts["churn_by_cutoff"][cutoff]
-                row = {"task_id": problem.split.task_id, "dataset": problem.dataset, "model": name, "tuning": tuning, "cutoff": cutoff}
-                found.append({**row, "predicted": entry["mean_prediction"], "actual": actual})
+        if final is not None:
+            chosen = outcome.best.get(tuning, outcome.valid)
+            found.append(Shown(name, tuning, chosen, final, read_prediction(folder / final["prediction"])))
     return found
+
+
+def details(problem: Problem, task: Task, found: Sequence[Shown]) -> list[dict[str, Any]]:
+    """List what the task tells beyond the leaderboard, each line with its board."""
+    base = {"task_id": problem.split.task_id, "dataset": problem.dataset}
+    return [{**base, **line} for line in task.details(problem.split, found)]
 
 
 def trial_rows(problem: Problem, outcomes: Mapping[str, Outcome]) -> list[dict[str, Any]]:

@@ -15,9 +15,11 @@ import bench
 from bench.config import Config, task_options
 from bench.datasets import Loaded, Request, loaded, requested
 from bench.errors import ConfigError, RunFolderError, suggest
+from bench.events import Events
 from bench.reading import relayed
 from bench.registry import Registry, Source, discover
-from bench.results import Problem, details, now, rows_of, trial_rows
+from bench.results import Problem, details, now, rows_of, shown, trial_rows
+from bench.series import Series
 from bench.tasks.base import Split, Task
 from bench.tasks.churn import Churn
 from bench.tune.describe import Describer
@@ -56,7 +58,7 @@ def execute(config: Config, listen: Listener = silent) -> Board:
     registry = discover(config.plugins, config.plugins_dirs)
     task = TASKS[config.task]()
     task_options(config.options, task.options, registry.names("bench.datasets"))
-    requests = requested(config.datasets, config.source, registry)
+    requests = requested(config.datasets, config.source, registry, holds=task.holds)
     sources = _model_sources(config, registry)
     limits = _limits(config)
     with _executor(config) as executor:
@@ -95,9 +97,9 @@ def _problems(
         data = loaded(request, registry, others.get(request.adapter, {}), size=config.caps.users, seed=config.seed)
         _refuse_twin(data, seen)
         seen.append(data)
-        split = task.split(data.events, own, config.caps, config.seed)
-        listen(DataReady(data.name, split.task_id, _words(data, split.notes)))
-        yield data, split
+        for at, split in enumerate(task.splits(data.data, own, config.caps, config.seed, simulated=data.simulated)):
+            listen(DataReady(data.name, split.task_id, (*(() if at else _words(data)), *split.notes)))
+            yield data, split
 
 
 def _outcomes(problems: Sequence[Problem], config: Config, driver: Driver) -> Mapping[str, Outcome]:
@@ -127,10 +129,10 @@ def _write_results(folder: Path, problems: Sequence[Problem], outcomes: Mapping[
     }
     rows, trials, rates = [], [], []
     for problem in problems:
-        own = {p.name: outcomes[f"{problem.dataset}/{p.name}"] for p in problem.plugins if f"{problem.dataset}/{p.name}" in outcomes}
+        own = problem.outcomes(outcomes)
         rows += rows_of(problem, own, task, folder, common)
         trials += trial_rows(problem, own)
-        rates += details(problem, own)
+        rates += details(problem, task, shown(own, folder))
     board = Board.build(rows, folder)
     write_rows(folder / "leaderboard.parquet", board.rows)
     _write_table(folder / "trials.parquet", trials)
@@ -202,8 +204,8 @@ def _cells(problem: Problem, config: Config, limits: Limits) -> list[Cell]:
             "device": device,
             "limits": limits.given,
         }
-        context = {"horizon": problem.split.facts["horizon_days"], "epochs": config.caps.epochs, "loss": "bce"}
-        made.append(Cell(problem.dataset, problem.split, plugin, device, parts, context))
+        caps = {"epochs": config.caps.epochs, "history": config.caps.history, "rows": config.caps.rows}
+        made.append(Cell(problem.title, problem.split, plugin, device, parts, {**caps, **problem.split.context}))
     return made
 
 
@@ -248,11 +250,17 @@ def _refuse_twin(data: Loaded, before: Sequence[Loaded]) -> None:
             raise ConfigError(f"two different data sets are both named {data.name!r}; rename one file or folder")
 
 
-def _words(data: Loaded, notes: tuple[str, ...]) -> tuple[str, ...]:
-    events = data.events
-    dropped = ", ".join(f"{n:,} {reason}" for reason, n in events.cleaning.items() if n)
-    size = f"{len(events):,} events of {events.users:,} users" + (" (simulated)" if data.simulated else "")
-    return (size + (f"; dropped of {events.rows_read:,} rows: {dropped}" if dropped else ""), *data.notes, *notes)
+def _words(data: Loaded) -> tuple[str, ...]:
+    """Say how large a data set is, what was dropped of it, and what its adapter said."""
+    inside = data.data
+    dropped = ", ".join(f"{n:,} {reason}" for reason, n in inside.cleaning.items() if n)
+    size = f"{len(inside):,} events of {inside.users:,} users" if isinstance(inside, Events) else _size(inside)
+    size += " (simulated)" if data.simulated else ""
+    return (size + (f"; dropped of {inside.rows_read:,} rows: {dropped}" if dropped else ""), *data.notes)
+
+
+def _size(series: Series) -> str:
+    return f"{len(series):,} steps of {len(series.names):,} series"
 
 
 def _write_run(folder: Path, config: Config, problems: Sequence[Problem], *, finished: bool) -> None:

@@ -74,7 +74,7 @@ def test_the_run_folder_holds_all_that_the_design_names(cdnow: Board) -> None:
     run = json.loads((folder / "run.json").read_text())
     assert run["finished"]
     assert run["datasets"][0]["facts"]["test_cutoff"] == "1998-03-31"
-    assert len(list((folder / "predictions").glob("*.npy"))) >= 4
+    assert len(list((folder / "predictions").glob("*.npz"))) >= 4
 
 
 def test_one_command_runs_the_simulator_cdnow_and_online_retail_as_three_boards(

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.api import Array
 from bench.metrics.bootstrap import draws, interval
-from bench.metrics.churn import METRICS, Ranked, ranked, score
-
-RANKING = "roc_auc"
-"""The metric that ranks churn models, and whose differences are skill and behind."""
+from bench.ragged import Array
+from bench.tasks.base import Board, Scorer
 
 NAN = float("nan")
 
@@ -36,11 +33,11 @@ class Compared:
     """Hold what one prediction scored, alone and beside the others."""
 
     metrics: Mapping[str, Estimate]
-    """Every metric of `bench.metrics.churn.METRICS`."""
+    """Every metric that its scorer gives."""
     skill: Estimate
-    """ROC AUC minus the reference's on the same rows."""
+    """How much better than the reference by the ranking metric, on the same rows; above 0 is better."""
     behind: Estimate
-    """The leader's ROC AUC minus this one's."""
+    """How much worse than the leader by the ranking metric; above 0 is worse."""
     reference: str
     leader: str
     """Empty where nothing could lead."""
@@ -57,49 +54,44 @@ class Compared:
 
 
 def compare(
-    y: Array,
+    scorers: Mapping[str, Scorer],
     group: Array,
-    predictions: Mapping[str, Array],
+    board: Board,
     *,
-    base_rate: float,
     reference: str,
     leader_among: Collection[str],
     seed: int,
     n_draws: int = 1000,
 ) -> dict[str, Compared]:
-    """Score all predictions on the same rows, with intervals from the same resamples of users.
+    """Score all predictions on the same rows, with intervals from the same resamples of groups (users, series).
 
-    `y`: 0 or 1 [N]; `group`: int64 [N], the user of each row; `predictions`: name -> P(churn) [N]; `base_rate`: the
-    training share of churners. The leader is the best ROC AUC among `leader_among` (the first by name of equals).
-    Where `reference` has no prediction, skill is nan; where nothing can lead, behind is nan.
+    `scorers`: name -> a prediction ready for scoring; `group`: int64 [N], the user or series of each row. The leader is
+    the best by `board.metric` among `leader_among` (the first by name of equals). Where `reference` has no prediction,
+    skill is nan; where nothing can lead, behind is nan.
     """
-    models = {name: ranked(y, p, base_rate) for name, p in predictions.items()}
-    points = {name: {metric: float(v[0]) for metric, v in score(model, np.ones((1, len(y)))).items()} for name, model in models.items()}
-    sampled = _sampled(models, group, n_draws, seed)
-    leader = _leader(points, leader_among)
+    sign = 1 if board.higher else -1
+    points = {name: {metric: float(v[0]) for metric, v in s.score(np.ones((1, len(group)))).items()} for name, s in scorers.items()}
+    sampled = _sampled(scorers, group, n_draws, seed)
+    able = [name for name in leader_among if name in points and not math.isnan(points[name][board.metric])]
+    leader = min(able, key=lambda name: (-sign * points[name][board.metric], name), default="")
 
     def minus(one: str, other: str) -> Estimate:
         if one not in points or other not in points:
             return Estimate()
-        low, high = interval(sampled[one][RANKING] - sampled[other][RANKING])
-        return Estimate(points[one][RANKING] - points[other][RANKING], low, high)
+        low, high = interval(sign * (sampled[one][board.metric] - sampled[other][board.metric]))
+        return Estimate(sign * (points[one][board.metric] - points[other][board.metric]), low, high)
 
     def compared(name: str) -> Compared:
-        metrics = {metric: Estimate(points[name][metric], *interval(sampled[name][metric])) for metric in METRICS}
+        metrics = {metric: Estimate(value, *interval(sampled[name][metric])) for metric, value in points[name].items()}
         return Compared(metrics, minus(name, reference), minus(leader, name), reference, leader)
 
-    return {name: compared(name) for name in predictions}
+    return {name: compared(name) for name in scorers}
 
 
-def _sampled(models: Mapping[str, Ranked], group: Array, n_draws: int, seed: int) -> dict[str, dict[str, Array]]:
+def _sampled(scorers: Mapping[str, Scorer], group: Array, n_draws: int, seed: int) -> dict[str, dict[str, Array]]:
     """Score every model under every draw: name -> metric -> float64 [B]; chunk by chunk, so memory stays bounded."""
-    parts: dict[str, list[dict[str, Array]]] = {name: [] for name in models}
+    parts: dict[str, list[Mapping[str, Array]]] = {name: [] for name in scorers}
     for weights in draws(group, n_draws, seed):
-        for name, model in models.items():
-            parts[name].append(score(model, weights))
-    return {name: {metric: np.concatenate([part[metric] for part in chunks]) for metric in METRICS} for name, chunks in parts.items()}
-
-
-def _leader(points: Mapping[str, Mapping[str, float]], among: Collection[str]) -> str:
-    able = [name for name in among if name in points and not math.isnan(points[name][RANKING])]
-    return min(able, key=lambda name: (-points[name][RANKING], name), default="")
+        for name, scorer in scorers.items():
+            parts[name].append(scorer.score(weights))
+    return {name: {metric: np.concatenate([part[metric] for part in chunks]) for metric in chunks[0]} for name, chunks in parts.items()}

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.api import Array
+from bench.metrics.kinds import Metric
+from bench.ragged import Array
 
 CLIP = 1e-7
 """Probabilities are held in [CLIP, 1 - CLIP] before a logarithm, so one sure mistake costs at most 16.1."""
@@ -27,17 +28,6 @@ is given back and asked for again at each step, which takes half of the time."""
 
 TINY = 1e-300
 """Stands for an empty denominator: the numerator beside it is 0 as well."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """Describe a metric for people: which way is better, how it is called and how many digits it deserves."""
-
-    name: str
-    higher_is_better: bool
-    label: str
-    digits: int
-    help: str
 
 
 def _table() -> dict[str, Metric]:
@@ -75,6 +65,10 @@ class Ranked:
     """int64 [<= BINS + 1]: where the calibration bins begin in sorted order, closed by N."""
     base: float
     """The training base rate, clipped."""
+
+    def score(self, weights: Array) -> dict[str, Array]:
+        """Score under `weights` [B, N]: see the function `score`."""
+        return score(self, weights)
 
 
 def churn_metrics(y: Array, p: Array, base_rate: float, weights: Array | None = None) -> dict[str, Array]:

@@ -1,37 +1,68 @@
-"""What the runner asks of a task: a split whose inputs and truth lie apart, checks, an objective, scores."""
+"""What the runner asks of a task: splits whose inputs and truth lie apart, checks, objectives, scores.
+
+Letters for shapes: N rows (a user at a cut-off, a series in a window), B draws.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
-from bench.api import Array
 from bench.events import Events
+from bench.metrics.kinds import Metric
 from bench.profiles import Profile
+from bench.ragged import Array
+from bench.series import Series
 
 StageName = Literal["search", "final"]
+Arrays: TypeAlias = Mapping[str, Array]
+"""What one call of `predict` gave, by name: `prediction`, or the fields of a `Forecast`."""
+Prediction: TypeAlias = Sequence[Arrays]
+"""What a job gave: one item for each part of its stage."""
+
+CHUNK = 128
+"""Series that a local model is handed at once: part of the protocol, whatever the number of workers."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Hold all that a worker may see of one stage: training data with labels, and inputs without."""
+    """Hold all that a worker may see of one stage: training data with labels, and inputs without.
+
+    `parts` are asked for one after the other: the next is handed over only when the forecasts of the one before are
+    stored, because it holds their truth.
+    """
 
     train: Any
-    inputs: Any
+    parts: tuple[Any, ...]
 
     @cached_property
-    def payload(self) -> bytes:
-        """Pickle the stage for a worker's pipe; it never touches a disk, where another job could look for it."""
-        return pickle.dumps((self.train, self.inputs), protocol=5)
+    def payloads(self) -> tuple[bytes, ...]:
+        """Pickle the stage for a worker's pipe, (train, first part) and then each later part; nothing touches a disk."""
+        first, *later = self.parts
+        return (pickle.dumps((self.train, first), protocol=5), *(pickle.dumps(part, protocol=5) for part in later))
 
     @cached_property
     def digest(self) -> str:
-        """Fingerprint the payload: part of each job's key."""
-        return hashlib.sha256(self.payload).hexdigest()
+        """Fingerprint the payloads: part of each job's key."""
+        digest = hashlib.sha256()
+        for payload in self.payloads:
+            digest.update(hashlib.sha256(payload).digest())
+        return digest.hexdigest()
+
+    @cached_property
+    def chunks(self) -> tuple[Stage, ...]:
+        """Cut a stage of panels into stages of at most `CHUNK` series."""
+        import numpy as np
+
+        n = len(self.train)
+        if n <= CHUNK:
+            return (self,)
+        cuts = (np.arange(at, min(at + CHUNK, n)) for at in range(0, n, CHUNK))
+        return tuple(Stage(self.train.take(rows), tuple(part.take(rows) for part in self.parts)) for rows in cuts)
 
 
 @dataclass(frozen=True)
@@ -39,9 +70,22 @@ class Truth:
     """Hold what is scored against; it stays in the supervisor."""
 
     y: Array
-    """int8 [N]."""
+    """int8 [N] for churn; the task knows the shape."""
     group: Array
-    """int64 [N]: the user of each row, the unit of resampling."""
+    """int64 [N]: the user or series of each row, the unit of resampling."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """Say what ranks on a split: fixed by the task and its options, never by a model."""
+
+    metric: str
+    higher: bool = True
+    """Higher is better."""
+    reference: str = ""
+    """The model that skill is measured against."""
+    penalty: float = 0.0
+    """What the search is told of a failed trial: worse than any that worked."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +94,7 @@ class Split:
 
     task_id: str
     stages: Mapping[StageName, Stage]
-    truths: Mapping[StageName, Truth] = field(repr=False)
+    truths: Mapping[StageName, Any] = field(repr=False)
     facts: Mapping[str, Any]
     """What the report tells: horizon, cut-offs, base rates, sizes."""
     notes: tuple[str, ...] = ()
@@ -58,25 +102,70 @@ class Split:
     flags: tuple[str, ...] = ()
     reason: str = ""
     """Why nothing can be scored here (one class only); empty: it can."""
+    board: Board = Board("roc_auc", reference="rfm-logit")
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    """Columns of every leaderboard row of this split: level, family, horizon, sizes."""
+    context: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `bench.Context` that the task sets: horizon, loss, quantiles."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Tunings that this split has no rows for, with the reason."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Hold a prediction as it is stored and scored, and what the core had to do to it."""
+
+    prediction: Prediction
+    flags: tuple[str, ...] = ()
+    note: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """Small facts for the ledger, ready for JSON."""
+
+
+class Scorer(Protocol):
+    """Score one prediction under any weights of its rows: point values and bootstrap alike."""
+
+    def score(self, weights: Array) -> Mapping[str, Array]:
+        """Give each metric under each weighting: `weights` float64 [B, N] -> metric -> float64 [B], nan where undefined."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Hold one model's standing predictions on a split, for details and plots."""
+
+    model: str
+    tuning: str
+    valid: Mapping[str, Any] | None
+    """The ledger's entry of the chosen configuration on validation."""
+    final: Mapping[str, Any]
+    """The ledger's entry of its final fit."""
+    prediction: Prediction
 
 
 class Task(Protocol):
     """The task's side of the runner."""
 
     name: ClassVar[str]
-    metric: ClassVar[str]
-    """Ranks, and steers the search on validation."""
-    reference: ClassVar[str]
-    penalty: ClassVar[float]
-    """The objective that a failed trial is told."""
+    holds: ClassVar[tuple[str, ...]]
+    """Kinds of data that it takes: events, series."""
     options: ClassVar[Mapping[str, str]]
     """Keys that `--set` takes for this task, with a line of help."""
+    metrics: ClassVar[Mapping[str, Metric]]
 
-    def split(self, events: Events, options: Mapping[str, str], profile: Profile, seed: int) -> Split:
-        """Cut the log into stages; raise `ProtocolError` where the rules do not allow it."""
+    def splits(self, data: Events | Series, options: Mapping[str, str], profile: Profile, seed: int, *, simulated: bool) -> list[Split]:
+        """Cut the data into stages, one split a board; raise `ProtocolError` where the rules do not allow it."""
 
-    def invalid(self, prediction: Array, rows: int) -> str:
-        """Say what is wrong with a prediction; empty: nothing."""
+    def invalid(self, split: Split, stage: StageName, part: int, arrays: Arrays) -> str:
+        """Say what is wrong with what a model gave for one part; empty: nothing."""
 
-    def objective(self, truth: Truth, prediction: Array) -> float:
-        """Score a prediction for the search; higher is better."""
+    def finished(self, split: Split, stage: StageName, prediction: Prediction) -> Finished:
+        """Bring a valid prediction into the form that is stored and scored."""
+
+    def values(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, float]:
+        """Score a prediction of the search stage, by tuning; the first steers the search, each picks a final fit."""
+
+    def scorer(self, split: Split, prediction: Prediction) -> Scorer:
+        """Prepare a final prediction for scoring."""
+
+    def details(self, split: Split, shown: Sequence[Shown]) -> list[dict[str, Any]]:
+        """List what a report draws beyond the leaderboard: rates by cut-off, scores by horizon, series, kind."""

@@ -17,14 +17,17 @@ import numpy as np
 
 from bench.api import Array, ChurnInputs, ChurnTrain
 from bench.durations import parse_duration, show_duration
-from bench.errors import ConfigError, ProtocolError
+from bench.errors import ConfigError, DataError, ProtocolError
 from bench.events import Events
-from bench.metrics.churn import churn_metrics
+from bench.metrics.churn import METRICS, churn_metrics, ranked
+from bench.metrics.kinds import Metric
 from bench.profiles import Profile
 from bench.ragged import hashed
-from bench.tasks.base import Split, Stage, StageName, Truth
+from bench.series import Series
+from bench.tasks.base import Arrays, Board, Finished, Prediction, Scorer, Shown, Split, Stage, StageName, Truth
 from bench.tasks.history import DAY, History, prepare, rows_at
 
+BOARD = Board("roc_auc", higher=True, reference="rfm-logit", penalty=0.0)
 HORIZONS = (7 * DAY, 28 * DAY, 91 * DAY)
 FEW_USERS, FEW_OF_A_CLASS = 200, 30
 TESTED_ONLY = 0.2
@@ -65,9 +68,8 @@ class Churn:
     """The churn task as the runner sees it."""
 
     name: ClassVar[str] = "churn"
-    metric: ClassVar[str] = "roc_auc"
-    reference: ClassVar[str] = "rfm-logit"
-    penalty: ClassVar[float] = 0.0
+    holds: ClassVar[tuple[str, ...]] = ("events",)
+    metrics: ClassVar[Mapping[str, Metric]] = METRICS
     options: ClassVar[Mapping[str, str]] = {
         "horizon": "days without activity that make a churned user: 28d (default: from the log's gaps)",
         "eligible": "h (active within one horizon before the cut-off, default) or ever",
@@ -75,8 +77,14 @@ class Churn:
         "split": "time (default) or time+user (20 % of the users are only ever tested)",
     }
 
-    def split(self, events: Events, options: Mapping[str, str], profile: Profile, seed: int) -> Split:
+    def splits(self, data: Events | Series, options: Mapping[str, str], profile: Profile, seed: int, *, simulated: bool) -> list[Split]:
         """Cut the log; `seed` only chooses which training rows a cap keeps."""
+        if not isinstance(data, Events):
+            raise DataError(f"data set {data.name!r} holds series; churn needs an event log, one row an event with user and time")
+        return [self.split(data, options, profile, seed)]
+
+    def split(self, events: Events, options: Mapping[str, str], profile: Profile, seed: int) -> Split:
+        """Cut the log by time, or by entity where its labels are given."""
         history = prepare(events)
         if not len(history.active.time):
             kinds = ", ".join(events.kinds)
@@ -88,8 +96,11 @@ class Churn:
         protocol = choose(history, options, events.name)
         return build(events, history, protocol, profile, seed)
 
-    def invalid(self, prediction: Array, rows: int) -> str:
-        """Say what is wrong with P(churn) `prediction`: it must be float [rows], finite, within [0, 1]."""
+    def invalid(self, split: Split, stage: StageName, part: int, arrays: Arrays) -> str:
+        """Say what is wrong with P(churn): it must be float [N], finite, within [0, 1]."""
+        if set(arrays) != {"prediction"}:
+            return "predict returned a Forecast, expected an array of probabilities"
+        prediction, rows = arrays["prediction"], len(split.truths[stage].y)
         if prediction.shape != (rows,):
             return f"predict returned shape {list(prediction.shape)}, expected [{rows}]"
         if prediction.dtype.kind != "f":
@@ -100,9 +111,30 @@ class Churn:
             return f"predict returned values from {prediction.min():.3g} to {prediction.max():.3g}, expected probabilities in [0, 1]"
         return ""
 
-    def objective(self, truth: Truth, prediction: Array) -> float:
+    def finished(self, split: Split, stage: StageName, prediction: Prediction) -> Finished:
+        """Leave the probabilities as they are; their mean is kept for the report."""
+        return Finished(prediction, about={"mean": float(prediction[0]["prediction"].mean())})
+
+    def values(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, float]:
         """Score on validation: ROC AUC."""
-        return float(churn_metrics(truth.y, prediction, base_rate=0.5)["roc_auc"][0])
+        return {"tuned": float(churn_metrics(split.truths[stage].y, prediction[0]["prediction"], base_rate=0.5)["roc_auc"][0])}
+
+    def scorer(self, split: Split, prediction: Prediction) -> Scorer:
+        """Sort the probabilities once."""
+        return ranked(split.truths["final"].y, prediction[0]["prediction"], split.facts["train_rate"])
+
+    def details(self, split: Split, shown: Sequence[Shown]) -> list[dict[str, Any]]:
+        """List predicted against actual churn at the validation and the test cut-off, for each model's best configuration.
+
+        The validation prediction is that of the configuration chosen there; the test prediction that of its final fit.
+        """
+        facts, found = split.facts, []
+        for one in shown:
+            for cutoff, entry in ((facts["valid_cutoff"], one.valid), (facts["test_cutoff"], one.final)):
+                if entry is not None and entry["status"] == "ok":
+                    rates = {"predicted": entry["about"]["mean"], "actual": facts["churn_by_cutoff"][cutoff]}
+                    found.append({"model": one.model, "tuning": one.tuning, "cutoff": cutoff, **rates})
+        return found
 
 
 def choose(history: History, options: Mapping[str, str], name: str) -> Protocol:
@@ -162,8 +194,8 @@ def build(events: Events, history: History, protocol: Protocol, profile: Profile
         fit, valid = [_among(part, ~tested) for part in fit], _among(valid, ~tested)
         test = _among(test, tested)
     stages: dict[StageName, Stage] = {
-        "search": Stage(training(fit, profile.rows, seed), valid.inputs),
-        "final": Stage(training([*fit, valid], profile.rows, seed), test.inputs),
+        "search": Stage(training(fit, profile.rows, seed), (valid.inputs,)),
+        "final": Stage(training([*fit, valid], profile.rows, seed), (test.inputs,)),
     }
     truths: dict[StageName, Truth] = {
         "search": Truth(valid.y, valid.inputs.group),
@@ -171,8 +203,22 @@ def build(events: Events, history: History, protocol: Protocol, profile: Profile
     }
     facts = _facts(protocol, stages, at, test)
     opening = f"horizon {facts['horizon_days']:g} days; cut-offs {', '.join(facts['churn_by_cutoff'])}"
-    flags, reason, notes = judge(facts, truths, profile, sum(len(p.y) for p in (*fit, valid)), opening)
-    return Split(protocol.task_id(events.activity, profile.caps()), stages, truths, facts, notes, flags, reason)
+    judged = judge(facts, truths, profile, sum(len(p.y) for p in (*fit, valid)), opening)
+    return whole(protocol.task_id(events.activity, profile.caps()), stages, truths, facts, judged)
+
+
+def whole(
+    task_id: str,
+    stages: Mapping[StageName, Stage],
+    truths: Mapping[StageName, Truth],
+    facts: Mapping[str, Any],
+    judged: tuple[tuple[str, ...], str, tuple[str, ...]],
+) -> Split:
+    """Put a churn split together; `judged`: flags, reason and notes, of `judge`."""
+    flags, reason, notes = judged
+    columns = {name: facts[name] for name in ("horizon_days", "n_test", "base_rate")}
+    context = {"horizon": facts["horizon_days"], "loss": "bce"}
+    return Split(task_id, stages, truths, facts, notes, flags, reason, BOARD, columns, context)
 
 
 def known_kinds(events: Events, cutoff: int) -> tuple[str, ...]:
@@ -259,7 +305,7 @@ def sizes(stages: Mapping[StageName, Stage], test: Array) -> dict[str, Any]:
     train = stages["final"].train
     return {
         "n_fit": len(stages["search"].train),
-        "n_valid": len(stages["search"].inputs),
+        "n_valid": len(stages["search"].parts[0]),
         "n_train": len(train),
         "n_test": len(test),
         "n_test_churned": int(test.sum()),

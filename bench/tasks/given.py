@@ -20,7 +20,7 @@ from bench.errors import ConfigError, DataError, ProtocolError
 from bench.events import Events
 from bench.profiles import Profile
 from bench.tasks.base import Split, Stage, StageName, Truth
-from bench.tasks.churn import Labelled, among_rows, day, joined, judge, sizes, training
+from bench.tasks.churn import Labelled, among_rows, day, joined, judge, sizes, training, whole
 from bench.tasks.history import DAY, History, rows_at
 
 PARTS = ("fit", "valid", "test")
@@ -41,8 +41,8 @@ def split(events: Events, history: History, options: Mapping[str, str], profile:
     kinds = _kinds(events, history, users[fit], cutoff[fit])
     rows = Labelled(_inputs(history, users, cutoff, horizon, profile.history, kinds), y, users)
     stages: dict[StageName, Stage] = {
-        "search": Stage(training([among_rows(rows, fit)], profile.rows, seed), rows.inputs.take(valid)),
-        "final": Stage(training([among_rows(rows, fit | valid)], profile.rows, seed), rows.inputs.take(test)),
+        "search": Stage(training([among_rows(rows, fit)], profile.rows, seed), (rows.inputs.take(valid),)),
+        "final": Stage(training([among_rows(rows, fit | valid)], profile.rows, seed), (rows.inputs.take(test),)),
     }
     truths: dict[StageName, Truth] = {
         "search": Truth(y[valid], rows.inputs.group[valid]),
@@ -52,8 +52,8 @@ def split(events: Events, history: History, options: Mapping[str, str], profile:
     opening = (
         f"labels given with the data, horizon {show_duration(horizon)}; {int((fit | valid).sum()):,} users train, {len(y[test]):,} test"
     )
-    flags, reason, notes = judge(facts, truths, profile, int((fit | valid).sum()), opening)
-    return Split(_task_id(events, horizon, profile), stages, truths, facts, notes, flags, reason)
+    judged = judge(facts, truths, profile, int((fit | valid).sum()), opening)
+    return whole(_task_id(events, horizon, profile), stages, truths, facts, judged)
 
 
 def parts_of(ids: Array, y: Array) -> Array:

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import heapq
-import os
-import shutil
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bench.api import Array
-from bench.tasks.base import Split, Task
+from bench.tasks.base import Prediction, Split, Stage, Task
 from bench.tune.jobs import Job, Limits, Plugin, Result, job_key
+from bench.tune.judge import Verdict, judged
 from bench.tune.ledger import Ledger
 from bench.tune.plan import Budget, Entry, Outcome, Plan, plan
+from bench.tune.predictions import write_prediction
 from bench.tune.progress import CellDone, JobDone, JobReport, JobRetried, JobStarted, Listener, Tick
 from bench.tune.slots import LocalExecutor
 
 TICK = 1.0
-LARGE = 2**26
-"""Bytes of a prediction that is not read at once."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +26,18 @@ class Cell:
     """One model on one data set."""
 
     dataset: str
+    """The data set, and the family where it has several boards."""
     split: Split
     plugin: Plugin
     device: str
     key_parts: Mapping[str, Any]
     """What every job key of this cell shares."""
     context: Mapping[str, Any]
+
+    def stages(self, job: Job) -> tuple[Stage, ...]:
+        """Give the stages that a job is made of: chunks of series for a local model, the whole for others."""
+        whole = self.split.stages[job.stage]
+        return whole.chunks if self.plugin.local else (whole,)
 
     @property
     def name(self) -> str:
@@ -52,6 +52,8 @@ class Cell:
 
 @dataclass
 class _Active:
+    """One cell on its way."""
+
     cell: Cell
     steps: Plan
     order: int
@@ -67,10 +69,12 @@ class Driver:
         self.task, self.executor, self.ledger = task, executor, ledger
         self.limits, self.budget, self.listen = limits, budget, listen
         self.outcomes: dict[str, Outcome] = {}
-        self._ready: list[tuple[int, int, int, _Active, Job]] = []
+        self._ready: list[tuple[int, int, int, _Active, Job, int]] = []
         """A heap, see `_queue`."""
-        self._running: dict[int, tuple[_Active, Job]] = {}
-        self._retried: set[str] = set()
+        self._running: dict[int, tuple[_Active, Job, int]] = {}
+        self._chunks: dict[str, dict[int, Result]] = {}
+        """Job key -> chunk -> how it ended."""
+        self._retried: set[tuple[str, int]] = set()
         self._tickets = self._queued = self._begun = 0
 
     def run(self, cells: Sequence[Cell]) -> dict[str, Outcome]:
@@ -88,7 +92,7 @@ class Driver:
         return self.outcomes
 
     def _begin(self, cell: Cell) -> None:
-        steps = plan(cell.plugin, self.budget, cell.job, name=cell.name, penalty=self.task.penalty)
+        steps = plan(cell.plugin, self.budget, cell.job, name=cell.name, board=cell.split.board)
         self._begun += 1
         active = _Active(cell, steps, self._begun)
         active.jobs = next(steps)
@@ -106,7 +110,8 @@ class Driver:
             missing = [job for key, job in new.items() if key not in active.entries]
             if missing:
                 for job in missing:
-                    self._queue(active, job)
+                    for chunk in range(len(active.cell.stages(job))):
+                        self._queue(active, job, chunk)
                 return
             try:
                 active.jobs = active.steps.send([self._numbered(active, job) for job in active.jobs])
@@ -114,7 +119,7 @@ class Driver:
                 self._finish(active, end.value)
                 return
 
-    def _queue(self, active: _Active, job: Job) -> None:
+    def _queue(self, active: _Active, job: Job, chunk: int) -> None:
         """Put a job in its place: the first of every cell before all others, then the searches, then the finals.
 
         The first ones tell early what a cell costs and whether it works. Cells are given in the order of their
@@ -123,7 +128,7 @@ class Driver:
         first = not active.entries and job is active.jobs[0]
         place = (0, active.order) if first else (1, -active.order) if job.stage == "search" else (2, active.order)
         self._queued += 1
-        heapq.heappush(self._ready, (*place, self._queued, active, job))
+        heapq.heappush(self._ready, (*place, self._queued, active, job, chunk))
 
     def _numbered(self, active: _Active, job: Job) -> Entry:
         # one fit may serve twice (the default was the best): each place keeps its own number
@@ -132,38 +137,56 @@ class Driver:
     def _still_there(self, entry: Entry) -> bool:
         return entry["prediction"] is None or (self.ledger.folder / entry["prediction"]).is_file()
 
-    def _submit(self, active: _Active, job: Job) -> None:
+    def _submit(self, active: _Active, job: Job, chunk: int) -> None:
+        failed = next((r for r in self._chunks.get(job.key, {}).values() if r.status != "ok"), None)
+        if failed is not None:
+            # one chunk's failure is the job's: the others need not run
+            self._chunk_done(active, job, chunk, replace(failed, fit_seconds=0.0, predict_seconds=0.0))
+            return
         self._tickets += 1
-        self._running[self._tickets] = (active, job)
+        self._running[self._tickets] = (active, job, chunk)
+        stage = active.cell.stages(job)[chunk]
         message = {
             "do": "run",
             "source": job.plugin.source.as_dict(),
             "name": job.plugin.name,
-            "digest": active.cell.split.stages[job.stage].digest,
+            "digest": stage.digest,
             "params": dict(job.params),
             "seed": job.seed,
             "context": dict(job.context),
             "device": "cuda:0" if active.cell.device == "cuda" else "cpu",
         }
-        stage = active.cell.split.stages[job.stage]
         final = job.stage == "final"
         self.executor.submit(self._tickets, message, self.limits, runtime=job.plugin.runtime, stage=stage, final=final)
-        self.listen(JobStarted(active.cell.dataset, job.plugin.name, job.stage, job.number))
+        if chunk == 0:
+            self.listen(JobStarted(active.cell.dataset, job.plugin.name, job.stage, job.number))
 
     def _take(self, ticket: int, message: Mapping[str, Any]) -> None:
-        active, job = self._running[ticket]
+        active, job, chunk = self._running[ticket]
         if message["event"] == "report":
             self.listen(JobReport(active.cell.dataset, job.plugin.name, message["step"], message["value"]))
             return
         del self._running[ticket]
-        result = _result(message)
-        if result.signal == signal.SIGKILL and job.key not in self._retried:
-            self._retried.add(job.key)
-            self._queue(active, job)
+        result = Result.of(message)
+        if result.signal == signal.SIGKILL and (job.key, chunk) not in self._retried:
+            self._retried.add((job.key, chunk))
+            self._queue(active, job, chunk)
             self.listen(JobRetried(active.cell.dataset, job.plugin.name, result.reason))
             return
-        entry = self._entry(active.cell, job, result)
+        self._chunk_done(active, job, chunk, result)
+
+    def _chunk_done(self, active: _Active, job: Job, chunk: int, result: Result) -> None:
+        done = self._chunks.setdefault(job.key, {})
+        done[chunk] = result
+        if len(done) == len(active.cell.stages(job)):
+            self._end(active, job, [result for _, result in sorted(self._chunks.pop(job.key).items())])
+
+    def _end(self, active: _Active, job: Job, results: Sequence[Result]) -> None:
+        """Write down how a job ended, all chunks of it, and go on with its cell."""
+        entry = self._entry(active.cell, job, results)
         self.ledger.append(entry)
+        for file in [file for result in results for part in result.parts for file in part.values()]:
+            file.unlink(missing_ok=True)
         if entry["log_tail"]:
             self.ledger.write_log(entry)
         active.entries[job.key] = entry
@@ -175,19 +198,11 @@ class Driver:
         active.seconds += entry["fit_seconds"] + entry["predict_seconds"]
         self.listen(JobDone(active.cell.dataset, active.cell.plugin.name, entry, reused))
 
-    def _entry(self, cell: Cell, job: Job, result: Result) -> dict[str, Any]:
+    def _entry(self, cell: Cell, job: Job, results: Sequence[Result]) -> dict[str, Any]:
         """Check and score a prediction, and make the ledger's line of it."""
-        truth = cell.split.truths[job.stage]
-        status, reason, value, kept, mean = result.status, result.reason, None, None, None
-        if status == "ok" and result.prediction is not None:
-            prediction, reason = _read(result.prediction)
-            reason = reason or self.task.invalid(prediction, len(truth.y))
-            status = "invalid" if reason else "ok"
-            if status == "ok":
-                mean = float(prediction.mean())
-                # finals are scored once, at the end: nothing may be chosen by their value
-                value = self.task.objective(truth, prediction) if job.stage == "search" else None
-                kept = self._keep(job, result.prediction) if job.keep else None
+        result = Result.joined(results)
+        verdict = judged(self.task, cell.split, job.stage, results) if result.status == "ok" else Verdict(result.status, result.reason)
+        kept = self._keep(job, verdict.finished.prediction) if job.keep and verdict.finished is not None else None
         return {
             "key": job.key,
             "dataset": cell.dataset,
@@ -197,11 +212,8 @@ class Driver:
             "number": job.number,
             "params": dict(job.params),
             "seed": job.seed,
-            "status": status,
-            "reason": reason,
+            **verdict.columns(),
             "log_tail": result.log_tail,
-            "value": value,
-            "mean_prediction": mean,
             "prediction": kept,
             "fit_seconds": result.fit_seconds,
             "predict_seconds": result.predict_seconds,
@@ -213,17 +225,10 @@ class Driver:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
-    def _keep(self, job: Job, prediction: Path) -> str:
-        """Move a final's prediction into the run folder, on the disk before the ledger says so."""
-        name = f"predictions/{job.key}.npy"
-        target = self.ledger.folder / name
-        target.parent.mkdir(exist_ok=True)
-        partial = target.with_suffix(".part")
-        with prediction.open("rb") as source, partial.open("wb") as copy:
-            shutil.copyfileobj(source, copy)
-            copy.flush()
-            os.fsync(copy.fileno())
-        partial.replace(target)
+    def _keep(self, job: Job, prediction: Prediction) -> str:
+        """Write a final's prediction into the run folder, on the disk before the ledger says so."""
+        name = f"predictions/{job.key}.npz"
+        write_prediction(self.ledger.folder / name, prediction)
         return name
 
     def _finish(self, active: _Active, outcome: Outcome) -> None:
@@ -231,29 +236,5 @@ class Driver:
         self.outcomes[cell.name] = outcome
         finals = list(outcome.finals.values()) or [outcome.valid]
         worst = next((e for e in finals if e["status"] != "ok"), finals[0])
-        valid = (outcome.best or outcome.valid)["value"]
+        valid = next(iter(outcome.best.values()), outcome.valid)["value"]
         self.listen(CellDone(cell.dataset, cell.plugin.name, worst["status"], worst["reason"], valid, active.seconds))
-
-
-def _read(path: Path) -> tuple[Array, str]:
-    try:
-        # mapped where it is large: a prediction of the wrong shape must not fill the supervisor's memory
-        large = path.stat().st_size > LARGE
-        return np.load(path, mmap_mode="r" if large else None, allow_pickle=False), ""
-    except (OSError, ValueError) as error:
-        return np.zeros(0), f"the prediction cannot be read: {error}"
-
-
-def _result(message: Mapping[str, Any]) -> Result:
-    return Result(
-        status=message["status"],
-        reason=message.get("reason", ""),
-        log_tail=message.get("log_tail", ""),
-        fit_seconds=message.get("fit_seconds", 0.0),
-        predict_seconds=message.get("predict_seconds", 0.0),
-        peak_memory_mb=message.get("peak_memory_mb", 0.0),
-        prediction=Path(message["prediction"]) if message.get("prediction") else None,
-        cut_short=message.get("cut_short", False),
-        signal=message.get("signal", 0),
-        again=message.get("again", False),
-    )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ class Plugin:
     version: str = "?"
     deterministic: bool = False
     causal: bool = True
+    local: bool = False
     space: Mapping[str, str] = field(default_factory=dict)
     """Parameter -> optuna distribution as JSON."""
     default: Mapping[str, Any] = field(default_factory=dict)
@@ -62,12 +63,12 @@ class Job:
     number: int = 0
     """Trial number; for a final fit the seed's index."""
     keep: bool = False
-    """Keep the prediction's file (finals)."""
+    """Keep the prediction (finals)."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a job ended."""
+    """How a job, or one chunk of it, ended."""
 
     status: str
     reason: str = ""
@@ -75,12 +76,33 @@ class Result:
     fit_seconds: float = 0.0
     predict_seconds: float = 0.0
     peak_memory_mb: float = 0.0
-    prediction: Path | None = None
+    parts: tuple[Mapping[str, Path], ...] = ()
+    """For each part the files of its arrays, by name."""
     cut_short: bool = False
     signal: int = 0
     """The signal that ended the worker, where one did that was not ours."""
     again: bool = False
     """The machine's fault (disk full), not the model's: the next run tries again."""
+
+    @classmethod
+    def of(cls, message: Mapping[str, Any]) -> Result:
+        """Read a worker's answer, or the watch's verdict in its place."""
+        known = {f.name: message[f.name] for f in fields(cls) if f.name in message and f.name != "parts"}
+        parts = tuple({name: Path(file) for name, file in part.items()} for part in message.get("parts", ()))
+        return cls(**known, parts=parts)
+
+    @classmethod
+    def joined(cls, results: Sequence[Result]) -> Result:
+        """Make one result of those of a job's chunks: the first failure stands for all, seconds add up."""
+        worst = next((r for r in results if r.status != "ok"), results[0])
+        return replace(
+            worst,
+            fit_seconds=sum(r.fit_seconds for r in results),
+            predict_seconds=sum(r.predict_seconds for r in results),
+            peak_memory_mb=max(r.peak_memory_mb for r in results),
+            cut_short=any(r.cut_short for r in results),
+            again=any(r.again for r in results),
+        )
 
 
 def job_key(parts: Mapping[str, Any]) -> str:

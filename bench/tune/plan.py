@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.tasks.base import StageName
+from bench.tasks.base import Board, StageName
 from bench.tune import search
 from bench.tune.jobs import Job, Plugin, stable_seed
 
@@ -40,42 +40,54 @@ class Outcome:
     """The default configuration on validation: trial 0."""
     finals: Mapping[tuple[str, int], Entry]
     """(tuning, seed) -> entry of the final fit."""
-    best: Entry | None
+    best: Mapping[str, Entry]
+    """Tuning -> the trial that it chose; empty where no trial worked."""
     stopped_by: str
 
 
 Plan = Generator[list[Job], list[Entry], Outcome]
 
 
-def plan(plugin: Plugin, budget: Budget, make: MakeJob, *, name: str, penalty: float) -> Plan:
+def plan(plugin: Plugin, budget: Budget, make: MakeJob, *, name: str, board: Board) -> Plan:
     """Run the search and the finals of one cell; see `Budget`."""
     trials: list[Entry] = []
     stopped_by = "trials"
     if plugin.space:
-        stopped_by = yield from _search(plugin, budget, make, trials, name=name, penalty=penalty)
+        stopped_by = yield from _search(plugin, budget, make, trials, name=name, board=board)
         valid = trials[0]
     else:
         (valid,) = yield [make("search", plugin.default, stable_seed(budget.base, 0), 0)]
+    best = chosen(trials, board)
     finals: dict[tuple[str, int], Entry] = {}
-    best = max((t for t in trials if t["status"] == "ok"), key=lambda t: (t["value"], -t["number"]), default=None)
     if stopped_by != "failures" and (plugin.space or valid["status"] == "ok"):
         seeds = range(1 if plugin.deterministic else budget.seeds)
         wanted = [("default", s, plugin.default) for s in seeds]
-        wanted += [("tuned", s, best["params"]) for s in seeds if best is not None]
+        wanted += [(tuning, s, trial["params"]) for tuning, trial in best.items() for s in seeds]
         entries = yield [make("final", params, budget.base + s, s) for _, s, params in wanted]
         finals = {(tuning, budget.base + s): entry for (tuning, s, _), entry in zip(wanted, entries, strict=True)}
     return Outcome(tuple(trials), valid, finals, best, stopped_by)
 
 
+def chosen(trials: Sequence[Entry], board: Board) -> dict[str, Entry]:
+    """Choose the best trial for each tuning that they were scored for; the earliest of equals."""
+    worked = [t for t in trials if t["status"] == "ok"]
+    sign = 1 if board.higher else -1
+    tunings = dict.fromkeys(tuning for t in worked for tuning in t["values"])
+    return {
+        tuning: max((t for t in worked if tuning in t["values"]), key=lambda t: (sign * t["values"][tuning], -t["number"]))
+        for tuning in tunings
+    }
+
+
 def _search(
-    plugin: Plugin, budget: Budget, make: MakeJob, trials: list[Entry], *, name: str, penalty: float
+    plugin: Plugin, budget: Budget, make: MakeJob, trials: list[Entry], *, name: str, board: Board
 ) -> Generator[list[Job], list[Entry], str]:
     for batch in range(math.ceil(budget.trials / search.BATCH)):
         if batch and _out_of_time(trials, budget, plugin):
             return "minutes"
         size = min(search.BATCH, budget.trials - batch * search.BATCH)
-        finished = [(t["params"], objective(t, penalty)) for t in trials]
-        asked = search.ask(plugin.space, plugin.default, finished, batch, base=budget.base, cell=name, size=size)
+        finished = [(t["params"], objective(t, board.penalty)) for t in trials]
+        asked = search.ask(plugin.space, plugin.default, finished, batch, base=budget.base, cell=name, size=size, higher=board.higher)
         numbers = range(len(trials), len(trials) + size)
         trials += yield [make("search", p, stable_seed(budget.base, n), n) for n, p in zip(numbers, asked, strict=True)]
         # nothing that was tried works, the author's default included: more of it would only cost time

@@ -26,17 +26,18 @@ def ask(
     base: int,
     cell: str,
     size: int = BATCH,
+    higher: bool = True,
 ) -> list[dict[str, Any]]:
     """Draw the parameters of batch `batch`; `finished` holds (parameters, objective) of all earlier trials, by number.
 
-    Higher objectives are better; a failed trial must be given its task's penalty, never left out.
+    `higher`: higher objectives are better. A failed trial must be given its task's penalty, never left out.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     distributions = {name: optuna.distributions.json_to_distribution(text) for name, text in space.items()}
     sampler = optuna.samplers.TPESampler(seed=stable_seed(base, cell, batch), n_startup_trials=STARTUP)
-    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study = optuna.create_study(direction="maximize" if higher else "minimize", sampler=sampler)
     study.add_trials(
         [optuna.trial.create_trial(params=dict(params), distributions=distributions, value=value) for params, value in finished]
     )

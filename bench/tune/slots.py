@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -23,15 +22,14 @@ from typing import Any
 
 from bench.tasks.base import Stage
 from bench.tune.jobs import Limits
-from bench.tune.processes import Guardian, descendants, kill_homed, kill_tree
+from bench.tune.processes import Guardian, kill_homed, kill_tree
+from bench.tune.surroundings import environment, resident_mb, shared_once_mb
 
 LOG_TAIL = 4_000
 WATCH_SECONDS = 0.1
 STARTING_SECONDS = 60.0
 """Given to a new worker, beyond the job's own limit, to start and import before the job's clock runs."""
-LEFT_OUT = ("BENCH_", "PWD", "OLDPWD", "HOME", "TMPDIR", "XDG_", "OMP_", "CUDA_VISIBLE_DEVICES")
 FOLDERS = ("home", "cache", "tmp", "work")
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS", "POLARS_MAX_THREADS")
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Answer:
 
     ticket: int
     message: Mapping[str, Any]
-    """event `report` or `done`; a `done` has status, reason, log_tail and, where predicted, `prediction`."""
+    """event `report` or `done`; a `done` has status, reason, log_tail and, where predicted, `parts`: files by name."""
 
 
 @dataclass
@@ -56,6 +54,10 @@ class Slot:
     knows_validation: bool = False
     """It has run a final fit, whose training labels are the truth of every search job on that data."""
     ticket: int | None = None
+    later: list[bytes] = field(default_factory=list)
+    """Parts of the stage that the worker has not been handed yet."""
+    parts: list[dict[str, str]] = field(default_factory=list)
+    """What it predicted and we have taken: for each part the files by name."""
     limits: Limits | None = None
     began: float = 0.0
     deadline: float = 0.0
@@ -98,16 +100,9 @@ class LocalExecutor:
         A search job never gets a worker that has run a `final` one: a plugin could have kept those labels.
         """
         digest = stage.digest if stage else ""
-        free = [slot for slot in self.slots if slot.ticket is None]
-        slot = min(
-            free, key=lambda s: (not _suits(s, runtime, final), s.process is None, s.knows_validation != final, digest not in s.stages)
-        )
-        if slot.process is not None and (fresh or not _suits(slot, runtime, final) or not _sound(slot)):
-            self._end(slot)
-        new = slot.process is None
-        if new:
-            self._start(slot, runtime)
+        slot, new = self._choose(runtime, digest, final=final, fresh=fresh)
         slot.knows_validation |= final
+        slot.later, slot.parts = list(stage.payloads[1:]) if stage else [], []
         slot.ticket, slot.limits, slot.peak_mb, slot.began = ticket, limits, 0.0, time.monotonic()
         # a job says when its clock starts; a description is all import
         slot.deadline = slot.began + limits.seconds + (STARTING_SECONDS if stage else 0.0)
@@ -119,10 +114,23 @@ class LocalExecutor:
         # a worker that died a moment ago: its end of the pipe is closed, and the watch will say so
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             if stage and digest not in slot.stages:
-                slot.connection.send({"do": "stage", "digest": digest, "payload": stage.payload})
+                slot.connection.send({"do": "stage", "digest": digest, "payload": stage.payloads[0]})
                 slot.stages = [digest]
-            slot.connection.send({**message, "folder": str(out), "seconds": limits.seconds})
+            slot.connection.send({**message, "folder": str(out), "seconds": limits.seconds, "parts": 1 + len(slot.later)})
         return new
+
+    def _choose(self, runtime: str, digest: str, *, final: bool, fresh: bool) -> tuple[Slot, bool]:
+        """Choose a free slot with a worker that suits, starting one where there is none; says whether it is new."""
+        free = [slot for slot in self.slots if slot.ticket is None]
+        slot = min(
+            free, key=lambda s: (not _suits(s, runtime, final), s.process is None, s.knows_validation != final, digest not in s.stages)
+        )
+        if slot.process is not None and (fresh or not _suits(slot, runtime, final) or not _sound(slot)):
+            self._end(slot)
+        new = slot.process is None
+        if new:
+            self._start(slot, runtime)
+        return slot, new
 
     def collect(self, timeout: float) -> list[Answer]:
         """Wait until something is answered or `timeout` seconds have passed; enforce the limits meanwhile."""
@@ -160,23 +168,49 @@ class LocalExecutor:
             # from here on the job's own clock runs: imports are not charged to it
             slot.began = time.monotonic()
             slot.deadline = slot.began + slot.limits.seconds
+        elif message["event"] == "predicted":
+            yield from self._hand_over(slot)
         elif message["event"] == "report":
             yield Answer(slot.ticket, message)
         else:
             yield self._done(slot, message)
 
+    def _hand_over(self, slot: Slot) -> Iterator[Answer]:
+        """Take what was predicted for one part, and only then hand over the next, which holds its truth."""
+        try:
+            # a copy: what the worker writes into its own file from now on changes nothing
+            self._take(slot, shutil.copyfile)
+        except OSError as error:
+            answer = self._killed(slot, "failed", f"a prediction could not be stored: {error.strerror}; make room and run again")
+            yield Answer(answer.ticket, {**answer.message, "again": True})
+            return
+        if slot.connection is not None and slot.later:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                slot.connection.send_bytes(slot.later.pop(0))
+
+    def _take(self, slot: Slot, take: Callable[[Path, Path], object]) -> None:
+        """Bring the files of the latest part out of the worker's folder."""
+        taken, number = self._scratch / "taken" / str(slot.ticket), len(slot.parts)
+        taken.mkdir(parents=True, exist_ok=True)
+        files = [f for f in sorted((slot.folder / "out").glob(f"part-{number}.*.npy")) if f.is_file()]
+        for file in files:
+            take(file, taken / file.name)
+        slot.parts.append({file.name.split(".")[1]: str(taken / file.name) for file in files})
+
     def _done(self, slot: Slot, message: dict[str, Any]) -> Answer:
-        prediction = slot.folder / "out" / "prediction.npy"
+        # a worker that was handed a later part knows the truth of those before it, which the next job is asked for
+        knows = bool(slot.parts)
+        if message["status"] == "ok" and slot.stages and "predict_seconds" in message:
+            self._take(slot, Path.replace)
         tail = "" if message["status"] == "ok" else _tail(slot)
         peak = max(message.get("peak_memory_mb", 0.0), slot.peak_mb)
-        kept = str(prediction) if prediction.is_file() else None
         spent = {"fit_seconds": time.monotonic() - slot.began}
-        answer = {**spent, **message, "log_tail": tail, "peak_memory_mb": peak, "prediction": kept}
+        answer = {**spent, **message, "log_tail": tail, "peak_memory_mb": peak, "parts": slot.parts}
         ticket, slot.ticket = slot.ticket, None
         loaded = message["loaded"]
         slot.runtime = (loaded or ["none"])[0] if slot.runtime == "any" else slot.runtime
         # two frameworks in one process, a device that has faulted, something left running: the next job gets a new process
-        if message.get("fault") or message["spoilt"] or len(loaded) > 1 or (loaded and slot.runtime not in loaded):
+        if knows or message.get("fault") or message["spoilt"] or len(loaded) > 1 or (loaded and slot.runtime not in loaded):
             self._end(slot)
         return Answer(-1 if ticket is None else ticket, answer)
 
@@ -192,10 +226,10 @@ class LocalExecutor:
             yield self._killed(slot, "timeout", f"ran longer than {slot.limits.seconds:g} s; raise --job-seconds or give less data")
             return
         whole_tree = now - slot.tree_checked > 10 * WATCH_SECONDS
-        used = _resident_mb(slot.process.pid, whole_tree=whole_tree)
+        used = resident_mb(slot.process.pid, whole_tree=whole_tree)
         slot.tree_checked = now if whole_tree else slot.tree_checked
         if whole_tree and used > slot.limits.memory_mb:
-            used = _shared_once_mb(slot.process.pid)
+            used = shared_once_mb(slot.process.pid)
         slot.peak_mb = max(slot.peak_mb, used)
         if used > slot.limits.memory_mb:
             limit = slot.limits.memory_mb / 1024
@@ -203,7 +237,7 @@ class LocalExecutor:
 
     def _killed(self, slot: Slot, status: str, reason: str) -> Answer:
         spent = {"fit_seconds": time.monotonic() - slot.began, "peak_memory_mb": slot.peak_mb}
-        answer: dict[str, Any] = {"event": "done", "status": status, "reason": reason, **spent, "prediction": None, "loaded": []}
+        answer: dict[str, Any] = {"event": "done", "status": status, "reason": reason, **spent, "loaded": []}
         ticket = slot.ticket
         self._end(slot)
         return Answer(-1 if ticket is None else ticket, {**answer, "log_tail": _tail(slot)})
@@ -253,31 +287,6 @@ class LocalExecutor:
         slot.knows_validation = False
 
 
-def environment(folder: Path, device: str) -> dict[str, str]:
-    """Make a worker's environment: one thread, its own folders, only its own GPU, and no word of the user's data."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(LEFT_OUT)}
-    own = {"HOME": "home", "XDG_CACHE_HOME": "cache", "TMPDIR": "tmp"}
-    return {
-        **kept,
-        **{name: str(folder / sub) for name, sub in own.items()},
-        **dict.fromkeys(THREADS, "1"),
-        "CUDA_VISIBLE_DEVICES": _visible(device),
-        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-        "PYTHONHASHSEED": "0",
-    }
-
-
-def _visible(device: str) -> str:
-    """Choose the one GPU that a worker sees, counted within those that the user's environment shows us."""
-    if not device.startswith("cuda"):
-        return ""
-    number = int(device.partition(":")[2] or 0)
-    shown = [n for n in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if n]
-    return shown[number] if number < len(shown) else str(number)
-
-
 def _suits(slot: Slot, runtime: str, final: bool) -> bool:
     return slot.process is None or (runtime in {slot.runtime, "any"} and (final or not slot.knows_validation))
 
@@ -286,28 +295,6 @@ def _sound(slot: Slot) -> bool:
     """Say whether a waiting worker can go on: it lives, and no job has removed its folders."""
     alive = slot.process is not None and slot.process.poll() is None
     return alive and slot.log.is_file() and all((slot.folder / name).is_dir() for name in FOLDERS)
-
-
-def _resident_mb(pid: int, *, whole_tree: bool) -> float:
-    import psutil
-
-    total = 0
-    for process in descendants(pid) if whole_tree else [pid]:
-        with contextlib.suppress(psutil.Error):
-            total += psutil.Process(process).memory_info().rss
-    return total / 1024**2
-
-
-def _shared_once_mb(pid: int) -> float:
-    """Measure a tree's memory, pages that forked children share counted once: slow, asked only when the sum is too much."""
-    import psutil
-
-    total = 0
-    for process in descendants(pid):
-        with contextlib.suppress(psutil.Error):
-            memory = psutil.Process(process).memory_full_info()
-            total += getattr(memory, "pss", memory.rss)
-    return total / 1024**2
 
 
 def _tail(slot: Slot) -> str:

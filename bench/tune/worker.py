@@ -1,6 +1,7 @@
 """The worker: a process of its own that loads plugins and runs jobs, one at a time, until its supervisor hangs up.
 
-It is told what it needs over a pipe; it answers in JSON, and leaves predictions as files in its slot's folder.
+It is told what it needs over a pipe; it answers in JSON, and leaves predictions as files in its slot's folder. Where a
+stage has several parts, it gets the next one only when the supervisor has taken what it predicted for the one before.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ def main() -> None:
             gc.collect()  # what a failed job left in reference cycles is of the stage before
             continue
         try:
-            answer = describe(message["source"], message["name"]) if message["do"] == "describe" else run(message, stages, reply)
+            if message["do"] == "describe":
+                answer = describe(message["source"], message["name"])
+            else:
+                answer = run(message, stages, reply, connection.recv_bytes)
         except BaseException as error:  # noqa: BLE001 - whatever a plugin raises, SystemExit too, ends as an answer
             with suppress(Exception):  # a plugin may have closed the streams
                 traceback.print_exc()
@@ -80,11 +84,8 @@ def failure(error: BaseException) -> dict[str, Any]:
     return {"status": status, "reason": reason[:500], "fault": "CUDA" in words, "again": disk_full}
 
 
-def run(message: Mapping[str, Any], stages: Mapping[str, bytes], reply: Reply) -> dict[str, Any]:
-    """Fit and predict once; the prediction is left as `prediction.npy` in the folder that the message names."""
-    import numpy as np
-
-    from bench.api import Context
+def run(message: Mapping[str, Any], stages: Mapping[str, bytes], reply: Reply, receive: Callable[[], bytes]) -> dict[str, Any]:
+    """Fit once and predict each part; predictions are left as files in the folder that the message names."""
     from bench.registry import Source, models
 
     model_class = models(Source(**message["source"]))[message["name"]]
@@ -94,7 +95,35 @@ def run(message: Mapping[str, Any], stages: Mapping[str, bytes], reply: Reply) -
     reset_peak_memory()
     reply({"event": "start"})
     stopped: list[bool] = []
-    ctx = Context(
+    ctx = _context(message, reply, stopped)
+    with restored():
+        began = time.perf_counter()
+        model = model_class(message["params"])
+        model.fit(train, ctx)
+        fit_seconds = time.perf_counter() - began
+        del train
+        predict_seconds = 0.0
+        for part in range(message["parts"]):
+            if part:
+                reply({"event": "predicted", "part": part - 1})
+                inputs = pickle.loads(receive())  # noqa: S301 - as above
+            began = time.perf_counter()
+            prediction = model.predict(inputs, ctx)
+            predict_seconds += time.perf_counter() - began
+            _leave(prediction, Path(message["folder"]), part)
+    return {
+        "status": "ok",
+        "fit_seconds": fit_seconds,
+        "predict_seconds": predict_seconds,
+        "peak_memory_mb": peak_memory_mb(),
+        "cut_short": bool(stopped),
+    }
+
+
+def _context(message: Mapping[str, Any], reply: Reply, stopped: list[bool]) -> Any:
+    from bench.api import Context
+
+    return Context(
         seed=message["seed"],
         device=message["device"],
         threads=1,
@@ -103,23 +132,19 @@ def run(message: Mapping[str, Any], stages: Mapping[str, bytes], reply: Reply) -
         on_stop=lambda: stopped.append(True),
         **message["context"],
     )
-    with restored():
-        began = time.perf_counter()
-        model = model_class(message["params"])
-        model.fit(train, ctx)
-        fitted = time.perf_counter()
-        prediction = np.asarray(model.predict(inputs, ctx))
-        predicted = time.perf_counter()
-    if prediction.dtype.hasobject:
-        raise TypeError(f"predict returned an array of {prediction.dtype}, expected floats")
-    np.save(Path(message["folder"]) / "prediction.npy", prediction, allow_pickle=False)
-    return {
-        "status": "ok",
-        "fit_seconds": fitted - began,
-        "predict_seconds": predicted - fitted,
-        "peak_memory_mb": peak_memory_mb(),
-        "cut_short": bool(stopped),
-    }
+
+
+def _leave(prediction: Any, folder: Path, part: int) -> None:
+    """Write the arrays of one prediction, a file each: `part-N.NAME.npy`."""
+    import numpy as np
+
+    from bench.panel import Forecast
+
+    arrays = prediction.arrays() if isinstance(prediction, Forecast) else {"prediction": np.asarray(prediction)}
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise TypeError(f"predict returned an array of {array.dtype}, expected floats")
+        np.save(folder / f"part-{part}.{name}.npy", array, allow_pickle=False)
 
 
 def seed_all(seed: int) -> None:
@@ -173,6 +198,7 @@ def _metadata(name: str, model: Any) -> dict[str, Any]:
         "version": str(model.version),
         "deterministic": bool(model.deterministic),
         "causal": bool(model.causal),
+        "local": bool(model.local),
         "space": {k: _as_json(name, f"space()[{k!r}]", distribution_to_json(d)) for k, d in space.items()},
         "default": default,
         "source_hash": source_hash(inspect.getfile(model)),

@@ -104,7 +104,7 @@ def data(seed: int, fit: int = N, valid: int = VALID) -> Split:
     for stage in ("search", "final"):
         train, _ = part(fit)
         inputs, y = part(valid)
-        stages[stage] = Stage(train, {"x": inputs["x"]})
+        stages[stage] = Stage(train, ({"x": inputs["x"]},))
         truths[stage] = Truth(y.astype(np.int8), np.arange(valid))
     return Split("sequences/v1", stages, truths, {})
 
@@ -121,7 +121,7 @@ def by_hand(path: str, fits: int, seed: int, ready: Any, go: Any) -> None:
     spec.loader.exec_module(module)
     split = data(0)
     stage, truth = split.stages["search"], split.truths["search"].y
-    x, y, inputs = (torch.from_numpy(a) for a in (stage.train["x"], stage.train["y"], stage.inputs["x"]))
+    x, y, inputs = (torch.from_numpy(a) for a in (stage.train["x"], stage.train["y"], stage.parts[0]["x"]))
     module.fit(x[:BATCH], y[:BATCH], 1e-3, 0)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))

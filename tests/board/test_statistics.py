@@ -5,7 +5,8 @@ import pytest
 
 from bench.board.schema import SCHEMA
 from bench.board.statistics import compare
-from bench.metrics.churn import METRICS, churn_metrics
+from bench.metrics.churn import METRICS, churn_metrics, ranked
+from bench.tasks.base import Board
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +21,31 @@ def data():
 
 def compared(data, **more):
     y, group, predictions = data
-    options = {"base_rate": 0.5, "reference": "rfm-logit", "leader_among": set(predictions), "seed": 3, "n_draws": 200}
-    return compare(y, group, predictions, **(options | more))
+    options = {"reference": "rfm-logit", "leader_among": set(predictions), "seed": 3, "n_draws": 200}
+    scorers = {name: ranked(y, p, base_rate=0.5) for name, p in predictions.items()}
+    return compare(scorers, group, Board("roc_auc"), **(options | more))
+
+
+class Error:
+    """Score a mean error, of which less is better."""
+
+    def __init__(self, errors):
+        self.errors = errors
+
+    def score(self, weights):
+        return {"mase": weights @ self.errors / weights.sum(axis=1)}
+
+
+def test_where_less_is_better_the_smallest_error_leads_and_skill_still_means_better():
+    rng = np.random.default_rng(2)
+    base = rng.gamma(2.0, 1.0, 300)
+    scorers = {"reference": Error(base), "good": Error(0.5 * base), "bad": Error(2 * base)}
+    options = {"reference": "reference", "leader_among": set(scorers), "seed": 1, "n_draws": 200}
+    results = compare(scorers, np.arange(300), Board("mase", higher=False), **options)
+    assert results["bad"].leader == "good"
+    assert results["good"].skill.low > 0 > results["bad"].skill.high
+    assert results["bad"].behind.low > 0
+    assert results["good"].metrics["mase"].value == pytest.approx(0.5 * base.mean())
 
 
 def test_every_metric_has_a_point_and_an_interval_around_it(data):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -15,8 +14,9 @@ from hypothesis import strategies as st
 from bench.api import Context
 from bench.errors import ConfigError, DataError, ProtocolError
 from bench.events import Events
+from bench.metrics.churn import churn_metrics
 from bench.profiles import PROFILES, Profile
-from bench.results import details
+from bench.tasks.base import Shown
 from bench.tasks.churn import Churn
 from bench.tasks.given import parts_of
 from bench.tasks.history import DAY, prepare, rows_at
@@ -52,7 +52,7 @@ def split(events, options=None, profile=FULL, seed=0):
 
 def parts(made):
     search, final = made.stages["search"], made.stages["final"]
-    return search.train, search.inputs, final.train, final.inputs
+    return search.train, search.parts[0], final.train, final.parts[0]
 
 
 def same(a, b):
@@ -101,7 +101,7 @@ def test_the_split_is_fixed_whatever_the_seed():
 def test_each_row_is_its_users_past_at_their_own_cutoff():
     events = labelled()
     history = prepare(events)
-    test = split(events).stages["final"].inputs
+    test = split(events).stages["final"].parts[0]
     assert len(np.unique(test.cutoff)) == 3
     index = {int(g): u for u, g in enumerate(history.group)}
     for row in range(0, len(test), 7):
@@ -124,7 +124,7 @@ def test_labels_lie_in_train_alone_and_those_scored_change_no_input():
     events = labelled()
     made = split(events)
     for stage in made.stages.values():
-        assert not hasattr(stage.inputs, "y")
+        assert not hasattr(stage.parts[0], "y")
     names = np.array(events.frame["user"].dtype.categories)
     by_name = dict(zip(events.labels["user"].cast(pl.String), events.labels["y"], strict=True))
     index = {int(g): u for u, g in enumerate(prepare(events).group)}
@@ -132,7 +132,7 @@ def test_labels_lie_in_train_alone_and_those_scored_change_no_input():
         train, truth = made.stages[stage].train, made.truths[stage]
         for group, y in ((train.group, train.y), (truth.group, truth.y)):
             assert [by_name[names[index[int(g)]]] for g in group] == y.tolist()
-    assert np.array_equal(made.truths["final"].group, made.stages["final"].inputs.group)
+    assert np.array_equal(made.truths["final"].group, made.stages["final"].parts[0].group)
 
 
 def test_kinds_that_only_others_show_are_unknown():
@@ -147,19 +147,19 @@ def test_kinds_that_only_others_show_are_unknown():
     more = Events.build(pl.concat([frame, odd]), name="made", activity=events.activity, labels=events.labels, horizon="10d")
     made = split(more)
     assert made.stages["search"].train.kinds == ("?", "access", "video")
-    assert 0 in made.stages["final"].inputs.kind
+    assert 0 in made.stages["final"].parts[0].kind
 
 
 def test_users_without_any_event_have_empty_rows_that_models_can_score():
     events = labelled()
     made = split(events)
-    inputs = made.stages["final"].inputs
+    inputs = made.stages["final"].parts[0]
     empty = inputs.lengths == 0
     assert empty.any()
     assert (inputs.static[empty] == 0).all()
     model = RfmLogit({"C": 1.0})
     model.fit(made.stages["final"].train, Context(horizon=10.0))
-    assert Churn().invalid(model.predict(inputs, Context(horizon=10.0)), len(inputs)) == ""
+    assert Churn().invalid(made, "final", 0, {"prediction": model.predict(inputs, Context(horizon=10.0))}) == ""
 
 
 def test_users_without_a_label_take_no_part():
@@ -171,8 +171,8 @@ def test_users_without_a_label_take_no_part():
 def test_the_profile_caps_training_rows_and_nothing_that_is_scored():
     small = Profile("tiny", users=0, rows=50, history=3, epochs=1, trials=1, seeds=1)
     capped, whole = split(labelled(), profile=small), split(labelled())
-    assert [len(p) for p in parts(capped)] == [50, *[len(whole.stages["search"].inputs)], 50, len(whole.stages["final"].inputs)]
-    assert capped.stages["final"].inputs.lengths.max() == 3
+    assert [len(p) for p in parts(capped)] == [50, *[len(whole.stages["search"].parts[0])], 50, len(whole.stages["final"].parts[0])]
+    assert capped.stages["final"].parts[0].lengths.max() == 3
     assert np.array_equal(capped.truths["final"].y, whole.truths["final"].y)
     assert any("trains on 50 of 320 rows" in note for note in capped.notes)
 
@@ -206,9 +206,8 @@ def test_one_class_only_is_a_reason():
 
 def test_the_details_of_a_run_find_their_rates():
     made = split(labelled())
-    entry = {"status": "ok", "mean_prediction": 0.5}
-    outcome = SimpleNamespace(best=entry, valid=entry, finals={("tuned", 0): entry})
-    found = details(SimpleNamespace(split=made, dataset="made"), {"m": outcome})
+    entry = {"status": "ok", "about": {"mean": 0.5}}
+    found = Churn().details(made, [Shown("m", "tuned", entry, entry, [])])
     assert [(r["cutoff"], r["actual"]) for r in found] == [(k, made.facts["churn_by_cutoff"][k]) for k in ("valid", "test")]
 
 
@@ -220,6 +219,6 @@ def test_permuted_labels_bring_the_score_to_chance():
     for y in (stage.train.y, *(rng.permutation(stage.train.y) for _ in range(20))):
         model = RfmLogit({"C": 1.0})
         model.fit(replace(stage.train, y=y), ctx)
-        scores.append(Churn().objective(truth, model.predict(stage.inputs, ctx)))
+        scores.append(churn_metrics(truth.y, model.predict(stage.parts[0], ctx), base_rate=0.5)["roc_auc"][0])
     assert scores[0] > 0.7
     assert abs(np.mean(scores[1:]) - 0.5) < 0.07

@@ -125,8 +125,8 @@ def tiny_split(seed: int = 0) -> Split:
     labels[2][FIT:] = labels[1]  # the final fit's labels end with the validation's, as in a real split
     kinds = ("?", "purchase")
     stages = {
-        "search": Stage(ChurnTrain(**parts[0], kinds=kinds, y=labels[0]), ChurnInputs(**parts[1], kinds=kinds)),
-        "final": Stage(ChurnTrain(**parts[2], kinds=kinds, y=labels[2]), ChurnInputs(**parts[3], kinds=kinds)),
+        "search": Stage(ChurnTrain(**parts[0], kinds=kinds, y=labels[0]), (ChurnInputs(**parts[1], kinds=kinds),)),
+        "final": Stage(ChurnTrain(**parts[2], kinds=kinds, y=labels[2]), (ChurnInputs(**parts[3], kinds=kinds),)),
     }
     truths = {"search": Truth(labels[1], parts[1]["group"]), "final": Truth(labels[3], parts[3]["group"])}
     return Split("tiny/v1", stages, truths, {"horizon_days": 28.0})

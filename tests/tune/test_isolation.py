@@ -87,7 +87,7 @@ def results(done: Done, folder: Path, dataset: str) -> dict[str, object]:
     """Give all of a witness's results that a plugin before it could have changed, the predictions' bytes included."""
     outcome = done.outcomes[f"{dataset}/steady"]
     entries = {"valid": outcome.valid, **{f"{t} {s}": e for (t, s), e in outcome.finals.items()}}
-    kept = ("status", "reason", "value", "mean_prediction", "params", "seed", "log_tail")
+    kept = ("status", "reason", "value", "about", "params", "seed", "log_tail")
     return {
         name: (*(e[k] for k in kept), (folder / e["prediction"]).read_bytes() if e["prediction"] else None) for name, e in entries.items()
     }

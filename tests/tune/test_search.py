@@ -15,6 +15,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from tune.kit import Done, cell_of, described, drive, executor_in, odd, steady, tiny_split
 
 from bench.registry import Source
+from bench.tasks.base import Board
 from bench.tune import search
 from bench.tune.jobs import Job, Plugin, job_key, stable_seed
 from bench.tune.ledger import Ledger
@@ -29,6 +30,7 @@ SPACE = {
 DEFAULT = {"rate": 1e-2, "depth": 4, "kind": "b"}
 PLUGIN = Plugin("model", Source("model", "model"), space=SPACE, default=DEFAULT)
 PENALTY = 0.0
+BOARD = Board("roc_auc", penalty=PENALTY)
 
 
 def make(stage: Any, params: Mapping[str, Any], seed: int, number: int) -> Job:
@@ -41,14 +43,14 @@ def score(job: Job) -> dict[str, Any]:
     value = 1.0 - abs(math.log10(job.params["rate"]) + 2) / 3 - job.params["depth"] / 100
     times = {"fit_seconds": 2.0, "predict_seconds": 1.0}
     entry = {"key": job.key, "params": job.params, "number": job.number, **times}
-    return {**entry, "status": "ok" if ok else "failed", "value": value if ok else None}
+    return {**entry, "status": "ok" if ok else "failed", "value": value if ok else None, "values": {"tuned": value} if ok else {}}
 
 
 def play(
     plugin: Plugin, budget: Budget, answer: Callable[[Job], dict[str, Any]] = score, name: str = "data/model"
 ) -> tuple[Outcome, list[list[Job]]]:
     """Run a plan to its end; return its outcome and the batches of jobs that it asked for."""
-    steps, batches = plan(plugin, budget, make, name=name, penalty=PENALTY), []
+    steps, batches = plan(plugin, budget, make, name=name, board=BOARD), []
     try:
         batches.append(next(steps))
         while True:
@@ -128,9 +130,8 @@ def test_a_failed_trial_is_told_as_the_penalty_each_time(monkeypatch: pytest.Mon
         assert len(done) == 4 * batch, "a failed trial is told, never left out"
         assert [value for _, value in done] == [PENALTY if t["value"] is None else t["value"] for t in outcome.trials[: 4 * batch]]
         assert [params for params, _ in done] == [t["params"] for t in outcome.trials[: 4 * batch]]
-    assert outcome.best is not None
     assert {t["number"] for t in outcome.trials if t["status"] != "ok"} >= {1, 5}
-    assert outcome.best["status"] == "ok"
+    assert outcome.best["tuned"]["status"] == "ok"
 
 
 def test_a_plan_replayed_from_recorded_entries_asks_for_the_same_jobs_and_ends_the_same() -> None:
@@ -173,25 +174,24 @@ def test_without_minutes_time_does_not_matter() -> None:
 def test_a_first_batch_that_fails_as_a_whole_stops_the_search_and_runs_no_final() -> None:
     outcome, batches = play(PLUGIN, Budget(trials=50, seeds=5), lambda job: {**score(job), "status": "crash", "value": None})
     assert [len(batch) for batch in batches] == [4]
-    assert (outcome.stopped_by, outcome.finals, outcome.best, len(outcome.trials)) == ("failures", {}, None, 4)
+    assert (outcome.stopped_by, outcome.finals, outcome.best, len(outcome.trials)) == ("failures", {}, {}, 4)
 
 
 def test_one_success_in_the_first_batch_lets_the_search_go_on() -> None:
     outcome, batches = play(PLUGIN, Budget(trials=8, seeds=1), lambda job: {**score(job), **({} if job.number == 3 else {"status": "oom"})})
     assert [len(batch) for batch in batches] == [4, 4, 2]
-    assert outcome.best is not None
-    assert outcome.best["number"] == 3
+    assert outcome.best["tuned"]["number"] == 3
 
 
 def test_of_equal_trials_the_first_is_the_best() -> None:
-    outcome, _ = play(PLUGIN, Budget(trials=6, seeds=1), lambda job: {**score(job), "status": "ok", "value": 0.5})
-    assert outcome.best is not None
-    assert outcome.best["number"] == 0
+    outcome, _ = play(PLUGIN, Budget(trials=6, seeds=1), lambda job: {**score(job), "status": "ok", "value": 0.5, "values": {"tuned": 0.5}})
+    assert outcome.best["tuned"]["number"] == 0
 
 
 def test_tuned_and_default_share_their_jobs_where_the_default_was_the_best() -> None:
     def answer(job: Job) -> dict[str, Any]:
-        return {**score(job), "status": "ok", "value": 1.0 if job.params == DEFAULT else 0.1}
+        value = 1.0 if job.params == DEFAULT else 0.1
+        return {**score(job), "status": "ok", "value": value, "values": {"tuned": value}}
 
     outcome, batches = play(PLUGIN, Budget(trials=4, seeds=2), answer)
     assert len(batches[-1]) == 4

@@ -1,0 +1,210 @@
+"""From a log or from given series to one dense grid of regular steps; nothing is chosen by what lies after a cut-off.
+
+Letters for shapes: E events or rows, N series, T steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from bench.errors import ConfigError, ProtocolError, suggest
+from bench.events import Events
+from bench.panel import Panel, calendar, filled
+from bench.ragged import Array
+from bench.series import Series
+from bench.tasks.clock import DAY, HOUR, MINUTE, NO_TIME, Clock, guessed_clock, parse_clock
+
+TOP = 20
+"""Most members of a level that is no user's: those most active before the first test cut-off."""
+MOST = 400_000_000
+"""Most cells of a grid, 3.2 GB."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Hold N series on a common grid of T steps."""
+
+    names: tuple[str, ...]
+    values: Array
+    """float64 [N, T]: NaN where nothing is known: before a series begins, after it ends, where a step is missing."""
+    number: Array
+    """int64 [T]: the steps' numbers."""
+    clock: Clock
+    counts: bool
+    """No value is below 0, by construction."""
+    fixed: int = 0
+    """Steps at the end that the source has set aside as its test part."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def time(self) -> Array:
+        """Give when each step begins, int64 [T] in microseconds; the steps' numbers where the data has no time."""
+        return self.number if self.clock == NO_TIME else self.clock.begin(self.number)
+
+    def panel(self, until: int, horizon: int, season: int) -> Panel:
+        """Cut the panel that a model may see before step `until`, with the horizon's calendar behind it."""
+        values, mask, start = filled(self.values[:, :until])
+        ahead = np.arange(self.number[0], self.number[0] + until + horizon)
+        time = ahead if self.clock == NO_TIME else self.clock.begin(ahead)
+        known = calendar(time, ahead, season, self.clock.step)
+        return Panel(
+            values=values,
+            mask=mask,
+            start=start,
+            until=np.full(len(values), until, np.int64),
+            time=time[None],
+            known=known[None],
+            freq=self.clock.freq,
+            season=season,
+            horizon=horizon,
+            counts=self.counts,
+        )
+
+    def take(self, rows: Array) -> Grid:
+        """Select series by index, in the order given."""
+        return replace(self, names=tuple(self.names[n] for n in rows), values=self.values[rows])
+
+
+def from_series(series: Series, options: Mapping[str, str]) -> Grid:
+    """Lay given series on a grid: by their times, or, without any, their ends aligned."""
+    for key in ("level", "target"):
+        if key in options:
+            raise ConfigError(f"{key}={options[key]!r} cannot be set for {series.name}: its series are given; leave out --set {key}")
+    frame = series.frame
+    names = series.names
+    owner = frame["series"].to_physical().to_numpy().astype(np.int64)
+    owner = np.unique(owner, return_inverse=True)[1]
+    value = frame["value"].to_numpy()
+    fixed = _fixed(series, owner)
+    if frame["time"].null_count():
+        counts = np.bincount(owner, minlength=len(names))
+        at = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts) + (counts.max() - counts)[owner]
+        clock, number, notes = NO_TIME, np.arange(counts.max()), ()
+    else:
+        time = frame["time"].to_physical().to_numpy()
+        clock = parse_clock(options["freq"]) if "freq" in options else guessed_clock(time, owner)
+        steps = clock.number(time)
+        number = np.arange(steps.min(), steps.max() + 1)
+        at = steps - steps.min()
+        notes = _doubled(owner, at, series.name)
+    _refuse_size(len(names), len(number), series.name)
+    values = np.full((len(names), len(number)), np.nan)
+    values[owner, at] = value  # of several in one step the last stands
+    return Grid(names, values, number, clock, counts=bool(np.nanmin(values, initial=0.0) >= 0), fixed=fixed, notes=notes)
+
+
+def _fixed(series: Series, owner: Array) -> int:
+    """Give the length of the test part that came with the data; it must be one for all series."""
+    if "test" not in series.frame.columns:
+        return 0
+    steps = np.bincount(owner, weights=series.frame["test"].to_numpy().astype(float), minlength=len(series.names)).astype(int)
+    if len(set(steps.tolist())) > 1:
+        raise ProtocolError(f"{series.name}: the given test parts are {steps.min()} to {steps.max()} steps long; they must be of one length")
+    return int(steps[0])
+
+
+def _doubled(owner: Array, at: Array, name: str) -> tuple[str, ...]:
+    same = int(((np.diff(owner) == 0) & (np.diff(at) == 0)).sum())
+    return (f"{name}: {same:,} rows share a step with another of their series; the last stands",) if same else ()
+
+
+def from_events(events: Events, options: Mapping[str, str]) -> Grid:
+    """Count (or sum) a log's events by member and step, from each member's first event to one global end.
+
+    The last step is left out where the log ends inside it. All members are laid out; `chosen` picks those to forecast.
+    """
+    clock = parse_clock(options.get("freq", "D"))
+    level, target = options.get("level", default_level(events)), options.get("target", "count")
+    if target not in {"count", "sum"}:
+        raise ConfigError(f"target={target!r} is unknown; use count (of events) or sum (of their values)")
+    frame = _active(events, level)
+    member, names = _members(frame, level, events.name)
+    time = frame["time"].to_physical().to_numpy()
+    step = clock.number(time)
+    first, last = int(step.min()), _last_whole(time, clock)
+    if last < first:
+        raise ProtocolError(f"{events.name}: the log ends inside its first step of {clock.freq}; choose a smaller one with --set freq=h")
+    _refuse_size(len(names), last - first + 1, events.name)
+    inside = (step <= last) & (member >= 0)
+    weights = _amounts(frame, target, events.name)
+    cell = member[inside] * (last - first + 1) + (step[inside] - first)
+    values = np.bincount(cell, weights[inside], minlength=len(names) * (last - first + 1)).reshape(len(names), -1)
+    begin = np.full(len(names), last - first + 1)
+    np.minimum.at(begin, member[inside], step[inside] - first)
+    values[np.arange(values.shape[1]) < begin[:, None]] = np.nan
+    values = values[begin <= last - first]
+    names = tuple(n for n, b in zip(names, begin, strict=True) if b <= last - first)
+    return Grid(names, values, np.arange(first, last + 1), clock, counts=bool((weights >= 0).all()))
+
+
+def default_level(events: Events) -> str:
+    """Choose the level of a log: its items, or, where it names none, its users' total."""
+    return "item" if events.frame["item"].null_count() < len(events.frame) else "total"
+
+
+def chosen(grid: Grid, level: str, until: int) -> Grid:
+    """Choose the members to forecast by what they did before step `until`: the most active, or all users that were active."""
+    seen = np.nansum(grid.values[:, :until], axis=1)
+    active = np.flatnonzero(np.isfinite(grid.values[:, :until]).any(axis=1))
+    if level == "user":
+        return grid.take(active)
+    best = active[np.lexsort((np.array(grid.names)[active], -seen[active]))][:TOP]
+    return grid.take(best)
+
+
+def _active(events: Events, level: str) -> pl.DataFrame:
+    """Keep events of activity kinds; at level `kind` all are kept."""
+    if level == "kind":
+        return events.frame
+    frame = events.frame.filter(pl.col("kind").cast(pl.String).is_in(list(events.activity)))
+    if frame.is_empty():
+        kinds = f"({', '.join(events.activity)}); the log has {', '.join(events.kinds)}"
+        raise ProtocolError(f"{events.name}: no event is of an activity kind {kinds}")
+    return frame
+
+
+def _members(frame: pl.DataFrame, level: str, name: str) -> tuple[Array, tuple[str, ...]]:
+    """Give the member of each event, int64 [E] (-1: none), and the members' names."""
+    if level == "total":
+        return np.zeros(len(frame), np.int64), ("total",)
+    if level not in frame.columns or level in {"time", "value"}:
+        columns = [c for c in frame.columns if c not in {"time", "value", "count"}]
+        raise ConfigError(f"level={level!r}: {name} has no such column; {suggest(level, ['total', *columns])}")
+    texts = frame[level].cast(pl.String)
+    names = texts.drop_nulls().unique().sort()
+    if names.is_empty():
+        raise ProtocolError(f"{name}: column {level!r} is empty; choose another level, such as --set level=total")
+    codes = texts.cast(pl.Enum(names)).to_physical().cast(pl.Int64).fill_null(-1)
+    return codes.to_numpy(), tuple(names)
+
+
+def _amounts(frame: pl.DataFrame, target: str, name: str) -> Array:
+    if target == "sum":
+        if frame["value"].null_count() == len(frame):
+            raise ConfigError(f"target='sum': {name} has no values; use --set target=count")
+        return frame["value"].fill_null(0.0).to_numpy()
+    return frame["count"].cast(pl.Float64).to_numpy() if "count" in frame.columns else np.ones(len(frame))
+
+
+def _last_whole(time: Array, clock: Clock) -> int:
+    """Give the last step that the log covers to its end; a log of days, say, covers the whole of its last day."""
+    resolution = next((unit for unit in (DAY, HOUR, MINUTE) if (time % unit == 0).all()), 1)
+    last = int(time.max())
+    number = int(clock.number(np.array([last]))[0])
+    return number if int(clock.begin(np.array([number + 1]))[0]) <= last + resolution else number - 1
+
+
+def _refuse_size(n: int, steps: int, name: str) -> None:
+    if n * steps > MOST:
+        cure = "choose a coarser step (--set freq=W) or level"
+        raise ProtocolError(f"{name}: {n:,} series of {steps:,} steps are more than {MOST:,} cells; {cure}")
+
+
+def describe(grid: Grid) -> dict[str, Any]:
+    """Tell what a grid is, for the report."""
+    return {"series": len(grid.names), "steps": grid.values.shape[1], "freq": grid.clock.freq}

@@ -1,0 +1,34 @@
+"""Predictions on disk: one npz a job in the run folder, an array for each name and part."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from bench.ragged import Array
+from bench.tasks.base import Prediction
+
+
+def write_prediction(path: Path, prediction: Prediction) -> None:
+    """Write all parts into one file, `PART.NAME` an array, whole or not at all, and on the disk when it returns."""
+    path.parent.mkdir(exist_ok=True)
+    partial = path.with_suffix(".part")
+    with partial.open("wb") as file:
+        named = {f"{part}.{name}": array for part, arrays in enumerate(prediction) for name, array in arrays.items()}
+        np.savez(file, **named)  # type: ignore[arg-type]
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def read_prediction(path: Path) -> list[dict[str, Array]]:
+    """Read the parts back, in order."""
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    parts: list[dict[str, Array]] = [{} for _ in {name.partition(".")[0] for name in arrays}]
+    for name, array in arrays.items():
+        part, _, field = name.partition(".")
+        parts[int(part)][field] = array
+    return parts

@@ -161,6 +161,8 @@ class Model(ABC):
     tasks: ClassVar[frozenset[str]]
     runtime: ClassVar[Runtime] = "none"
     version: ClassVar[str] = "1"
+    requires: ClassVar[tuple[str, ...]] = ()
+    """Modules that it imports when it runs, not when its file is read: where one is missing, its rows say how to get it."""
     deterministic: ClassVar[bool] = False
     """True: the seed changes nothing, one final fit is enough."""
     causal: ClassVar[bool] = True

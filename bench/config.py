@@ -13,8 +13,7 @@ from typing import Any
 from bench.errors import ConfigError, suggest
 from bench.profiles import Profile, profile
 
-TASKS = ("churn",)
-"""Tasks that this version serves; forecasting and anomaly come next."""
+TASKS = ("churn", "forecasting", "anomaly")
 NOT_IN_NAME = ("trials", "minutes", "workers", "out")
 """Options that do not change which run a folder holds: more trials continue it."""
 OWN_FILE = ("user", "time", "kind", "value", "item", "time_unit", "zone")
@@ -84,9 +83,11 @@ class Config:
         if any(word.startswith("events=") for word in self.datasets):
             raise ConfigError("--data is --dataset events=FILE and shares its options; for two own logs: bench data add NAME PATH")
         if not isinstance(self.data, str | Path):
-            from bench.datasets import kept_frame
+            from bench.datasets import holds_series, kept_frame
 
             path = str(kept_frame(self.data))
+            if not given and holds_series(self.data):
+                return replace(self, data=None, datasets=(*self.datasets, f"series={path}"))
         elif not str(self.data):
             raise ConfigError("--data is empty; give a file or a folder")
         else:

@@ -8,11 +8,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.api import Dataset
+from bench.api import SIMULATION, Dataset
 from bench.cache import cache_folder, read_cached
 from bench.errors import ConfigError, DataError, PluginError, suggest
 from bench.events import Events
@@ -108,7 +108,16 @@ def loaded(request: Request, registry: Registry, options: Mapping[str, str], *, 
     cached = read_cached(adapter, path, {**request.options, **options})
     name = request.name or (adapter.simulated_name if simulated else cached.data.name)
     simulated = simulated or cached.data.name == adapter.simulated_name  # a simulator's folder that was given by its path
-    return Loaded(name, simulated, adapter, cached.data, cached.fingerprint, cached.notes)
+    return Loaded(name, simulated, adapter, _with_incidents(cached.data, path), cached.fingerprint, cached.notes)
+
+
+def _with_incidents(data: Events | Series, path: Path) -> Events | Series:
+    """Read the incidents that a simulator wrote beside its log."""
+    from bench.tasks.incidents import NAME, read_incidents
+
+    if not isinstance(data, Events) or not (path / NAME).is_file() or not (path / SIMULATION).is_file():
+        return data
+    return replace(data, incidents=read_incidents(path / NAME))
 
 
 def refuse_options(adapter: Dataset, options: Mapping[str, str]) -> None:
@@ -139,6 +148,17 @@ def simulation(adapter: Dataset, size: int, seed: int) -> Path:
         # another process was faster: its folder holds the same bytes
         shutil.rmtree(unfinished)
     return folder
+
+
+LONG = ({"unique_id", "ds", "y"}, {"item_id", "timestamp", "target"})
+"""Columns by which a frame is known as series: Nixtla's and AutoGluon's names."""
+
+
+def holds_series(frame: Any) -> bool:
+    """Say whether a frame holds series in the long form, rather than an event log."""
+    # pandas and polars call them columns, Arrow column_names (its columns are the arrays)
+    columns = set(map(str, frame.column_names if hasattr(frame, "column_names") else getattr(frame, "columns", ())))
+    return any(names <= columns for names in LONG)
 
 
 def kept_frame(frame: Any) -> Path:

@@ -41,7 +41,7 @@ class Panel:
     known: Array
     """float32 [1 or N, T + H, C]: what is known in advance, named by `KNOWN`; it runs on over the horizon."""
     freq: str
-    """Step of the grid as polars writes it (`1d`, `1h`, `1w`, `1mo`, `15m`); empty where the data has no time."""
+    """Step of the grid as `--set freq` takes it (`D`, `h`, `W`, `MS`, `15min`); empty where the data has no time."""
     season: int
     """Steps of the main cycle, 1 for none."""
     horizon: int = 0
@@ -79,7 +79,7 @@ class Panel:
         last = int(at.max(initial=0))
         if (at == last).all():
             width = last + self.horizon
-            cut = {"values": self.values[:, :last], "mask": self.mask[:, :last], "start": np.minimum(self.start, last)}
+            cut: dict[str, Any] = {"values": self.values[:, :last], "mask": self.mask[:, :last], "start": np.minimum(self.start, last)}
             return replace(self, **cut, until=np.full(len(self), last), time=self.time[:, :width], known=self.known[:, :width])
         return self._realigned(np.asarray(at, np.int64), last)
 
@@ -127,7 +127,8 @@ class Forecast:
     def arrays(self) -> dict[str, Array]:
         """Give the arrays by name, the mean only where there is one; raise `PluginError` for one that holds objects."""
         found = {f.name: np.asarray(value) for f in fields(self) if (value := getattr(self, f.name)) is not None}
-        found.setdefault("fallback", np.zeros(len(found["quantiles"]) if found["quantiles"].ndim else 0, bool))
+        quantiles = found.get("quantiles", np.zeros(0))
+        found.setdefault("fallback", np.zeros(len(quantiles) if quantiles.ndim else 0, bool))
         for name, array in found.items():
             if array.dtype.hasobject:
                 raise PluginError(f"predict returned {name} of {array.dtype}, expected numbers")
@@ -157,6 +158,6 @@ def filled(values: Array) -> tuple[Array, Array, Array]:
     mask = np.isfinite(values)
     n, steps = values.shape
     last = np.maximum.accumulate(np.where(mask, np.arange(steps), -1), axis=1)
-    start = np.where(mask.any(axis=1), mask.argmax(axis=1), steps).astype(np.int64)
+    start = np.where(mask, np.arange(steps), steps).min(axis=1, initial=steps).astype(np.int64)
     complete = np.where(last >= 0, values[np.arange(n)[:, None], np.maximum(last, 0)], 0.0)
     return complete, mask, start

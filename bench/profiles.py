@@ -21,6 +21,14 @@ class Profile:
     epochs: int
     trials: int
     seeds: int
+    series: int = 20
+    """Most series of a simulated log's level; given data is not capped."""
+    windows: int = 2
+    """Test windows of simulated data."""
+    entities: int = 100
+    """Most users of a simulated log in an anomaly task."""
+    steps: int = 1000
+    """Most steps of each of them, the latest."""
 
     def caps(self) -> str:
         """Spell the caps as they stand in a task id."""
@@ -28,8 +36,10 @@ class Profile:
 
 
 PROFILES = {
-    "smoke": Profile("smoke", users=200, rows=300, history=16, epochs=2, trials=2, seeds=1),
-    "short": Profile("short", users=1_000, rows=20_000, history=32, epochs=5, trials=4, seeds=1),
+    "smoke": Profile("smoke", users=200, rows=300, history=16, epochs=2, trials=2, seeds=1, series=5, windows=1, entities=12, steps=200),
+    "short": Profile(
+        "short", users=1_000, rows=20_000, history=32, epochs=5, trials=4, seeds=1, series=10, windows=1, entities=20, steps=300
+    ),
     "full": Profile("full", users=10_000, rows=None, history=256, epochs=50, trials=50, seeds=5),
 }
 

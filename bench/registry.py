@@ -185,8 +185,13 @@ def _missing(source: Source, error: ModuleNotFoundError) -> str:
     top = (error.name or "?").partition(".")[0]
     if not source.is_file and source.target.partition(".")[0] == top:
         return f"plugin {source.name!r} names module {source.target!r}, which is not installed; reinstall {source.distribution}"
-    what = f"'seqbench[{EXTRAS[top]}]'" if top in EXTRAS else top
-    return f"needs {top}, which is not installed: pip install {what}"
+    return needed(top)
+
+
+def needed(module: str) -> str:
+    """Say that a module is missing and what brings it."""
+    what = f"'seqbench[{EXTRAS[module]}]'" if module in EXTRAS else module
+    return f"needs {module}, which is not installed: pip install {what}"
 
 
 def _clash(name: str, claims: list[Source]) -> str:

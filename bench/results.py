@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.board.ranking import candidates
+from bench.board.ranking import candidates, league
 from bench.board.statistics import Compared, compare
+from bench.ensemble import Blend
+from bench.problem import Problem
 from bench.tasks.base import Scorer, Shown, Split, Task
 from bench.tune.jobs import Plugin, stable_seed
 from bench.tune.plan import Entry, Outcome, seconds
 from bench.tune.predictions import read_prediction
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One board of one data set as it was run: the split, and who took part."""
-
-    dataset: str
-    simulated: bool
-    fingerprint: str
-    split: Split
-    plugins: Sequence[Plugin]
-
-    @property
-    def title(self) -> str:
-        """Name it for people and for seeds: the data set, and the family where it has several boards."""
-        return " ".join(filter(None, [self.dataset, self.split.columns.get("family")]))
-
-    def outcomes(self, found: Mapping[str, Outcome]) -> dict[str, Outcome]:
-        """Choose its own outcomes, by model."""
-        names = {p.name: f"{self.title}/{p.name}" for p in self.plugins}
-        return {model: found[name] for model, name in names.items() if name in found}
-
-
-def rows_of(problem: Problem, outcomes: Mapping[str, Outcome], task: Task, folder: Path, common: Mapping[str, Any]) -> list[dict[str, Any]]:
+def rows_of(
+    problem: Problem, outcomes: Mapping[str, Outcome], task: Task, folder: Path, common: Mapping[str, Any], blend: Blend | None = None
+) -> list[dict[str, Any]]:
     """Make the rows of one board: scored and compared; `outcomes` by model name, `common` columns for all."""
     split = problem.split
     base = {
@@ -61,6 +44,9 @@ def rows_of(problem: Problem, outcomes: Mapping[str, Outcome], task: Task, folde
             if row["status"] == "ok" and entry is not None:
                 scorers[len(rows)] = task.scorer(split, read_prediction(folder / entry["prediction"]))
             rows.append({**base, **_about(plugin), **row})
+    if blend is not None:
+        scorers[len(rows)] = task.scorer(split, blend.prediction)
+        rows.append({**base, **blend.row})
     if scorers:
         for at, compared in _scored(rows, scorers, problem).items():
             rows[at] |= compared.columns()
@@ -73,13 +59,14 @@ def _scored(rows: list[dict[str, Any]], scorers: Mapping[int, Scorer], problem: 
     for at, scorer in scorers.items():
         rows[at][board.metric] = float(scorer.score(np.ones((1, len(group))))[board.metric][0])
     standing = [at for at in candidates(rows) if at in scorers]
-    reference = next((at for at in standing if rows[at]["model"] == board.reference), None)
-    names = {at: board.reference if at == reference else f"{at:06d} {rows[at]['model']}" for at in scorers}
+    named = {rows[at]["model"]: at for at in reversed(standing) if rows[at]["model"] in {board.reference, board.beside}}
+    names = {at: rows[at]["model"] if at in named.values() else f"{at:06d} {rows[at]['model']}" for at in scorers}
     compared = compare(
         {names[at]: scorer for at, scorer in scorers.items()},
         group,
         board,
         reference=board.reference,
+        leagues={names[at]: league(rows[at]) for at in scorers},
         leader_among={names[at] for at in standing},
         seed=stable_seed(problem.fingerprint, problem.split.task_id),
     )
@@ -108,7 +95,7 @@ def _of_model(plugin: Plugin, outcome: Outcome | None, split: Split) -> Iterator
         first = outcome.valid
         reason = f"no trial succeeded; trial 0: {first['reason']}"
         yield {**searched, "tuning": "tuned", **_of_entry(first, split), "reason": reason}, None
-    elif outcome.trials:
+    elif plugin.space:
         for tuning, reason in split.missing.items():
             yield {**searched, "tuning": tuning, "status": "skipped", "reason": reason}, None
 
@@ -153,6 +140,18 @@ def details(problem: Problem, task: Task, found: Sequence[Shown]) -> list[dict[s
     """List what the task tells beyond the leaderboard, each line with its board."""
     base = {"task_id": problem.split.task_id, "dataset": problem.dataset}
     return [{**base, **line} for line in task.details(problem.split, found)]
+
+
+def prediction_rows(problem: Problem, outcomes: Mapping[str, Outcome], folder: Path, blend: Blend | None = None) -> list[dict[str, Any]]:
+    """Say where each final prediction lies, for `predictions.parquet`: model, tuning, seed, file and its sha256."""
+    base = {"task_id": problem.split.task_id, "dataset": problem.dataset, "fingerprint": problem.fingerprint}
+    files = [(name, *final, e["prediction"]) for name, o in outcomes.items() for final, e in o.finals.items() if e["status"] == "ok"]
+    files += [] if blend is None else [(blend.row["model"], blend.row["tuning"], blend.row["seed"], blend.file)]
+    rows = []
+    for name, tuning, seed, file in files:
+        digest = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+        rows.append({**base, "model": name, "tuning": tuning, "seed": seed, "file": file, "sha256": digest})
+    return rows
 
 
 def trial_rows(problem: Problem, outcomes: Mapping[str, Outcome]) -> list[dict[str, Any]]:

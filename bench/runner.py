@@ -8,6 +8,7 @@ import platform
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,16 @@ from bench.config import Config, task_options
 from bench.datasets import Loaded, Request, loaded, requested
 from bench.errors import ConfigError, RunFolderError, suggest
 from bench.events import Events
+from bench.outputs import write_results
+from bench.problem import Problem
 from bench.reading import relayed
 from bench.registry import Registry, Source, discover
-from bench.results import Problem, details, now, rows_of, shown, trial_rows
+from bench.results import now
 from bench.series import Series
+from bench.tasks.anomaly import Anomaly
 from bench.tasks.base import Split, Task
 from bench.tasks.churn import Churn
+from bench.tasks.forecasting import Forecasting
 from bench.tune.describe import Describer
 from bench.tune.drive import Cell, Driver
 from bench.tune.jobs import Limits, Plugin, bench_source
@@ -33,7 +38,7 @@ from bench.tune.slots import LocalExecutor
 if TYPE_CHECKING:
     from bench.board import Board
 
-TASKS: dict[str, type[Task]] = {"churn": Churn}
+TASKS: dict[str, type[Task]] = {"churn": Churn, "forecasting": Forecasting, "anomaly": Anomaly}
 
 
 def run(task: str, *, datasets: Sequence[str] = (), models: Sequence[str] = (), **arguments: Any) -> Board:
@@ -66,11 +71,11 @@ def execute(config: Config, listen: Listener = silent) -> Board:
         with relayed(lambda *far: listen(Reading(*far))):
             problems = list(_problems(requests, config, registry, task, listen))
         plugins = _serving(describer.finish()[0], config, registry)
-        solved = [Problem(data.name, data.simulated, data.fingerprint, split, plugins) for data, split in problems]
+        solved = [Problem(data.name, data.simulated, data.fingerprint, split, plugins, data.adapter.name) for data, split in problems]
         with Ledger(config.folder()) as ledger, _told_where(ledger.folder):
             _write_run(ledger.folder, config, solved, finished=False)
             outcomes = _outcomes(solved, config, Driver(task, executor, ledger, limits, _budget(config), listen))
-            board = _write_results(ledger.folder, solved, outcomes, task, config.n_workers())
+            board = write_results(ledger.folder, solved, outcomes, task, {"workers": config.n_workers(), "git_commit": git_commit()})
             _write_run(ledger.folder, config, solved, finished=True)
     return board
 
@@ -97,8 +102,12 @@ def _problems(
         data = loaded(request, registry, others.get(request.adapter, {}), size=config.caps.users, seed=config.seed)
         _refuse_twin(data, seen)
         seen.append(data)
-        for at, split in enumerate(task.splits(data.data, own, config.caps, config.seed, simulated=data.simulated)):
-            listen(DataReady(data.name, split.task_id, (*(() if at else _words(data)), *split.notes)))
+        for at, split in enumerate(
+            task.splits(replace(data.data, name=data.name), own, config.caps, config.seed, simulated=data.simulated)
+        ):
+            words = (*(() if at else _words(data)), *split.notes)
+            steers = split.columns.get("objective", split.board.metric)
+            listen(DataReady(data.name, split.task_id, words, steers, split.board.higher))
             yield data, split
 
 
@@ -114,38 +123,6 @@ def _outcomes(problems: Sequence[Problem], config: Config, driver: Driver) -> Ma
 
 def _budget(config: Config) -> Budget:
     return Budget(config.n_trials(), config.n_seeds(), config.seed, config.minutes)
-
-
-def _write_results(folder: Path, problems: Sequence[Problem], outcomes: Mapping[str, Outcome], task: Task, workers: int) -> Board:
-    from bench.board import Board
-    from bench.board.schema import write_rows
-
-    common = {
-        "workers": workers,
-        "protocol": f"{task.name}/v1",
-        "bench_version": bench.__version__,
-        "git_commit": git_commit(),
-        "created": now(),
-    }
-    rows, trials, rates = [], [], []
-    for problem in problems:
-        own = problem.outcomes(outcomes)
-        rows += rows_of(problem, own, task, folder, common)
-        trials += trial_rows(problem, own)
-        rates += details(problem, task, shown(own, folder))
-    board = Board.build(rows, folder)
-    write_rows(folder / "leaderboard.parquet", board.rows)
-    _write_table(folder / "trials.parquet", trials)
-    _write_table(folder / "details.parquet", rates)
-    return board
-
-
-def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
-    import polars as pl
-
-    partial = path.with_suffix(".part")
-    pl.DataFrame(rows, infer_schema_length=None).write_parquet(partial)
-    partial.replace(path)
 
 
 def describe_all(registry: Registry, scratch: Path) -> list[Plugin]:
@@ -239,7 +216,7 @@ def _serving(found: Sequence[Plugin], config: Config, registry: Registry) -> lis
         if by_name[name].status == "ok" and config.task not in by_name[name].tasks:
             raise ConfigError(f"model {name!r} does not serve {config.task}; it serves {', '.join(sorted(by_name[name].tasks))}")
     wanted = [p for p in by_name.values() if not config.models or p.name in config.models or p in failed_files]
-    return [p for p in wanted if p.status != "ok" or config.task in p.tasks]
+    return [p for p in wanted if config.task in p.tasks or not p.tasks]
 
 
 def _refuse_twin(data: Loaded, before: Sequence[Loaded]) -> None:
@@ -278,6 +255,8 @@ def _write_run(folder: Path, config: Config, problems: Sequence[Problem], *, fin
                 "name": p.dataset,
                 "fingerprint": p.fingerprint,
                 "task_id": p.split.task_id,
+                "adapter": p.adapter,
+                "context": dict(p.split.context),
                 "facts": dict(p.split.facts),
                 "notes": p.split.notes,
             }

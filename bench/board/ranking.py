@@ -36,11 +36,21 @@ def merit(row: Row) -> float:
     return value(row) if ranking_metric(row)[1] else -value(row)
 
 
+def league(row: Row) -> str:
+    """Name the league of a row within its task: causal and offline anomaly detectors are ranked apart."""
+    return row.get("mode") or "" if row["task"] == "anomaly" else ""
+
+
+def label(row: Row) -> str:
+    """Name a row's board for people, within its task id: the data set, and the league where there are several."""
+    return ", ".join(filter(None, [row["dataset"], league(row)]))
+
+
 def boards(rows: Sequence[Row]) -> dict[tuple[str, str], list[int]]:
-    """Group the positions of the rows by board, (task id, data set), in order of appearance."""
+    """Group the positions of the rows by board, (task id, label), in order of appearance."""
     found: dict[tuple[str, str], list[int]] = {}
     for at, row in enumerate(rows):
-        found.setdefault((row["task_id"], row["dataset"]), []).append(at)
+        found.setdefault((row["task_id"], label(row)), []).append(at)
     return found
 
 
@@ -143,13 +153,21 @@ def _difference(row: Row, sign: int) -> str:
 def _nothing_ranked(rows: Sequence[Row]) -> str:
     weak = next((row for row in rows if row["status"] == "ok" and "underpowered" in (row.get("flags") or [])), None)
     if weak is not None:
-        return f"underpowered, nothing is ranked: {_counts(weak)}; at least 200 test users and 30 of each class are needed"
+        return f"underpowered, nothing is ranked: {_weakness(weak)}"
     causes: dict[str, str] = {}
     for row in rows:
         word = "no ranking metric" if row["status"] == "ok" else row["status"]
         causes.setdefault(clean(row["model"]), ": ".join(filter(None, [word, clean(row.get("reason") or "")])))
     listed = several([f"{model} ({cause})" for model, cause in causes.items()], NAMED)
     return f"no model could be scored: {listed or 'none was run'}"
+
+
+def _weakness(row: Row) -> str:
+    if row["task"] == "churn":
+        return f"{_counts(row)}; at least 200 test users and 30 of each class are needed"
+    if row["task"] == "forecasting":
+        return f"{row.get('n_test') or 0:,} series give too few blocks of steps to resample; more test windows with --set windows=8"
+    return f"too few of the {row.get('n_test') or 0:,} scored entities have an anomaly; at least 5 are needed"
 
 
 def _counts(row: Row) -> str:

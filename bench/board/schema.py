@@ -16,7 +16,7 @@ from bench.metrics.churn import METRICS
 
 Row: TypeAlias = dict[str, Any]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised whenever a column is added, dropped or changes its meaning."""
 
 AGGREGATOR = "paired-cluster-percentile/1"
@@ -55,6 +55,7 @@ def _fields() -> list[pa.Field[Any]]:
         "reference": text,   # the model that skill is measured against
         "skill": real, "skill_low": real, "skill_high": real,      # ranking metric against the reference's, same rows; + is better
         "behind": real, "behind_low": real, "behind_high": real,   # the leader's ranking metric minus this row's
+        "above_floor": real, "above_floor_low": real, "above_floor_high": real,  # better than the named floor (anomaly: rolling-mean)
         "objective": text,   # what the search optimised; its value on validation is valid_score
         "valid_score": real, "trials": pa.int32(), "failed_trials": pa.int32(), "stopped_by": text,
         "search_seconds": real, "fit_seconds": real, "predict_seconds": real,

@@ -7,10 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.board.numbers import ABSENT, clean, plain, seconds, signed, span
-from bench.board.ranking import boards, candidates, merit, ranking_metric, verdict
+from bench.board.ranking import boards, candidates, label, merit, ranking_metric, verdict
 from bench.board.schema import Row
 
 LABELS = {"roc_auc": "AUC", "mase": "MASE", "wql": "WQL", "vus_pr": "VUS-PR"}
+BESIDE = {
+    "churn": ("log_loss", "log-loss"),
+    "forecasting": ("sql", "SQL"),
+    "user": ("total_wape", "total WAPE"),
+    "anomaly": ("event_f1", "event F1"),
+}
+"""Task (or level `user`) -> the one metric that stands beside the ranking one."""
+NOUNS = {"churn": "test users", "forecasting": "series", "anomaly": "entities"}
+HIGHER = ("event_f1",)
+FEW_SERIES = 8
+"""Below so many series, the task resamples blocks of steps."""
+UNITS = {"churn": "users", "forecasting": "series", "anomaly": "entities"}
+"""What is resampled."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +91,7 @@ def _sheet(rows: Sequence[Row], *, all_rows: bool) -> Sheet:
     one = rows[0]
     simulated = " (simulated)" if one.get("simulated") else ""
     return Sheet(
-        title=f"{clean(one['dataset'])}{simulated}  {clean(one['task_id'])}",
+        title=f"{clean(label(one))}{simulated}  {clean(one['task_id'])}",
         facts=_facts(rows),
         columns=_columns(one),
         lines=tuple(_line(row, rows, all_rows=all_rows) for row in shown),
@@ -89,7 +102,9 @@ def _sheet(rows: Sequence[Row], *, all_rows: bool) -> Sheet:
 
 def _columns(row: Row) -> tuple[Column, ...]:
     label = LABELS[ranking_metric(row)[0]]
-    churn = (Column("log_loss", "log-loss", ("log-", "loss")),) if row["task"] == "churn" else ()
+    beside, name = _beside(row)
+    parts = name.replace("-", "- ").split(" ", 1)
+    split = (parts[0], parts[1]) if len(parts) > 1 else ("", name)
     return (
         Column("rank", "rank", ("", "rank"), right=False),
         Column("model", "model", ("", "model"), right=False),
@@ -97,7 +112,7 @@ def _columns(row: Row) -> tuple[Column, ...]:
         Column("skill_span", "95 % interval", ("95 %", "interval"), right=False),
         Column("metric", f"test {label}", ("test", label)),
         Column("metric_span", "95 % interval", ("95 %", "interval"), right=False),
-        *churn,
+        Column(beside, name, split),
         Column("seconds", "seconds", ("", "seconds")),
     )
 
@@ -105,8 +120,6 @@ def _columns(row: Row) -> tuple[Column, ...]:
 def _line(row: Row, rows: Sequence[Row], *, all_rows: bool) -> Line:
     failed = row["status"] != "ok"
     measured = _failure(row) if failed else _measured(row)
-    if row["task"] != "churn":
-        measured = measured[:-1]
     spent = seconds(row.get("search_seconds"), row.get("fit_seconds"), row.get("predict_seconds"))
     return Line((_rank_word(row, rows), clean(row["model"]), *measured, spent), _note(row, rows, all_rows=all_rows), failed)
 
@@ -124,8 +137,13 @@ def _measured(row: Row) -> tuple[str, ...]:
         "reference" if row["model"] == row.get("reference") and _is_nothing(row.get("skill")) else of_skill,
         plain(row.get(metric)),
         span(row.get(f"{metric}_low"), row.get(f"{metric}_high")),
-        plain(row.get("log_loss")),
+        plain(row.get(_beside(row)[0])),
     )
+
+
+def _beside(row: Row) -> tuple[str, str]:
+    """Name the metric that stands beside the ranking one."""
+    return BESIDE["user" if row.get("level") == "user" else row["task"]]
 
 
 def _is_nothing(x: float | None) -> bool:
@@ -164,9 +182,8 @@ def _first(rows: Sequence[Row], key: str) -> float | None:
 
 def _facts(rows: Sequence[Row]) -> str:
     n, rate, horizon = (_first(rows, key) for key in ("n_test", "base_rate", "horizon_days"))
-    noun = "users" if rows[0]["task"] == "churn" else "rows"
     facts = [
-        "" if n is None else f"{n:,} test {noun}",
+        "" if n is None else f"{n:,} {NOUNS[rows[0]['task']]}",
         "" if rate is None else f"base rate {100 * rate:.0f} %",
         "" if horizon is None else f"horizon {horizon:g} days",
         "underpowered: nothing is ranked" if any(r["status"] == "ok" for r in rows) and _all_underpowered(rows) else "",
@@ -178,12 +195,14 @@ def _caption(rows: Sequence[Row]) -> str:
     metric, higher = ranking_metric(rows[0])
     label = LABELS[metric]
     reference = next((clean(row["reference"]) for row in rows if row.get("reference")), "the reference")
-    churn = rows[0]["task"] == "churn"
+    beside, name = _beside(rows[0])
+    unit = UNITS[rows[0]["task"]]
+    few = rows[0]["task"] == "forecasting" and (_first(rows, "n_test") or 0) < FEW_SERIES
     parts = [
         f"test {label} ({'higher' if higher else 'lower'} is better)",
         f"skill: difference to {reference} in test {label} (higher is better)",
-        "log-loss (lower is better)" if churn else "",
-        f"intervals: 95 %, paired, resampled over {'users' if churn else 'series'}",
+        f"{name} ({'higher' if beside in HIGHER else 'lower'} is better)",
+        f"intervals: 95 %, paired, resampled over {'blocks of steps' if few else unit}",
         "seconds: search, fit and predict",
     ]
     return "; ".join(filter(None, parts))

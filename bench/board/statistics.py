@@ -38,6 +38,8 @@ class Compared:
     """How much better than the reference by the ranking metric, on the same rows; above 0 is better."""
     behind: Estimate
     """How much worse than the leader by the ranking metric; above 0 is worse."""
+    above_floor: Estimate
+    """How much better than the floor that the board names beside its reference; nan where it names none."""
     reference: str
     leader: str
     """Empty where nothing could lead."""
@@ -50,7 +52,7 @@ class Compared:
     def columns(self) -> dict[str, float]:
         """Give the columns of a leaderboard row; the row's `reference` is a model's name, which the caller knows."""
         flat = {key: value for name, estimate in self.metrics.items() for key, value in estimate.columns(name).items()}
-        return {**flat, **self.skill.columns("skill"), **self.behind.columns("behind")}
+        return {**flat, **self.skill.columns("skill"), **self.behind.columns("behind"), **self.above_floor.columns("above_floor")}
 
 
 def compare(
@@ -60,20 +62,26 @@ def compare(
     *,
     reference: str,
     leader_among: Collection[str],
+    leagues: Mapping[str, str] | None = None,
     seed: int,
     n_draws: int = 1000,
 ) -> dict[str, Compared]:
     """Score all predictions on the same rows, with intervals from the same resamples of groups (users, series).
 
     `scorers`: name -> a prediction ready for scoring; `group`: int64 [N], the user or series of each row. The leader is
-    the best by `board.metric` among `leader_among` (the first by name of equals). Where `reference` has no prediction,
-    skill is nan; where nothing can lead, behind is nan.
+    the best by `board.metric` among those of `leader_among` in the same league (the first by name of equals); `leagues`:
+    name -> league, one for all by default. Where `reference` has no prediction, skill is nan; where nothing can lead,
+    behind is nan.
     """
     sign = 1 if board.higher else -1
     points = {name: {metric: float(v[0]) for metric, v in s.score(np.ones((1, len(group)))).items()} for name, s in scorers.items()}
     sampled = _sampled(scorers, group, n_draws, seed)
-    able = [name for name in leader_among if name in points and not math.isnan(points[name][board.metric])]
-    leader = min(able, key=lambda name: (-sign * points[name][board.metric], name), default="")
+    leagues = leagues or dict.fromkeys(scorers, "")
+    able = sorted(name for name in leader_among if name in points and not math.isnan(points[name][board.metric]))
+    leaders = {
+        league: max((n for n in able if leagues[n] == league), key=lambda n: sign * points[n][board.metric], default="")
+        for league in set(leagues.values())
+    }
 
     def minus(one: str, other: str) -> Estimate:
         if one not in points or other not in points:
@@ -83,7 +91,8 @@ def compare(
 
     def compared(name: str) -> Compared:
         metrics = {metric: Estimate(value, *interval(sampled[name][metric])) for metric, value in points[name].items()}
-        return Compared(metrics, minus(name, reference), minus(leader, name), reference, leader)
+        leader = leaders[leagues[name]]
+        return Compared(metrics, minus(name, reference), minus(leader, name), minus(name, board.beside), reference, leader)
 
     return {name: compared(name) for name in scorers}
 

@@ -10,12 +10,17 @@ from rich.console import Console
 from rich.text import Text
 
 from bench.board.schema import Row
-from bench.board.sheet import Line, Sheet, sheets
+from bench.board.sheet import BESIDE, Line, Sheet, sheets
 
 MODEL = 1
 """Where the model's name stands among the columns."""
 
-SPENDABLE = {"log_loss": "log-loss", "metric_span": "interval of the test score", "seconds": "seconds", "skill_span": "interval of skill"}
+SPENDABLE = {
+    **dict(BESIDE.values()),
+    "metric_span": "interval of the test score",
+    "seconds": "seconds",
+    "skill_span": "interval of skill",
+}
 """Columns given up on a narrow terminal, in this order, and how the caption calls them."""
 
 NAME, NOTE = 12, 5

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-HELP = "Which model, tuned fairly, foresees churn best on your log? Start with: bench run --task churn"
+HELP = "Which model, tuned fairly, foresees churn, forecasts or finds anomalies best on your log? Start with: bench run --task churn"
 
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 data = typer.Typer(help="Look at data: what there is, what is in it, what reading it costs.", no_args_is_help=True)
@@ -33,7 +33,7 @@ Out = Annotated[str | None, typer.Option(metavar="DIR", help="Run folder (defaul
 
 @app.callback(invoke_without_command=True)
 def version(show: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False) -> None:
-    """Which model, tuned fairly, foresees churn best on your log? Start with: bench run --task churn."""
+    """Which model, tuned fairly, foresees churn, forecasts or finds anomalies best on your log? Start with: bench run --task churn."""
     if show:
         import bench
 
@@ -44,7 +44,7 @@ def version(show: Annotated[bool, typer.Option("--version", help="Show the versi
 @app.command()
 def run(
     study: Annotated[Path | None, typer.Argument(metavar="[STUDY.toml]", help="A file with these options as keys.")] = None,
-    task: Annotated[str | None, typer.Option(help="churn.")] = None,
+    task: Annotated[str | None, typer.Option(help="churn, forecasting or anomaly.")] = None,
     dataset: Datasets = None,
     source: Annotated[str | None, typer.Option(metavar="PATH", help="Data for the one --dataset given.")] = None,
     own: Own = None,
@@ -209,6 +209,46 @@ def plugin_list(plugin_: Files = None, plugins_dir: Folders = None, as_json: Jso
     from bench.cli.lists import check_plugins
 
     check_plugins(plugin_ or [], plugins_dir or [], as_json=as_json)
+
+
+@plugin.command("new")
+def plugin_new(
+    name: Annotated[str, typer.Argument(help="The plugin's name: small letters, digits, '-'.")],
+    dataset: Annotated[bool, typer.Option("--dataset", help="An adapter for a data set instead of a model.")] = False,
+    distribution: Annotated[bool, typer.Option("--distribution", help="A folder to install and publish, with tests.")] = False,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Where to write it (default: here).")] = Path(),
+) -> None:
+    """Write a plugin that passes its checks as it stands; nothing that exists is overwritten."""
+    from bench.cli.plugins import new
+
+    new(name, to, dataset=dataset, distribution=distribution)
+
+
+@plugin.command("check")
+def plugin_check(
+    what: Annotated[str, typer.Argument(metavar="NAME|FILE", help="An installed plugin's name, or a plugin in a single file.")],
+    task: Annotated[str | None, typer.Option(help="One task of those that the model serves (default: all).")] = None,
+    as_json: Json = False,
+) -> int:
+    """Check in a child process that a plugin keeps its contract; exit code 1 where it does not."""
+    from bench.cli.plugins import check
+
+    return check(what, task, as_json=as_json)
+
+
+@app.command("predict")
+def predict_new(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
+    new: Annotated[str, typer.Option("--data", metavar="FILE", help="New data: a path, or ADAPTER=PATH (default: the run's adapter).")],
+    model: Annotated[str, typer.Option(help="A model of the run (default: the winner).")] = "",
+    dataset: Annotated[str, typer.Option(metavar="NAME", help="The run's data set, where it has several.")] = "",
+    set_: Sets = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="A .csv or .parquet file (default: CSV on stdout).")] = None,
+) -> None:
+    """Score new users, forecast on or flag anomalies with a run's winner, without its training data."""
+    from bench.cli.predict import predict_command
+
+    predict_command(run_folder, new, model, dataset, set_ or [], out)
 
 
 @app.command()

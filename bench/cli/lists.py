@@ -32,11 +32,12 @@ def list_tasks(*, as_json: bool) -> None:
 
 def list_metrics(*, as_json: bool) -> None:
     """List the metrics of all tasks."""
-    from bench.metrics.churn import METRICS
+    from bench.runner import TASKS
 
     rows = [
-        {"task": "churn", "metric": m.name, "better": "higher" if m.higher_is_better else "lower", "meaning": m.help}
-        for m in METRICS.values()
+        {"task": name, "metric": m.name, "better": "higher" if m.higher_is_better else "lower", "meaning": m.help}
+        for name, task in TASKS.items()
+        for m in task.metrics.values()
     ]
     _show(rows, as_json=as_json)
 

@@ -42,12 +42,13 @@ def run_command(study: Path | None, given: Mapping[str, Any], *, as_json: bool, 
     if as_json:
         sys.stdout.write(json.dumps(document(board, config), default=str, allow_nan=False) + "\n")
     else:
+        from bench.board.families import family_words
         from bench.cli.summary import print_summary
 
         sys.stdout.write(board.table(width=_width()) + "\n")
         sys.stdout.flush()
         if not quiet:
-            for sentence in drift(rows, config.folder()):
+            for sentence in [*drift(rows, config.folder()), *family_words(rows)]:
                 sys.stderr.write(f"{sentence}\n")
             print_summary(rows, config.folder(), sys.stderr)
     return 0 if usable else 1
@@ -60,7 +61,7 @@ def drift(rows: Sequence[dict[str, Any]], folder: Path) -> list[str]:
     from bench.board.drift import drift_words
 
     details = pl.read_parquet(folder / "details.parquet")
-    return drift_words(rows, details.to_dicts())
+    return drift_words(rows, details.to_dicts()) if "cutoff" in details.columns else []
 
 
 def configuration(study: Path | None, given: Mapping[str, Any]) -> Config:
@@ -72,7 +73,7 @@ def configuration(study: Path | None, given: Mapping[str, Any]) -> Config:
     options = fields.get("options", {})
     fields["options"] = dict(options) if isinstance(options, Mapping) else pairs(options)
     if not fields.get("task"):
-        raise ConfigError("no task is given; write bench run --task churn")
+        raise ConfigError("no task is given; write bench run --task churn, forecasting or anomaly")
     return Config(**fields).checked()
 
 

@@ -74,7 +74,8 @@ def _kind(cell: Sequence[Row]) -> str:
     if not bad:
         return "ok"
     if len(bad) < len(cell):
-        return "failed in part"
+        # a tuning that the data leaves no room for is no failure of the model
+        return "ok" if all(row["status"] == "skipped" for row in bad) else "failed in part"
     return "skipped" if all(row["status"] == "skipped" for row in bad) else "failed"
 
 

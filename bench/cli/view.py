@@ -8,8 +8,8 @@ from typing import Any
 
 from bench.tune.progress import CellDone, DataReady, Event, JobDone, JobReport, JobRetried, JobStarted, RunReady
 
-METRICS = {"churn": "AUC"}
-"""Task -> how its score on validation is called."""
+METRICS = {"roc_auc": "AUC", "mase": "MASE", "wql": "WQL", "vus_pr": "VUS-PR", "auc_pr": "AUC-PR"}
+"""Metric -> how a score on validation is called."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class CellState:
     trials: int = 0
     """Validation fits that the budget allows."""
     seeds: int = 1
+    higher: bool = True
+    """A higher score is better."""
     word: str = "waiting"
     """waiting, search, final, done or failed."""
     status: str = ""
@@ -131,8 +133,14 @@ class CellState:
         ok = entry.get("status") == "ok"
         self.failed_trials += not ok
         value = _score(entry.get("value"))
-        if ok and value is not None and (self.best is None or self.best_trial is None or (-value, number) < (-self.best, self.best_trial)):
+        if ok and value is not None and self._better(value, number):
             self.best, self.best_trial = value, number
+
+    def _better(self, value: float, number: int) -> bool:
+        if self.best is None or self.best_trial is None:
+            return True
+        sign = -1 if self.higher else 1
+        return (sign * value, number) < (sign * self.best, self.best_trial)
 
     def retry(self) -> None:
         """Take in that a job lost its worker: the event does not say which, so the longest running."""
@@ -164,17 +172,19 @@ class RunState:
 
     started: float
     ready: RunReady | None = None
-    task_id: str = ""
+    metric: str = "score"
+    """How the score on validation is called."""
+    higher: bool = True
     cells: dict[tuple[str, str], CellState] = field(default_factory=dict)
 
     def take(self, event: Event, now: float) -> None:
         """Change with an event that came at `now`."""
         if isinstance(event, DataReady):
-            self.task_id = event.task_id
+            self.metric, self.higher = METRICS.get(event.metric, "score"), event.higher
         elif isinstance(event, RunReady):
             self.ready = event
             for dataset, model in event.cells:
-                self.cells[dataset, model] = CellState(dataset, model, event.trials, event.finals)
+                self.cells[dataset, model] = CellState(dataset, model, event.trials, event.finals, self.higher)
         elif isinstance(event, JobStarted):
             self._of(event).start(event, now)
         elif isinstance(event, JobReport):
@@ -190,13 +200,8 @@ class RunState:
         key = event.dataset, event.model
         if key not in self.cells:
             trials, seeds = (self.ready.trials, self.ready.finals) if self.ready else (1, 1)
-            self.cells[key] = CellState(*key, trials, seeds)
+            self.cells[key] = CellState(*key, trials, seeds, self.higher)
         return self.cells[key]
-
-    @property
-    def metric(self) -> str:
-        """Name the score on validation."""
-        return METRICS.get(self.task_id.partition("/")[0], "score")
 
     @property
     def finished(self) -> list[CellState]:

@@ -5,8 +5,9 @@ Letters for shapes: E events, N rows, n rows of a batch, T steps, F features of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -15,6 +16,44 @@ from bench.ragged import spans
 
 USEFUL = 0.8
 """Least share of a batch's padded steps that must be real; a batch below it is halved."""
+
+
+class Rows(Protocol):
+    """Rows that a network learns from or is asked about, given batch by batch."""
+
+    @property
+    def target(self) -> Array:
+        """Give what is to be learnt, float32 [N, ...]; [0, ...] where there is none."""
+
+    @property
+    def lengths(self) -> Array:
+        """Give the number of steps of each row, int64 [N]."""
+
+    def __len__(self) -> int:
+        """Count the rows, N."""
+
+    def padded(self, rows: Array) -> tuple[Array, Array]:
+        """Give a batch: (float32 [n, T, F], right-padded; its lengths, int64 [n], at least 1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lazy:
+    """Hold rows whose features are made when a batch is asked for: overlapping windows would fill the memory otherwise."""
+
+    lengths: Array
+    """int64 [N], each at least 1."""
+    target: Array
+    """float32 [N, ...]; [0, ...] where there is none."""
+    features: Callable[[Array], Array]
+    """Rows, int [n], to float32 [n, T, F], right-padded to the longest of them."""
+
+    def __len__(self) -> int:
+        """Count the rows, N."""
+        return len(self.lengths)
+
+    def padded(self, rows: Array) -> tuple[Array, Array]:
+        """Give a batch: (float32 [n, T, F], right-padded; its lengths, int64 [n])."""
+        return self.features(rows), self.lengths[rows]
 
 
 @dataclass(frozen=True, slots=True)

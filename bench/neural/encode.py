@@ -1,159 +1,70 @@
 """What a network sees of a task: inputs to scaled numbers, and raw outputs to predictions. One encoder a task.
 
-An encoder learns its vocabulary and scalers from training rows alone, and knows no framework.
-Letters for shapes: E events, N rows, F features of a step, S features of a row, O outputs.
+An encoder learns its vocabulary and scalers from training data alone, and knows no framework.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
-import numpy as np
-from scipy.special import expit
-
-from bench.api import Array, ChurnInputs, ChurnTrain
+from bench.api import Array, ChurnTrain, Context, Panel
 from bench.errors import PluginError
-from bench.neural.batches import Sequences
-
-MAX_KINDS = 16
-"""Most kinds that get an indicator of their own; rarer ones count as unknown."""
+from bench.neural.anomaly import AnomalyEncoder, View
+from bench.neural.batches import Rows
+from bench.neural.churn import ChurnEncoder
+from bench.neural.forecasting import ForecastEncoder
+from bench.neural.sizes import Sizes
 
 
 class Encoder(Protocol):
     """Stand between a task and a network: sizes, loss and link belong to the task, not to the model."""
 
-    loss: ClassVar[str]
-    """Name of the loss in `bench.neural.loop.LOSSES`."""
-    outputs: ClassVar[int]
-    """Numbers that the network gives for a row, O."""
+    @property
+    def loss(self) -> str:
+        """Name the loss in `bench.neural.loop.LOSSES`."""
 
     @property
-    def width(self) -> int:
-        """Count the features of one step as the network sees it, F + S."""
+    def levels(self) -> tuple[float, ...]:
+        """Give the levels of the quantiles, where quantiles are learnt."""
 
-    def encode(self, inputs: Any) -> Sequences:
-        """Turn inputs into scaled sequences; with their target where the inputs are labelled."""
+    @property
+    def sizes(self) -> Sizes:
+        """Give the sizes of the network."""
 
-    def link(self, raw: Array) -> Array:
-        """Turn raw outputs [N, O] into predictions."""
+    def training(self, fit: Any, ctx: Context) -> Rows:
+        """Give the rows to learn from, with their target."""
+
+    def held(self, held: Any) -> Rows:
+        """Give the rows, with their target, that decide when to stop."""
+
+    def asked(self, inputs: Any) -> Rows:
+        """Give the rows whose outputs `decode` needs."""
+
+    def decode(self, raw: Array, inputs: Any) -> Any:
+        """Turn the raw outputs of these rows, float32 [N, O], into what `predict` returns."""
 
     def state(self) -> dict[str, Any]:
         """Give what was learnt, ready for JSON."""
 
 
-@dataclass(frozen=True)
-class Scaler:
-    """Standardise columns by training rows; a column that was constant there becomes 0 and cannot surprise later."""
-
-    mean: list[float]
-    factor: list[float]
-
-    @classmethod
-    def fit(cls, columns: list[Array]) -> Scaler:
-        """Learn mean and spread of each column, [N] each."""
-        moments = [(float(c.mean(dtype=np.float64)), float(c.std(dtype=np.float64))) if len(c) else (0.0, 0.0) for c in columns]
-        varies = [spread > 1e-6 * (1 + abs(mean)) for mean, spread in moments]
-        return cls([mean for mean, _ in moments], [1 / spread if v else 0.0 for v, (_, spread) in zip(varies, moments, strict=True)])
-
-    def scale(self, columns: list[Array]) -> Array:
-        """Standardise columns, [N] each; returns float32 [N, F]."""
-        scaled = np.empty((len(columns[0]), len(columns)), np.float32)
-        for at, column in enumerate(columns):
-            scaled[:, at] = (column - self.mean[at]) * self.factor[at]
-        return scaled
-
-
-@dataclass(frozen=True)
-class ChurnEncoder:
-    """Encode a user's past: on each step what happened and when, beside it the aggregates of the whole past.
-
-    The aggregates stand on every step, so that a network needs to know of one input only. On CDNOW that, joining them
-    to the last state and leaving them out scored alike; on CollegeMsg (73 and 76 test users: weak evidence) leaving
-    them out was worst and the other two within noise of each other.
-    """
-
-    horizon: float
-    """Days: the unit of recency and gap."""
-    kinds: list[str]
-    """Kinds with an indicator."""
-    steps: Scaler
-    rows: Scaler
-    loss: ClassVar[str] = "bce"
-    outputs: ClassVar[int] = 1
-
-    @classmethod
-    def fit(cls, train: ChurnTrain, horizon: float) -> ChurnEncoder:
-        """Learn vocabulary and scalers from `train`."""
-        kinds = common_kinds(train)
-        return cls(horizon, kinds, Scaler.fit(step_columns(train, horizon, kinds)), Scaler.fit(row_columns(train)))
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> ChurnEncoder:
-        """Make the encoder again from its `state`."""
-        return cls(state["horizon"], state["kinds"], Scaler(**state["steps"]), Scaler(**state["rows"]))
-
-    def state(self) -> dict[str, Any]:
-        """Give vocabulary and scalers, ready for JSON."""
-        return {"task": "churn", **asdict(self)}
-
-    @property
-    def width(self) -> int:
-        """Count the features of one step with the aggregates beside it."""
-        return len(self.steps.mean) + len(self.rows.mean)
-
-    def encode(self, inputs: ChurnInputs) -> Sequences:
-        """Turn inputs into sequences of log features; the target is 1 where the user churned."""
-        target = inputs.y if isinstance(inputs, ChurnTrain) else np.zeros(0)
-        return Sequences(
-            offsets=inputs.offsets,
-            features=self.steps.scale(step_columns(inputs, self.horizon, self.kinds)),
-            context=self.rows.scale(row_columns(inputs)),
-            target=target[:, None].astype(np.float32),
-        )
-
-    def link(self, raw: Array) -> Array:
-        """Turn logits [N, 1] into P(churn), float64 [N]."""
-        return np.asarray(expit(raw[:, 0].astype(np.float64)))
-
-
-def encoder_for(train: Any, horizon: float) -> Encoder:
+def encoder_for(train: Any, ctx: Context, view: View) -> Encoder:
     """Choose and fit the encoder of the task that `train` belongs to."""
     if isinstance(train, ChurnTrain):
-        return ChurnEncoder.fit(train, horizon)
-    raise PluginError(f"networks have no encoder for {type(train).__name__}; they serve churn (ChurnTrain)")
+        return ChurnEncoder.fit(train, ctx.horizon)
+    if isinstance(train, Panel):
+        return ForecastEncoder.fit(train, ctx) if train.horizon else AnomalyEncoder.fit(train, ctx, view)
+    raise PluginError(f"networks have no encoder for {type(train).__name__}; they serve churn (ChurnTrain) and panels (Panel)")
 
 
 def encoder_from(state: Mapping[str, Any]) -> Encoder:
     """Make an encoder again from its `state`."""
-    if state.get("task") == "churn":
-        return ChurnEncoder.from_state(state)
-    raise PluginError(f"the stored model serves the task {state.get('task')!r}; networks have encoders for churn")
-
-
-def common_kinds(train: ChurnTrain) -> list[str]:
-    """List the kinds that get an indicator: the most frequent in `train`, in the order of its vocabulary."""
-    seen = np.bincount(train.kind, minlength=len(train.kinds))
-    seen[0] = 0  # the unknown
-    often = np.argsort(-seen, kind="stable")[:MAX_KINDS]
-    return [train.kinds[at] for at in sorted(often) if seen[at] > 0]
-
-
-def step_columns(inputs: ChurnInputs, horizon: float, kinds: list[str]) -> list[Array]:
-    """Give the unscaled features of each step, float [E] each: when, how large, and which kind."""
-    when = [np.log1p(inputs.days_before_cutoff / horizon), np.log1p(inputs.gap / horizon)]
-    size = [signed_log(inputs.value), np.log1p(inputs.count)]
-    code = {name: at for at, name in enumerate(inputs.kinds)}  # by name: a later log may number its kinds otherwise
-    return [*when, *size, *((inputs.kind == code.get(name, -1)).astype(np.float32) for name in kinds)]
-
-
-def row_columns(inputs: ChurnInputs) -> list[Array]:
-    """Give the unscaled features of the whole past, float64 [N] each."""
-    return list(signed_log(inputs.static).T)
-
-
-def signed_log(x: Array) -> Array:
-    """Compress both tails, keeping sign and 0: sign(x) log(1 + |x|); what is missing becomes 0."""
-    x = np.nan_to_num(x)
-    return np.asarray(np.sign(x) * np.log1p(np.abs(x)))
+    match state.get("task"):
+        case "churn":
+            return ChurnEncoder.from_state(state)
+        case "forecasting":
+            return ForecastEncoder.from_state(state)
+        case "anomaly":
+            return AnomalyEncoder.from_state(state)
+        case other:
+            raise PluginError(f"the stored model serves the task {other!r}; networks have encoders for churn, forecasting and anomaly")

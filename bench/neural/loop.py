@@ -20,18 +20,38 @@ from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 
 from bench.api import Array, Context
 from bench.errors import PluginError
-from bench.neural.batches import Sequences, batches
+from bench.neural.batches import Rows, batches
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def bce(raw: Tensor, target: Tensor) -> Tensor:
+def bce(raw: Tensor, target: Tensor, _: Tensor) -> Tensor:
     """Sum the cross-entropy of logits over the rows; `raw`, `target`: [n, O]."""
     return F.binary_cross_entropy_with_logits(raw, target, reduction="sum") / target.shape[1]
 
 
-LOSSES: Mapping[str, Loss] = {"bce": bce}
-"""Losses by the name that a task's encoder gives: (raw [n, O], target [n, O]) -> a sum over rows."""
+def pinball(raw: Tensor, target: Tensor, levels: Tensor) -> Tensor:
+    """Sum over rows twice the mean quantile loss of the steps that were observed (Koenker and Bassett 1978).
+
+    `raw`: [n, H Q], `target`: [n, H] with NaN where unknown, `levels`: [Q].
+    """
+    departure = (target.nan_to_num()[..., None] - raw.view(*target.shape, -1)) * 2  # [n, H, Q]
+    return observed(torch.maximum(levels * departure, (levels - 1) * departure).mean(2), target)
+
+
+def huber(raw: Tensor, target: Tensor, _: Tensor) -> Tensor:
+    """Sum over rows the mean Huber loss of the steps that were observed; `raw`, `target`: [n, O], NaN where unknown."""
+    return observed(F.smooth_l1_loss(raw, target.nan_to_num(), reduction="none"), target)
+
+
+def observed(loss: Tensor, target: Tensor) -> Tensor:
+    """Average over the steps with a target, then sum over rows; [n, H] each."""
+    there = ~target.isnan()
+    return ((loss * there).sum(1) / there.sum(1).clamp(min=1)).sum()
+
+
+LOSSES: Mapping[str, Loss] = {"bce": bce, "pinball": pinball, "huber": huber}
+"""Losses by the name that a task's encoder gives: (raw [n, O], target, levels [Q]) -> a sum over rows."""
 
 WIDE = 512
 """Rows of a batch where nothing is learnt."""
@@ -59,6 +79,8 @@ class Recipe:
     """Epochs without a better holdout loss before training ends."""
     clip: float = 1.0
     """Longest gradient."""
+    levels: tuple[float, ...] = ()
+    """Of the quantiles that are learnt, where the loss has any."""
 
 
 class Average:
@@ -117,7 +139,7 @@ class Loop:
         self.net.to(self.ctx.device)
         self.mean = Average(self.net)
 
-    def run(self, fit: Sequences, held: Sequences | None) -> None:
+    def run(self, fit: Rows, held: Rows | None) -> None:
         """Train on `fit`, keep the weights that do best on `held`; without rows to hold out, keep the latest."""
         optimiser = torch.optim.Adam(self.net.parameters(), lr=self.recipe.lr, fused=True)
         for epoch in range(self.ctx.epochs):
@@ -129,7 +151,7 @@ class Loop:
         self.mean.swap(self.net)
         self.best.restore(self.net)
 
-    def epoch(self, rows: Sequences, optimiser: torch.optim.Optimizer, epoch: int) -> None:
+    def epoch(self, rows: Rows, optimiser: torch.optim.Optimizer, epoch: int) -> None:
         """Go through all rows once, in an order of its own, until told to stop."""
         self.net.train()
         total = torch.zeros((), device=self.ctx.device)
@@ -140,10 +162,10 @@ class Loop:
             total += self.step(rows, batch, optimiser)
         self.refuse_nan(total.item(), epoch)
 
-    def step(self, rows: Sequences, batch: Array, optimiser: torch.optim.Optimizer) -> Tensor:
+    def step(self, rows: Rows, batch: Array, optimiser: torch.optim.Optimizer) -> Tensor:
         """Learn from one batch; small ones, of rare lengths, weigh less, so that each row weighs the same."""
         raw = forward(self.net, rows, batch, self.ctx.device)  # [n, O]
-        loss = LOSSES[self.recipe.loss](raw, tensor(rows.target[batch], self.ctx.device))
+        loss = self.loss(raw, rows.target[batch])
         optimiser.zero_grad()
         (loss / self.recipe.batch).backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
@@ -151,10 +173,15 @@ class Loop:
         self.mean.follow(self.net)
         return loss.detach()
 
-    def judge(self, held: Sequences, epoch: int) -> None:
+    def loss(self, raw: Tensor, target: Array) -> Tensor:
+        """Sum the task's loss over rows; `raw`: [n, O] on the device."""
+        levels = torch.tensor(self.recipe.levels, dtype=torch.float32, device=self.ctx.device)
+        return LOSSES[self.recipe.loss](raw, tensor(target, self.ctx.device), levels)
+
+    def judge(self, held: Rows, epoch: int) -> None:
         """Measure the holdout loss of the averaged weights, report it and keep them if it is the lowest."""
         self.mean.swap(self.net)
-        loss = LOSSES[self.recipe.loss](torch.from_numpy(outputs(self.net, held, self.ctx)), torch.from_numpy(held.target))
+        loss = self.loss(tensor(outputs(self.net, held, self.ctx), self.ctx.device), held.target)
         value = self.refuse_nan(loss.item() / len(held), epoch)
         self.ctx.report(epoch, value)
         self.best.offer(self.net, value, epoch)
@@ -172,7 +199,7 @@ class Loop:
         return loss
 
 
-def outputs(net: nn.Module, rows: Sequences, ctx: Context) -> Array:
+def outputs(net: nn.Module, rows: Rows, ctx: Context) -> Array:
     """Ask a network for its raw outputs, float32 [N, O], in the order of the rows."""
     net.eval().to(ctx.device)
     cut = batches(rows.lengths, WIDE)
@@ -181,7 +208,7 @@ def outputs(net: nn.Module, rows: Sequences, ctx: Context) -> Array:
     return np.concatenate(parts)[np.argsort(np.concatenate(cut))]
 
 
-def forward(net: nn.Module, rows: Sequences, batch: Array, device: str) -> Tensor:
+def forward(net: nn.Module, rows: Rows, batch: Array, device: str) -> Tensor:
     """Run a network on one padded batch; returns float32 [n, O]."""
     x, length = rows.padded(batch)  # [n, T, F], [n]
     with torch.autocast("cuda", torch.bfloat16, enabled=in_bf16(net, device)):

@@ -86,6 +86,8 @@ class Board:
     """The model that skill is measured against."""
     penalty: float = 0.0
     """What the search is told of a failed trial: worse than any that worked."""
+    beside: str = ""
+    """A floor that every model is also compared with, beside the reference."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,12 @@ class Split:
     """Columns of every leaderboard row of this split: level, family, horizon, sizes."""
     context: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `bench.Context` that the task sets: horizon, loss, quantiles."""
+    members: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Column -> what each row of a final prediction is of: users and cut-offs, series."""
     missing: Mapping[str, str] = field(default_factory=dict)
     """Tunings that this split has no rows for, with the reason."""
+    untuned: str = ""
+    """Why nothing can steer a search here: only defaults are run; empty: the search runs."""
 
 
 @dataclass(frozen=True)
@@ -158,14 +164,26 @@ class Task(Protocol):
     def invalid(self, split: Split, stage: StageName, part: int, arrays: Arrays) -> str:
         """Say what is wrong with what a model gave for one part; empty: nothing."""
 
-    def finished(self, split: Split, stage: StageName, prediction: Prediction) -> Finished:
-        """Bring a valid prediction into the form that is stored and scored."""
+    def finished(self, split: Split, stage: StageName, prediction: Prediction, *, causal: bool) -> Finished:
+        """Bring a valid prediction into the form that is stored and scored; `causal`: what its model says of itself."""
 
     def values(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, float]:
         """Score a prediction of the search stage, by tuning; the first steers the search, each picks a final fit."""
+
+    def steer(self, split: Split, prediction: Prediction) -> float:
+        """Give the first of `values` alone: what steers the search."""
+
+    def blendable(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:
+        """Bring a finished prediction to a scale on which those of several models may be averaged."""
 
     def scorer(self, split: Split, prediction: Prediction) -> Scorer:
         """Prepare a final prediction for scoring."""
 
     def details(self, split: Split, shown: Sequence[Shown]) -> list[dict[str, Any]]:
-        """List what a report draws beyond the leaderboard: rates by cut-off, scores by horizon, series, kind."""
+        """List what a report tells beyond the leaderboard: rates by cut-off, scores by horizon, series, kind."""
+
+    def intervals(self, split: Split, shown: Sequence[Shown]) -> list[dict[str, Any]]:
+        """List for people when each model would have raised an alarm; empty where the task raises none."""
+
+    def figures(self, split: Split, shown: Sequence[Shown], leader: str) -> dict[str, Any]:
+        """Give what a report draws, ready for JSON; `leader`: the model that ranks first; empty: nothing to draw."""

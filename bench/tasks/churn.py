@@ -111,13 +111,21 @@ class Churn:
             return f"predict returned values from {prediction.min():.3g} to {prediction.max():.3g}, expected probabilities in [0, 1]"
         return ""
 
-    def finished(self, split: Split, stage: StageName, prediction: Prediction) -> Finished:
+    def finished(self, split: Split, stage: StageName, prediction: Prediction, *, causal: bool) -> Finished:
         """Leave the probabilities as they are; their mean is kept for the report."""
         return Finished(prediction, about={"mean": float(prediction[0]["prediction"].mean())})
 
     def values(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, float]:
         """Score on validation: ROC AUC."""
         return {"tuned": float(churn_metrics(split.truths[stage].y, prediction[0]["prediction"], base_rate=0.5)["roc_auc"][0])}
+
+    def steer(self, split: Split, prediction: Prediction) -> float:
+        """Score on validation."""
+        return self.values(split, "search", prediction)["tuned"]
+
+    def blendable(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:
+        """Average as they are."""
+        return prediction
 
     def scorer(self, split: Split, prediction: Prediction) -> Scorer:
         """Sort the probabilities once."""
@@ -135,6 +143,14 @@ class Churn:
                     rates = {"predicted": entry["about"]["mean"], "actual": facts["churn_by_cutoff"][cutoff]}
                     found.append({"model": one.model, "tuning": one.tuning, "cutoff": cutoff, **rates})
         return found
+
+    def intervals(self, split: Split, shown: Sequence[Shown]) -> list[dict[str, Any]]:
+        """Raise no alarm."""
+        return []
+
+    def figures(self, split: Split, shown: Sequence[Shown], leader: str) -> dict[str, Any]:
+        """Draw nothing yet."""
+        return {}
 
 
 def choose(history: History, options: Mapping[str, str], name: str) -> Protocol:
@@ -170,14 +186,20 @@ def default_horizon(history: History, needed: int) -> int:
     return HORIZONS[at]
 
 
+def eligible(history: History, cutoff: int, horizon: int, *, ever: bool) -> Array:
+    """Find the users with activity in the horizon before a cut-off, or ever before it: indices, int64."""
+    until = history.active.events_until(cutoff)
+    before = np.zeros_like(until) if ever else history.active.events_until(cutoff - horizon)
+    return np.flatnonzero(until > before)
+
+
 def label(history: History, cutoff: int, protocol: Protocol, longest: int | None, kinds: tuple[str, ...]) -> Labelled:
     """Find who is eligible at a cut-off and who churned after it.
 
     The inputs come from `rows_at`, which reads nothing after the cut-off; the labels come from (t, t + H] alone.
     """
     until = history.active.events_until(cutoff)
-    before = np.zeros_like(until) if protocol.ever else history.active.events_until(cutoff - protocol.horizon)
-    users = np.flatnonzero(until > before)
+    users = eligible(history, cutoff, protocol.horizon, ever=protocol.ever)
     after = history.active.events_until(cutoff + protocol.horizon)
     y = (after == until)[users].astype(np.int8)
     return Labelled(rows_at(history, users, cutoff, protocol.horizon, longest, kinds), y, users)
@@ -201,10 +223,11 @@ def build(events: Events, history: History, protocol: Protocol, profile: Profile
         "search": Truth(valid.y, valid.inputs.group),
         "final": Truth(test.y, test.inputs.group),
     }
-    facts = _facts(protocol, stages, at, test)
+    facts = {**_facts(protocol, stages, at, test), "eligible": "ever" if protocol.ever else "h", "kinds": list(kinds)}
     opening = f"horizon {facts['horizon_days']:g} days; cut-offs {', '.join(facts['churn_by_cutoff'])}"
     judged = judge(facts, truths, profile, sum(len(p.y) for p in (*fit, valid)), opening)
-    return whole(protocol.task_id(events.activity, profile.caps()), stages, truths, facts, judged)
+    members = {"user": ids_of(events)[test.users].tolist(), "cutoff": [day(protocol.test)] * len(test.users)}
+    return whole(protocol.task_id(events.activity, profile.caps()), stages, truths, facts, judged, members)
 
 
 def whole(
@@ -213,12 +236,13 @@ def whole(
     truths: Mapping[StageName, Truth],
     facts: Mapping[str, Any],
     judged: tuple[tuple[str, ...], str, tuple[str, ...]],
+    members: Mapping[str, Any],
 ) -> Split:
     """Put a churn split together; `judged`: flags, reason and notes, of `judge`."""
     flags, reason, notes = judged
     columns = {name: facts[name] for name in ("horizon_days", "n_test", "base_rate")}
     context = {"horizon": facts["horizon_days"], "loss": "bce"}
-    return Split(task_id, stages, truths, facts, notes, flags, reason, BOARD, columns, context)
+    return Split(task_id, stages, truths, facts, notes, flags, reason, BOARD, columns, context, members)
 
 
 def known_kinds(events: Events, cutoff: int) -> tuple[str, ...]:
@@ -258,9 +282,14 @@ def among_rows(part: Labelled, rows: Array) -> Labelled:
     return Labelled(part.inputs.take(rows), part.y[rows], part.users[rows])
 
 
+def ids_of(events: Events) -> Array:
+    """List the ids of all users, str [U], in the order of their codes."""
+    return np.array(events.frame["user"].dtype.categories.to_list(), dtype=np.str_)  # type: ignore[attr-defined]
+
+
 def _tested_only(events: Events) -> Array:
     """Choose 20 % of the users by a hash of their id, bool [U]: the same users whatever else the log holds."""
-    ids = events.frame["user"].dtype.categories  # type: ignore[attr-defined]
+    ids = ids_of(events)
     numbers = (int.from_bytes(hashlib.sha256(i.encode()).digest()[:4], "big") for i in ids)
     return np.fromiter(numbers, np.int64, len(ids)) < TESTED_ONLY * 2**32
 

@@ -10,7 +10,7 @@ import numpy as np
 from bench.errors import ConfigError
 from bench.ragged import Array
 
-MINUTE, HOUR, DAY = 60_000_000, 3_600_000_000, 86_400_000_000
+SECOND, MINUTE, HOUR, DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
 WEEK = 7 * DAY
 MONDAY = 3 * DAY
 """1970 began on a Thursday: weeks are counted from the Monday three days before."""

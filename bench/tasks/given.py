@@ -20,7 +20,7 @@ from bench.errors import ConfigError, DataError, ProtocolError
 from bench.events import Events
 from bench.profiles import Profile
 from bench.tasks.base import Split, Stage, StageName, Truth
-from bench.tasks.churn import Labelled, among_rows, day, joined, judge, sizes, training, whole
+from bench.tasks.churn import Labelled, among_rows, day, ids_of, joined, judge, sizes, training, whole
 from bench.tasks.history import DAY, History, rows_at
 
 PARTS = ("fit", "valid", "test")
@@ -34,7 +34,7 @@ def split(events: Events, history: History, options: Mapping[str, str], profile:
     """Split the labelled entities; `seed` only chooses which training rows a cap keeps."""
     horizon = _horizon(events, options)
     users, y, cutoff = _labels(events)
-    part = parts_of(_ids(events)[users], y)
+    part = parts_of(ids_of(events)[users], y)
     fit, valid, test = (part == i for i in range(len(PARTS)))
     if not (fit.any() and valid.any() and test.any()):
         raise ProtocolError(f"{events.name}: {len(y)} labelled users cannot be split 60/20/20; give the labels of at least 5")
@@ -48,12 +48,14 @@ def split(events: Events, history: History, options: Mapping[str, str], profile:
         "search": Truth(y[valid], rows.inputs.group[valid]),
         "final": Truth(y[test], rows.inputs.group[test]),
     }
-    facts = _facts(horizon, cutoff, stages, {name: y[part == i] for i, name in enumerate(PARTS)})
+    facts = _facts(horizon, kinds, cutoff, stages, {name: y[part == i] for i, name in enumerate(PARTS)})
     opening = (
         f"labels given with the data, horizon {show_duration(horizon)}; {int((fit | valid).sum()):,} users train, {len(y[test]):,} test"
     )
     judged = judge(facts, truths, profile, int((fit | valid).sum()), opening)
-    return whole(_task_id(events, horizon, profile), stages, truths, facts, judged)
+    tested = part == len(SHARES)
+    members = {"user": ids_of(events)[users[tested]].tolist(), "cutoff": [day(int(t)) for t in cutoff[tested]]}
+    return whole(_task_id(events, horizon, profile), stages, truths, facts, judged, members)
 
 
 def parts_of(ids: Array, y: Array) -> Array:
@@ -97,10 +99,6 @@ def _labels(events: Events) -> tuple[Array, Array, Array]:
     return users, table["y"].to_numpy(), table["cutoff"].to_physical().to_numpy()
 
 
-def _ids(events: Events) -> Array:
-    return np.array(events.frame["user"].dtype.categories.to_list(), dtype=np.str_)  # type: ignore[attr-defined]
-
-
 def _kinds(events: Events, history: History, users: Array, cutoff: Array) -> tuple[str, ...]:
     """List the kinds that the fitting users have shown by their cut-offs; index 0 stands for all others."""
     until = np.full(len(history.group), np.iinfo(np.int64).min)
@@ -121,13 +119,17 @@ def _task_id(events: Events, horizon: int, profile: Profile) -> str:
     return f"churn/v1/h={show_duration(horizon)}/labels=given/split=entity-60-20-20/activity={kinds}/{profile.caps()}"
 
 
-def _facts(horizon: int, cutoff: Array, stages: Mapping[StageName, Stage], labels: Mapping[str, Array]) -> dict[str, Any]:
+def _facts(
+    horizon: int, kinds: tuple[str, ...], cutoff: Array, stages: Mapping[StageName, Stage], labels: Mapping[str, Array]
+) -> dict[str, Any]:
     """Tell what the report tells; parts stand where the derived protocol has cut-offs."""
     return {
         "horizon_days": horizon / DAY,
         "fit_cutoffs": ["fit"],
         "valid_cutoff": "valid",
         "test_cutoff": "test",
+        "eligible": "given",
+        "kinds": list(kinds),
         "given_cutoffs": [day(int(t)) for t in np.unique(cutoff)],
         "churn_by_cutoff": {name: float(y.mean()) for name, y in labels.items()},
         **sizes(stages, labels["test"]),

@@ -5,9 +5,8 @@ Letters for shapes: E events or rows, N series, T steps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,7 +16,7 @@ from bench.events import Events
 from bench.panel import Panel, calendar, filled
 from bench.ragged import Array
 from bench.series import Series
-from bench.tasks.clock import DAY, HOUR, MINUTE, NO_TIME, Clock, guessed_clock, parse_clock
+from bench.tasks.clock import DAY, HOUR, MINUTE, NO_TIME, SECOND, Clock, guessed_clock, parse_clock
 
 TOP = 20
 """Most members of a level that is no user's: those most active before the first test cut-off."""
@@ -36,7 +35,7 @@ class Grid:
     """int64 [T]: the steps' numbers."""
     clock: Clock
     counts: bool
-    """No value is below 0, by construction."""
+    """No value can be below 0: events are counted."""
     fixed: int = 0
     """Steps at the end that the source has set aside as its test part."""
     notes: tuple[str, ...] = ()
@@ -62,7 +61,8 @@ class Grid:
             freq=self.clock.freq,
             season=season,
             horizon=horizon,
-            counts=self.counts,
+            # of what is summed or given, the past tells: what falls below 0 only later must not
+            counts=self.counts or bool((values >= 0).all()),
         )
 
     def take(self, rows: Array) -> Grid:
@@ -77,25 +77,29 @@ def from_series(series: Series, options: Mapping[str, str]) -> Grid:
             raise ConfigError(f"{key}={options[key]!r} cannot be set for {series.name}: its series are given; leave out --set {key}")
     frame = series.frame
     names = series.names
+    if "freq" in options and frame["time"].null_count():
+        raise ConfigError(f"freq={options['freq']!r}: the series of {series.name} have no times; leave out --set freq")
     owner = frame["series"].to_physical().to_numpy().astype(np.int64)
     owner = np.unique(owner, return_inverse=True)[1]
     value = frame["value"].to_numpy()
     fixed = _fixed(series, owner)
+    notes: tuple[str, ...] = ()
     if frame["time"].null_count():
         counts = np.bincount(owner, minlength=len(names))
+        _refuse_size(len(names), int(counts.max()), series.name)
         at = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts) + (counts.max() - counts)[owner]
-        clock, number, notes = NO_TIME, np.arange(counts.max()), ()
+        clock, number = NO_TIME, np.arange(counts.max())
     else:
         time = frame["time"].to_physical().to_numpy()
         clock = parse_clock(options["freq"]) if "freq" in options else guessed_clock(time, owner)
         steps = clock.number(time)
+        _refuse_size(len(names), int(steps.max() - steps.min()) + 1, series.name)
         number = np.arange(steps.min(), steps.max() + 1)
         at = steps - steps.min()
         notes = _doubled(owner, at, series.name)
-    _refuse_size(len(names), len(number), series.name)
     values = np.full((len(names), len(number)), np.nan)
     values[owner, at] = value  # of several in one step the last stands
-    return Grid(names, values, number, clock, counts=bool(np.nanmin(values, initial=0.0) >= 0), fixed=fixed, notes=notes)
+    return Grid(names, values, number, clock, counts=False, fixed=fixed, notes=notes)
 
 
 def _fixed(series: Series, owner: Array) -> int:
@@ -104,7 +108,9 @@ def _fixed(series: Series, owner: Array) -> int:
         return 0
     steps = np.bincount(owner, weights=series.frame["test"].to_numpy().astype(float), minlength=len(series.names)).astype(int)
     if len(set(steps.tolist())) > 1:
-        raise ProtocolError(f"{series.name}: the given test parts are {steps.min()} to {steps.max()} steps long; they must be of one length")
+        raise ProtocolError(
+            f"{series.name}: the given test parts are {steps.min()} to {steps.max()} steps long; they must be of one length"
+        )
     return int(steps[0])
 
 
@@ -113,20 +119,24 @@ def _doubled(owner: Array, at: Array, name: str) -> tuple[str, ...]:
     return (f"{name}: {same:,} rows share a step with another of their series; the last stands",) if same else ()
 
 
-def from_events(events: Events, options: Mapping[str, str]) -> Grid:
+def from_events(
+    events: Events, options: Mapping[str, str], narrowed: Callable[[pl.DataFrame, Clock, int], pl.DataFrame] | None = None
+) -> Grid:
     """Count (or sum) a log's events by member and step, from each member's first event to one global end.
 
     The last step is left out where the log ends inside it. All members are laid out; `chosen` picks those to forecast.
+    `narrowed` may leave out events before that, given the log, the clock and the last whole step.
     """
     clock = parse_clock(options.get("freq", "D"))
     level, target = options.get("level", default_level(events)), options.get("target", "count")
     if target not in {"count", "sum"}:
         raise ConfigError(f"target={target!r} is unknown; use count (of events) or sum (of their values)")
     frame = _active(events, level)
+    last = _last_whole(events.frame["time"].to_physical().to_numpy(), clock)
+    frame = narrowed(frame, clock, last) if narrowed else frame
     member, names = _members(frame, level, events.name)
-    time = frame["time"].to_physical().to_numpy()
-    step = clock.number(time)
-    first, last = int(step.min()), _last_whole(time, clock)
+    step = clock.number(frame["time"].to_physical().to_numpy())
+    first = int(step.min())
     if last < first:
         raise ProtocolError(f"{events.name}: the log ends inside its first step of {clock.freq}; choose a smaller one with --set freq=h")
     _refuse_size(len(names), last - first + 1, events.name)
@@ -139,7 +149,7 @@ def from_events(events: Events, options: Mapping[str, str]) -> Grid:
     values[np.arange(values.shape[1]) < begin[:, None]] = np.nan
     values = values[begin <= last - first]
     names = tuple(n for n, b in zip(names, begin, strict=True) if b <= last - first)
-    return Grid(names, values, np.arange(first, last + 1), clock, counts=bool((weights >= 0).all()))
+    return Grid(names, values, np.arange(first, last + 1), clock, counts=target == "count")
 
 
 def default_level(events: Events) -> str:
@@ -147,13 +157,15 @@ def default_level(events: Events) -> str:
     return "item" if events.frame["item"].null_count() < len(events.frame) else "total"
 
 
-def chosen(grid: Grid, level: str, until: int) -> Grid:
-    """Choose the members to forecast by what they did before step `until`: the most active, or all users that were active."""
+def chosen(grid: Grid, level: str, until: int, most: int = TOP) -> Grid:
+    """Choose the members to forecast by what they did before step `until`: the `most` active, or all users that were active."""
     seen = np.nansum(grid.values[:, :until], axis=1)
     active = np.flatnonzero(np.isfinite(grid.values[:, :until]).any(axis=1))
+    if not len(active):
+        raise ProtocolError(f"level={level!r}: no member has an event before the first test cut-off; choose another level or fewer windows")
     if level == "user":
         return grid.take(active)
-    best = active[np.lexsort((np.array(grid.names)[active], -seen[active]))][:TOP]
+    best = active[np.lexsort((np.array(grid.names)[active], -seen[active]))][:most]
     return grid.take(best)
 
 
@@ -172,7 +184,7 @@ def _members(frame: pl.DataFrame, level: str, name: str) -> tuple[Array, tuple[s
     """Give the member of each event, int64 [E] (-1: none), and the members' names."""
     if level == "total":
         return np.zeros(len(frame), np.int64), ("total",)
-    if level not in frame.columns or level in {"time", "value"}:
+    if level not in frame.columns or level in {"time", "value", "count"}:
         columns = [c for c in frame.columns if c not in {"time", "value", "count"}]
         raise ConfigError(f"level={level!r}: {name} has no such column; {suggest(level, ['total', *columns])}")
     texts = frame[level].cast(pl.String)
@@ -193,7 +205,7 @@ def _amounts(frame: pl.DataFrame, target: str, name: str) -> Array:
 
 def _last_whole(time: Array, clock: Clock) -> int:
     """Give the last step that the log covers to its end; a log of days, say, covers the whole of its last day."""
-    resolution = next((unit for unit in (DAY, HOUR, MINUTE) if (time % unit == 0).all()), 1)
+    resolution = next((unit for unit in (DAY, HOUR, MINUTE, SECOND) if (time % unit == 0).all()), 1)
     last = int(time.max())
     number = int(clock.number(np.array([last]))[0])
     return number if int(clock.begin(np.array([number + 1]))[0]) <= last + resolution else number - 1
@@ -203,8 +215,3 @@ def _refuse_size(n: int, steps: int, name: str) -> None:
     if n * steps > MOST:
         cure = "choose a coarser step (--set freq=W) or level"
         raise ProtocolError(f"{name}: {n:,} series of {steps:,} steps are more than {MOST:,} cells; {cure}")
-
-
-def describe(grid: Grid) -> dict[str, Any]:
-    """Tell what a grid is, for the report."""
-    return {"series": len(grid.names), "steps": grid.values.shape[1], "freq": grid.clock.freq}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import heapq
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from bench.tasks.base import Prediction, Split, Stage, Task
@@ -14,7 +16,7 @@ from bench.tune.jobs import Job, Limits, Plugin, Result, job_key
 from bench.tune.judge import Verdict, judged
 from bench.tune.ledger import Ledger
 from bench.tune.plan import Budget, Entry, Outcome, Plan, plan
-from bench.tune.predictions import write_prediction
+from bench.tune.predictions import keep_folder, write_prediction
 from bench.tune.progress import CellDone, JobDone, JobReport, JobRetried, JobStarted, Listener, Tick
 from bench.tune.slots import LocalExecutor
 
@@ -92,7 +94,7 @@ class Driver:
         return self.outcomes
 
     def _begin(self, cell: Cell) -> None:
-        steps = plan(cell.plugin, self.budget, cell.job, name=cell.name, board=cell.split.board)
+        steps = plan(cell.plugin, self.budget, cell.job, name=cell.name, board=cell.split.board, searched=not cell.split.untuned)
         self._begun += 1
         active = _Active(cell, steps, self._begun)
         active.jobs = next(steps)
@@ -155,6 +157,8 @@ class Driver:
             "seed": job.seed,
             "context": dict(job.context),
             "device": "cuda:0" if active.cell.device == "cuda" else "cpu",
+            # what a local model learns, it learns in `predict`: there is nothing to keep
+            "save": job.keep and not job.plugin.local,
         }
         final = job.stage == "final"
         self.executor.submit(self._tickets, message, self.limits, runtime=job.plugin.runtime, stage=stage, final=final)
@@ -185,8 +189,8 @@ class Driver:
         """Write down how a job ended, all chunks of it, and go on with its cell."""
         entry = self._entry(active.cell, job, results)
         self.ledger.append(entry)
-        for file in [file for result in results for part in result.parts for file in part.values()]:
-            file.unlink(missing_ok=True)
+        for folder in {file.parent for result in results for part in result.parts for file in part.values()}:
+            shutil.rmtree(folder, ignore_errors=True)
         if entry["log_tail"]:
             self.ledger.write_log(entry)
         active.entries[job.key] = entry
@@ -201,8 +205,10 @@ class Driver:
     def _entry(self, cell: Cell, job: Job, results: Sequence[Result]) -> dict[str, Any]:
         """Check and score a prediction, and make the ledger's line of it."""
         result = Result.joined(results)
-        verdict = judged(self.task, cell.split, job.stage, results) if result.status == "ok" else Verdict(result.status, result.reason)
-        kept = self._keep(job, verdict.finished.prediction) if job.keep and verdict.finished is not None else None
+        verdict = Verdict(result.status, result.reason)
+        if result.status == "ok":
+            verdict = judged(self.task, cell.split, job.stage, results, causal=job.plugin.causal)
+        kept = self._keep(job, verdict.finished.prediction, results[0].model) if verdict.finished is not None else {}
         return {
             "key": job.key,
             "dataset": cell.dataset,
@@ -214,7 +220,9 @@ class Driver:
             "seed": job.seed,
             **verdict.columns(),
             "log_tail": result.log_tail,
-            "prediction": kept,
+            "prediction": kept.get("prediction"),
+            "saved": kept.get("saved"),
+            "unsaved": result.unsaved,
             "fit_seconds": result.fit_seconds,
             "predict_seconds": result.predict_seconds,
             "peak_memory_mb": result.peak_memory_mb,
@@ -225,15 +233,27 @@ class Driver:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
-    def _keep(self, job: Job, prediction: Prediction) -> str:
-        """Write a final's prediction into the run folder, on the disk before the ledger says so."""
-        name = f"predictions/{job.key}.npz"
+    def _keep(self, job: Job, prediction: Prediction, model: Path | None) -> dict[str, str]:
+        """Bring a prediction, and the model of a final fit, into the run folder: on the disk before the ledger says so.
+
+        Predictions on validation serve the ensemble; when their cell ends, all but the best are removed.
+        """
+        name = f"{'predictions' if job.keep else 'valid'}/{job.key}.npz"
         write_prediction(self.ledger.folder / name, prediction)
-        return name
+        if not job.keep:
+            return {}
+        if model is None:
+            return {"prediction": name}
+        keep_folder(model, self.ledger.folder / "models" / job.key)
+        return {"prediction": name, "saved": f"models/{job.key}"}
 
     def _finish(self, active: _Active, outcome: Outcome) -> None:
         cell = active.cell
         self.outcomes[cell.name] = outcome
+        best = {entry["key"] for entry in (*outcome.best.values(), outcome.valid)}
+        for trial in outcome.trials:
+            if trial["key"] not in best:
+                (self.ledger.folder / "valid" / f"{trial['key']}.npz").unlink(missing_ok=True)
         finals = list(outcome.finals.values()) or [outcome.valid]
         worst = next((e for e in finals if e["status"] != "ok"), finals[0])
         valid = next(iter(outcome.best.values()), outcome.valid)["value"]

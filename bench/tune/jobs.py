@@ -78,6 +78,10 @@ class Result:
     peak_memory_mb: float = 0.0
     parts: tuple[Mapping[str, Path], ...] = ()
     """For each part the files of its arrays, by name."""
+    model: Path | None = None
+    """The folder in which the fitted model was saved."""
+    unsaved: str = ""
+    """Why it could not be."""
     cut_short: bool = False
     signal: int = 0
     """The signal that ended the worker, where one did that was not ours."""
@@ -87,9 +91,10 @@ class Result:
     @classmethod
     def of(cls, message: Mapping[str, Any]) -> Result:
         """Read a worker's answer, or the watch's verdict in its place."""
-        known = {f.name: message[f.name] for f in fields(cls) if f.name in message and f.name != "parts"}
+        known = {f.name: message[f.name] for f in fields(cls) if f.name in message and f.name not in {"parts", "model"}}
+        model = Path(message["model"]) if message.get("model") else None
         parts = tuple({name: Path(file) for name, file in part.items()} for part in message.get("parts", ()))
-        return cls(**known, parts=parts)
+        return cls(**known, parts=parts, model=model)
 
     @classmethod
     def joined(cls, results: Sequence[Result]) -> Result:

@@ -42,16 +42,16 @@ class Verdict:
         }
 
 
-def judged(task: Task, split: Split, stage: StageName, results: Sequence[Result]) -> Verdict:
+def judged(task: Task, split: Split, stage: StageName, results: Sequence[Result], *, causal: bool) -> Verdict:
     """Check all parts of a prediction, chunk by chunk; bring it into its final form and score it on validation."""
     prediction: list[Arrays] = []
     for part in range(len(split.stages[stage].parts)):
-        arrays, reason = _joined(results, part)
+        arrays, reason = part_of(results, part)
         reason = reason or task.invalid(split, stage, part, arrays)
         if reason:
             return Verdict("invalid", reason)
         prediction.append(arrays)
-    finished = task.finished(split, stage, prediction)
+    finished = task.finished(split, stage, prediction, causal=causal)
     if stage == "final":
         # scored once, at the end: nothing may be chosen by its value
         return Verdict("ok", finished=finished)
@@ -61,11 +61,11 @@ def judged(task: Task, split: Split, stage: StageName, results: Sequence[Result]
     return Verdict("ok", values=values, finished=finished)
 
 
-def _joined(results: Sequence[Result], part: int) -> tuple[dict[str, Array], str]:
+def part_of(results: Sequence[Result], part: int) -> tuple[dict[str, Array], str]:
     """Read one part's arrays and put the chunks under each other; the second item says what is wrong."""
     read: dict[str, list[Array]] = {}
     for result in results:
-        if part >= len(result.parts):
+        if part >= len(result.parts) or not result.parts[part]:
             return {}, "the prediction cannot be read: its file is missing"
         for name, file in result.parts[part].items():
             array, reason = _read(file)

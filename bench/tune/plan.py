@@ -48,11 +48,11 @@ class Outcome:
 Plan = Generator[list[Job], list[Entry], Outcome]
 
 
-def plan(plugin: Plugin, budget: Budget, make: MakeJob, *, name: str, board: Board) -> Plan:
-    """Run the search and the finals of one cell; see `Budget`."""
+def plan(plugin: Plugin, budget: Budget, make: MakeJob, *, name: str, board: Board, searched: bool = True) -> Plan:
+    """Run the search and the finals of one cell; see `Budget`. Where it is not `searched`, only the default is fitted."""
     trials: list[Entry] = []
     stopped_by = "trials"
-    if plugin.space:
+    if plugin.space and searched:
         stopped_by = yield from _search(plugin, budget, make, trials, name=name, board=board)
         valid = trials[0]
     else:

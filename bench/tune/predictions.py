@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,20 @@ def write_prediction(path: Path, prediction: Prediction) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+def keep_folder(source: Path, target: Path) -> None:
+    """Copy a folder of plain files, whole or not at all; links and what is no file stay behind."""
+    partial = target.with_name(f"{target.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(target, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for file in sorted(source.rglob("*")):
+        if file.is_file() and not file.is_symlink():
+            copy = partial / file.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+    partial.replace(target)
 
 
 def read_prediction(path: Path) -> list[dict[str, Array]]:

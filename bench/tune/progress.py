@@ -29,6 +29,9 @@ class DataReady:
     dataset: str
     task_id: str
     words: tuple[str, ...]
+    metric: str = "roc_auc"
+    """Ranks, and steers the search on validation."""
+    higher: bool = True
 
 
 @dataclass(frozen=True)

@@ -197,15 +197,24 @@ class LocalExecutor:
             take(file, taken / file.name)
         slot.parts.append({file.name.split(".")[1]: str(taken / file.name) for file in files})
 
+    def _take_model(self, slot: Slot) -> None:
+        """Bring the folder that a model wrote out of the worker's reach."""
+        saved = slot.folder / "out" / "model"
+        if saved.is_dir() and not saved.is_symlink():
+            saved.replace(self._scratch / "taken" / str(slot.ticket) / "model")
+
     def _done(self, slot: Slot, message: dict[str, Any]) -> Answer:
         # a worker that was handed a later part knows the truth of those before it, which the next job is asked for
         knows = bool(slot.parts)
         if message["status"] == "ok" and slot.stages and "predict_seconds" in message:
             self._take(slot, Path.replace)
+            self._take_model(slot)
         tail = "" if message["status"] == "ok" else _tail(slot)
         peak = max(message.get("peak_memory_mb", 0.0), slot.peak_mb)
         spent = {"fit_seconds": time.monotonic() - slot.began}
-        answer = {**spent, **message, "log_tail": tail, "peak_memory_mb": peak, "parts": slot.parts}
+        model = self._scratch / "taken" / str(slot.ticket) / "model"
+        kept = {"model": str(model)} if model.is_dir() else {}
+        answer = {**spent, **message, **kept, "log_tail": tail, "peak_memory_mb": peak, "parts": slot.parts}
         ticket, slot.ticket = slot.ticket, None
         loaded = message["loaded"]
         slot.runtime = (loaded or ["none"])[0] if slot.runtime == "any" else slot.runtime

@@ -58,6 +58,8 @@ def main() -> None:
         try:
             if message["do"] == "describe":
                 answer = describe(message["source"], message["name"])
+            elif message["do"] == "apply":
+                answer = apply(message, stages, reply)
             else:
                 answer = run(message, stages, reply, connection.recv_bytes)
         except BaseException as error:  # noqa: BLE001 - whatever a plugin raises, SystemExit too, ends as an answer
@@ -111,13 +113,33 @@ def run(message: Mapping[str, Any], stages: Mapping[str, bytes], reply: Reply, r
             prediction = model.predict(inputs, ctx)
             predict_seconds += time.perf_counter() - began
             _leave(prediction, Path(message["folder"]), part)
+        unsaved = _save(model, Path(message["folder"])) if message.get("save") else ""
     return {
         "status": "ok",
         "fit_seconds": fit_seconds,
         "predict_seconds": predict_seconds,
         "peak_memory_mb": peak_memory_mb(),
         "cut_short": bool(stopped),
+        "unsaved": unsaved,
     }
+
+
+def apply(message: Mapping[str, Any], stages: Mapping[str, bytes], reply: Reply) -> dict[str, Any]:
+    """Load a model that a final fit saved and predict one part; a local model, which learns as it predicts, is not loaded."""
+    from bench.registry import Source, models
+
+    model_class = models(Source(**message["source"]))[message["name"]]
+    _, inputs = pickle.loads(stages[message["digest"]])  # noqa: S301 - made by our own supervisor
+    seed_all(message["seed"])
+    reply({"event": "start"})
+    ctx = _context(message, reply, [])
+    model = model_class(message["params"])
+    if message["saved"]:
+        model.load(Path(message["saved"]))
+    began = time.perf_counter()
+    prediction = model.predict(inputs, ctx)
+    _leave(prediction, Path(message["folder"]), 0)
+    return {"status": "ok", "predict_seconds": time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()}
 
 
 def _context(message: Mapping[str, Any], reply: Reply, stopped: list[bool]) -> Any:
@@ -132,6 +154,18 @@ def _context(message: Mapping[str, Any], reply: Reply, stopped: list[bool]) -> A
         on_stop=lambda: stopped.append(True),
         **message["context"],
     )
+
+
+def _save(model: Any, folder: Path) -> str:
+    """Let a model write what it learnt; give the reason where it cannot: its scores stand, `bench predict` cannot use it."""
+    target = folder / "model"
+    target.mkdir()
+    try:
+        model.save(target)
+    except Exception as error:  # noqa: BLE001 - whatever a plugin raises is its reason
+        traceback.print_exc()
+        return str(failure(error)["reason"]) or type(error).__name__
+    return ""
 
 
 def _leave(prediction: Any, folder: Path, part: int) -> None:
@@ -191,8 +225,13 @@ def _metadata(name: str, model: Any) -> dict[str, Any]:
             raise PluginError(f"model {name!r}: default() has {key}={default[key]!r}, outside {distribution}")
     if model.runtime not in {"none", "torch", "tensorflow"}:
         raise PluginError(f"model {name!r}: runtime {model.runtime!r} is unknown; use none, torch or tensorflow")
+    from bench.registry import needed
+
+    missing = [module for module in model.requires if importlib.util.find_spec(module) is None]
     return {
         "name": name,
+        "status": "skipped" if missing else "ok",
+        "reason": needed(missing[0]) if missing else "",
         "tasks": sorted(model.tasks),
         "runtime": model.runtime,
         "version": str(model.version),
@@ -202,7 +241,7 @@ def _metadata(name: str, model: Any) -> dict[str, Any]:
         "space": {k: _as_json(name, f"space()[{k!r}]", distribution_to_json(d)) for k, d in space.items()},
         "default": default,
         "source_hash": source_hash(inspect.getfile(model)),
-        "versions": versions(),
+        "versions": {**versions(), **{module: _version(module) for module in model.requires if module not in missing}},
         "gpus": sys.modules["torch"].cuda.device_count() if "torch" in sys.modules else 0,
     }
 
@@ -222,6 +261,16 @@ def versions() -> dict[str, str]:
     """Give the versions of Python and of the frameworks that are loaded here."""
     python = ".".join(map(str, sys.version_info[:3]))
     return {"python": python, **{n: str(getattr(sys.modules[n], "__version__", "?")) for n in FRAMEWORKS if n in sys.modules}}
+
+
+def _version(module: str) -> str:
+    """Give the version of an installed module that is not imported yet."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(module)
+    except PackageNotFoundError:
+        return "?"
 
 
 def source_hash(path: str) -> str:

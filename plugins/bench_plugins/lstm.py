@@ -1,39 +1,41 @@
-"""LSTM (Hochreiter and Schmidhuber 1997): two recurrent layers; the state after a row's last step feeds one dense layer."""
+"""LSTM (Hochreiter and Schmidhuber 1997): two recurrent layers; the state after a row's last steps feeds one dense layer."""
 
 from __future__ import annotations
 
-import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from torch import Tensor, nn
 
 from bench.api import Model, Params, hookimpl
-from bench.neural.torch_model import TorchModel
+from bench.neural.sizes import Sizes
+from bench.neural.torch_model import TorchModel, last
 
 
 class Net(nn.Module):
     """LSTM -> dropout -> LSTM of half the size -> dropout -> dense."""
 
-    def __init__(self, f: int, o: int, hidden: int, dropout: float) -> None:
+    def __init__(self, f: int, o: int, hidden: int, dropout: float, steps: int = 1) -> None:
         super().__init__()
         self.lower = nn.LSTM(f, hidden, batch_first=True)
         self.upper = nn.LSTM(hidden, hidden // 2, batch_first=True)
         self.dropout = nn.Dropout(dropout)
-        self.dense = nn.Linear(hidden // 2, o)
+        self.dense = nn.Linear(hidden // 2, o // steps)
+        self.steps = steps
 
     def forward(self, x: Tensor, length: Tensor) -> Tensor:  # [N, T, F], [N] -> [N, O]
         """Read each row up to its own last step; what is padded behind it is never looked at."""
         h, _ = self.lower(x)  # [N, T, hidden]
         h, _ = self.upper(self.dropout(h))  # [N, T, hidden // 2]
-        last = h[torch.arange(len(h), device=h.device), length - 1]  # [N, hidden // 2]
-        raw: Tensor = self.dense(self.dropout(last))  # [N, O]
-        return raw
+        raw: Tensor = self.dense(self.dropout(last(h, length, self.steps)))  # [N, steps, O / steps]
+        return raw.flatten(1)
 
 
 class LSTM(TorchModel):
     """The textbooks' recurrent network; its default is their reference configuration."""
 
     name = "lstm"
-    tasks = frozenset({"churn"})
+    tasks = frozenset({"forecasting", "churn", "anomaly"})
+    view = "lagged"
+    causal = True
 
     @staticmethod
     def space() -> dict[str, BaseDistribution]:
@@ -51,8 +53,12 @@ class LSTM(TorchModel):
         return {"hidden": 128, "dropout": 0.2, "lr": 1e-3, "batch": 32}
 
     def net(self, f: int, o: int) -> nn.Module:
-        """Make the network."""
+        """Make the network that answers once a row."""
         return Net(f, o, self.params["hidden"], self.params["dropout"])
+
+    def make(self, sizes: Sizes) -> nn.Module:
+        """Make the network that answers at each of the last steps."""
+        return Net(sizes.f, sizes.o, self.params["hidden"], self.params["dropout"], sizes.steps)
 
 
 @hookimpl

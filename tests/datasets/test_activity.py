@@ -12,6 +12,7 @@ import pytest
 from bench.api import Context
 from bench.cache import read_cached
 from bench.errors import DataError, PluginError
+from bench.metrics.churn import churn_metrics
 from bench.profiles import PROFILES
 from bench.tasks.churn import Churn
 from bench_datasets.activity import KINDS, Activity, bench_datasets
@@ -109,10 +110,10 @@ def test_the_cup_can_be_learnt_by_the_given_protocol(cup):
     assert (split.facts["n_fit"], split.facts["n_valid"], split.facts["n_test"]) == (1_844, 615, 614)
     assert all(rate == pytest.approx(0.889, abs=2e-3) for rate in split.facts["churn_by_cutoff"].values())
     assert (split.flags, split.reason, split.facts["horizon_days"]) == ((), "", 10.0)
-    assert split.stages["final"].inputs.column("n_events").max() > 100  # counts, not rows
+    assert split.stages["final"].parts[0].column("n_events").max() > 100  # counts, not rows
     model, stage, ctx = RfmLogit({"C": 1.0}), split.stages["final"], Context(horizon=10.0)
     model.fit(stage.train, ctx)
-    assert 0.84 < Churn().objective(split.truths["final"], model.predict(stage.inputs, ctx)) < 0.90
+    assert 0.84 < churn_metrics(split.truths["final"].y, model.predict(stage.parts[0], ctx), base_rate=0.5)["roc_auc"][0] < 0.90
 
 
 def test_the_cup_comes_back_from_the_cache_unchanged(real):

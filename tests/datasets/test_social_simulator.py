@@ -13,6 +13,7 @@ from scipy.stats import ks_2samp
 
 from bench.api import Context
 from bench.errors import ConfigError
+from bench.metrics.churn import churn_metrics
 from bench.profiles import PROFILES
 from bench.tasks.churn import Churn
 from bench_datasets.social import Social
@@ -125,7 +126,7 @@ def auc(events, horizon):
     model, stage = RfmLogit({"C": 1.0}), split.stages["final"]
     ctx = Context(horizon=split.facts["horizon_days"])
     model.fit(stage.train, ctx)
-    return Churn().objective(split.truths["final"], model.predict(stage.inputs, ctx)), split.facts["base_rate"]
+    return churn_metrics(split.truths["final"].y, model.predict(stage.parts[0], ctx), base_rate=0.5)["roc_auc"][0], split.facts["base_rate"]
 
 
 @pytest.fixture(scope="module")

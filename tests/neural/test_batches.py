@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.neural.batches import Sequences, batches, pad, useful_share
@@ -23,6 +23,7 @@ def test_nine_tenths_of_the_padded_steps_are_real_on_pareto_lengths():
         assert len(cut) < 1.1 * len(lengths) / 32  # and not by cutting everything small
 
 
+@settings(deadline=None)
 @given(lengths_of_rows, st.integers(1, 40), st.none() | st.integers(0, 5))
 def test_every_row_is_in_exactly_one_batch(lengths, size, seed):
     cut = batches(lengths, size, seed)
@@ -30,6 +31,7 @@ def test_every_row_is_in_exactly_one_batch(lengths, size, seed):
     assert max(map(len, cut)) <= size
 
 
+@settings(deadline=None)
 @given(lengths_of_rows)
 def test_no_batch_is_mostly_padding(lengths):
     assert all(useful_share(lengths[rows], [np.arange(len(rows))]) >= 0.8 for rows in batches(lengths, 32, 0))
@@ -58,6 +60,7 @@ def test_no_row_gives_no_batch():
     assert batches(np.zeros(0, np.int64), 32) == []
 
 
+@settings(deadline=None)
 @given(lengths_of_rows, st.randoms(use_true_random=False))
 def test_padding_agrees_with_a_plain_loop(lengths, random):
     offsets = np.r_[0, np.cumsum(lengths)]

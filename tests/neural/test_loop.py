@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from bench.api import Context  # noqa: E402
 from bench.errors import PluginError  # noqa: E402
 from bench.neural.batches import Sequences, batches  # noqa: E402
-from bench.neural.loop import WIDE, Average, DivergedError, Loop, Recipe, in_bf16, outputs  # noqa: E402
+from bench.neural.loop import LOSSES, WIDE, Average, DivergedError, Loop, Recipe, in_bf16, outputs  # noqa: E402
 
 
 class Sum(torch.nn.Module):
@@ -165,3 +165,23 @@ def test_outputs_come_in_the_order_of_the_rows_over_several_batches():
 
 def test_a_cpu_never_computes_in_bf16():
     assert not in_bf16(torch.nn.Linear(2000, 2000), "cpu")
+
+
+def test_the_quantile_loss_agrees_with_scikit_learn_and_leaves_out_what_is_unknown():
+    from sklearn.metrics import mean_pinball_loss
+
+    rng, levels = np.random.default_rng(0), (0.1, 0.5, 0.8)
+    raw, target = rng.normal(size=(4, 5, 3)).astype(np.float32), rng.normal(size=(4, 5)).astype(np.float32)
+    target[1, 2:], target[3] = np.nan, np.nan
+    rows = [(raw[n][~np.isnan(target[n])], target[n][~np.isnan(target[n])]) for n in range(3)]
+    expected = sum(np.mean([2 * mean_pinball_loss(y, q[:, at], alpha=level) for at, level in enumerate(levels)]) for q, y in rows)
+    found = LOSSES["pinball"](torch.from_numpy(raw.reshape(4, 15)), torch.from_numpy(target), torch.tensor(levels))
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_huber_loss_leaves_out_what_is_unknown_and_passes_no_gradient_to_it():
+    raw = torch.tensor([[0.5, 9.0, 3.0], [1.0, 1.0, 1.0]], requires_grad=True)
+    loss = LOSSES["huber"](raw, torch.tensor([[0.0, torch.nan, 0.0], [torch.nan] * 3]), torch.tensor([]))
+    assert loss.item() == pytest.approx((0.125 + 2.5) / 2)
+    loss.backward()
+    assert (raw.grad != 0).tolist() == [[True, False, True], [False, False, False]]

@@ -1,0 +1,82 @@
+"""Anomaly boards beside each other: which are trivial, whether families agree, and what beats the rolling mean, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+from bench.board.numbers import clean, several, signed, span
+from bench.board.ranking import boards, candidates, value
+from bench.board.schema import Row
+
+TRIVIAL = 0.8
+"""VUS-PR above which a floor shows that a board is trivial."""
+FLOORS = (
+    "random", "abs-median", "rolling-variance", "rolling-mean", "rolling-mean-centred", "seasonal-residual", "sub-pca", "iforest",
+    "matrix-profile",
+)  # fmt: skip
+FLOOR = "rolling-mean"
+"""A model that does not beat it has shown nothing."""
+LEAST = 3
+"""Fewest common models of which an agreement of ranks is told."""
+
+
+def flag_trivial(rows: Sequence[Row]) -> list[Row]:
+    """Flag all scored rows of each data set and family on which a floor's VUS-PR is above `TRIVIAL`."""
+    easy = {
+        (r["task_id"], r["dataset"])
+        for r in rows
+        if r["task"] == "anomaly" and r["status"] == "ok" and r["model"] in FLOORS and (r.get("vus_pr") or 0.0) > TRIVIAL
+    }
+    return [
+        {**r, "flags": [*(r.get("flags") or []), "trivial"]} if r["status"] == "ok" and (r["task_id"], r["dataset"]) in easy else dict(r)
+        for r in rows
+    ]
+
+
+def family_words(rows: Sequence[Row]) -> list[str]:
+    """Say for each anomaly board which models beat the rolling mean, and for each data set whether its families agree."""
+    own = [row for row in rows if row["task"] == "anomaly"]
+    told = [words for members in boards(own).values() if (words := _against_floor([own[at] for at in members]))]
+    return told + [words for dataset in dict.fromkeys(r["dataset"] for r in own) for words in _agreement(own, dataset)]
+
+
+def _against_floor(rows: Sequence[Row]) -> str:
+    standing = [rows[at] for at in candidates(rows)]
+    models = [row for row in standing if row["model"] not in FLOORS and row.get("above_floor") is not None]
+    if not models:
+        return ""
+    better: list[str] = []
+    worse: list[str] = []
+    open_: list[str] = []
+    for row in sorted(models, key=lambda r: -r["above_floor"]):
+        low, high = row.get("above_floor_low"), row.get("above_floor_high")
+        words = f"{clean(row['model'])} ({signed(row['above_floor'])}, {span(low, high, signed)})"
+        (better if low is not None and low > 0 else worse if high is not None and high < 0 else open_).append(words)
+    one = models[0]
+    said = [
+        f"{several(better, 8)} beat{'s' * (len(better) == 1)} {FLOOR}" if better else f"no model beats {FLOOR} beyond doubt",
+        f"not separable from it: {several(open_, 8)}" if open_ else "",
+        f"below it: {several(worse, 8)}" if worse else "",
+    ]
+    return f"{clean(one['dataset'])}, {one['family']}, {one['mode']}: {'; '.join(filter(None, said))}"
+
+
+def _agreement(rows: Sequence[Row], dataset: str) -> list[str]:
+    """Give Kendall's tau between the VUS-PR of the models that two families have in common."""
+    from scipy.stats import kendalltau
+
+    scores: dict[str, dict[str, float]] = {}
+    own = [row for row in rows if row["dataset"] == dataset]
+    for at in candidates(own):
+        scores.setdefault(own[at]["family"], {})[own[at]["model"]] = value(own[at])
+    told = []
+    for one, other in combinations(sorted(scores), 2):
+        common = sorted(set(scores[one]) & set(scores[other]))
+        pairs = np.array([(scores[one][m], scores[other][m]) for m in common]).reshape(-1, 2)
+        if len(common) >= LEAST and np.ptp(pairs, axis=0).min() > 0:
+            tau = float(kendalltau(pairs[:, 0], pairs[:, 1]).statistic)
+            told.append(f"{clean(dataset)}: rank agreement of {one} and {other}: Kendall tau {signed(tau, 2)} over {len(common)} models")
+    return told

@@ -1,0 +1,26 @@
+"""`bench predict`: the winner of a run on new data, as a table on stdout or in a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.cli.run import pairs
+from bench.errors import ConfigError
+from bench.predict import predict
+
+
+def predict_command(run: Path, data: str, model: str, dataset: str, options: Sequence[str], out: Path | None) -> None:
+    """Predict and write CSV to stdout, or CSV or Parquet to a file."""
+    if out is not None and out.suffix not in {".csv", ".parquet"}:
+        raise ConfigError(f"--out {out}: write to a file that ends in .csv or .parquet")
+    frame = predict(run, data, model=model, dataset=dataset, options=pairs(options))
+    if out is None:
+        sys.stdout.write(frame.write_csv())
+    elif out.suffix == ".csv":
+        frame.write_csv(out)
+    else:
+        frame.write_parquet(out)
+    if out is not None:
+        sys.stderr.write(f"{len(frame):,} rows in {out}\n")

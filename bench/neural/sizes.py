@@ -1,0 +1,26 @@
+"""The sizes of a network, which belong to the task and the data and not to the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Kind: TypeAlias = Literal["churn", "forecasting", "anomaly"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Say what a network is fed and what it emits: `each` numbers at each of the last `steps` steps of a row."""
+
+    task: Kind
+    f: int
+    """Features of a step, F."""
+    steps: int = 1
+    """Last steps of a row that are answered: 1 (churn), H (forecasting), the scored steps of a window (anomaly)."""
+    each: int = 1
+    """Numbers for each of them: 1, or a number for each quantile."""
+
+    @property
+    def o(self) -> int:
+        """Count the outputs of a row, O; step by step, so that raw outputs reshape to [N, steps, each]."""
+        return self.steps * self.each

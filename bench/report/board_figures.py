@@ -1,0 +1,178 @@
+"""Charts of a leaderboard: differences to the leader, and score against seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bench.board.numbers import clean, plain, seconds, signed, span
+from bench.board.ranking import merit, ranking_metric
+from bench.board.schema import Row
+from bench.board.sheet import LABELS
+from bench.report.chart import Chart, axis, layout, mark, upright, wrapped
+from bench.report.palette import GREY, INK, LIGHT, SHADE
+from bench.report.rounding import short
+
+LEAST = 0.05
+"""Seconds at which the axis begins: faster models stand there, since a logarithm has no 0."""
+
+
+def forest_chart(rows: Sequence[Row]) -> Chart | None:
+    """Draw how far each model is behind the leader, with its interval; `rows` scored, as the table orders them."""
+    shown = [row for row in rows if row["status"] == "ok" and row.get("behind") is not None]
+    if len(shown) < 2:
+        return None
+    metric, _ = ranking_metric(shown[0])
+    label = LABELS[metric]
+    tied = [at for at, row in enumerate(shown) if at == 0 or _touches(row)]
+    return Chart(
+        key="forest",
+        title=f"How far behind the leader, in test {label}",
+        finding=_forest_finding(shown, tied, label),
+        traces=_forest_traces(shown, tied),
+        layout=_forest_layout(shown, tied, label),
+        head=("model", f"behind in test {label}", "95 % interval", "told apart from the leader"),
+        rows=[
+            (
+                row["model"],
+                signed(row["behind"]),
+                span(row.get("behind_low"), row.get("behind_high"), signed),
+                "leads" if at == 0 else "no" if at in tied else "yes",
+            )
+            for at, row in enumerate(shown)
+        ],
+        note="The paired difference on the same rows; 0 is level with the leader, further right is worse.",
+    )
+
+
+def pareto_chart(rows: Sequence[Row]) -> Chart | None:
+    """Draw score against seconds, with the models that no other beats in both joined by a stepped line."""
+    shown = [row for row in rows if row["status"] == "ok" and row.get(ranking_metric(row)[0]) is not None]
+    if len(shown) < 2:
+        return None
+    metric, higher = ranking_metric(shown[0])
+    label, way = LABELS[metric], "higher" if higher else "lower"
+    front = front_of(shown)
+    beaten = [row for row in shown if row not in front]
+    return Chart(
+        key="pareto",
+        title=f"Score against time: test {label} ({way} is better)",
+        finding=_pareto_finding(front, len(shown), metric),
+        traces=[_front(front, metric), _points(beaten, metric)],
+        layout=layout(
+            height=380,
+            xaxis=axis("seconds for search, fit and predict (log scale)", type="log"),
+            yaxis=axis(f"test {label}, {way} is better"),
+            annotations=[_label(row, metric) for row in front],
+        ),
+        head=("model", f"test {label}", "seconds", "beaten in both"),
+        rows=[(row["model"], plain(row[metric]), seconds(spent(row)), "no" if row in front else "yes") for row in shown],
+        note=f"Below {LEAST} s a model stands at {LEAST} s.",
+    )
+
+
+def _pareto_finding(front: Sequence[Row], count: int, metric: str) -> str:
+    quick, best = (f"{clean(row['model'])} ({plain(row[metric])} in {seconds(spent(row))} s)" for row in (front[0], front[-1]))
+    if len(front) == 1:
+        return f"{quick} is both the quickest and the best of {count} models."
+    return f"{len(front)} of {count} models are not beaten in both; the quickest is {quick}, the best {best}."
+
+
+def spent(row: Row) -> float:
+    """Sum the seconds of search, fit and predict."""
+    return sum(row.get(key) or 0.0 for key in ("search_seconds", "fit_seconds", "predict_seconds"))
+
+
+def front_of(rows: Sequence[Row]) -> list[Row]:
+    """Choose the models that no other beats in both score and seconds, the quickest first."""
+    found: list[Row] = []
+    for row in sorted(rows, key=lambda row: (spent(row), -merit(row), row["model"])):
+        if not found or merit(row) > merit(found[-1]):
+            found.append(row)
+    return found
+
+
+def _touches(row: Row) -> bool:
+    low, high = row.get("behind_low"), row.get("behind_high")
+    return low is not None and high is not None and low <= 0 <= high
+
+
+def _forest_finding(rows: Sequence[Row], tied: Sequence[int], label: str) -> str:
+    apart = len(rows) - len(tied)
+    last = rows[-1]
+    worst = f"; {clean(last['model'])} is {plain(last['behind'])} behind" if apart else ""
+    return (
+        f"{clean(rows[0]['model'])} leads by test {label}; {len(tied) - 1} of {len(rows) - 1} others cannot be told apart from it{worst}."
+    )
+
+
+def _forest_traces(rows: Sequence[Row], tied: Sequence[int]) -> list[dict[str, Any]]:
+    kinds = (("not told apart", "circle", LIGHT[0], True), ("behind", "square", LIGHT[1], False))
+    return [_forest_trace(rows, tied, *kind) for kind in kinds]
+
+
+def _forest_trace(rows: Sequence[Row], tied: Sequence[int], name: str, shape: str, colour: str, inside: bool) -> dict[str, Any]:
+    own = [(at, row) for at, row in enumerate(rows) if (at in tied) == inside]
+    ends = [(row.get("behind_low"), row["behind"], row.get("behind_high")) for _, row in own]
+    bars = {
+        "type": "data",
+        "symmetric": False,
+        "array": [short((h if h is not None else x) - x) for _, x, h in ends],
+        "arrayminus": [short(x - (low if low is not None else x)) for low, x, _ in ends],
+        "color": colour,
+        "thickness": 2,
+    }
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": [short(x) for _, x, _ in ends],
+        "y": [at for at, _ in own],
+        "text": [mark(row["model"]) for _, row in own],
+        "hovertemplate": "%{text}: %{x}<extra></extra>",
+        "error_x": bars,
+        "marker": {"color": colour, "symbol": shape, "size": 9},
+        "line": {"dash": "solid"},
+    }
+
+
+def _forest_layout(rows: Sequence[Row], tied: Sequence[int], label: str) -> dict[str, Any]:
+    names = [wrapped(row["model"]) for row in rows]
+    lines = sum(name.count("<br>") + 1 for name in names)
+    shade = {"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "y0": -0.5, "y1": max(tied) + 0.5, "fillcolor": SHADE, "line": {"width": 0}}
+    ticks: dict[str, Any] = {"tickvals": list(range(len(rows))), "ticktext": names, "range": [len(rows) - 0.5, -0.5], "showgrid": False}
+    return layout(
+        height=110 + 18 * len(rows) + 16 * lines,
+        shapes=[{**shade, "layer": "below"}, upright(0.0, dash="solid")],
+        xaxis=axis(f"behind in test {label} (0: level with the leader)"),
+        yaxis=axis(**ticks),
+    )
+
+
+def _front(rows: Sequence[Row], metric: str) -> dict[str, Any]:
+    look = {"line": {"color": LIGHT[0], "dash": "solid", "width": 1.5, "shape": "hv"}}
+    return {**_points(rows, metric), "name": "not beaten in both", "mode": "lines+markers", **look, "marker": _dots(LIGHT[0], "circle")}
+
+
+def _points(rows: Sequence[Row], metric: str) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "beaten in both",
+        "x": [short(max(spent(row), LEAST)) for row in rows],
+        "y": [short(row[metric]) for row in rows],
+        "text": [mark(row["model"]) for row in rows],
+        "hovertemplate": "%{text}: %{y} in %{x} s<extra></extra>",
+        "marker": _dots(GREY, "diamond"),
+    }
+
+
+def _dots(colour: str, shape: str) -> dict[str, Any]:
+    return {"color": colour, "symbol": shape, "size": 10}
+
+
+def _label(row: Row, metric: str) -> dict[str, Any]:
+    from math import log10
+
+    place = {"x": short(log10(max(spent(row), LEAST))), "y": short(row[metric]), "showarrow": False, "yshift": 16}
+    return {**place, "text": wrapped(row["model"]), "font": {"size": 12, "color": INK}}

@@ -1,0 +1,200 @@
+"""The page of one board, (task id, data set), which answers which model to take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bench.board.drift import drift_words
+from bench.board.numbers import clean, plain, seconds, signed, span
+from bench.board.ranking import merit, ranking_metric, verdict
+from bench.board.schema import Row
+from bench.board.sheet import BESIDE, LABELS, listed, sheets
+from bench.metrics.kinds import Metric
+from bench.report.board_figures import forest_chart, pareto_chart, spent
+from bench.report.chart import Chart, figure_html
+from bench.report.figures import horizon_chart
+from bench.report.html import Html, joined, name_of, tag
+from bench.report.page import Link, Page, links, section
+from bench.report.pages import overview_file
+from bench.report.run_folder import Key, Run, board_file, cell_file, trail
+from bench.report.strips import Span, scale, strip
+from bench.report.tables import Cell, Head, plain_table, sortable
+from bench.report.words import failures, flags_html, metric_head, metrics_of, simulated_mark, status_word
+
+Spell = Callable[[float | None], str]
+LAST = -1e99
+"""Sorts what has no number below everything that has one."""
+
+
+def board_page(run: Run, key: Key) -> Page:
+    """Make the page of one board: table, forest plot, score against seconds, the data set's facts."""
+    rows = run.boards[key]
+    shown = listed(rows)
+    charts = _charts(run, key, shown)
+    sheet = sheets(rows)[0]
+    body = joined(
+        _warning(rows),
+        section("Leaderboard", leaderboard(key, shown, rows), _legend(shown), tag("p", sheet.caption, class_="caption")),
+        _failed(rows),
+        section("Charts", (figure_html(chart) for chart in charts)) if charts else None,
+        _linked(run, key),
+        section("The data set", _about(run, key), tag("p", clean(key[0]), class_="task-id")),
+    )
+    simulated = ["simulated data"] if any(r.get("simulated") for r in rows) else []
+    facts = [*simulated, *filter(None, [sheet.facts]), *run.facts]
+    return Page(board_file(key), f"{run.task}: {key[1]}", verdict(rows), body, trail(run), facts, charts)
+
+
+def leaderboard(key: Key, shown: Sequence[Row], rows: Sequence[Row]) -> Html:
+    """Write the board's table: tie groups, intervals as strips, failures with their reasons."""
+    metric, higher = ranking_metric(rows[0])
+    spans: list[Span] = [(r.get("skill_low"), r.get("skill"), r.get("skill_high")) for r in shown if r["status"] == "ok"]
+    ends = scale(spans, zero=True)
+    ties = sum(row.get("rank") == 1 for row in shown)
+    tests: list[Span] = [(r.get(f"{metric}_low"), r.get(metric), r.get(f"{metric}_high")) for r in shown if r["status"] == "ok"]
+    body = [_cells(key, row, at, ends, scale(tests), ties) for at, row in enumerate(shown)]
+    caption = f"{key[1]}: {len(shown)} models by test {LABELS[metric]}, {'higher' if higher else 'lower'} is better"
+    return sortable(clean(caption), heads(rows[0]), body)
+
+
+def heads(row: Row) -> list[Head]:
+    """Name the columns: eight that show, the other metrics and costs behind the picker."""
+    metric, higher = ranking_metric(row)
+    label, way = LABELS[metric], "higher" if higher else "lower"
+    reference = clean(row.get("reference") or "the reference")
+    first, *rest = (Head(metric_head(m), m.name, right=True, hidden=at > 0) for at, m in enumerate(others(row)))
+    return [
+        Head("rank", "rank"),
+        Head("model", "model"),
+        Head(f"skill against {reference} (higher is better)", "skill", right=True),
+        Head("95 % interval of skill", "skill-span"),
+        Head(f"test {label} ({way} is better)", "metric", right=True),
+        Head(f"95 % interval of test {label}", "metric-span", hidden=True),
+        first,
+        Head("seconds", "seconds", right=True),
+        Head("tuning", "tuning", choices=True),
+        Head("flags and reason", "note"),
+        Head("status", "status", choices=True, hidden=True),
+        Head(f"valid {label}", "valid", right=True, hidden=True),
+        Head("trials", "trials", right=True, hidden=True),
+        Head("memory, MB", "memory", right=True, hidden=True),
+        *rest,
+    ]
+
+
+def others(row: Row) -> list[Metric]:
+    """List the metrics of a row's task beside the one that ranks, the one that the board shows with it first."""
+    ranking, _ = ranking_metric(row)
+    beside = BESIDE["user" if row.get("level") == "user" else row["task"]][0]
+    found = [m for name, m in metrics_of(row["task"]).items() if name != ranking]
+    return sorted(found, key=lambda m: m.name != beside)
+
+
+def _cells(key: Key, row: Row, at: int, ends: tuple[float, float], tests: tuple[float, float], ties: int) -> list[Cell]:
+    metric, _ = ranking_metric(row)
+    failed = row["status"] != "ok"
+    gone = status_word(row)
+    group = "tied" if row.get("rank") == 1 and ties > 1 else ""
+    rank = row.get("rank")
+    word = "unranked" if rank is None else f"{rank}=" if rank == 1 and ties > 1 else str(rank)
+
+    def number(value: float | None, spell: Spell = plain) -> Cell:
+        return Cell(gone, order=LAST, class_="bad") if failed else _number(value, spell)
+
+    first, *rest = (number(row.get(m.name)) for m in others(row))
+    return [
+        Cell(word, order=at, class_=group),
+        Cell(clean(row["model"]), tag("a", name_of(row["model"]), href=cell_file(key, row["model"])), class_=group),
+        number(row.get("skill"), signed),
+        _interval(row, "skill", ends, failed=failed),
+        number(row.get(metric)),
+        _interval(row, metric, tests, failed=failed),
+        first,
+        Cell(seconds(spent(row)), order=spent(row)),
+        Cell(row["tuning"]),
+        Cell("; ".join(filter(None, [", ".join(row.get("flags") or []), clean(row.get("reason") or "")])) or "none"),
+        Cell(gone),
+        _number(row.get("valid_score"), plain),
+        Cell(str(row.get("trials") or 0), order=row.get("trials") or 0),
+        _number(row.get("peak_memory_mb"), _whole),
+        *rest,
+    ]
+
+
+def _whole(value: float | None) -> str:
+    return plain(value, 0)
+
+
+def _number(value: float | None, spell: Spell) -> Cell:
+    return Cell("not measured", order=LAST) if value is None else Cell(spell(value), order=value)
+
+
+def _interval(row: Row, metric: str, ends: tuple[float, float], *, failed: bool) -> Cell:
+    if failed:
+        return Cell(status_word(row), order=LAST, class_="bad")
+    low, value, high = (row.get(name) for name in (f"{metric}_low", metric, f"{metric}_high"))
+    skill = metric == "skill"
+    is_reference = skill and row["model"] == row.get("reference") and not value
+    words = "reference" if is_reference else span(low, high, signed if skill else plain)
+    picture = strip((low, value, high), ends, zero=skill)
+    return Cell(words, tag("span", picture, tag("span", words), class_="interval"), order=LAST if value is None else value)
+
+
+def _legend(shown: Sequence[Row]) -> Html | None:
+    flags = sorted({flag for row in shown for flag in row.get("flags") or []})
+    ties = tag("p", "1= marks the leader and all that cannot be told apart from it; they share the tinted rank.", class_="caption")
+    tied = sum(row.get("rank") == 1 for row in shown) > 1
+    return joined(
+        ties if tied else None, tag("details", tag("summary", "What the flags mean"), tag("ul", flags_html(flags))) if flags else None
+    )
+
+
+def _warning(rows: Sequence[Row]) -> Html | None:
+    weak = all("underpowered" in (r.get("flags") or []) for r in rows if r["status"] == "ok") and any(r["status"] == "ok" for r in rows)
+    return (
+        tag("p", tag("strong", "Underpowered: "), "nothing is ranked; the numbers show what ran, not who is better.", class_="warn")
+        if weak
+        else None
+    )
+
+
+def _failed(rows: Sequence[Row]) -> Html | None:
+    found = failures(rows)
+    if not found:
+        return None
+    lines = [(row["model"], status_word(row), row.get("reason") or "no reason was given") for row in found]
+    return section(f"Failed or skipped: {len(found)}", plain_table("Cells without a score", ("model", "status", "reason"), lines))
+
+
+def _charts(run: Run, key: Key, shown: Sequence[Row]) -> list[Chart]:
+    order = sorted(
+        (r for r in shown if r["status"] == "ok"), key=lambda r: (r.get("rank") is None, r.get("rank") or 0, -merit(r), r["model"])
+    )
+    figures = [f for f in run.of(run.figures, key) if f.get("kind") == "forecast"]
+    wide = [horizon_chart(figure) for figure in figures]
+    return [chart for chart in (forest_chart(order), pareto_chart(order), *wide) if chart is not None]
+
+
+def _linked(run: Run, key: Key) -> Html | None:
+    pairs: list[Link] = [(overview_file(f), overview_file(f)) for f in run.of(run.figures, key) if f.get("kind") in {"forecast", "anomaly"}]
+    return (
+        section("Series by series", links([("Best, median and worst series of each model", to) for _, to in pairs[:1]], "Series"))
+        if pairs
+        else None
+    )
+
+
+def _about(run: Run, key: Key) -> Html:
+    found = next((d for d in run.about.get("datasets", ()) if (d["task_id"], d["name"]) == (key[0], run.dataset(key))), None)
+    drift = drift_words(run.boards[key], list(run.of(run.details, key))) if run.task == "churn" else []
+    notes = [*(found["notes"] if found else ()), *drift]
+    facts = [(str(k).replace("_", " "), _spelt(v)) for k, v in found["facts"].items() if not isinstance(v, dict | list)] if found else []
+    table = plain_table("Facts of the split", ("what", "value"), facts) if facts else None
+    return joined(simulated_mark(run.boards[key]), tag("ul", (tag("li", name_of(note)) for note in notes)) if notes else None, table)
+
+
+def _spelt(value: Any) -> str:
+    return (
+        plain(value) if isinstance(value, float) and not value.is_integer() else f"{value:,.0f}" if isinstance(value, float) else str(value)
+    )

@@ -1,0 +1,177 @@
+"""The page of one cell, (task id, data set, model), which says whether a number is sound and how to get it again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.board.numbers import clean, plain, seconds, signed, span
+from bench.board.ranking import candidates, ranking_metric
+from bench.board.schema import Row
+from bench.board.sheet import LABELS
+from bench.report.board_figures import spent
+from bench.report.chart import Chart, figure_html
+from bench.report.html import Html, joined, tag
+from bench.report.page import Link, Page, links, section
+from bench.report.pages import model_charts
+from bench.report.run_folder import Key, Run, board_file, cell_file, trail
+from bench.report.search_figures import LEAST, history_chart, importance, importance_chart
+from bench.report.tables import plain_table
+from bench.report.words import command, command_html, flags_html, listing, metrics_of, params_rows, status_word
+
+
+def cell_page(run: Run, key: Key, model: str) -> Page:
+    """Make the page of one cell: score, command, status, task charts, search, parameters, log."""
+    rows = run.boards[key]
+    own = [row for row in rows if row["model"] == model]
+    best = standing(rows, model)
+    charts = [
+        chart
+        for figure in run.of(run.figures, key)
+        if figure.get("kind") in {"forecast", "anomaly"}
+        for chart in model_charts(figure, model)
+    ]
+    searched, words = _search(run, key, model, best)
+    body = joined(
+        section("Score", _score(best, rows), _all_rows(own)),
+        section("Repeat", command_html(command(run.about, model), "This model, as it was run (the run folder is found again):")),
+        section("Series", (figure_html(chart) for chart in charts)) if charts else None,
+        _rates(run, key, model),
+        section("Search", tag("p", words), (figure_html(chart) for chart in searched)),
+        section("Parameters", _params(best)),
+        _log(run, key, model),
+        section("Neighbours", _neighbours(run, key, model)),
+    )
+    to_board: Link = (key[1], board_file(key))
+    title = f"{model} on {key[1]}"
+    simulated = ["simulated data"] if best.get("simulated") else []
+    facts = [*simulated, *run.facts, key[0]]
+    return Page(cell_file(key, model), title, _verdict(best), body, trail(run, to_board), facts, [*charts, *searched])
+
+
+def standing(rows: Sequence[Row], model: str) -> Row:
+    """Choose the row that stands for a model on a board; where none does, its first."""
+    stands = next((rows[at] for at in candidates(rows) if rows[at]["model"] == model), None)
+    return stands or next(row for row in rows if row["model"] == model)
+
+
+def _verdict(row: Row) -> str:
+    metric, higher = ranking_metric(row)
+    if row["status"] != "ok":
+        return f"{status_word(row)}: {clean(row.get('reason') or 'no reason was given')}"
+    interval = span(row.get(f"{metric}_low"), row.get(f"{metric}_high"))
+    way = "higher" if higher else "lower"
+    rank = f"rank {row['rank']}" if row.get("rank") is not None else "unranked"
+    return f"Test {LABELS[metric]} {plain(row.get(metric))} (95 % interval {interval}; {way} is better), {rank}."
+
+
+def _score(row: Row, rows: Sequence[Row]) -> Html:
+    """Put the score beside the reference's and the default's."""
+    metric, higher = ranking_metric(row)
+    reference = next((r for r in rows if r["model"] == row.get("reference") and r["status"] == "ok"), None)
+    default = next((r for r in rows if r["model"] == row["model"] and r["tuning"] == "default" and r["status"] == "ok"), None)
+    named = [(f"this model, {row['tuning']}", row), ("this model, default", default), ("reference", reference)]
+    lines = [
+        (
+            f"{what}: {clean(r['model'])}" if what == "reference" else what,
+            plain(r.get(metric)),
+            span(r.get(f"{metric}_low"), r.get(f"{metric}_high")),
+        )
+        for what, r in named
+        if r is not None and r["status"] == "ok" and not (what.endswith("default") and r is row and what != named[0][0])
+    ]
+    gap = (signed(row.get("skill")), span(row.get("skill_low"), row.get("skill_high"), signed))
+    words = f"Against the reference: {gap[0]} ({gap[1]}), higher is better." if row.get("skill") is not None else ""
+    head = ("what", f"test {LABELS[metric]} ({'higher' if higher else 'lower'} is better)", "95 % interval")
+    flags = tag("ul", flags_html(row["flags"]), class_="flags") if row.get("flags") else None
+    return joined(plain_table("Test score", head, lines) if lines else None, tag("p", words) if words else None, flags)
+
+
+def _all_rows(own: Sequence[Row]) -> Html:
+    """List every row of the cell, and all metrics of the task behind a heading."""
+    metric, _ = ranking_metric(own[0])
+    head = ("tuning", "seed", "status", f"test {LABELS[metric]}", f"valid {LABELS[metric]}", "seconds", "memory, MB")
+    lines = [
+        (
+            r["tuning"],
+            str(r.get("seed") if r.get("seed") is not None else "none"),
+            status_word(r),
+            plain(r.get(metric)),
+            plain(r.get("valid_score")),
+            seconds(spent(r)),
+            plain(r.get("peak_memory_mb"), 0),
+        )
+        for r in own
+    ]
+    all_metrics = [
+        (
+            name,
+            *(
+                f"{plain(r.get(name))} ({span(r.get(f'{name}_low'), r.get(f'{name}_high'))})" if r.get(name) is not None else "not measured"
+                for r in own
+            ),
+        )
+        for name in metrics_of(own[0]["task"])
+    ]
+    heads = ("metric", *(f"{r['tuning']}, seed {r.get('seed')}" for r in own))
+    more = tag("details", tag("summary", "All metrics"), plain_table("Test metrics with 95 % intervals", heads, all_metrics))
+    return joined(plain_table("Rows of this cell", head, lines), more)
+
+
+def _search(run: Run, key: Key, model: str, best: Row) -> tuple[list[Chart], str]:
+    trials = run.of(run.trials, key, model)
+    metric, higher = ranking_metric(best)
+    history = history_chart(trials, LABELS[metric], higher=higher)
+    if history is None:
+        return [], "No search: this model has no parameters to tune, or it did not run."
+    done = sum(t["status"] == "ok" for t in trials)
+    words = f"{done} trials ok, {len(trials) - done} failed; stopped by {best.get('stopped_by') or 'nothing known'}."
+    found = importance(trials, higher=higher)
+    if not found:
+        few = f"at least {LEAST} that worked are needed" if done < LEAST else "nothing varied"
+        return [history], f"{words} Importance of parameters is not computed from {done} trials: {few}."
+    return [history, importance_chart(found, done)], words
+
+
+def _rates(run: Run, key: Key, model: str) -> Html | None:
+    """List predicted and actual churn rates by cut-off."""
+    found = [d for d in run.of(run.details, key, model) if d.get("predicted") is not None]
+    if not found:
+        return None
+    lines = [(str(d["cutoff"]), plain(d["predicted"]), plain(d["actual"]), signed(d["predicted"] - d["actual"])) for d in found]
+    table = plain_table("Churn rate by cut-off", ("cut-off", "predicted", "actual", "difference"), lines)
+    return section("Predicted and actual churn", table)
+
+
+def _params(row: Row) -> Html:
+    rows = params_rows(row.get("params"))
+    if not rows:
+        return tag("p", "None.")
+    return plain_table(f"Parameters of the {row['tuning']} fit", ("parameter", "value"), rows)
+
+
+def _log(run: Run, key: Key, model: str) -> Html | None:
+    name, lines = run.log(key, model)
+    if not lines:
+        return None
+    text = "\n".join(clean(line) if line.strip() else "" for line in lines)
+    box = tag("pre", text, tabindex=0, role="region", aria_label="Log")
+    return section("Log", tag("p", f"The last {len(lines)} lines of {name}:"), box)
+
+
+def _neighbours(run: Run, key: Key, model: str) -> Html:
+    models = run.models(key)
+    at = models.index(model)
+    near: list[Link] = [(f"previous: {models[at - 1]}", cell_file(key, models[at - 1]))] if at else []
+    near += [(f"next: {models[at + 1]}", cell_file(key, models[at + 1]))] if at + 1 < len(models) else []
+    far: list[Link] = [
+        (f"{model} on {other[1]}", cell_file(other, model))
+        for other, rows in run.boards.items()
+        if other != key and any(row["model"] == model for row in rows)
+    ]
+    made = listing([("plugin", plugin)]) if (plugin := _plugin(run, key, model)) else None
+    return joined(links([*near, *far], "Neighbours") if near or far else None, made)
+
+
+def _plugin(run: Run, key: Key, model: str) -> str:
+    row = standing(run.boards[key], model)
+    return " ".join(filter(None, [row.get("plugin"), row.get("plugin_version"), (row.get("source_hash") or "")[:12]]))

@@ -1,0 +1,73 @@
+"""The page over all data sets: who wins where, and the means where a task id has several data sets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from bench.board.numbers import clean, plain, signed
+from bench.board.overall import Overall, overall
+from bench.board.ranking import merit, ranking_metric
+from bench.board.schema import Row
+from bench.board.sheet import LABELS, listed
+from bench.report.board_page import LAST
+from bench.report.html import Html, joined, tag
+from bench.report.page import Page, section
+from bench.report.run_folder import Key, Run, cell_file, trail
+from bench.report.tables import Cell, Head, plain_table, sortable
+from bench.report.words import status_word
+
+
+def grid_page(run: Run) -> Page:
+    """Make the page of data sets against models."""
+    keys = list(run.boards)
+    summaries = overall(run.rows)
+    means = [_means(task_id, [s for s in summaries if s.task_id == task_id]) for task_id in dict.fromkeys(s.task_id for s in summaries)]
+    body = joined(
+        section("Models against data sets", grid(run), tag("p", "Bold and 'best': the best test score of the column.", class_="caption")),
+        section("Means over data sets", means) if means else None,
+    )
+    models = {row["model"] for row in run.rows}
+    words = f"{len(models)} models on {len(keys)} data sets; a cell leads to its page."
+    simulated = sum(bool(rows[0].get("simulated")) for rows in run.boards.values())
+    return Page("grid.html", f"{run.task}: all data sets", words, body, trail(run), [f"{simulated} of {len(keys)} simulated", *run.facts])
+
+
+def grid(run: Run) -> Html:
+    """Write the table of data sets against models: number, tint, and a word for what failed."""
+    found = {key: {row["model"]: row for row in reversed(listed(rows))} for key, rows in run.boards.items()}
+    models = list(dict.fromkeys(model for key in found for model in run.models(key)))
+    heads = [Head("model", "model"), *(_head(at, key, rows) for at, (key, rows) in enumerate(run.boards.items()))]
+    body = [[Cell(clean(model)), *(_cell(key, found[key], model) for key in found)] for model in models]
+    return sortable("Test score of each model on each data set", heads, body, name=0)
+
+
+def _head(at: int, key: Key, rows: Sequence[Row]) -> Head:
+    metric, higher = ranking_metric(rows[0])
+    simulated = ", simulated" if rows[0].get("simulated") else ""
+    return Head(f"{clean(key[1])}: {LABELS[metric]} ({'higher' if higher else 'lower'} is better{simulated})", f"d{at}", right=True)
+
+
+def _cell(key: Key, rows: dict[str, Row], model: str) -> Cell:
+    row = rows.get(model)
+    if row is None:
+        return Cell("not run", order=LAST)
+    if row["status"] != "ok":
+        return Cell(status_word(row), tag("a", status_word(row), href=cell_file(key, model)), LAST, "bad")
+    value = row.get(ranking_metric(row)[0])
+    if value is None:
+        return Cell("no score", order=LAST)
+    merits = [merit(r) for r in rows.values() if not math.isnan(merit(r))]
+    best = merit(row) == max(merits)
+    # four steps of tint from the worst to the best of the column; the number says the same
+    place = sum(m <= merit(row) for m in merits) / len(merits)
+    link = tag("a", plain(value), href=cell_file(key, model))
+    html = joined(tag("strong", link), tag("span", " best", class_="word")) if best else link
+    return Cell(plain(value), html, value, f"tint{min(3, int(4 * place - 1e-9))}")
+
+
+def _means(task_id: str, summaries: Sequence[Overall]) -> Html:
+    rows = [(s.model, signed(s.mean_skill), f"{s.datasets} of {s.possible}", str(s.won), str(s.failed), str(s.charged)) for s in summaries]
+    heads = ("model", "mean skill (higher is better)", "data sets in the mean", "won", "failed", "charged")
+    note = "charged: a failed cell stands in the mean with the worse of the reference's and the worst score."
+    return joined(plain_table(clean(task_id), heads, rows), tag("p", note, class_="caption"))

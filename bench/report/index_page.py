@@ -1,0 +1,121 @@
+"""The first page, which says who leads, whether to believe it, and what is missing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from bench.board.numbers import clean, plain, several, span
+from bench.board.ranking import merit, ranking_metric, verdict
+from bench.board.schema import Row
+from bench.board.sheet import LABELS, listed
+from bench.report.html import Html, joined, name_of, tag
+from bench.report.page import Link, Page, links, section
+from bench.report.pages import overview_file
+from bench.report.run_folder import Key, Run, board_file, cell_file
+from bench.report.strips import Span, scale, strip
+from bench.report.tables import Cell, plain_table
+from bench.report.words import failures, simulated_mark, status_word
+
+TOP = 3
+"""Models that a card names where nothing ties."""
+MOST = 8
+
+
+def index_page(run: Run) -> Page:
+    """Make the index: failures first where there are any, then a card for each board, then the ways on."""
+    cards = tag("div", (_card(key, rows) for key, rows in run.boards.items()), class_="cards")
+    body = joined(_failed(run), section("Boards", cards), section("More", _ways(run)))
+    title = f"{run.task} benchmark"
+    return Page("index.html", title, _summary(run), body, [], run.facts)
+
+
+def cell_counts(rows: Sequence[Row]) -> Counter[str]:
+    """Count cells by how they ended: ok where any row of the cell is, else the status of its first row."""
+    cells: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        cells.setdefault((row["task_id"], row["dataset"], row["model"]), []).append(row)
+    return Counter("ok" if any(r["status"] == "ok" for r in own) else own[0]["status"] for own in cells.values())
+
+
+def counted(rows: Sequence[Row]) -> str:
+    """Spell the counts: `22 cells ok, 1 oom, 1 skipped`."""
+    counts = cell_counts(rows)
+    others = [f"{n} {status}" for status, n in sorted(counts.items()) if status != "ok"]
+    return ", ".join([f"{counts['ok']} cells ok", *others])
+
+
+def _summary(run: Run) -> str:
+    boards = run.boards
+    simulated = sum(bool(rows[0].get("simulated")) for rows in boards.values())
+    leaders = Counter(model for rows in boards.values() if (model := _leader(rows)))
+    led = several([f"{clean(model)} leads on {n}" for model, n in leaders.most_common()], TOP) if leaders else "nothing is ranked"
+    return f"{len(boards)} data sets ({simulated} simulated): {led}. {counted(run.rows)}."
+
+
+def _leader(rows: Sequence[Row]) -> str:
+    ranked = [row for row in rows if row.get("rank") == 1]
+    return str(max(ranked, key=lambda row: (merit(row), row["model"]))["model"]) if ranked else ""
+
+
+def _failed(run: Run) -> Html | None:
+    found = failures(run.rows)
+    if not found:
+        return None
+    lines = [
+        (
+            Cell(f"{row['model']} on {row['dataset']}", tag("a", name_of(f"{row['model']} on {row['dataset']}"), href=_cell(row))),
+            status_word(row),
+            row.get("reason") or "no reason was given",
+        )
+        for row in found[:MOST]
+    ]
+    more = tag("p", f"and {len(found) - MOST} more in ", tag("a", "the run", href="run.html")) if len(found) > MOST else None
+    return section(f"Failed or skipped: {len(found)}", plain_table("Cells without a score", ("cell", "status", "reason"), lines), more)
+
+
+def _cell(row: Row) -> str:
+    return cell_file((row["task_id"], row["dataset"]), row["model"])
+
+
+def _card(key: Key, rows: Sequence[Row]) -> Html:
+    return tag(
+        "article",
+        tag("h3", tag("a", name_of(key[1]), href=board_file(key)), " ", simulated_mark(rows)),
+        tag("p", verdict(rows), class_="card-verdict"),
+        _tops(key, rows),
+        tag("p", f"{counted(rows)}; {key[0]}", class_="task-id"),
+        class_="card",
+    )
+
+
+def _tops(key: Key, rows: Sequence[Row]) -> Html | None:
+    scored = [row for row in listed(rows) if row["status"] == "ok" and row.get(ranking_metric(row)[0]) is not None]
+    if not scored:
+        return None
+    metric, higher = ranking_metric(scored[0])
+    ties = sum(row.get("rank") == 1 for row in scored)
+    top = scored[: min(max(ties, TOP), MOST)]
+    spans: list[Span] = [(r.get(f"{metric}_low"), r.get(metric), r.get(f"{metric}_high")) for r in top]
+    ends = scale(spans)
+    lines = [
+        (
+            Cell(row["model"], tag("a", name_of(row["model"]), href=cell_file(key, row["model"]))),
+            "unranked" if row.get("rank") is None else f"{row['rank']}=" if ties > 1 and row["rank"] == 1 else str(row["rank"]),
+            plain(row.get(metric)),
+            Cell(span(s[0], s[2]), tag("span", strip(s, ends), tag("span", span(s[0], s[2])), class_="interval")),
+        )
+        for row, s in zip(top, spans, strict=True)
+    ]
+    head = ("model", "rank", f"test {LABELS[metric]}", "95 % interval")
+    words = f"{'top tie group' if ties > 1 else 'first models'} ({'higher' if higher else 'lower'} is better)"
+    left = f"; {ties - len(top)} more are tied" if ties > len(top) else ""
+    return plain_table(f"{clean(key[1])}: {words}{left}", head, lines)
+
+
+def _ways(run: Run) -> Html:
+    kinds = dict.fromkeys((f["kind"], overview_file(f)) for f in run.figures if f.get("kind") in {"forecast", "anomaly"})
+    names = {"forecast": "Forecasts, series by series", "anomaly": "Anomaly scores, series by series"}
+    pairs: list[Link] = [(names[kind], to) for kind, to in kinds]
+    pairs += [("All data sets in one grid", "grid.html")] if len(run.boards) > 1 else []
+    return links([*pairs, ("The run: every row, hardware, versions", "run.html")], "More pages")

@@ -1,0 +1,129 @@
+"""Read a finished run folder into one value, for the pages to draw from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from bench.board.board import Board
+from bench.board.ranking import boards
+from bench.board.schema import Row
+from bench.board.sheet import listed
+from bench.errors import RunFolderError
+from bench.report.html import slug
+from bench.report.page import Link
+from bench.tune.ledger import log_name
+
+Key = tuple[str, str]
+"""A board: (task id, label), as `bench.board.ranking.boards` gives them."""
+LOG_TAIL = 40
+"""Lines of a cell's log that its page shows."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Hold what a run folder holds."""
+
+    folder: Path
+    rows: Sequence[Row]
+    about: Mapping[str, Any]
+    """`run.json`; empty where there is none (a published board)."""
+    trials: Sequence[Mapping[str, Any]]
+    details: Sequence[Mapping[str, Any]]
+    figures: Sequence[Mapping[str, Any]]
+
+    @cached_property
+    def boards(self) -> dict[Key, list[Row]]:
+        """Give the rows of each board, in order of appearance."""
+        return {key: [self.rows[at] for at in members] for key, members in boards(self.rows).items()}
+
+    @property
+    def task(self) -> str:
+        """Name the task, that of all rows."""
+        return str(self.rows[0]["task"]) if self.rows else str(self.about.get("config", {}).get("task", ""))
+
+    @property
+    def facts(self) -> list[str]:
+        """Say in short words where the numbers come from: date, version, profile."""
+        config = self.about.get("config", {})
+        version = self.rows[0].get("bench_version") if self.rows else None
+        return [
+            *([str(self.about["written"])[:10]] if "written" in self.about else []),
+            *([f"bench {version}"] if version else []),
+            *([f"profile {config['profile']}"] if config.get("profile") else []),
+            *([] if self.about.get("finished", True) else ["unfinished run"]),
+        ]
+
+    def dataset(self, key: Key) -> str:
+        """Name the data set of a board, whose label may say more (the league)."""
+        return str(self.boards[key][0]["dataset"])
+
+    def models(self, key: Key) -> list[str]:
+        """List the models of one board as its table orders them."""
+        return list(dict.fromkeys(row["model"] for row in listed(self.boards[key])))
+
+    def of(self, what: Sequence[Mapping[str, Any]], key: Key, model: str | None = None) -> list[Mapping[str, Any]]:
+        """Choose from trials, details or figures what belongs to a board, or to one of its cells."""
+        at = key[0], self.dataset(key)
+        return [x for x in what if (x["task_id"], x["dataset"]) == at and model in {None, x.get("model")}]
+
+    def log(self, key: Key, model: str) -> tuple[str, list[str]]:
+        """Give the last lines of a cell's log with its name; nothing where the cell wrote none."""
+        families = sorted({row["family"] for row in self.boards[key] if row.get("family")})
+        for title in (*(f"{self.dataset(key)} {family}" for family in families), self.dataset(key)):
+            path = self.folder / log_name(title, model)
+            if path.is_file():
+                return log_name(title, model), path.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL:]
+        return "", []
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder; raise `RunFolderError` where it has no leaderboard or a damaged file."""
+    rows = Board.read(folder).rows
+    return Run(
+        folder,
+        rows,
+        _json(folder / "run.json", {}),
+        _table(folder / "trials.parquet"),
+        _table(folder / "details.parquet"),
+        _json(folder / "figures.json", []),
+    )
+
+
+def board_file(key: Key) -> str:
+    """Name the page of a board."""
+    return f"board-{slug(key[1], beside=key[0])}.html"
+
+
+def cell_file(key: Key, model: str) -> str:
+    """Name the page of a cell."""
+    return f"cell-{slug(key[1], model, beside=key[0])}.html"
+
+
+def trail(run: Run, *more: Link) -> list[Link]:
+    """Give the breadcrumb from the index down."""
+    return [(f"{run.task} benchmark", "index.html"), *more]
+
+
+def _json(path: Path, otherwise: Any) -> Any:
+    if not path.exists():
+        return otherwise
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunFolderError(f"{path}: not readable as JSON ({error}); give the run's command again to write it anew") from None
+
+
+def _table(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    try:
+        return pl.read_parquet(path).to_dicts()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise RunFolderError(f"{path}: not readable as Parquet ({error}); give the run's command again to write it anew") from None

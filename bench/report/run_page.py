@@ -1,0 +1,145 @@
+"""The page of the run: what happened, on what, and every row."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.board.numbers import clean
+from bench.board.ranking import label, ranking_metric
+from bench.board.schema import SCHEMA, Row
+from bench.board.sheet import LABELS
+from bench.report.board_figures import spent
+from bench.report.html import Html, joined, tag
+from bench.report.index_page import counted
+from bench.report.page import Page, section
+from bench.report.rounding import short
+from bench.report.run_folder import Run, cell_file, trail
+from bench.report.tables import Head, plain_table, sortable
+from bench.report.words import command, command_html, failures, listing, status_word
+
+MOST = 10_000
+"""Rows that the page holds; all are in the Parquet file."""
+COLUMNS = (
+    ("model", "model"), ("data set", "dataset"), ("tuning", "tuning"), ("seed", "seed"), ("status", "status"), ("rank", "rank"),
+    ("test score", "score"), ("skill", "skill"), ("valid score", "valid"), ("seconds", "seconds"), ("memory, MB", "memory"),
+    ("reason", "reason"),
+)  # fmt: skip
+DIGITS = {"seed": 0, "rank": 0, "score": 3, "skill": 3, "valid": 3, "seconds": 1, "memory": 0}
+"""Decimals of the columns of numbers."""
+
+
+def run_page(run: Run) -> Page:
+    """Make the page of the run."""
+    count = min(len(run.rows), MOST)
+    told = (
+        f"the first {MOST:,} of {len(run.rows):,} rows; all are in leaderboard.parquet" if len(run.rows) > MOST else f"all {count:,} rows"
+    )
+    heads = [
+        Head(words, key, right=key in DIGITS, choices=key in {"dataset", "tuning", "status"}, digits=DIGITS.get(key))
+        for words, key in COLUMNS
+    ]
+    scores = sorted({f"{LABELS[m]} ({'higher' if up else 'lower'} is better)" for m, up in map(ranking_metric, run.rows)})
+    body = joined(
+        section(
+            "Rows",
+            tag("p", f"{told.capitalize()}; the score is {', '.join(scores)}.", class_="caption"),
+            sortable("Rows of the run", heads, [], name=0),
+        ),
+        section(
+            "Files", tag("p", tag("a", "rows.csv", href="rows.csv"), ", ", tag("a", "leaderboard.parquet", href="../leaderboard.parquet"))
+        ),
+        _failed(run),
+        section("Repeat", command_html(command(run.about), "The whole run:")) if run.about else None,
+        section("Machine and versions", _machine(run)),
+        section("Models", _models(run)) if run.about.get("models") else None,
+    )
+    return Page(
+        "run.html",
+        "The run",
+        f"{counted(run.rows)}; {len(failures(run.rows))} failures.",
+        body,
+        trail(run),
+        run.facts,
+        rows=rows_data(run.rows),
+    )
+
+
+def rows_data(rows: Sequence[Row]) -> dict[str, Any]:
+    """Give the rows as columns for the script; text columns as codes into a list of their words."""
+    shown = sorted(rows, key=lambda r: (r["rank"] is None, r["rank"] or 0, r["dataset"], r["model"], r["tuning"], r.get("seed") or 0))[
+        :MOST
+    ]
+    found = {key: _column([_value(row, key) for row in shown]) for _, key in COLUMNS}
+    return {**found, "file": _column([cell_file((row["task_id"], label(row)), row["model"]) for row in shown])}
+
+
+def rows_csv(rows: Sequence[Row]) -> str:
+    """Write all rows with the columns that hold anything, as CSV."""
+    used = [name for name in SCHEMA.names if any(row.get(name) not in (None, []) for row in rows)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(used)
+    for row in rows:
+        writer.writerow([_spelt(row.get(name)) for name in used])
+    return text.getvalue()
+
+
+def _spelt(value: Any) -> Any:
+    if isinstance(value, list):
+        return " ".join(value)
+    # a spreadsheet runs text that begins like a formula
+    return f"'{value}" if isinstance(value, str) and value[:1] in set("=+-@\t\r") else value
+
+
+def _value(row: Row, key: str) -> Any:
+    if key == "score":
+        return short(row.get(ranking_metric(row)[0]))
+    if key == "seconds":
+        return short(round(spent(row), 2))
+    if key == "status":
+        return status_word(row)
+    found = row.get({"valid": "valid_score", "memory": "peak_memory_mb"}.get(key, key))
+    return short(round(found, 6)) if isinstance(found, float) else clean(found) if isinstance(found, str) else found
+
+
+def _column(values: Sequence[Any]) -> Any:
+    if not any(isinstance(v, str) for v in values):
+        return list(values)
+    words = {v: at for at, v in enumerate(dict.fromkeys("" if v is None else str(v) for v in values))}
+    return {"words": list(words), "codes": [words["" if v is None else str(v)] for v in values]}
+
+
+def _failed(run: Run) -> Html | None:
+    found = failures(run.rows)
+    if not found:
+        return None
+    lines = [(f"{row['model']} on {row['dataset']}", status_word(row), row.get("reason") or "no reason was given") for row in found]
+    return section(f"Failed or skipped: {len(found)}", plain_table("Cells without a score", ("cell", "status", "reason"), lines))
+
+
+def _machine(run: Run) -> Html:
+    about = run.about
+    hardware: Mapping[str, Any] = about.get("hardware", {})
+    pairs = [(key, str(value)) for key, value in hardware.items()]
+    pairs += [
+        (key.replace("_", " "), str(about[key])) for key in ("bench_version", "bench_source", "git_commit", "written") if about.get(key)
+    ]
+    devices = sorted({row["device"] for row in run.rows if row.get("device")})
+    return listing([*pairs, ("devices", ", ".join(devices) or "none")])
+
+
+def _models(run: Run) -> Html:
+    lines = [
+        (
+            m["name"],
+            m["status"],
+            (m.get("source_hash") or "")[:12],
+            ", ".join(f"{k} {v}" for k, v in m.get("versions", {}).items()),
+            m.get("reason") or "",
+        )
+        for m in run.about["models"]
+    ]
+    return plain_table("Plugins of the run", ("model", "status", "source", "versions", "reason"), lines)

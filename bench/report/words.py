@@ -1,0 +1,100 @@
+"""Words and table parts that several pages share: statuses, tie groups, marks, and the command that repeats a run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.board.numbers import clean
+from bench.board.schema import Row
+from bench.metrics.kinds import Metric
+from bench.report.html import Html, joined, name_of, tag
+
+FLAG_WORDS = {
+    "underpowered": "too few cases to rank",
+    "trivial": "a floor scores above 0.8: the cell is too easy",
+    "contaminated": "the model saw this data before",
+    "fallback": "a simpler method served some series",
+    "mean-from-quantiles": "the mean was integrated from the quantiles",
+    "quantiles-crossed": "quantiles crossed and were sorted",
+    "clipped": "negative forecasts of counts were set to 0",
+    "charged": "failed: stands in means with the worse of reference and worst score",
+    "cut-short": "the fit was stopped at its time limit",
+}
+NOT_REPEATED = ("task", "datasets", "models", "options", "plugins", "plugins_dirs", "data")
+
+
+BEST = {"bias": "best is 0", "coverage_60": "best is .6", "coverage_80": "best is .8"}
+"""Metrics whose best value is neither the highest nor the lowest."""
+
+
+def metrics_of(task: str) -> Mapping[str, Metric]:
+    """Give the metrics of a task, by column of the leaderboard."""
+    from importlib import import_module
+
+    found: Mapping[str, Metric] = import_module(f"bench.metrics.{task}").METRICS
+    return found
+
+
+def metric_head(metric: Metric) -> str:
+    """Name a metric with its direction, for the head of a column."""
+    return f"test {metric.label} ({BEST.get(metric.name, 'higher is better' if metric.higher_is_better else 'lower is better')})"
+
+
+def status_word(row: Row) -> str:
+    """Say how a row ended: `ok`, `failed: oom`, `skipped`."""
+    return {"ok": "ok", "failed": "failed: error", "skipped": "skipped"}.get(row["status"], f"failed: {row['status']}")
+
+
+def simulated_mark(rows: Sequence[Row]) -> Html | None:
+    """Mark simulated data, in a word."""
+    return tag("span", "simulated", class_="mark") if any(row.get("simulated") for row in rows) else None
+
+
+def flags_html(flags: Sequence[str]) -> Html:
+    """Write flags with their meaning, as a list; nothing where there are none."""
+    return joined(tag("li", tag("strong", flag), f": {FLAG_WORDS.get(flag, '')}") for flag in flags)
+
+
+def failures(rows: Sequence[Row]) -> list[Row]:
+    """Choose one row for each failure of a cell: each model, status and reason once."""
+    found = {(r["task_id"], r["dataset"], r["model"], r["status"], r.get("reason")): r for r in rows if r["status"] != "ok"}
+    return list(found.values())
+
+
+def command(about: Mapping[str, Any], model: str = "") -> str:
+    """Write the command that repeats a run, or one model of it, as a POSIX shell reads it."""
+    config = about.get("config", {})
+    words = ["bench", "run", "--task", str(config.get("task", ""))]
+    for given in config.get("datasets", ()):
+        words += ["--dataset", given]
+    for name in [model] if model else config.get("models", ()):
+        words += ["--model", name]
+    for key, value in config.get("options", {}).items():
+        words += ["--set", f"{key}={value}"]
+    for option, key in (("--plugin", "plugins"), ("--plugins-dir", "plugins_dirs")):
+        for path in config.get(key, ()):
+            words += [option, path]
+    for key, value in config.items():
+        if key not in NOT_REPEATED and value is not None and (key, value) not in {("device", "auto"), ("seed", 0), ("out", "")}:
+            words += [f"--{key.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def command_html(text: str, what: str) -> Html:
+    """Write a command with a button that copies it."""
+    copy = tag("button", "Copy", type="button", class_="copy needs-script")
+    return tag("div", tag("p", what), tag("div", tag("code", clean(text)), copy, class_="command"))
+
+
+def params_rows(text: str | None) -> list[tuple[str, str]]:
+    """Spell parameters, JSON, as rows of a table."""
+    found = json.loads(text or "{}")
+    return [(key, f"{v:.6g}" if isinstance(v, float) else str(v)) for key, v in sorted(found.items())]
+
+
+def listing(pairs: Sequence[tuple[str, str | Html]]) -> Html:
+    """Write pairs of a term and what it is."""
+    return tag("dl", ((tag("dt", clean(term)), tag("dd", text if isinstance(text, Html) else name_of(text))) for term, text in pairs))

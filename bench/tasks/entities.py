@@ -1,0 +1,164 @@
+"""Entities of an anomaly task: the series that a source labels, or the daily counts of a log's most active users.
+
+Letters for shapes: N entities, T steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from bench.errors import ConfigError, ProtocolError
+from bench.events import Events
+from bench.panel import Panel, calendar, filled
+from bench.profiles import Profile
+from bench.ragged import Array
+from bench.series import Series
+from bench.tasks.clock import NO_TIME, Clock, guessed_clock
+from bench.tasks.grid import from_events
+from bench.tasks.incidents import incident_labels
+
+PREFIX = {"labelled": 0.15, "users": 0.5}
+"""Share of an entity's steps that is for training: NAB's own probation for labelled series, half for users."""
+LEAST = 50
+"""Fewest steps of a training prefix; a labelled window that begins before them contaminates it."""
+USERS, STEPS = 100, 1000
+"""Most users of a given log, those most active in the training part, and most steps, the latest."""
+
+
+@dataclass(frozen=True)
+class Entities:
+    """Hold N entities, right-aligned, with the labels that the source gave."""
+
+    names: tuple[str, ...]
+    values: Array
+    """float64 [N, T]: NaN where nothing is known."""
+    time: Array
+    """int64 [1 or N, T]: microseconds, or step numbers where the data has no time."""
+    number: Array
+    """int64 [1 or N, T]: the steps' numbers."""
+    until: Array
+    """int64 [N]: end of each training prefix."""
+    labels: Array | None
+    """bool [N, T], or None where the source labels nothing."""
+    clock: Clock
+    season: int
+    counts: bool
+    contaminated: Array
+    """bool [N]: a labelled step lies in the prefix."""
+    of_log: bool = False
+    """They are the users of a log."""
+
+    def panel(self, values: Array | None = None) -> Panel:
+        """Give what a model sees, with other values where some were injected; never a label."""
+        complete, mask, start = filled(self.values if values is None else values)
+        known = calendar(self.time, self.number, self.season, self.clock.step)
+        return Panel(
+            values=complete, mask=mask, start=start, until=np.maximum(self.until, start), time=self.time, known=known,
+            freq=self.clock.freq, season=self.season, counts=self.counts,
+        )  # fmt: skip
+
+    def take(self, rows: Array) -> Entities:
+        """Select entities by index, in the order given."""
+        own = {name: getattr(self, name)[rows] for name in ("values", "until", "contaminated")}
+        shared = {name: x if len(x := getattr(self, name)) == 1 else x[rows] for name in ("time", "number")}
+        labels = None if self.labels is None else self.labels[rows]
+        return replace(self, names=tuple(self.names[n] for n in rows), labels=labels, **own, **shared)
+
+
+def from_series(series: Series, options: Mapping[str, str]) -> Entities:
+    """Take given series step by step as they come, their ends aligned; the season is that of the most frequent step."""
+    for key in ("target", "users", "freq"):
+        if key in options:
+            raise ConfigError(f"{key}={options[key]!r} cannot be set for {series.name}: its series are given; leave out --set {key}")
+    frame, names = series.frame, series.names
+    owner = np.unique(frame["series"].to_physical().to_numpy(), return_inverse=True)[1]
+    dated = not frame["time"].null_count()
+    clock = guessed_clock(frame["time"].to_physical().to_numpy(), owner) if dated else NO_TIME
+    length = np.bincount(owner, minlength=len(names))
+    first = np.cumsum(length) - length
+    at = np.arange(len(owner)) - first[owner] + (length.max() - length)[owner]
+    shape = (len(names), int(length.max()))
+    values, time = np.full(shape, np.nan), np.zeros(shape, np.int64)
+    values[owner, at] = frame["value"].to_numpy()
+    time[owner, at] = frame["time"].to_physical().to_numpy() if dated else at
+    labels = None
+    if "label" in frame.columns:
+        labels = np.zeros(shape, bool)
+        labels[owner, at] = frame["label"].fill_null(value=False).to_numpy()
+    start = shape[1] - length
+    until, contaminated = _prefixes(labels, start, shape[1], _share(options, "labelled"))
+    season = whole(options, "season", clock.season)
+    number = clock.number(time) if dated else time
+    return Entities(names, values, time, number, until, labels, clock, season, bool(np.nanmin(values, initial=0) >= 0), contaminated)
+
+
+def from_log(events: Events, options: Mapping[str, str], profile: Profile, *, simulated: bool, among: Collection[str] | None) -> Entities:
+    """Count a log's events by user and step: the most active users of the training part; `among`: only these users."""
+    most, longest = (profile.entities, profile.steps) if simulated else (USERS, STEPS)
+    most = whole(options, "users", most)
+    share = _share(options, "users")
+
+    def narrowed(frame: pl.DataFrame, clock: Clock, last: int) -> pl.DataFrame:
+        step = clock.number(frame["time"].to_physical().to_numpy())
+        first = max(last - longest + 1, int(step.min()))
+        split = first + int(share * (last - first + 1))
+        frame = frame.with_columns(__step=pl.Series(step)).filter(pl.col("__step").is_between(first, last))
+        frame = frame if among is None else frame.filter(pl.col("user").cast(pl.String).is_in(list(among)))
+        before = frame.filter(pl.col("__step") < split).group_by("user").len().sort(["len", "user"], descending=[True, False])
+        kept = frame.filter(pl.col("user").is_in(before["user"].head(most).implode()))
+        if kept.is_empty():
+            raise ProtocolError(f"{events.name}: no user is active in the training part of the log; give a longer one")
+        return kept.drop("__step")
+
+    grid = from_events(events, {**options, "level": "user"}, narrowed)
+    steps = grid.values.shape[1]
+    until = np.full(len(grid.names), int(share * steps), np.int64)
+    season = whole(options, "season", grid.clock.season)
+    nobody = np.zeros(len(grid.names), bool)
+    time, number = grid.time[None], grid.number[None]
+    return Entities(grid.names, grid.values, time, number, until, None, grid.clock, season, grid.counts, nobody, of_log=True)
+
+
+def with_incidents(events: Events, options: Mapping[str, str], profile: Profile, users: Collection[str], *, simulated: bool) -> Entities:
+    """Take the users that have an incident of their own; the steps that it covers are labelled."""
+    found = from_log(events, options, profile, simulated=simulated, among=users)
+    assert events.incidents is not None
+    labels = incident_labels(events.incidents, found.names, found.time[0], found.clock.step)
+    before = np.arange(labels.shape[1]) < found.until[:, None]
+    contaminated = np.asarray((labels & before & np.isfinite(found.values)).any(axis=1))
+    return replace(found, labels=labels, contaminated=contaminated)
+
+
+def _prefixes(labels: Array | None, start: Array, steps: int, share: float) -> tuple[Array, Array]:
+    """End each prefix at its share of the steps, before the first labelled one where that leaves `LEAST`; also say where not."""
+    length = steps - start
+    until = start + (share * length).astype(np.int64)
+    if labels is None:
+        return until, np.zeros(len(start), bool)
+    first = np.where(labels.any(axis=1), labels.argmax(axis=1), steps)
+    earlier = np.minimum(until, first)
+    enough = earlier - start >= np.minimum(LEAST, length // 4)
+    return np.where(enough, earlier, until), ~enough & (first < until)
+
+
+def _share(options: Mapping[str, str], of: str) -> float:
+    text = options.get("prefix", str(PREFIX[of]))
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0.05 <= share <= 0.9:
+        raise ConfigError(f"prefix={text!r} is no share of the steps to train on; use .05 to .9")
+    return share
+
+
+def whole(options: Mapping[str, str], key: str, default: int) -> int:
+    """Read an option that is a whole number of at least 1; raise `ConfigError`."""
+    text = options.get(key, str(default))
+    if not text.isdigit() or len(text) > 6 or int(text) < 1:
+        raise ConfigError(f"{key}={text!r} is no whole number; use 1 or more")
+    return int(text)

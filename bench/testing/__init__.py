@@ -1,0 +1,23 @@
+"""The authors' kit: checks that a plugin keeps its contract, as pytest classes to inherit and for `bench plugin check`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.testing.adapters import DatasetTests
+    from bench.testing.asking import CheckError
+    from bench.testing.models import ModelTests
+
+# name -> module: the classes need pytest, which the command line does without
+_HOME = {"CheckError": "bench.testing.asking", "DatasetTests": "bench.testing.adapters", "ModelTests": "bench.testing.models"}
+
+__all__ = ["CheckError", "DatasetTests", "ModelTests"]
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name not in _HOME:
+        raise AttributeError(f"module 'bench.testing' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,0 +1,122 @@
+"""The checking process: it loads one plugin, runs its checks one after the other, and says of each how it ended.
+
+It is told what to check over a pipe and answers there, in JSON: what a plugin prints disturbs nothing. The supervisor
+kills it when a check takes too long, and starts another one that goes on behind that check.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
+
+from bench.tune.processes import shield
+
+
+@dataclass(frozen=True)
+class Item:
+    """Hold one check that is to be run."""
+
+    plugin: str
+    task: str
+    check: str
+    call: Callable[[], None]
+    excuse: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Name the check among all."""
+        return self.plugin, self.task, self.check
+
+
+def main() -> None:
+    """Run the checks that the supervisor asks for over the inherited descriptor."""
+    shield()
+    connection = Connection(int(sys.argv[1]))
+    asked = json.loads(connection.recv_bytes())
+    own = os.getpid()
+
+    def tell(message: Mapping[str, Any]) -> None:
+        if os.getpid() != own:
+            os._exit(1)  # a plugin forked, and its child came back to here
+        connection.send_bytes(json.dumps(message).encode())
+
+    try:
+        items = list(items_of(asked))
+    except BaseException as error:  # noqa: BLE001 - whatever a plugin raises at import ends as an answer
+        tell(unloaded(error))
+        return
+    from bench.testing.verdicts import judge
+
+    done = {tuple(key) for key in asked["done"]}
+    for item in items:
+        if item.key not in done:
+            tell({"event": "begin", "key": item.key})
+            tell({"event": "verdict", **judge(*item.key, item.call, item.excuse).as_dict()})
+    tell({"event": "end"})
+
+
+def unloaded(error: BaseException) -> dict[str, Any]:
+    """Say why nothing can be checked: a bad argument, a missing library, or the plugin's own fault."""
+    from bench.errors import ConfigError
+    from bench.registry import MissingDependencyError
+    from bench.testing.verdicts import told
+
+    why = "argument" if isinstance(error, ConfigError) else "missing" if isinstance(error, MissingDependencyError) else "fault"
+    return {"event": "unloaded", "why": why, "reason": told(error)}
+
+
+def items_of(asked: Mapping[str, Any]) -> Iterator[Item]:
+    """List the checks of a plugin's models and adapters; raise `BenchError` where it offers none of what is asked."""
+    from bench.errors import ConfigError, PluginError
+    from bench.registry import Source, load, models
+
+    source, task = Source(**asked["source"]), asked["task"]
+    found = models(source) if "bench.models" in asked["groups"] else {}
+    adapters: dict[str, Any] = {}
+    if "bench.datasets" in asked["groups"]:
+        adapters = {str(d.name): d for batch in load(source).hook.bench_datasets() for d in batch}
+    if not source.is_file:
+        found, adapters = ({n: p for n, p in those.items() if n == source.name} for those in (found, adapters))
+    if not found and not adapters:
+        what = f"the name {source.name!r}" if not source.is_file else "a model or an adapter"
+        raise PluginError(f"{source.origin()} does not offer {what}; return it from bench_models or bench_datasets")
+    serving = {name: model for name, model in found.items() if not task or task in model.tasks}
+    if found and not serving:
+        raise ConfigError(f"--task {task}: {', '.join(found)} serves {', '.join(sorted(set().union(*(m.tasks for m in found.values()))))}")
+    for name, model in serving.items():
+        yield from _of_model(name, model, [task] if task else sorted(model.tasks))
+    for name, adapter in adapters.items():
+        yield from _of_dataset(name, adapter)
+
+
+def _of_model(name: str, model: Any, tasks: list[str]) -> Iterator[Item]:
+    from bench.testing.checks import CHECKS
+    from bench.testing.verdicts import SOUND, announced, reason_for, refuse_unsound
+
+    expected = announced(model)
+    yield Item(name, "", SOUND, partial(refuse_unsound, expected, [c.name for c in CHECKS]))
+    for task in ("", *tasks):
+        for check in CHECKS:
+            if task in check.tasks or not (task or check.tasks):
+                yield Item(name, task, check.name, partial(check.run, model, task), reason_for(expected, task, check.name))
+
+
+def _of_dataset(name: str, adapter: Any) -> Iterator[Item]:
+    from bench.testing.dataset_checks import DATASET_CHECKS
+    from bench.testing.verdicts import SOUND, announced, reason_for, refuse_unsound
+
+    expected = announced(adapter)
+    yield Item(name, "", SOUND, partial(refuse_unsound, expected, [c.name for c in DATASET_CHECKS]))
+    for check in DATASET_CHECKS:
+        yield Item(name, "", check.name, partial(check.call, adapter, None), reason_for(expected, "", check.name))
+
+
+if __name__ == "__main__":
+    os.environ.pop("PWD", None)
+    main()

@@ -1,0 +1,83 @@
+"""Run a check and say how it ended, failures that were announced included: each of these needs a reason, and must still fail."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.errors import BenchError, suggest
+from bench.testing.asking import CheckError, NotApplicableError
+
+Status = Literal["ok", "failed", "expected failure", "skipped"]
+SOUND = "expected failures are checks that exist, each with a reason"
+CORE = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Say how one check of one plugin ended."""
+
+    plugin: str
+    task: str
+    """Empty for what no task changes."""
+    check: str
+    status: Status
+    reason: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the fields, ready for JSON."""
+        return asdict(self)
+
+
+def announced(plugin: Any, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Gather the failures that a plugin announces in its class attribute `expected_failures`, and those given beside it."""
+    return {**getattr(plugin, "expected_failures", {}), **(more or {})}
+
+
+def refuse_unsound(expected: Mapping[str, str], names: Iterable[str]) -> None:
+    """Raise `CheckError` for an announced failure without a reason, or of a check that does not exist.
+
+    A key is a check's name, or `TASK: NAME` where only one task is meant.
+    """
+    known = list(names)
+    for key, reason in expected.items():
+        if bare(key) not in known:
+            raise CheckError(f"expected_failures names {key!r}, which is no check; {suggest(bare(key), known)}")
+        if not isinstance(reason, str) or not reason.strip():
+            raise CheckError(f"expected_failures gives no reason for {key!r}; say why it may fail")
+
+
+def reason_for(expected: Mapping[str, str], task: str, name: str) -> str:
+    """Give the reason for which a check may fail; empty: it may not."""
+    return expected.get(f"{task}: {name}", expected.get(name, ""))
+
+
+def bare(key: str) -> str:
+    """Take the task off a key."""
+    return key.rpartition(": ")[2]
+
+
+def judge(plugin: str, task: str, name: str, call: Callable[[], None], excuse: str = "") -> Verdict:
+    """Run a check; `excuse`: why it is expected to fail. What a plugin raises ends as a reason."""
+    try:
+        call()
+    except NotApplicableError as error:
+        return Verdict(plugin, task, name, "skipped", str(error))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises is its failure
+        return Verdict(plugin, task, name, "expected failure" if excuse else "failed", excuse or told(error))
+    if excuse:
+        return Verdict(plugin, task, name, "failed", f"it passes, although it was expected to fail ({excuse}); take it off the list")
+    return Verdict(plugin, task, name, "ok")
+
+
+def told(error: BaseException) -> str:
+    """Put an exception into one line; for one that is no `BenchError`, with its place in the plugin's own code."""
+    words = " ".join(str(error).split())
+    if isinstance(error, BenchError):
+        return words
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not Path(f.filename).is_relative_to(CORE)]
+    place = f" ({Path(frames[0].filename).name}:{frames[0].lineno})" if frames else ""
+    return f"{type(error).__name__}: {words}".rstrip(": ") + place

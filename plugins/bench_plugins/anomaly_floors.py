@@ -1,0 +1,132 @@
+"""Floors of anomaly detection: arithmetic on the values themselves. A model that does not beat them has shown nothing.
+
+Widths are steps: a season for the rolling ones, or `WIDTH` where no season is known. Letters: N entities, T steps.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.api import Array, Context, Model, Panel, hookimpl
+from bench.tasks import floors
+
+WIDTH, NARROW = 100, 100
+"""Steps of a rolling window where no season is known, and the most of a rolling variance."""
+
+
+class Floor(Model):
+    """A floor learns nothing beyond each entity's own prefix, which it is given again with the steps to score."""
+
+    tasks = frozenset({"anomaly"})
+    deterministic = True
+
+    def fit(self, train: Panel, ctx: Context) -> None:
+        """Learn nothing."""
+
+    @abstractmethod
+    def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
+        """Score each step, [N, T]; `real`: it was observed; `learn`: it lies in the prefix; both bool [N, T]."""
+
+    def predict(self, inputs: Panel, ctx: Context) -> Array:
+        """Score each step, float64 [N, T]; 0 where nothing was observed."""
+        if not inputs.values.size:
+            return np.zeros(inputs.values.shape)
+        real = inputs.mask & (np.arange(inputs.steps) >= inputs.start[:, None])
+        learn = real & (np.arange(inputs.steps) < inputs.until[:, None])
+        return np.asarray(np.where(real, self.scores(inputs, real, learn, ctx), 0.0))
+
+    def save(self, folder: Path) -> None:
+        """Write nothing: nothing is learnt."""
+
+    def load(self, folder: Path) -> None:
+        """Read nothing."""
+
+
+class Random(Floor):
+    """Score by chance: the floor of floors. Each entity draws its own numbers, whoever stands beside it."""
+
+    name = "random"
+    deterministic = False
+
+    def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
+        """Draw uniform numbers, seeded by the context's seed and the entity's own prefix: no later step changes them."""
+        found = np.zeros(panel.values.shape)
+        for n, (start, until) in enumerate(zip(panel.start, panel.until, strict=True)):
+            seed = _digest(panel.values[n, start:until])
+            found[n, start:] = np.random.default_rng([ctx.seed, *seed]).random(panel.steps - int(start))
+        return found
+
+
+class AbsMedian(Floor):
+    """Score the distance from the prefix's median."""
+
+    name = "abs-median"
+
+    def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
+        """Give |x - median|."""
+        return floors.abs_median(panel.values, learn)
+
+
+class RollingVariance(Floor):
+    """Score the variance of a trailing window."""
+
+    name = "rolling-variance"
+
+    def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
+        """Give the trailing variance over a season, `NARROW` steps at the most."""
+        return floors.rolling_variance(panel.values, min(width(panel), NARROW), real=real)
+
+
+class RollingMean(Floor):
+    """Score the distance of a trailing mean from the prefix's median: what every deep model has to beat."""
+
+    name = "rolling-mean"
+
+    def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
+        """Give |trailing mean over a season - median|."""
+        return floors.mean_shift(panel.values, learn, width(panel), real=real)
+
+
+class RollingMeanCentred(Floor):
+    """Score the distance of a centred mean from the prefix's median; it looks ahead."""
+
+    name = "rolling-mean-centred"
+    causal = False
+
+    def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
+        """Give |centred mean over a season - median|."""
+        return floors.mean_shift(panel.values, learn, width(panel), centred=True, real=real)
+
+
+class SeasonalResidual(Floor):
+    """Score the distance from the prefix's median at the same phase of the season."""
+
+    name = "seasonal-residual"
+
+    def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
+        """Give |x - median of its phase|."""
+        return floors.seasonal_residual(panel.values, learn, panel.season)
+
+
+def width(panel: Panel) -> int:
+    """Give the steps of a season, `WIDTH` where none is known; no more than reach over the whole panel from any step."""
+    return min(panel.season if panel.season > 1 else WIDTH, max(2 * panel.steps, 1))
+
+
+def _digest(values: Array) -> list[int]:
+    """Give numbers that stand for an entity's past, so that its draws are its own."""
+    import hashlib
+
+    digest = hashlib.sha256(np.ascontiguousarray(values).tobytes()).digest()
+    return [int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:8], "big")]
+
+
+@hookimpl
+def bench_models() -> list[type[Model]]:
+    """Give the floors of this file."""
+    found: list[Any] = [Random, AbsMedian, RollingVariance, RollingMean, RollingMeanCentred, SeasonalResidual]
+    return found

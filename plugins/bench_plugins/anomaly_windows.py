@@ -1,0 +1,111 @@
+"""Sub-PCA and Isolation Forest on sliding windows: each entity by itself, fitted on the windows of its own prefix.
+
+Letters for shapes: N entities, T steps, n windows, k of them in the prefix, W steps of a window.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from sklearn.ensemble import IsolationForest
+
+from bench.api import Array, ArrayModel, Context, Model, Panel, Params, hookimpl
+from bench_plugins import _windows
+
+MOST = 10_000
+"""Most windows of a prefix that are learnt from, evenly spaced, where the profile sets no lower bound."""
+TREES = 100
+"""Trees of a forest, the authors' number."""
+AT_ONCE = 1 << 22
+"""Numbers of windows that are turned at once: 32 MB."""
+
+
+class OnWindows(ArrayModel):
+    """A local detector without state, fitted to each entity's prefix in `predict`."""
+
+    tasks = frozenset({"anomaly"})
+    local = True
+
+    def fit(self, train: Panel, ctx: Context) -> None:
+        """Learn nothing that entities share."""
+
+    @abstractmethod
+    def score(self, windows: Array, learnt: Array, ctx: Context) -> Array:
+        """Score `windows` [n, W] by what is usual in `learnt` [at most k, W]; float64 [n], higher is more anomalous."""
+
+    def predict(self, inputs: Panel, ctx: Context) -> Array:
+        """Score each step by the window that ends at it, float64 [N, T]; see `bench_plugins._windows.scored`."""
+        params = {**self.default(), **self.params}
+        most = MOST if ctx.rows is None else min(ctx.rows, MOST)
+
+        def one(z: Array, width: int, k: int) -> Array:
+            windows = sliding_window_view(z, width)
+            return self.score(windows, windows[: k : -(-k // most)], ctx)
+
+        return _windows.scored(inputs, params["seasons"], one)
+
+
+class SubPca(OnWindows):
+    """Score the squared distance from the mean window along all principal axes, each divided by its eigenvalue.
+
+    That is Shyu et al. (2003), with a ridge: as it grows, the score becomes the plain distance from the mean window, which
+    the summed distances to eigenvectors of PyOD's PCA, and so Sub-PCA of TSB-AD, are close to.
+    """
+
+    name = "sub-pca"
+    deterministic = True
+
+    @staticmethod
+    def space() -> dict[str, BaseDistribution]:
+        """Search the window's length and the ridge."""
+        return {"seasons": _windows.SEASONS, "ridge": FloatDistribution(1e-3, 10.0, log=True)}
+
+    @staticmethod
+    def default() -> Params:
+        """Give a third of a season, and a ridge of a tenth of the mean eigenvalue."""
+        return {"seasons": _windows.THIRD, "ridge": 0.1}
+
+    def score(self, windows: Array, learnt: Array, ctx: Context) -> Array:
+        """Give the weighted squared distance, float64 [n]."""
+        mean = learnt.mean(axis=0)
+        centred = learnt - mean
+        eigenvalues, axes = np.linalg.eigh(centred.T @ centred / len(learnt))  # [W], [W, W]
+        eigenvalues = np.maximum(eigenvalues, 0.0)
+        ridge = {**self.default(), **self.params}["ridge"]
+        scaled = axes / np.sqrt(eigenvalues + ridge * (eigenvalues.mean() or 1.0))
+        step = max(AT_ONCE // len(mean), 1)
+        blocks = (windows[at : at + step] for at in range(0, len(windows), step))
+        return np.concatenate([(((block - mean) @ scaled) ** 2).sum(axis=1) for block in blocks])
+
+
+class IForest(OnWindows):
+    """Score how few random cuts set a window apart (Liu, Ting and Zhou 2008)."""
+
+    name = "iforest"
+
+    @staticmethod
+    def space() -> dict[str, BaseDistribution]:
+        """Search the window's length, and how many windows and steps each tree sees."""
+        return {"seasons": _windows.SEASONS, "samples": IntDistribution(32, 1024, log=True), "features": FloatDistribution(0.1, 1.0)}
+
+    @staticmethod
+    def default() -> Params:
+        """Give a third of a season, and the authors' 256 windows a tree."""
+        return {"seasons": _windows.THIRD, "samples": 256, "features": 1.0}
+
+    def score(self, windows: Array, learnt: Array, ctx: Context) -> Array:
+        """Give the forest's anomaly score in [0, 1], float64 [n]."""
+        params = {**self.default(), **self.params}
+        samples, features = min(params["samples"], len(learnt)), params["features"]
+        forest = IsolationForest(TREES, max_samples=samples, max_features=features, random_state=ctx.seed, n_jobs=1)
+        # scikit-learn's own score is lower where a window is more anomalous
+        return np.asarray(-forest.fit(learnt).score_samples(windows), np.float64)
+
+
+@hookimpl
+def bench_models() -> list[type[Model]]:
+    """Give both."""
+    return [SubPca, IForest]

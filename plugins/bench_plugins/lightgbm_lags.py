@@ -1,0 +1,159 @@
+"""LightGBM on lags: one global set of boosted trees for all series and all steps of the horizon.
+
+The target is (value - anchor) / scale of its window (see `_lag_features`), the step ahead is a feature. Trees with squared
+loss give the mean; trees with quantile loss give up to five levels, between which quantiles are linear in the normal score.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+
+from bench.api import Array, Context, Model, Params, hookimpl
+from bench.panel import Forecast, Panel
+from bench_plugins._lag_features import Source, all_steps, drawn, lay_out
+from bench_plugins.forecast_floors import seasonal_naive
+
+EXAMPLES = 100_000
+"""Most pairs of a window and a step ahead that are trained on, whatever the profile allows: windows overlap, more add little."""
+KNOTS = 5
+"""Most levels that have trees of their own."""
+FILE = "knots.json"
+MEAN = "mean"
+
+
+def knots(levels: tuple[float, ...]) -> tuple[float, ...]:
+    """Choose the levels to train: lowest, highest, the median where it is asked for, and those halfway."""
+    at = np.unique(np.linspace(0, len(levels) - 1, min(KNOTS, len(levels))).round().astype(int))
+    return tuple(sorted({levels[k] for k in at} | ({0.5} & set(levels))))
+
+
+def between(trained: Array, at: tuple[float, ...], levels: tuple[float, ...]) -> Array:
+    """Interpolate sorted quantiles [..., K] at the levels `at` linearly in the normal score, [..., Q]; flat beyond the outermost."""
+    ordered = np.sort(trained, axis=-1)
+    inverse = NormalDist().inv_cdf
+    z, wanted = np.array([inverse(q) for q in at]), np.array([inverse(q) for q in levels])
+    upper = np.clip(np.searchsorted(z, wanted), 1, max(len(z) - 1, 1))
+    if len(z) == 1:
+        return np.repeat(ordered, len(levels), axis=-1)
+    way = np.clip((wanted - z[upper - 1]) / (z[upper] - z[upper - 1]), 0.0, 1.0)
+    return np.asarray(ordered[..., upper - 1] * (1 - way) + ordered[..., upper] * way)
+
+
+def winding_down(ctx: Context) -> Callable[[Any], None]:
+    """Make a callback that ends the training when `ctx` says so."""
+
+    def step(env: Any) -> None:
+        if ctx.should_stop():
+            raise lgb.callback.EarlyStopException(env.iteration, env.evaluation_result_list)
+
+    return step
+
+
+class LightgbmLags(Model):
+    """Boost trees on lags, means of windows and the calendar."""
+
+    name = "lightgbm-lags"
+    tasks = frozenset({"forecasting"})
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self.trees: dict[str, lgb.Booster] = {}
+        self.at: tuple[float, ...] = ()
+
+    @staticmethod
+    def space() -> dict[str, BaseDistribution]:
+        """Search the window, the size and number of the trees, the step, and how much data a leaf needs."""
+        return {
+            "lags": IntDistribution(4, 64, log=True),
+            "num_leaves": IntDistribution(4, 64, log=True),
+            "learning_rate": FloatDistribution(0.01, 0.3, log=True),
+            "n_estimators": IntDistribution(30, 400, log=True),
+            "min_child_samples": IntDistribution(5, 200, log=True),
+            "feature_fraction": FloatDistribution(0.4, 1.0),
+        }
+
+    @staticmethod
+    def default() -> Params:
+        """Give small trees: windows overlap, so that there are fewer independent ones than rows."""
+        return {
+            "lags": 14,
+            "num_leaves": 15,
+            "learning_rate": 0.07,
+            "n_estimators": 120,
+            "min_child_samples": 30,
+            "feature_fraction": 0.7,
+        }
+
+    def fit(self, train: Panel, ctx: Context) -> None:
+        """Boost one set of trees for the mean and one for each knot; none where the panel holds no window to learn from."""
+        settings = {**_fixed(ctx), **self.default(), **self.params}
+        lags, rounds = settings.pop("lags"), settings.pop("n_estimators")
+        self.at, self.trees = knots(ctx.quantiles), {}
+        pairs = drawn(train, ctx.rows, EXAMPLES, ctx.seed)
+        if not len(pairs):
+            return
+        laid = lay_out(Source(train), pairs, lags)
+        target = (train.values[pairs.series, pairs.origin + pairs.ahead] - laid.anchor) / laid.scale
+        data = lgb.Dataset(laid.x, target, params=settings, free_raw_data=False)
+        losses: dict[str, Params] = {MEAN: {"objective": "l2"}} | {f"{q:g}": {"objective": "quantile", "alpha": q} for q in self.at}
+        for name, loss in losses.items():
+            self.trees[name] = lgb.train({**settings, **loss}, data, rounds, callbacks=[winding_down(ctx)])
+
+    def predict(self, inputs: Panel, ctx: Context) -> Forecast:
+        """Forecast from the last window of each series.
+
+        An empty series is forecast as 0, all by the seasonal naive where there was no window to learn from; both are marked.
+        """
+        if not self.trees:
+            floor = seasonal_naive(inputs, ctx.quantiles)
+            return Forecast(floor.quantiles, floor.mean, np.ones(len(inputs), bool))
+        shape, lags = (len(inputs), inputs.horizon), {**self.default(), **self.params}["lags"]
+        laid = lay_out(Source(inputs), all_steps(inputs), lags)
+        mean, *trained = [laid.anchor + laid.scale * self._raw(name, laid.x, ctx) for name in self.trees]
+        quantiles = between(np.stack(trained, axis=-1), self.at, ctx.quantiles)
+        if inputs.counts:
+            mean, quantiles = np.maximum(mean, 0.0), np.maximum(quantiles, 0.0)
+        mean, quantiles, empty = mean.reshape(shape), quantiles.reshape(*shape, len(ctx.quantiles)), inputs.lengths == 0
+        mean[empty], quantiles[empty] = 0.0, 0.0
+        return Forecast(quantiles, mean, empty)
+
+    def _raw(self, name: str, x: Array, ctx: Context) -> Array:
+        """Ask one set of trees, float [P]; LightGBM refuses to be asked about nothing."""
+        return np.asarray(self.trees[name].predict(x, num_threads=ctx.threads), float) if len(x) else np.zeros(0)
+
+    def save(self, folder: Path) -> None:
+        """Write the levels and, as LightGBM's text, the trees."""
+        (folder / FILE).write_text(json.dumps({"at": self.at, "trees": list(self.trees)}))
+        for name, trees in self.trees.items():
+            trees.save_model(folder / f"{name}.txt")
+
+    def load(self, folder: Path) -> None:
+        """Read both."""
+        held = json.loads((folder / FILE).read_text())
+        self.at = tuple(held["at"])
+        self.trees = {name: lgb.Booster(model_file=folder / f"{name}.txt") for name in held["trees"]}
+
+
+def _fixed(ctx: Context) -> Params:
+    return {
+        "seed": ctx.seed,
+        "num_threads": ctx.threads,
+        "deterministic": True,
+        "force_row_wise": True,
+        "feature_pre_filter": False,
+        "verbosity": -1,
+    }
+
+
+@hookimpl
+def bench_models() -> list[type[Model]]:
+    """Give the model."""
+    return [LightgbmLags]

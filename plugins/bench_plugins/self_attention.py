@@ -1,0 +1,105 @@
+"""Self-attention (Vaswani et al. 2017): a small Transformer encoder, normalised before each part (Xiong et al. 2020).
+
+It is causal: no step looks at a later one. Only where hidden steps are to be reconstructed does it look both ways.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - torch's own idiom
+
+from bench.api import Model, Params, hookimpl
+from bench.neural.sizes import Sizes
+from bench.neural.torch_model import TorchModel, last
+
+HEADS = 4
+
+
+class Block(nn.Module):
+    """Attention, then two dense layers; each adds to what came in."""
+
+    def __init__(self, width: int, dropout: float, *, causal: bool) -> None:
+        super().__init__()
+        self.causal = causal
+        self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.mix = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.dense = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, inside: Tensor) -> Tensor:  # [N, T, D], [N, T] -> [N, T, D]
+        """Look at earlier steps, which are real where the step itself is; or at all real steps."""
+        n, t, d = x.shape
+        q, k, v = self.qkv(self.before(x)).view(n, t, 3, HEADS, d // HEADS).permute(2, 0, 3, 1, 4)  # [N, heads, T, D / heads]
+        mask = None if self.causal else inside[:, None, None]
+        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=self.causal)
+        x = x + self.dropout(self.mix(seen.transpose(1, 2).reshape(n, t, d)))
+        out: Tensor = x + self.dropout(self.dense(self.between(x)))
+        return out
+
+
+class Net(nn.Module):
+    """Dense -> plus the place of each step -> blocks -> norm -> dense."""
+
+    def __init__(self, sizes: Sizes, width: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.steps = sizes.steps
+        self.read = nn.Linear(sizes.f, width)
+        self.blocks = nn.ModuleList(Block(width, dropout, causal=sizes.task != "anomaly") for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.dense = nn.Linear(width, sizes.each)
+
+    def forward(self, x: Tensor, length: Tensor) -> Tensor:  # [N, T, F], [N] -> [N, O]
+        """Answer at each row's last `steps`; what is padded behind them is never looked at."""
+        step = torch.arange(x.shape[1], device=x.device)
+        h = self.read(x)
+        h = h + place(step - length[:, None], h.shape[2])  # counted from the end, where all rows are alike
+        for block in self.blocks:
+            h = block(h, step < length[:, None])
+        raw: Tensor = self.dense(self.norm(last(h, length, self.steps)))  # [N, steps, each]
+        return raw.flatten(1)
+
+
+def place(step: Tensor, width: int) -> Tensor:
+    """Tell where a step stands by sines and cosines of wave lengths from 2 pi to 10,000 (Vaswani et al.); [...] to [..., width]."""
+    rate = torch.exp(torch.arange(0, width, 2, device=step.device) * (-math.log(10_000.0) / width))
+    angle = step[..., None] * rate
+    return torch.cat([angle.sin(), angle.cos()], -1)
+
+
+class SelfAttention(TorchModel):
+    """A Transformer encoder of one to four layers."""
+
+    name = "self-attention"
+    tasks = frozenset({"forecasting", "anomaly"})
+    view = "hidden"
+    causal = False
+
+    @staticmethod
+    def space() -> dict[str, BaseDistribution]:
+        """Give size, regularisation and the optimiser's two numbers."""
+        return {
+            "width": CategoricalDistribution((32, 64, 128)),
+            "layers": IntDistribution(1, 4),
+            "dropout": FloatDistribution(0.0, 0.5),
+            "lr": FloatDistribution(1e-4, 1e-2, log=True),
+            "batch": CategoricalDistribution((32, 64, 128)),
+        }
+
+    @staticmethod
+    def default() -> Params:
+        """Give two layers of 64, a little dropout, Adam at 1e-3."""
+        return {"width": 64, "layers": 2, "dropout": 0.1, "lr": 1e-3, "batch": 32}
+
+    def make(self, sizes: Sizes) -> nn.Module:
+        """Make the network."""
+        return Net(sizes, self.params["width"], self.params["layers"], self.params["dropout"])
+
+
+@hookimpl
+def bench_models() -> list[type[Model]]:
+    """Give the one model of this file."""
+    return [SelfAttention]

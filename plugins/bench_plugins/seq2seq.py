@@ -1,0 +1,90 @@
+"""Sequence to sequence: an encoder reads the context, a decoder runs over the steps that are asked and looks back by attention.
+
+Cho et al. 2014 (encoder and decoder of gated recurrent units), Luong et al. 2015 (attention, "general" score), Wen et al. 2017
+(all quantiles of all future steps at once: the decoder is fed what is known of those steps, never its own output). Without
+attention it is the autoencoder of Malhotra et al. 2016: all that the decoder knows of a window is the encoder's last state,
+which stands beside each of its steps (Cho et al.).
+"""
+
+from __future__ import annotations
+
+import torch
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from torch import Tensor, nn
+
+from bench.api import Model, Params, hookimpl
+from bench.neural.sizes import Sizes
+from bench.neural.torch_model import TorchModel, last
+
+
+class Attention(nn.Module):
+    """Look up the steps of the context that match what the decoder knows."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(hidden, hidden, bias=False)
+
+    def forward(self, query: Tensor, memory: Tensor, context: Tensor) -> Tensor:  # [N, S, D], [N, T, D], [N] -> [N, S, D]
+        """Average the first `context` steps of the memory by how they match; where there are none, zeros."""
+        inside = torch.arange(memory.shape[1], device=memory.device) < context[:, None]  # [N, T]
+        score = self.score(query) @ memory.transpose(1, 2)  # [N, S, T]
+        weight = score.masked_fill(~inside[:, None], -1e9).softmax(2) * inside[:, None]
+        found: Tensor = weight @ memory
+        return found
+
+
+class Net(nn.Module):
+    """GRU over the context -> GRU over the last steps, begun with its state -> what is looked up beside it -> dense."""
+
+    def __init__(self, sizes: Sizes, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.steps = sizes.steps
+        self.encoder = nn.GRU(sizes.f, hidden, batch_first=True)
+        self.decoder = nn.GRU(sizes.f, hidden, batch_first=True)
+        self.attention = None if sizes.task == "anomaly" else Attention(hidden)  # it would copy the window
+        self.mix = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.Tanh(), nn.Dropout(dropout))
+        self.dense = nn.Linear(hidden, sizes.each)
+
+    def forward(self, x: Tensor, length: Tensor) -> Tensor:  # [N, T, F], [N] -> [N, O]
+        """Read each row's context, all but its last `steps`, then answer at each of those."""
+        context = length - self.steps  # [N]
+        memory, _ = self.encoder(x[:, : max(int(context.max()), 1)])  # [N, T', hidden]
+        state = last(memory, context, 1) * (context > 0)[:, None, None]  # [N, 1, hidden]
+        h, _ = self.decoder(last(x, length, self.steps), state.transpose(0, 1).contiguous())  # [N, steps, hidden]
+        found = state.expand_as(h) if self.attention is None else self.attention(h, memory, context)
+        raw: Tensor = self.dense(self.mix(torch.cat([h, found], 2)))  # [N, steps, each]
+        return raw.flatten(1)
+
+
+class Seq2Seq(TorchModel):
+    """Encoder and decoder with attention; an autoencoder where a window is to be reconstructed."""
+
+    name = "seq2seq"
+    tasks = frozenset({"forecasting", "anomaly"})
+    view = "echo"
+    causal = False
+
+    @staticmethod
+    def space() -> dict[str, BaseDistribution]:
+        """Give size, regularisation and the optimiser's two numbers."""
+        return {
+            "hidden": IntDistribution(16, 256, log=True),
+            "dropout": FloatDistribution(0.0, 0.5),
+            "lr": FloatDistribution(1e-4, 1e-2, log=True),
+            "batch": CategoricalDistribution((32, 64, 128)),
+        }
+
+    @staticmethod
+    def default() -> Params:
+        """Give 64 units, a little dropout, Adam at 2e-3."""
+        return {"hidden": 64, "dropout": 0.1, "lr": 2e-3, "batch": 32}
+
+    def make(self, sizes: Sizes) -> nn.Module:
+        """Make the network."""
+        return Net(sizes, self.params["hidden"], self.params["dropout"])
+
+
+@hookimpl
+def bench_models() -> list[type[Model]]:
+    """Give the one model of this file."""
+    return [Seq2Seq]

@@ -1,0 +1,70 @@
+"""The network of self-attention: causal where it forecasts, both ways where it fills in what is hidden."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("safetensors", reason="safetensors is not installed")
+
+from bench.neural.sizes import Sizes  # noqa: E402
+from bench_plugins.self_attention import Block, Net, SelfAttention, bench_models, place  # noqa: E402
+
+
+def net(task="forecasting", steps=3, each=2):
+    torch.manual_seed(0)
+    return Net(Sizes(task, f=4, steps=steps, each=each), width=16, layers=2, dropout=0.0).eval()
+
+
+@pytest.mark.parametrize("task", ["forecasting", "anomaly"])
+def test_what_stands_behind_the_last_step_is_never_looked_at(task):
+    x, length = torch.randn(4, 9, 4), torch.tensor([3, 5, 9, 4])
+    behind = torch.arange(9) >= length[:, None]  # [N, T]
+    found = net(task)(x, length)
+    assert found.shape == (4, 6)
+    assert torch.equal(found, net(task)(x.masked_fill(behind[..., None], 1e6), length))
+
+
+@pytest.mark.parametrize("task", ["forecasting", "anomaly"])
+def test_a_row_is_answered_alone_as_beside_a_longer_one(task):
+    x, length = torch.randn(2, 9, 4), torch.tensor([5, 9])
+    assert torch.allclose(net(task)(x, length)[:1], net(task)(x[:1, :5], length[:1]), atol=1e-5)
+
+
+def reached(task):
+    """Say which steps the answer at the last but one of nine depends on."""
+    x, length = torch.randn(1, 9, 4, requires_grad=True), torch.tensor([9])
+    net(task)(x, length).view(3, 2)[1].sum().backward()
+    return (x.grad[0].abs().sum(1) > 0).tolist()
+
+
+def test_the_causal_mask_holds_and_only_a_reconstruction_looks_ahead():
+    assert reached("forecasting") == [True] * 8 + [False]
+    assert reached("anomaly") == [True] * 9
+
+
+def test_a_block_agrees_with_attention_written_out():
+    torch.manual_seed(0)
+    block, x = Block(16, 0.0, causal=True).eval(), torch.randn(2, 5, 16)
+    q, k, v = block.qkv(block.before(x)).chunk(3, 2)
+    heads = []
+    for at in range(0, 16, 4):
+        score = q[..., at : at + 4] @ k[..., at : at + 4].transpose(1, 2) / 2  # the root of 4
+        later = torch.triu(torch.ones(5, 5, dtype=torch.bool), 1)
+        heads.append(score.masked_fill(later, -torch.inf).softmax(2) @ v[..., at : at + 4])
+    h = x + block.mix(torch.cat(heads, 2))
+    assert torch.allclose(block(x, torch.ones(2, 5, dtype=torch.bool)), h + block.dense(block.between(h)), atol=1e-5)
+
+
+def test_places_are_told_apart_and_a_step_is_a_rotation():
+    code = place(torch.arange(-300, 0), 16).numpy()  # [300, 16]
+    distance = np.linalg.norm(code[:, None] - code[None], axis=2)
+    assert (distance + 10 * np.eye(300)).min() > 0.1
+    assert np.allclose(np.diag(distance, 7), distance[0, 7], atol=1e-4)
+
+
+def test_the_hook_gives_the_model_which_is_not_causal():
+    assert bench_models() == [SelfAttention]
+    assert not SelfAttention.causal
+    assert SelfAttention.tasks == {"forecasting", "anomaly"}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from bench.errors import ConfigError, suggest
+from bench.machine import cores
 from bench.profiles import Profile, profile
 
 TASKS = ("churn", "forecasting", "anomaly")
@@ -111,7 +111,7 @@ class Config:
 
     def n_workers(self) -> int:
         """Give the number of worker processes: the cores this process may use, unless told otherwise."""
-        return self.workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        return self.workers or cores()
 
     def folder(self) -> Path:
         """Name the run folder: the same command finds its own again."""

@@ -166,7 +166,7 @@ def _weakness(row: Row) -> str:
     if row["task"] == "churn":
         return f"{_counts(row)}; at least 200 test users and 30 of each class are needed"
     if row["task"] == "forecasting":
-        return f"{row.get('n_test') or 0:,} series give too few blocks of steps to resample; more test windows with --set windows=8"
+        return f"too few blocks of steps to resample in {row.get('n_test') or 0:,} series; more test windows with --set windows=8"
     return f"too few of the {row.get('n_test') or 0:,} scored entities have an anomaly; at least 5 are needed"
 
 

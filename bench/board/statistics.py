@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
+from bench.machine import cores
 from bench.metrics.bootstrap import draws, interval
 from bench.ragged import Array
 from bench.tasks.base import Board, Scorer
@@ -100,7 +102,9 @@ def compare(
 def _sampled(scorers: Mapping[str, Scorer], group: Array, n_draws: int, seed: int) -> dict[str, dict[str, Array]]:
     """Score every model under every draw: name -> metric -> float64 [B]; chunk by chunk, so memory stays bounded."""
     parts: dict[str, list[Mapping[str, Array]]] = {name: [] for name in scorers}
-    for weights in draws(group, n_draws, seed):
-        for name, scorer in scorers.items():
-            parts[name].append(scorer.score(weights))
+    # threads: numpy lets go of the interpreter while it computes, and each scorer's sums stay its own
+    with ThreadPoolExecutor(cores()) as pool:
+        for weights in draws(group, n_draws, seed):
+            for name, scores in zip(scorers, pool.map(lambda s, w=weights: s.score(w), scorers.values()), strict=True):
+                parts[name].append(scores)
     return {name: {metric: np.concatenate([part[metric] for part in chunks]) for metric in chunks[0]} for name, chunks in parts.items()}

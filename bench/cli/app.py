@@ -13,7 +13,9 @@ app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_ma
 data = typer.Typer(help="Look at data: what there is, what is in it, what reading it costs.", no_args_is_help=True)
 plugin = typer.Typer(help="Look at plugins.", no_args_is_help=True)
 lists = typer.Typer(help="List names; imports no plugin.", no_args_is_help=True)
+board = typer.Typer(help="Show, compare and export leaderboards.", no_args_is_help=True)
 app.add_typer(data, name="data")
+app.add_typer(board, name="board")
 app.add_typer(plugin, name="plugin")
 app.add_typer(lists, name="list")
 
@@ -234,6 +236,53 @@ def plugin_check(
     from bench.cli.plugins import check
 
     return check(what, task, as_json=as_json)
+
+
+@board.command("show")
+def board_show(
+    place: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, or leaderboard files; several are merged.")],
+    all_rows: Annotated[bool, typer.Option("--all", help="Every row, not one a model.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print leaderboards with their verdicts; over several data sets, a summary too."""
+    from bench.cli.board import show
+    from bench.cli.run import width
+
+    show(place, all_rows=all_rows, as_json=as_json, width=width())
+
+
+@board.command("compare")
+def board_compare(
+    place: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="At least two run folders, or leaderboard files.")],
+    as_json: Json = False,
+) -> None:
+    """Merge several runs, after checks that they may stand together, and print every row."""
+    from bench.cli.board import show
+    from bench.cli.run import width
+    from bench.errors import ConfigError
+
+    if len(place) < 2:
+        raise ConfigError("one run cannot be compared; give at least two, or: bench board show RUN")
+    show(place, all_rows=True, as_json=as_json, width=width())
+
+
+@board.command("export")
+def board_export(
+    place: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, or leaderboard files; several are merged.")],
+    to: Annotated[Path, typer.Option(metavar="FILE", help="A .csv, .parquet or .json file.")],
+) -> None:
+    """Write all rows to a file."""
+    from bench.cli.board import export
+
+    export(place, to)
+
+
+@app.command("report")
+def report_run(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]) -> None:
+    """Write the pages of a run, which open from disk, and print where they begin."""
+    from bench.cli.board import report
+
+    report(run_folder)
 
 
 @app.command("predict")

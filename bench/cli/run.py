@@ -45,13 +45,20 @@ def run_command(study: Path | None, given: Mapping[str, Any], *, as_json: bool, 
         from bench.board.families import family_words
         from bench.cli.summary import print_summary
 
-        sys.stdout.write(board.table(width=_width()) + "\n")
+        sys.stdout.write(board.table(width=width()) + "\n")
         sys.stdout.flush()
         if not quiet:
             for sentence in [*drift(rows, config.folder()), *family_words(rows)]:
                 sys.stderr.write(f"{sentence}\n")
-            print_summary(rows, config.folder(), sys.stderr)
+            print_summary(rows, config.folder(), sys.stderr, report(config.folder()))
     return 0 if usable else 1
+
+
+def report(folder: Path) -> Path:
+    """Write the run's pages, and give the first."""
+    from bench.report import build
+
+    return build(folder)
 
 
 def drift(rows: Sequence[dict[str, Any]], folder: Path) -> list[str]:
@@ -100,6 +107,7 @@ def document(board: Any, config: Config) -> dict[str, Any]:
         "drift": drift(board.rows, folder),
         "folder": str(folder),
         "leaderboard": str(folder / "leaderboard.parquet"),
+        "report": str(report(folder)),
     }
 
 
@@ -138,7 +146,7 @@ def _stopped(config: Config) -> int:
     return 130
 
 
-def _width() -> int | None:
+def width() -> int | None:
     """Give the terminal's width; None where stdout is none: lines are then left unwrapped."""
     if not sys.stdout.isatty():
         return None

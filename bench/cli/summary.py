@@ -22,7 +22,7 @@ CURES = {
 KINDS = ("ok", "failed in part", "failed", "skipped")
 
 
-def summary(rows: Sequence[Row], folder: Path) -> list[str]:
+def summary(rows: Sequence[Row], folder: Path, report: Path | None = None) -> list[str]:
     """Sum up leaderboard rows: the counts, one line for each different failure and skip, and the paths.
 
     The verdicts are not among them: they stand below the table.
@@ -42,15 +42,16 @@ def summary(rows: Sequence[Row], folder: Path) -> list[str]:
         *(f"  {', '.join(names)}: {': '.join(filter(None, cause))}" for cause, names in causes.items()),
         *(f"  log  {folder / log}" for log in logs),
         f"rows  {folder / 'leaderboard.parquet'}",
+        *([] if report is None else [f"report  {report}"]),
     ]
 
 
-def print_summary(rows: Sequence[Row], folder: Path, stream: TextIO) -> None:
+def print_summary(rows: Sequence[Row], folder: Path, stream: TextIO, report: Path | None = None) -> None:
     """Write the summary; on a terminal its sentences are wrapped, elsewhere each is one line."""
     width = None
     with contextlib.suppress(OSError, ValueError):
         width = os.get_terminal_size(stream.fileno()).columns
-    lines = summary(rows, folder)
+    lines = summary(rows, folder, report)
     stream.write("".join(f"{line}\n" for line in (_wrapped(lines, width) if width else lines)))
     stream.flush()
 
@@ -106,4 +107,4 @@ def _wrapped(lines: Iterable[str], width: int) -> Iterable[str]:
         indent = line[: len(line) - len(line.lstrip())]
         wrapped = textwrap.wrap(line, width - 1, subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False)
         # a path is copied: it is left to the terminal
-        yield from [line] if line.lstrip().startswith(("log  ", "rows  ")) else wrapped
+        yield from [line] if line.lstrip().startswith(("log  ", "rows  ", "report  ")) else wrapped

@@ -24,7 +24,7 @@ from bench.report.words import failures, flags_html, metric_head, metrics_of, si
 
 Spell = Callable[[float | None], str]
 LAST = -1e99
-"""Sorts what has no number below everything that has one."""
+"""Sorts what has no number below everything that has one; its negative, above, where lower is better."""
 
 
 def board_page(run: Run, key: Key) -> Page:
@@ -92,30 +92,30 @@ def others(row: Row) -> list[Metric]:
 
 
 def _cells(key: Key, row: Row, at: int, ends: tuple[float, float], tests: tuple[float, float], ties: int) -> list[Cell]:
-    metric, _ = ranking_metric(row)
+    metric, higher = ranking_metric(row)
     failed = row["status"] != "ok"
     gone = status_word(row)
     group = "tied" if row.get("rank") == 1 and ties > 1 else ""
     rank = row.get("rank")
     word = "unranked" if rank is None else f"{rank}=" if rank == 1 and ties > 1 else str(rank)
 
-    def number(value: float | None, spell: Spell = plain) -> Cell:
-        return Cell(gone, order=LAST, class_="bad") if failed else _number(value, spell)
+    def number(value: float | None, spell: Spell = plain, *, up: bool = True) -> Cell:
+        return Cell(gone, order=_worst(up=up), class_="bad") if failed else _number(value, spell, up=up)
 
-    first, *rest = (number(row.get(m.name)) for m in others(row))
+    first, *rest = (number(row.get(m.name), up=m.higher_is_better) for m in others(row))
     return [
         Cell(word, order=at, class_=group),
         Cell(clean(row["model"]), tag("a", name_of(row["model"]), href=cell_file(key, row["model"])), class_=group),
         number(row.get("skill"), signed),
         _interval(row, "skill", ends, failed=failed),
-        number(row.get(metric)),
+        number(row.get(metric), up=higher),
         _interval(row, metric, tests, failed=failed),
         first,
         Cell(seconds(spent(row)), order=spent(row)),
         Cell(row["tuning"]),
         Cell("; ".join(filter(None, [", ".join(row.get("flags") or []), clean(row.get("reason") or "")])) or "none"),
         Cell(gone),
-        _number(row.get("valid_score"), plain),
+        _number(row.get("valid_score"), plain, up=higher),
         Cell(str(row.get("trials") or 0), order=row.get("trials") or 0),
         _number(row.get("peak_memory_mb"), _whole),
         *rest,
@@ -126,19 +126,24 @@ def _whole(value: float | None) -> str:
     return plain(value, 0)
 
 
-def _number(value: float | None, spell: Spell) -> Cell:
-    return Cell("not measured", order=LAST) if value is None else Cell(spell(value), order=value)
+def _worst(*, up: bool) -> float:
+    return LAST if up else -LAST
+
+
+def _number(value: float | None, spell: Spell, *, up: bool = True) -> Cell:
+    return Cell("not measured", order=_worst(up=up)) if value is None else Cell(spell(value), order=value)
 
 
 def _interval(row: Row, metric: str, ends: tuple[float, float], *, failed: bool) -> Cell:
-    if failed:
-        return Cell(status_word(row), order=LAST, class_="bad")
-    low, value, high = (row.get(name) for name in (f"{metric}_low", metric, f"{metric}_high"))
     skill = metric == "skill"
+    up = skill or ranking_metric(row)[1]
+    if failed:
+        return Cell(status_word(row), order=_worst(up=up), class_="bad")
+    low, value, high = (row.get(name) for name in (f"{metric}_low", metric, f"{metric}_high"))
     is_reference = skill and row["model"] == row.get("reference") and not value
     words = "reference" if is_reference else span(low, high, signed if skill else plain)
     picture = strip((low, value, high), ends, zero=skill)
-    return Cell(words, tag("span", picture, tag("span", words), class_="interval"), order=LAST if value is None else value)
+    return Cell(words, tag("span", picture, tag("span", words), class_="interval"), order=_worst(up=up) if value is None else value)
 
 
 def _legend(shown: Sequence[Row]) -> Html | None:

@@ -67,7 +67,8 @@ def _verdict(row: Row) -> str:
 def _score(row: Row, rows: Sequence[Row]) -> Html:
     """Put the score beside the reference's and the default's."""
     metric, higher = ranking_metric(row)
-    reference = next((r for r in rows if r["model"] == row.get("reference") and r["status"] == "ok"), None)
+    name = str(row.get("reference") or "")
+    reference = standing(rows, name) if any(r["model"] == name for r in rows) else None
     default = next((r for r in rows if r["model"] == row["model"] and r["tuning"] == "default" and r["status"] == "ok"), None)
     named = [(f"this model, {row['tuning']}", row), ("this model, default", default), ("reference", reference)]
     lines = [

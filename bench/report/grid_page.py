@@ -39,7 +39,8 @@ def grid(run: Run) -> Html:
     models = list(dict.fromkeys(model for key in found for model in run.models(key)))
     heads = [Head("model", "model"), *(_head(at, key, rows) for at, (key, rows) in enumerate(run.boards.items()))]
     body = [[Cell(clean(model)), *(_cell(key, found[key], model) for key in found)] for model in models]
-    return sortable("Test score of each model on each data set", heads, body, name=0)
+    _, higher = ranking_metric(run.rows[0])
+    return sortable("Test score of each model on each data set", heads, body, name=0, order=f"1:{'desc' if higher else 'asc'}")
 
 
 def _head(at: int, key: Key, rows: Sequence[Row]) -> Head:
@@ -50,13 +51,15 @@ def _head(at: int, key: Key, rows: Sequence[Row]) -> Head:
 
 def _cell(key: Key, rows: dict[str, Row], model: str) -> Cell:
     row = rows.get(model)
+    higher = ranking_metric(next(iter(rows.values())))[1]
+    lost = LAST if higher else -LAST
     if row is None:
-        return Cell("not run", order=LAST)
+        return Cell("not run", order=lost)
     if row["status"] != "ok":
-        return Cell(status_word(row), tag("a", status_word(row), href=cell_file(key, model)), LAST, "bad")
+        return Cell(status_word(row), tag("a", status_word(row), href=cell_file(key, model)), lost, "bad")
     value = row.get(ranking_metric(row)[0])
     if value is None:
-        return Cell("no score", order=LAST)
+        return Cell("no score", order=lost)
     merits = [merit(r) for r in rows.values() if not math.isnan(merit(r))]
     best = merit(row) == max(merits)
     # four steps of tint from the worst to the best of the column; the number says the same

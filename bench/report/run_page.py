@@ -38,7 +38,14 @@ def run_page(run: Run) -> Page:
         f"the first {MOST:,} of {len(run.rows):,} rows; all are in leaderboard.parquet" if len(run.rows) > MOST else f"all {count:,} rows"
     )
     heads = [
-        Head(words, key, right=key in DIGITS, choices=key in {"dataset", "tuning", "status"}, digits=DIGITS.get(key))
+        Head(
+            words,
+            key,
+            right=key in DIGITS,
+            choices=key in {"dataset", "tuning", "status"},
+            digits=DIGITS.get(key),
+            missing=_missing(run, key),
+        )
         for words, key in COLUMNS
     ]
     scores = sorted({f"{LABELS[m]} ({'higher' if up else 'lower'} is better)" for m, up in map(ranking_metric, run.rows)})
@@ -46,7 +53,7 @@ def run_page(run: Run) -> Page:
         section(
             "Rows",
             tag("p", f"{told.capitalize()}; the score is {', '.join(scores)}.", class_="caption"),
-            sortable("Rows of the run", heads, [], name=0),
+            sortable("Rows of the run", heads, [], name=0, order="5:asc"),
         ),
         section(
             "Files", tag("p", tag("a", "rows.csv", href="rows.csv"), ", ", tag("a", "leaderboard.parquet", href="../leaderboard.parquet"))
@@ -65,6 +72,12 @@ def run_page(run: Run) -> Page:
         run.facts,
         rows=rows_data(run.rows),
     )
+
+
+def _missing(run: Run, key: str) -> float:
+    """Sort what is missing to the bad end: low ranks are good, and low scores where lower is better."""
+    low_is_good = key == "rank" or (key in {"score", "valid"} and not ranking_metric(run.rows[0])[1])
+    return 1e99 if low_is_good else -1e99
 
 
 def rows_data(rows: Sequence[Row]) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class Head:
     """Shown only when chosen from the column picker."""
     choices: bool = False
     """A filter lists its values."""
+    missing: float = -1e99
+    """What a missing number sorts as, in a table that the script writes."""
     digits: int | None = None
     """Decimals of numbers that the script writes; None: the cells hold words."""
 
@@ -42,7 +44,7 @@ def plain_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str |
     return scrolled(table, clean(caption))
 
 
-def sortable(caption: str, head: Sequence[Head], rows: Sequence[Sequence[Cell]], *, name: int = 1, order: int = 0) -> Html:
+def sortable(caption: str, head: Sequence[Head], rows: Sequence[Sequence[Cell]], *, name: int = 1, order: str = "0:asc") -> Html:
     """Write the page's one table that the script makes sortable; column `name` holds the rows' headers."""
     top = tag("tr", (tag("th", column.text, **_marks(column)) for column in head))
     body = tag("tbody", (_row(head, row, name) for row in rows))
@@ -57,7 +59,13 @@ def scrolled(table: Html, label: str) -> Html:
 
 def _marks(column: Head) -> dict[str, str | int | bool | None]:
     marks: dict[str, str | int | bool | None] = {"scope": "col", "data_key": column.key, "class_": "right" if column.right else None}
-    return {**marks, "data_hidden": column.hidden, "data_choices": column.choices, "data_digits": column.digits}
+    return {
+        **marks,
+        "data_hidden": column.hidden,
+        "data_choices": column.choices,
+        "data_digits": column.digits,
+        "data_missing": None if column.digits is None else f"{column.missing:g}",
+    }
 
 
 def _row(head: Sequence[Head], row: Sequence[Cell], name: int) -> Html:

@@ -22,7 +22,7 @@ from bench.profiles import Profile
 from bench.series import Series
 from bench.tasks import entities
 from bench.tasks.anomaly_plan import Marked, injected, labelled, spliced
-from bench.tasks.anomaly_split import Final, split_of
+from bench.tasks.anomaly_split import FEW_ANOMALOUS, Final, split_of
 from bench.tasks.base import Arrays, Finished, Prediction, Scorer, Shown, Split, StageName
 from bench.tasks.floors import rolling_mean
 from bench.tasks.inject import detection
@@ -170,7 +170,10 @@ def _of_log(
     users = set() if own is None else set(own["user"]) - {"*"}
     marked = []
     if users and wanted in {None, "labelled"}:
-        marked.append(labelled(entities.with_incidents(events, options, profile, users, simulated=simulated), seed))
+        own_labels = labelled(entities.with_incidents(events, options, profile, users, simulated=simulated), seed)
+        # a simulator of few users has few incidents: a board of two or three is worth its time only to who asks for it
+        if wanted or not simulated or own_labels.anomalous >= FEW_ANOMALOUS:
+            marked.append(own_labels)
     elif wanted == "labelled":
         raise ProtocolError(f"{events.name}: the log has no labelled incidents; leave out --set family=labelled")
     if wanted in {None, "spliced", "injected"}:

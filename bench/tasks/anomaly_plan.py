@@ -63,6 +63,12 @@ class Marked:
     notes: tuple[str, ...] = field(default=())
 
     @property
+    def anomalous(self) -> int:
+        """Count the entities that are not set aside and have an anomaly after their prefix."""
+        after = np.arange(self.values.shape[1]) >= self.entities.until[:, None]
+        return int(((self.labels & after).any(axis=1) & ~self.aside).sum())
+
+    @property
     def pooled(self) -> bool:
         """Say whether entities are pooled; labelled series are averaged."""
         return self.family != LABELLED

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 from bench.events import Events
 from bench.metrics.kinds import Metric
+from bench.panel import Panel
 from bench.profiles import Profile
 from bench.ragged import Array
 from bench.series import Series
@@ -52,6 +53,11 @@ class Stage:
         for payload in self.payloads:
             digest.update(hashlib.sha256(payload).digest())
         return digest.hexdigest()
+
+    @property
+    def divisible(self) -> bool:
+        """Say whether it holds series, which a local model takes in chunks; users are learnt from together."""
+        return isinstance(self.train, Panel)
 
     @cached_property
     def chunks(self) -> tuple[Stage, ...]:

@@ -39,7 +39,11 @@ class Cell:
     def stages(self, job: Job) -> tuple[Stage, ...]:
         """Give the stages that a job is made of: chunks of series for a local model, the whole for others."""
         whole = self.split.stages[job.stage]
-        return whole.chunks if self.plugin.local else (whole,)
+        return whole.chunks if self.local(job) else (whole,)
+
+    def local(self, job: Job) -> bool:
+        """Say whether a job's model fits each series by itself, as it predicts: then it is handed chunks, and saves nothing."""
+        return self.plugin.local and self.split.stages[job.stage].divisible
 
     @property
     def name(self) -> str:
@@ -158,7 +162,7 @@ class Driver:
             "context": dict(job.context),
             "device": "cuda:0" if active.cell.device == "cuda" else "cpu",
             # what a local model learns, it learns in `predict`: there is nothing to keep
-            "save": job.keep and not job.plugin.local,
+            "save": job.keep and not active.cell.local(job),
         }
         final = job.stage == "final"
         self.executor.submit(self._tickets, message, self.limits, runtime=job.plugin.runtime, stage=stage, final=final)

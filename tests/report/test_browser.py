@@ -343,3 +343,13 @@ def test_the_timeline_draws_values_above_scores_with_outlined_windows(visit, tim
         for axis in ("y", "y2")
     )
     assert value["y"] < score["y"]
+
+
+def test_what_has_no_score_stands_at_the_bad_end_in_every_table(visit, site, board):
+    for path, words, column in ((board, "test MASE", 2), (site / "grid.html", "retail-sim", 1), (site / "run.html", "test score", 1)):
+        page = visit(path)
+        if path.name != "grid.html":
+            head(page, words).click()
+            page.get_by_text(re.compile("ascending")).wait_for()
+        assert first_cells(page, column)[0] == MODELS[0]
+        assert first_cells(page, column)[-1] == "gru"

@@ -259,3 +259,12 @@ def test_building_imports_no_framework_and_no_plugin(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert not done.stderr
+
+
+def test_a_cell_is_put_beside_the_row_that_stands_for_the_reference(tmp_path):
+    first = rows()[0]
+    reference = {**rows()[1], "trials": 8}
+    default = {**reference, "tuning": "default", "mase": 0.999}
+    write_rows(tmp_path / "leaderboard.parquet", Board.build([first, default, reference]).rows)
+    (page,) = build(tmp_path).parent.glob("cell-retail-sim-lightgbm-lags-*.html")
+    assert '<bdi>reference: seasonal-naive</bdi></th><td class="right"><bdi>.840</bdi>' in page.read_text()

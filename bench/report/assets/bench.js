@@ -88,7 +88,7 @@
   /* ---- the table ---- */
   function columnsOf(table) {
     return Array.prototype.map.call(table.querySelectorAll("thead th"), function (th) {
-      return { key: th.dataset.key, title: th.textContent, hidden: "hidden" in th.dataset, choices: "choices" in th.dataset, right: th.classList.contains("right"), digits: th.dataset.digits };
+      return { key: th.dataset.key, title: th.textContent, hidden: "hidden" in th.dataset, choices: "choices" in th.dataset, right: th.classList.contains("right"), digits: th.dataset.digits, missing: Number(th.dataset.missing) };
     });
   }
   function unpacked(column) { return Array.isArray(column) ? column : column.codes.map(function (code) { return column.words[code]; }); }
@@ -96,24 +96,25 @@
     var data = columns.map(function (column) { return unpacked(window.BENCH.rows[column.key]); });
     return data[0].map(function (_, at) { return data.map(function (column) { return column[at] === null || column[at] === "" ? "none" : column[at]; }); });
   }
-  function numbers(digits, text) {
+  function numbers(column, text) {
     return {
-      display: function (data) { return typeof data === "number" ? data.toFixed(digits) : text.display(data); },
+      display: function (data) { return typeof data === "number" ? data.toFixed(column.digits) : text.display(data); },
       filter: text.filter,
-      sort: function (data) { return typeof data === "number" ? data : -1e99; },
+      sort: function (data) { return typeof data === "number" ? data : column.missing; },
     };
   }
   function options(table, columns, state) {
     var text = window.DataTable.render.text();
     var sorted = /^(\d+):(asc|desc)$/.exec(state.s || "");
-    var order = sorted && Number(sorted[1]) < columns.length ? [Number(sorted[1]), sorted[2]] : [Number(table.dataset.first), "asc"];
+    var first = table.dataset.first.split(":");
+    var order = sorted && Number(sorted[1]) < columns.length ? [Number(sorted[1]), sorted[2]] : [Number(first[0]), first[1]];
     var shown = state.c === undefined ? null : state.c.split(",");
     var found = {
       order: [order], orderMulti: false, autoWidth: false, pageLength: 50, search: { search: state.q || "" },
       paging: Boolean(window.BENCH && window.BENCH.rows), layout: { topStart: null, topEnd: null, bottomStart: null },
       language: { zeroRecords: "0 rows match; use Clear filters above", entries: { _: "rows", 1: "row" } },
       columns: columns.map(function (column) {
-        return { orderSequence: ["asc", "desc"], render: column.digits === undefined ? text : numbers(column.digits, text), visible: shown ? shown.indexOf(column.key) >= 0 : !column.hidden, className: column.right ? "right" : "" };
+        return { orderSequence: ["asc", "desc"], render: column.digits === undefined ? text : numbers(column, text), visible: shown ? shown.indexOf(column.key) >= 0 : !column.hidden, className: column.right ? "right" : "" };
       }),
     };
     if (found.paging) {

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
         Context,
         Dataset,
         DatasetCard,
+        Forecast,
         Model,
+        Panel,
         Params,
         hookimpl,
     )
@@ -26,7 +28,20 @@ if TYPE_CHECKING:
 # name -> module: imported at first use, so that `bench --help` does not wait for numpy or polars
 _HOME = {
     **dict.fromkeys(
-        ("ArrayModel", "ChurnInputs", "ChurnTrain", "Context", "Dataset", "DatasetCard", "Model", "Params", "hookimpl"), "bench.api"
+        (
+            "ArrayModel",
+            "ChurnInputs",
+            "ChurnTrain",
+            "Context",
+            "Dataset",
+            "DatasetCard",
+            "Forecast",
+            "Model",
+            "Panel",
+            "Params",
+            "hookimpl",
+        ),
+        "bench.api",
     ),
     "Board": "bench.board",
     "BenchError": "bench.errors",
@@ -44,7 +59,9 @@ __all__ = [
     "Dataset",
     "DatasetCard",
     "Events",
+    "Forecast",
     "Model",
+    "Panel",
     "Params",
     "hookimpl",
     "run",

@@ -39,10 +39,13 @@ def rows_of(
     }
     rows: list[dict[str, Any]] = []
     scorers: dict[int, Scorer] = {}
+    known: dict[str, Scorer] = {}
     for plugin in problem.plugins:
         for row, entry in _of_model(plugin, outcomes.get(plugin.name), split):
             if row["status"] == "ok" and entry is not None:
-                scorers[len(rows)] = task.scorer(split, read_prediction(folder / entry["prediction"]))
+                file = entry["prediction"]
+                known[file] = known.get(file) or task.scorer(split, read_prediction(folder / file))
+                scorers[len(rows)] = known[file]
             rows.append({**base, **_about(plugin), **row})
     if blend is not None:
         scorers[len(rows)] = task.scorer(split, blend.prediction)

@@ -16,6 +16,7 @@ class Overall:
     """Hold one model's summary over the data sets of one task id."""
 
     task_id: str
+    """Followed by the league, where a task has leagues."""
     model: str
     datasets: int
     """Data sets that the mean covers."""
@@ -43,23 +44,30 @@ def charge(rows: Sequence[Row]) -> list[Row]:
     for members in boards(rows).values():
         scored = [rows[at] for at in members if at in standing]
         out += scored
-        out += [_charged(rows[at], scored) for at in _failures(rows, members, {row["model"] for row in scored})]
+        failures = _failures(rows, members, {row["model"] for row in scored})
+        out += [_charged(rows[at], scored, [rows[o] for o in standing if _beside(rows[o], rows[at])]) for at in failures]
     return out
 
 
 def overall(rows: Sequence[Row]) -> list[Overall]:
-    """Summarise each model over the data sets of a task id, best mean skill first; [] where no id has two.
+    """Summarise each model over the data sets of a task id (and league), best mean skill first; [] where none has two.
 
-    Data sets on which nothing is ranked (all failed, or underpowered) are left out of it.
+    Data sets on which nothing is ranked (all failed, or underpowered) are left out of it, and those that a floor shows to
+    be trivial.
     """
     by_task: dict[str, list[Row]] = {}
     failed: Counter[tuple[str, str]] = Counter()
-    for (task_id, _), members in boards(rows).items():
-        own = charge([rows[at] for at in members])
-        failed.update((task_id, row["model"]) for row in own if math.isnan(value(row)))
-        if any(row.get("rank") is not None for row in own):
-            by_task.setdefault(task_id, []).extend(own)
-    return [summary for task_id, charged in by_task.items() for summary in _summaries(task_id, charged, failed)]
+    charged = charge(rows)
+    for (task_id, _), members in boards(charged).items():
+        own = [charged[at] for at in members]
+        if any("trivial" in (row.get("flags") or []) for row in own):
+            continue
+        key = ", ".join(filter(None, [task_id, league(own[0])]))
+        failed.update((key, row["model"]) for row in own if math.isnan(value(row)))
+        trivial = any("trivial" in (row.get("flags") or []) for row in own)
+        if not trivial and any(row.get("rank") is not None for row in own):
+            by_task.setdefault(key, []).extend(own)
+    return [summary for key, own in by_task.items() for summary in _summaries(key, own, failed)]
 
 
 def _failures(rows: Sequence[Row], members: Sequence[int], scored: set[str]) -> list[int]:

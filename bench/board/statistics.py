@@ -101,10 +101,13 @@ def compare(
 
 def _sampled(scorers: Mapping[str, Scorer], group: Array, n_draws: int, seed: int) -> dict[str, dict[str, Array]]:
     """Score every model under every draw: name -> metric -> float64 [B]; chunk by chunk, so memory stays bounded."""
-    parts: dict[str, list[Mapping[str, Array]]] = {name: [] for name in scorers}
+    # where the default was the best, two rows share one scorer: it is asked once
+    alone = {id(scorer): scorer for scorer in scorers.values()}
+    parts: dict[int, list[Mapping[str, Array]]] = {key: [] for key in alone}
     # threads: numpy lets go of the interpreter while it computes, and each scorer's sums stay its own
     with ThreadPoolExecutor(cores()) as pool:
         for weights in draws(group, n_draws, seed):
-            for name, scores in zip(scorers, pool.map(lambda s, w=weights: s.score(w), scorers.values()), strict=True):
-                parts[name].append(scores)
-    return {name: {metric: np.concatenate([part[metric] for part in chunks]) for metric in chunks[0]} for name, chunks in parts.items()}
+            for key, scores in zip(alone, pool.map(lambda s, w=weights: s.score(w), alone.values()), strict=True):
+                parts[key].append(scores)
+    found = {key: {metric: np.concatenate([part[metric] for part in chunks]) for metric in chunks[0]} for key, chunks in parts.items()}
+    return {name: found[id(scorer)] for name, scorer in scorers.items()}

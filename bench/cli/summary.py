@@ -31,11 +31,11 @@ def summary(rows: Sequence[Row], folder: Path, report: Path | None = None) -> li
     cells: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         cells.setdefault((row["task_id"], row["dataset"], row["model"]), []).append(row)
-    causes: dict[tuple[str, str], list[str]] = {}
+    causes: dict[tuple[str, str], dict[str, None]] = {}
     for (_, dataset, model), cell in cells.items():
         name = clean(model if one else f"{dataset}/{model}")
         for cause in _causes(cell):
-            causes.setdefault(cause, []).append(name)
+            causes.setdefault(cause, {})[name] = None
     logs = dict.fromkeys(filter(None, (log_file(folder, d, m) for (_, d, m), cell in cells.items() if _kind(cell) != "ok")))
     return [
         _counts([_kind(cell) for cell in cells.values()]),

@@ -64,7 +64,8 @@ class AnomalyEncoder:
     @property
     def sizes(self) -> Sizes:
         """Give F, and one number for each scored step."""
-        return Sizes("anomaly", 3 + 2 * (self.view == "lagged" and self.season > 1) + len(self.known), self.scored)
+        f = 3 + 2 * (self.view == "lagged" and self.season > 1) + len(self.known)
+        return Sizes("anomaly", f, self.scored, longest=self.window)
 
     @property
     def passes(self) -> int:

@@ -57,6 +57,8 @@ class ChurnEncoder:
     """Kinds with an indicator."""
     steps: Scaler
     rows: Scaler
+    longest: int = 1
+    """Steps of the longest row of training."""
     loss: ClassVar[str] = "bce"
     levels: ClassVar[tuple[float, ...]] = ()
 
@@ -64,12 +66,13 @@ class ChurnEncoder:
     def fit(cls, train: ChurnTrain, horizon: float) -> ChurnEncoder:
         """Learn vocabulary and scalers from `train`."""
         kinds = common_kinds(train)
-        return cls(horizon, kinds, Scaler.fit(step_columns(train, horizon, kinds)), Scaler.fit(row_columns(train)))
+        longest = int(train.lengths.max(initial=1))
+        return cls(horizon, kinds, Scaler.fit(step_columns(train, horizon, kinds)), Scaler.fit(row_columns(train)), longest)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> ChurnEncoder:
         """Make the encoder again from its `state`."""
-        return cls(state["horizon"], state["kinds"], Scaler(**state["steps"]), Scaler(**state["rows"]))
+        return cls(state["horizon"], state["kinds"], Scaler(**state["steps"]), Scaler(**state["rows"]), state["longest"])
 
     def state(self) -> dict[str, Any]:
         """Give vocabulary and scalers, ready for JSON."""
@@ -78,7 +81,8 @@ class ChurnEncoder:
     @property
     def sizes(self) -> Sizes:
         """Give the features of a step with the aggregates beside it, and one logit a row."""
-        return Sizes("churn", len(self.steps.mean) + len(self.rows.mean))
+        own, beside = len(self.steps.mean), len(self.rows.mean)
+        return Sizes("churn", own + beside, longest=self.longest, beside=beside)
 
     def training(self, fit: ChurnTrain, ctx: Context) -> Sequences:
         """Give all rows to learn from."""

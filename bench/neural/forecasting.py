@@ -64,8 +64,9 @@ class ForecastEncoder:
 
     @property
     def sizes(self) -> Sizes:
-        """Give F, H and Q."""
-        return Sizes("forecasting", OWN + len(self.known), self.horizon, len(self.quantiles))
+        """Give F, H, Q and the longest window."""
+        f, h, q = OWN + len(self.known), self.horizon, len(self.quantiles)
+        return Sizes("forecasting", f, h, q, longest=self.context + h, levels=self.levels)
 
     def training(self, fit: Panel, ctx: Context) -> Lazy:
         """Cut training windows: all of a small panel, else a seeded choice (`COVER`, `ctx.rows`, `MOST`).

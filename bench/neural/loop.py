@@ -1,17 +1,16 @@
-"""The one torch training loop: Adam, clipping, averaged weights, early stopping on the core's holdout.
+"""The one torch training loop: losses, steps and averaged weights for `bench.neural.training`.
 
-Sizes, loss and network come from outside. Why the weights are averaged: batches hold rows of like length, so the last
-steps of an epoch may pull towards the lengths that they happened to see. On CDNOW averaging made the holdout loss
-smooth; one run without it ended .003 lower in ROC AUC.
+Sizes, loss and network come from outside. A network may learn by an objective of its own (`Objective`); when to stop is
+decided by the task's loss all the same.
 
 Letters for shapes: N rows, n rows of a batch, T steps, F features, O outputs.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 
 from bench.api import Array, Context
-from bench.errors import PluginError
 from bench.neural.batches import Rows, batches
+from bench.neural.training import WIDE, Training, average_rate
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -53,34 +52,16 @@ def observed(loss: Tensor, target: Tensor) -> Tensor:
 LOSSES: Mapping[str, Loss] = {"bce": bce, "pinball": pinball, "huber": huber}
 """Losses by the name that a task's encoder gives: (raw [n, O], target, levels [Q]) -> a sum over rows."""
 
-WIDE = 512
-"""Rows of a batch where nothing is learnt."""
-
 BF16_PARAMETERS = 1_000_000
 """Networks from this size on compute in bf16 on a GPU that has it; a guess, not measured."""
 
 
-DECAY = 0.998
-"""Share of the averaged weights that a step keeps: a memory of about 500 steps, shorter at the start."""
+@runtime_checkable
+class Objective(Protocol):
+    """A network that learns by more than the task's loss of its outputs, such as a lower bound on a likelihood."""
 
-
-class DivergedError(PluginError):
-    """Report a training whose loss is no longer a number."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Say how to train, apart from the network and the data."""
-
-    loss: str
-    lr: float = 1e-3
-    batch: int = 32
-    patience: int = 5
-    """Epochs without a better holdout loss before training ends."""
-    clip: float = 1.0
-    """Longest gradient."""
-    levels: tuple[float, ...] = ()
-    """Of the quantiles that are learnt, where the loss has any."""
+    def objective(self, x: Tensor, length: Tensor, target: Tensor, loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Sum over rows what is to fall; `x`: [n, T, F], `target`: [n, ...], `loss`: the task's, of (raw [n, O], target)."""
 
 
 class Average:
@@ -91,9 +72,9 @@ class Average:
         self.steps = 0
 
     def follow(self, net: nn.Module) -> None:
-        """Move a little towards the weights after a step; the first steps count more, lest the start be remembered."""
+        """Move a little towards the weights after a step."""
         self.steps += 1
-        rate = max(1 - DECAY, 9 / (10 + self.steps))
+        rate = average_rate(self.steps)
         for mean, now in zip(self.weights, net.parameters(), strict=True):
             mean.lerp_(now.detach(), rate)
 
@@ -106,66 +87,21 @@ class Average:
 
 
 @dataclass
-class Best:
-    """Remember the weights with the lowest holdout loss."""
-
-    loss: float = math.inf
-    weights: dict[str, Tensor] | None = None
-    epoch: int = -1
-
-    def offer(self, net: nn.Module, loss: float, epoch: int) -> None:
-        """Keep a copy of the weights where they are better than any before."""
-        if loss < self.loss:
-            self.loss, self.epoch = loss, epoch
-            self.weights = {name: w.clone() for name, w in net.state_dict().items()}
-
-    def restore(self, net: nn.Module) -> None:
-        """Put the best weights back; none were kept: leave the last."""
-        if self.weights is not None:
-            net.load_state_dict(self.weights)
-
-
-@dataclass
-class Loop:
-    """Train one network; `run` reads like the recipe, each step below it does one thing."""
-
-    net: nn.Module
-    recipe: Recipe
-    ctx: Context
-    best: Best = field(default_factory=Best)
-    stopped: bool = False
+class Loop(Training):
+    """Train one torch network."""
 
     def __post_init__(self) -> None:
         self.net.to(self.ctx.device)
         self.mean = Average(self.net)
 
-    def run(self, fit: Rows, held: Rows | None) -> None:
-        """Train on `fit`, keep the weights that do best on `held`; without rows to hold out, keep the latest."""
-        optimiser = torch.optim.Adam(self.net.parameters(), lr=self.recipe.lr, fused=True)
-        for epoch in range(self.ctx.epochs):
-            self.epoch(fit, optimiser, epoch)
-            if held is not None and not self.stopped:
-                self.judge(held, epoch)
-            if self.stopped or self.out_of_patience(epoch):
-                break
-        self.mean.swap(self.net)
-        self.best.restore(self.net)
-
-    def epoch(self, rows: Rows, optimiser: torch.optim.Optimizer, epoch: int) -> None:
-        """Go through all rows once, in an order of its own, until told to stop."""
-        self.net.train()
-        total = torch.zeros((), device=self.ctx.device)
-        for batch in batches(rows.lengths, self.recipe.batch, seed=(self.ctx.seed, epoch)):
-            self.stopped = self.ctx.should_stop()
-            if self.stopped:
-                break
-            total += self.step(rows, batch, optimiser)
-        self.refuse_nan(total.item(), epoch)
+    def optimiser(self) -> torch.optim.Optimizer:
+        """Make the optimiser."""
+        return torch.optim.Adam(self.net.parameters(), lr=self.recipe.lr, fused=True)
 
     def step(self, rows: Rows, batch: Array, optimiser: torch.optim.Optimizer) -> Tensor:
         """Learn from one batch; small ones, of rare lengths, weigh less, so that each row weighs the same."""
-        raw = forward(self.net, rows, batch, self.ctx.device)  # [n, O]
-        loss = self.loss(raw, rows.target[batch])
+        self.net.train()
+        loss = self.learnt(rows, batch)
         optimiser.zero_grad()
         (loss / self.recipe.batch).backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
@@ -173,30 +109,35 @@ class Loop:
         self.mean.follow(self.net)
         return loss.detach()
 
-    def loss(self, raw: Tensor, target: Array) -> Tensor:
-        """Sum the task's loss over rows; `raw`: [n, O] on the device."""
+    def learnt(self, rows: Rows, batch: Array) -> Tensor:
+        """Sum over rows what is to fall: the network's own objective, or the task's loss of its outputs."""
+        target = tensor(rows.target[batch], self.ctx.device)
+        if not isinstance(self.net, Objective):
+            return self.loss(forward(self.net, rows, batch, self.ctx.device), target)
+        x, length = rows.padded(batch)
+        return self.net.objective(tensor(x, self.ctx.device), tensor(length, self.ctx.device), target, self.loss)
+
+    def loss(self, raw: Tensor, target: Tensor) -> Tensor:
+        """Sum the task's loss over rows; `raw`: [n, O]."""
         levels = torch.tensor(self.recipe.levels, dtype=torch.float32, device=self.ctx.device)
-        return LOSSES[self.recipe.loss](raw, tensor(target, self.ctx.device), levels)
+        return LOSSES[self.recipe.loss](raw, target, levels)
 
-    def judge(self, held: Rows, epoch: int) -> None:
-        """Measure the holdout loss of the averaged weights, report it and keep them if it is the lowest."""
+    def measured(self, held: Rows) -> float:
+        """Sum the task's loss over rows, without learning."""
+        raw = outputs(self.net, held, self.ctx)
+        return self.loss(tensor(raw, self.ctx.device), tensor(held.target, self.ctx.device)).item()
+
+    def swap(self) -> None:
+        """Exchange the averaged weights with the network's own."""
         self.mean.swap(self.net)
-        loss = self.loss(tensor(outputs(self.net, held, self.ctx), self.ctx.device), held.target)
-        value = self.refuse_nan(loss.item() / len(held), epoch)
-        self.ctx.report(epoch, value)
-        self.best.offer(self.net, value, epoch)
-        self.mean.swap(self.net)
 
-    def out_of_patience(self, epoch: int) -> bool:
-        """Say whether the holdout loss has not fallen for `patience` epochs."""
-        return self.best.weights is not None and epoch - self.best.epoch >= self.recipe.patience
+    def weights(self) -> dict[str, Tensor]:
+        """Copy the network's weights."""
+        return {name: w.clone() for name, w in self.net.state_dict().items()}
 
-    def refuse_nan(self, loss: float, epoch: int) -> float:
-        """Give the loss back if it is a number; raise `DivergedError` where it is not."""
-        if not math.isfinite(loss):
-            cure = f"lower the learning rate (now {self.recipe.lr:g}) or look for huge values in the inputs"
-            raise DivergedError(f"the loss of {type(self.net).__name__} became {loss} in epoch {epoch}; {cure}")
-        return loss
+    def put(self, weights: Mapping[str, Any]) -> None:
+        """Put a copy of weights back into the network."""
+        self.net.load_state_dict(weights)
 
 
 def outputs(net: nn.Module, rows: Rows, ctx: Context) -> Array:

@@ -19,6 +19,12 @@ class Sizes:
     """Last steps of a row that are answered: 1 (churn), H (forecasting), the scored steps of a window (anomaly)."""
     each: int = 1
     """Numbers for each of them: 1, or a number for each quantile."""
+    longest: int = 1
+    """Steps of the longest row that was learnt from, for a network of a fixed size."""
+    beside: int = 0
+    """The last of the F features, which are the same at all steps of a row."""
+    levels: tuple[float, ...] = ()
+    """Levels of the quantiles, where `each` is a number for each of them."""
 
     @property
     def o(self) -> int:

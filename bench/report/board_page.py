@@ -16,7 +16,7 @@ from bench.report.chart import Chart, figure_html
 from bench.report.figures import horizon_chart
 from bench.report.html import Html, joined, name_of, tag
 from bench.report.page import Link, Page, links, section
-from bench.report.pages import overview_file
+from bench.report.pages import at_board, overview_files
 from bench.report.run_folder import Key, Run, board_file, cell_file, trail
 from bench.report.strips import Span, scale, strip
 from bench.report.tables import Cell, Head, plain_table, sortable
@@ -35,7 +35,7 @@ def board_page(run: Run, key: Key) -> Page:
     sheet = sheets(rows)[0]
     body = joined(
         _warning(rows),
-        section("Leaderboard", leaderboard(key, shown, rows), _legend(shown), tag("p", sheet.caption, class_="caption")),
+        section("Leaderboard", leaderboard(run.titles[key], key, shown, rows), _legend(shown), tag("p", sheet.caption, class_="caption")),
         _failed(rows),
         section("Charts", (figure_html(chart) for chart in charts)) if charts else None,
         _linked(run, key),
@@ -43,10 +43,10 @@ def board_page(run: Run, key: Key) -> Page:
     )
     simulated = ["simulated data"] if any(r.get("simulated") for r in rows) else []
     facts = [*simulated, *filter(None, [sheet.facts]), *run.facts]
-    return Page(board_file(key), f"{run.task}: {key[1]}", verdict(rows), body, trail(run), facts, charts)
+    return Page(board_file(key), f"{run.task}: {run.titles[key]}", verdict(rows), body, trail(run), facts, charts)
 
 
-def leaderboard(key: Key, shown: Sequence[Row], rows: Sequence[Row]) -> Html:
+def leaderboard(title: str, key: Key, shown: Sequence[Row], rows: Sequence[Row]) -> Html:
     """Write the board's table: tie groups, intervals as strips, failures with their reasons."""
     metric, higher = ranking_metric(rows[0])
     spans: list[Span] = [(r.get("skill_low"), r.get("skill"), r.get("skill_high")) for r in shown if r["status"] == "ok"]
@@ -54,7 +54,7 @@ def leaderboard(key: Key, shown: Sequence[Row], rows: Sequence[Row]) -> Html:
     ties = sum(row.get("rank") == 1 for row in shown)
     tests: list[Span] = [(r.get(f"{metric}_low"), r.get(metric), r.get(f"{metric}_high")) for r in shown if r["status"] == "ok"]
     body = [_cells(key, row, at, ends, scale(tests), ties) for at, row in enumerate(shown)]
-    caption = f"{key[1]}: {len(shown)} models by test {LABELS[metric]}, {'higher' if higher else 'lower'} is better"
+    caption = f"{title}: {len(shown)} models by test {LABELS[metric]}, {'higher' if higher else 'lower'} is better"
     return sortable(clean(caption), heads(rows[0]), body)
 
 
@@ -176,18 +176,15 @@ def _charts(run: Run, key: Key, shown: Sequence[Row]) -> list[Chart]:
     order = sorted(
         (r for r in shown if r["status"] == "ok"), key=lambda r: (r.get("rank") is None, r.get("rank") or 0, -merit(r), r["model"])
     )
-    figures = [f for f in run.of(run.figures, key) if f.get("kind") == "forecast"]
+    figures = [f for f in run.of(run.drawn, key) if f["kind"] == "forecast"]
     wide = [horizon_chart(figure) for figure in figures]
     return [chart for chart in (forest_chart(order), pareto_chart(order), *wide) if chart is not None]
 
 
 def _linked(run: Run, key: Key) -> Html | None:
-    pairs: list[Link] = [(overview_file(f), overview_file(f)) for f in run.of(run.figures, key) if f.get("kind") in {"forecast", "anomaly"}]
-    return (
-        section("Series by series", links([("Best, median and worst series of each model", to) for _, to in pairs[:1]], "Series"))
-        if pairs
-        else None
-    )
+    files = overview_files(run.drawn)
+    pairs: list[Link] = [("Best, median and worst series of each model", files[at_board(f)]) for f in run.of(run.drawn, key)]
+    return section("Series by series", links(pairs, "Series")) if pairs else None
 
 
 def _about(run: Run, key: Key) -> Html:

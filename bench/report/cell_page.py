@@ -24,12 +24,7 @@ def cell_page(run: Run, key: Key, model: str) -> Page:
     rows = run.boards[key]
     own = [row for row in rows if row["model"] == model]
     best = standing(rows, model)
-    charts = [
-        chart
-        for figure in run.of(run.figures, key)
-        if figure.get("kind") in {"forecast", "anomaly"}
-        for chart in model_charts(figure, model)
-    ]
+    charts = [chart for figure in run.of(run.drawn, key) for chart in model_charts(figure, model)]
     searched, words = _search(run, key, model, best)
     body = joined(
         section("Score", _score(best, rows), _all_rows(own)),
@@ -41,8 +36,8 @@ def cell_page(run: Run, key: Key, model: str) -> Page:
         _log(run, key, model),
         section("Neighbours", _neighbours(run, key, model)),
     )
-    to_board: Link = (key[1], board_file(key))
-    title = f"{model} on {key[1]}"
+    to_board: Link = (run.titles[key], board_file(key))
+    title = f"{model} on {run.titles[key]}"
     simulated = ["simulated data"] if best.get("simulated") else []
     facts = [*simulated, *run.facts, key[0]]
     return Page(cell_file(key, model), title, _verdict(best), body, trail(run, to_board), facts, [*charts, *searched])
@@ -165,7 +160,7 @@ def _neighbours(run: Run, key: Key, model: str) -> Html:
     near: list[Link] = [(f"previous: {models[at - 1]}", cell_file(key, models[at - 1]))] if at else []
     near += [(f"next: {models[at + 1]}", cell_file(key, models[at + 1]))] if at + 1 < len(models) else []
     far: list[Link] = [
-        (f"{model} on {other[1]}", cell_file(other, model))
+        (f"{model} on {run.titles[other]}", cell_file(other, model))
         for other, rows in run.boards.items()
         if other != key and any(row["model"] == model for row in rows)
     ]

@@ -197,10 +197,17 @@ def _timeline(pick: Data) -> dict[str, Any]:
         word = {"text": "threshold", "textposition": "start", "font": {"size": 12, "color": INK}}
         shapes.append({**limit, "line": {"color": RED, "dash": "dash", "width": 1.5}, "label": word})
     x = axis(anchor="y2", **_step_axis([*pick["time"], *pick["score_time"]]))
-    above, below_ = axis("value", domain=[0.55, 1]), axis("score", domain=[0, 0.45])
+    above, below_ = axis("value", domain=[0.55, 1]), axis("score", domain=[0, 0.45], range=_score_range(pick))
     small = [{**m, "font": {"size": 12, "color": INK}} for m in marks]
     base = layout(height=420, shapes=shapes, annotations=small, xaxis=x, yaxis=above, yaxis2=below_, showlegend=False)
     return {**base, "margin": {"l": 56, "r": 16, "t": 28, "b": 36}}
+
+
+def _score_range(pick: Data) -> list[float]:
+    """Leave room above the threshold for its word."""
+    known = [x for x in [*pick["score"], pick["threshold"]] if x is not None]
+    low, high = min(known, default=0.0), max(known, default=1.0)
+    return [low - 0.05 * (high - low), high + 0.18 * (high - low or 1.0)]
 
 
 def _anomaly_finding(figure: Data, pick: Data) -> str:

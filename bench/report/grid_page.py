@@ -37,16 +37,16 @@ def grid(run: Run) -> Html:
     """Write the table of data sets against models: number, tint, and a word for what failed."""
     found = {key: {row["model"]: row for row in reversed(listed(rows))} for key, rows in run.boards.items()}
     models = list(dict.fromkeys(model for key in found for model in run.models(key)))
-    heads = [Head("model", "model"), *(_head(at, key, rows) for at, (key, rows) in enumerate(run.boards.items()))]
+    heads = [Head("model", "model"), *(_head(at, run.titles[key], rows) for at, (key, rows) in enumerate(run.boards.items()))]
     body = [[Cell(clean(model)), *(_cell(key, found[key], model) for key in found)] for model in models]
     _, higher = ranking_metric(run.rows[0])
     return sortable("Test score of each model on each data set", heads, body, name=0, order=f"1:{'desc' if higher else 'asc'}")
 
 
-def _head(at: int, key: Key, rows: Sequence[Row]) -> Head:
+def _head(at: int, title: str, rows: Sequence[Row]) -> Head:
     metric, higher = ranking_metric(rows[0])
     simulated = ", simulated" if rows[0].get("simulated") else ""
-    return Head(f"{clean(key[1])}: {LABELS[metric]} ({'higher' if higher else 'lower'} is better{simulated})", f"d{at}", right=True)
+    return Head(f"{clean(title)}: {LABELS[metric]} ({'higher' if higher else 'lower'} is better{simulated})", f"d{at}", right=True)
 
 
 def _cell(key: Key, rows: dict[str, Row], model: str) -> Cell:

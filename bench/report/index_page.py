@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bench.board.numbers import clean, plain, several, span
-from bench.board.ranking import merit, ranking_metric, verdict
+from bench.board.ranking import label, merit, ranking_metric, verdict
 from bench.board.schema import Row
 from bench.board.sheet import LABELS, listed
 from bench.report.html import Html, joined, name_of, tag
 from bench.report.page import Link, Page, links, section
-from bench.report.pages import overview_file
+from bench.report.pages import at_board, overview_files
 from bench.report.run_folder import Key, Run, board_file, cell_file
 from bench.report.strips import Span, scale, strip
 from bench.report.tables import Cell, plain_table
@@ -24,7 +24,7 @@ MOST = 8
 
 def index_page(run: Run) -> Page:
     """Make the index: failures first where there are any, then a card for each board, then the ways on."""
-    cards = tag("div", (_card(key, rows) for key, rows in run.boards.items()), class_="cards")
+    cards = tag("div", (_card(run.titles[key], key, rows) for key, rows in run.boards.items()), class_="cards")
     body = joined(_failed(run), section("Boards", cards), section("More", _ways(run)))
     title = f"{run.task} benchmark"
     return Page("index.html", title, _summary(run), body, [], run.facts)
@@ -50,7 +50,7 @@ def _summary(run: Run) -> str:
     simulated = sum(bool(rows[0].get("simulated")) for rows in boards.values())
     leaders = Counter(model for rows in boards.values() if (model := _leader(rows)))
     led = several([f"{clean(model)} leads on {n}" for model, n in leaders.most_common()], TOP) if leaders else "nothing is ranked"
-    return f"{len(boards)} data sets ({simulated} simulated): {led}. {counted(run.rows)}."
+    return f"{len(boards)} boards ({simulated} of simulated data): {led}. {counted(run.rows)}."
 
 
 def _leader(rows: Sequence[Row]) -> str:
@@ -64,7 +64,7 @@ def _failed(run: Run) -> Html | None:
         return None
     lines = [
         (
-            Cell(f"{row['model']} on {row['dataset']}", tag("a", name_of(f"{row['model']} on {row['dataset']}"), href=_cell(row))),
+            Cell(words := f"{row['model']} on {run.titles[_key(row)]}", tag("a", name_of(words), href=cell_file(_key(row), row["model"]))),
             status_word(row),
             row.get("reason") or "no reason was given",
         )
@@ -74,22 +74,22 @@ def _failed(run: Run) -> Html | None:
     return section(f"Failed or skipped: {len(found)}", plain_table("Cells without a score", ("cell", "status", "reason"), lines), more)
 
 
-def _cell(row: Row) -> str:
-    return cell_file((row["task_id"], row["dataset"]), row["model"])
+def _key(row: Row) -> Key:
+    return row["task_id"], label(row)
 
 
-def _card(key: Key, rows: Sequence[Row]) -> Html:
+def _card(title: str, key: Key, rows: Sequence[Row]) -> Html:
     return tag(
         "article",
-        tag("h3", tag("a", name_of(key[1]), href=board_file(key)), " ", simulated_mark(rows)),
+        tag("h3", tag("a", name_of(title), href=board_file(key)), " ", simulated_mark(rows)),
         tag("p", verdict(rows), class_="card-verdict"),
-        _tops(key, rows),
+        _tops(title, key, rows),
         tag("p", f"{counted(rows)}; {key[0]}", class_="task-id"),
         class_="card",
     )
 
 
-def _tops(key: Key, rows: Sequence[Row]) -> Html | None:
+def _tops(title: str, key: Key, rows: Sequence[Row]) -> Html | None:
     scored = [row for row in listed(rows) if row["status"] == "ok" and row.get(ranking_metric(row)[0]) is not None]
     if not scored:
         return None
@@ -110,12 +110,13 @@ def _tops(key: Key, rows: Sequence[Row]) -> Html | None:
     head = ("model", "rank", f"test {LABELS[metric]}", "95 % interval")
     words = f"{'top tie group' if ties > 1 else 'first models'} ({'higher' if higher else 'lower'} is better)"
     left = f"; {ties - len(top)} more are tied" if ties > len(top) else ""
-    return plain_table(f"{clean(key[1])}: {words}{left}", head, lines)
+    return plain_table(f"{clean(title)}: {words}{left}", head, lines)
 
 
 def _ways(run: Run) -> Html:
-    kinds = dict.fromkeys((f["kind"], overview_file(f)) for f in run.figures if f.get("kind") in {"forecast", "anomaly"})
+    files = overview_files(run.drawn)
+    kinds = {f["kind"]: files[at_board(f)] for f in reversed(run.drawn)}
     names = {"forecast": "Forecasts, series by series", "anomaly": "Anomaly scores, series by series"}
-    pairs: list[Link] = [(names[kind], to) for kind, to in kinds]
+    pairs: list[Link] = [(names[kind], to) for kind, to in kinds.items()]
     pairs += [("All data sets in one grid", "grid.html")] if len(run.boards) > 1 else []
     return links([*pairs, ("The run: every row, hardware, versions", "run.html")], "More pages")

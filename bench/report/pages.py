@@ -10,7 +10,7 @@ from bench.board.numbers import clean
 from bench.report.assets import copy_assets
 from bench.report.chart import Chart, figure_html
 from bench.report.figures import anomaly_chart, forecast_chart, horizon_chart
-from bench.report.html import Html, joined, slug, tag
+from bench.report.html import joined, slug, tag
 from bench.report.page import Link, Page, links, section, write_page
 
 Figure = Mapping[str, Any]
@@ -33,12 +33,24 @@ def write_plots(folder: Path, figures: Sequence[Figure], title: str = "") -> Pat
     copy_assets(report)
     for page in plot_pages(drawn, title):
         write_page(report, page)
-    return report / overview_file(drawn[0])
+    return report / overview_files(drawn)[at_board(drawn[0])]
 
 
-def overview_file(figure: Figure) -> str:
-    """Name the overview that shows a figure."""
-    return f"{NAMES[figure['kind']][0]}.html"
+def at_board(figure: Figure) -> tuple[str, str]:
+    """Say of which (task id, data set) a figure is."""
+    return figure["task_id"], figure["dataset"]
+
+
+def overview_files(figures: Sequence[Figure]) -> dict[tuple[str, str], str]:
+    """Name the page that shows each board's leader: the first of a kind has the plain name."""
+    found: dict[tuple[str, str], str] = {}
+    for figure in figures:
+        front = NAMES[figure["kind"]][0]
+        plain = f"{front}.html"
+        found[at_board(figure)] = (
+            plain if plain not in found.values() else f"{front}-{slug(figure['dataset'], beside=figure['task_id'])}.html"
+        )
+    return found
 
 
 def model_file(figure: Figure, model: str) -> str:
@@ -58,27 +70,46 @@ def ordered(figure: Figure) -> list[str]:
 
 
 def plot_pages(figures: Sequence[Figure], title: str, trail: Sequence[Link] = (), to: To | None = None) -> list[Page]:
-    """Make the overview of each kind, and, unless `to` leads to other pages, a page for each board and model."""
+    """Make an overview of each board, and, unless `to` leads to other pages, a page for each of its models.
+
+    A figure's `title`, where it has one, names the board better than its data set; `ranked` false: its leader is only
+    the first by score.
+    """
+    files = overview_files(figures)
     pages = []
-    for kind in dict.fromkeys(figure["kind"] for figure in figures):
-        own = [figure for figure in figures if figure["kind"] == kind]
-        pages += [_overview(own, title, trail, to or model_file)]
-        pages += [_model_page(figure, model, trail) for figure in own for model in ordered(figure) if to is None]
+    for figure in figures:
+        same = [other for other in figures if other["kind"] == figure["kind"]]
+        boards = [(_title(other), "" if other is figure else files[at_board(other)]) for other in same]
+        pages.append(_overview(figure, files[at_board(figure)], title, boards, trail, to or model_file))
+        pages += [_model_page(figure, model, files, trail) for model in ordered(figure) if to is None]
     return pages
 
 
-def _overview(figures: Sequence[Figure], title: str, trail: Sequence[Link], to: To) -> Page:
-    charts: list[Chart] = []
-    parts: list[Html] = []
-    for at, figure in enumerate(figures):
-        found = _keyed(_leading(figure), f"{at}-", figure["dataset"] if len(figures) > 1 else "")
-        charts += found
-        parts.append(_board(figure, found, at, to))
-    jump = links([(figure["dataset"], f"#board-{at}") for at, figure in enumerate(figures)], "Data sets") if len(figures) > 1 else None
-    name = NAMES[figures[0]["kind"]][1]
-    what = "best, median and worst series of each leading model, chosen by their scores, never by hand"
-    words = f"{len(figures)} data {'set' if len(figures) == 1 else 'sets'}; {what}."
-    return Page(overview_file(figures[0]), f"{name}: {title}" if title else name, words, joined(jump, parts), trail, charts=charts)
+def _title(figure: Figure) -> str:
+    return str(figure.get("title") or figure["dataset"])
+
+
+def _overview(figure: Figure, file: str, title: str, boards: Sequence[Link], trail: Sequence[Link], to: To) -> Page:
+    charts, models = _leading(figure), ordered(figure)
+    pairs = [(model, to(figure, model)) for model in models]
+    body = joined(
+        section("Data sets", links(boards, "Data sets")) if len(boards) > 1 else None,
+        section("Models", tag("p", "Each leads to its own series."), links(pairs, "Models")),
+        section("Series", (figure_html(chart) for chart in charts)),
+    )
+    name = f"{NAMES[figure['kind']][1]}: {_title(figure)}"
+    words = (
+        f"{_led(figure, models[0])}; the best, the median and the worst series by its own scores."
+        if models
+        else "No model has predictions."
+    )
+    return Page(file, name, words, body, trail, [*([title] if title else []), figure["task_id"]], charts)
+
+
+def _led(figure: Figure, first: str) -> str:
+    if first != figure["leader"]:
+        return f"Shown: {clean(first)}, the first by name"
+    return f"{clean(first)} leads" if figure.get("ranked", True) else f"Shown: {clean(first)}, first by score; nothing is ranked"
 
 
 def _leading(figure: Figure) -> list[Chart]:
@@ -88,42 +119,11 @@ def _leading(figure: Figure) -> list[Chart]:
     return [*first, *([wide] if wide is not None else [])]
 
 
-def _board(figure: Figure, charts: Sequence[Chart], at: int, to: To) -> Html:
-    models = ordered(figure)
-    led = f"{models[0]} ({'the leader' if models[0] == figure['leader'] else 'first by name'})" if models else "no model has predictions"
-    others = links([(model, to(figure, model)) for model in models], f"Models on {figure['dataset']}")
-    return section(
-        figure["dataset"],
-        tag("p", clean(figure["task_id"]), class_="task-id"),
-        tag("p", "Shown: ", tag("strong", clean(led)), ". All models:"),
-        others,
-        (figure_html(chart) for chart in charts),
-        key=f"board-{at}",
-    )
-
-
-def _model_page(figure: Figure, model: str, trail: Sequence[Link]) -> Page:
+def _model_page(figure: Figure, model: str, files: Mapping[tuple[str, str], str], trail: Sequence[Link]) -> Page:
     charts = model_charts(figure, model)
-    name = NAMES[figure["kind"]][1]
     pairs = [(other, "" if other == model else model_file(figure, other)) for other in ordered(figure)]
     body = joined(links(pairs, "Models"), (figure_html(chart) for chart in charts))
-    scores = [pick.get("score", pick.get("judged")) for pick in figure["models"][model]]
-    leads = "The leader on this data set" if model == figure["leader"] else f"The leader here is {clean(figure['leader'])}"
-    words = f"{leads}; {len(scores)} of {figure['series_total']:,} series, chosen by {figure['metric']}."
-    return Page(
-        model_file(figure, model),
-        f"{model} on {figure['dataset']}",
-        words,
-        body,
-        [*trail, (name, overview_file(figure))],
-        [figure["task_id"]],
-        charts,
-    )
-
-
-def _keyed(charts: Sequence[Chart], front: str, dataset: str) -> list[Chart]:
-    """Make keys and titles unique on a page that shows several boards."""
-    from dataclasses import replace
-
-    after = f" ({clean(dataset)})" if dataset else ""
-    return [replace(chart, key=f"{front}{chart.key}", title=f"{chart.title}{after}") for chart in charts]
+    leads = _led(figure, model) if model == figure["leader"] else f"The leader here is {clean(figure['leader'] or 'unknown')}"
+    words = f"{leads}; {len(charts)} of {figure['series_total']:,} series, chosen by {figure['metric']}."
+    above = (f"{NAMES[figure['kind']][1]}: {_title(figure)}", files[at_board(figure)])
+    return Page(model_file(figure, model), f"{model} on {_title(figure)}", words, body, [*trail, above], [figure["task_id"]], charts)

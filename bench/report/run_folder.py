@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ from bench.board.sheet import listed
 from bench.errors import RunFolderError
 from bench.report.html import slug
 from bench.report.page import Link
+from bench.report.pages import NAMES, Figure, at_board
 from bench.tune.ledger import log_name
 
 Key = tuple[str, str]
@@ -36,7 +38,7 @@ class Run:
     """`run.json`; empty where there is none (a published board)."""
     trials: Sequence[Mapping[str, Any]]
     details: Sequence[Mapping[str, Any]]
-    figures: Sequence[Mapping[str, Any]]
+    figures: Sequence[Figure]
 
     @cached_property
     def boards(self) -> dict[Key, list[Row]]:
@@ -59,6 +61,29 @@ class Run:
             *([f"profile {config['profile']}"] if config.get("profile") else []),
             *([] if self.about.get("finished", True) else ["unfinished run"]),
         ]
+
+    @cached_property
+    def titles(self) -> dict[Key, str]:
+        """Name each board for people, no two alike: its label, the family, and the task id where that is not enough."""
+        named = {key: ", ".join(filter(None, [key[1], rows[0].get("family")])) for key, rows in self.boards.items()}
+        often = Counter(named.values())
+        return {key: name if often[name] == 1 else f"{name} ({key[0]})" for key, name in named.items()}
+
+    @cached_property
+    def drawn(self) -> list[Figure]:
+        """Give the figures of this run's boards, each with its `title` and its leader as the rows have it."""
+        return [self._led(figure) for figure in self.figures if figure.get("kind") in NAMES and self._keys(figure)]
+
+    def _keys(self, figure: Figure) -> list[Key]:
+        return [key for key in self.boards if (key[0], self.dataset(key)) == at_board(figure)]
+
+    def _led(self, figure: Figure) -> Figure:
+        keys = self._keys(figure)
+        rows = listed([row for key in keys for row in self.boards[key]])
+        first = next((row for row in rows if row["model"] in figure["models"]), None)
+        title = self.titles[keys[0]] if len(keys) == 1 else ", ".join(filter(None, [figure["dataset"], rows[0].get("family")]))
+        ranked = first is not None and first.get("rank") == 1
+        return {**figure, "title": title, "leader": "" if first is None else first["model"], "ranked": ranked}
 
     def dataset(self, key: Key) -> str:
         """Name the data set of a board, whose label may say more (the league)."""

@@ -33,28 +33,8 @@ DIGITS = {"seed": 0, "rank": 0, "score": 3, "skill": 3, "valid": 3, "seconds": 1
 
 def run_page(run: Run) -> Page:
     """Make the page of the run."""
-    count = min(len(run.rows), MOST)
-    told = (
-        f"the first {MOST:,} of {len(run.rows):,} rows; all are in leaderboard.parquet" if len(run.rows) > MOST else f"all {count:,} rows"
-    )
-    heads = [
-        Head(
-            words,
-            key,
-            right=key in DIGITS,
-            choices=key in {"dataset", "tuning", "status"},
-            digits=DIGITS.get(key),
-            missing=_missing(run, key),
-        )
-        for words, key in COLUMNS
-    ]
-    scores = sorted({f"{LABELS[m]} ({'higher' if up else 'lower'} is better)" for m, up in map(ranking_metric, run.rows)})
     body = joined(
-        section(
-            "Rows",
-            tag("p", f"{told.capitalize()}; the score is {', '.join(scores)}.", class_="caption"),
-            sortable("Rows of the run", heads, [], name=0, order="5:asc"),
-        ),
+        _rows(run),
         section(
             "Files", tag("p", tag("a", "rows.csv", href="rows.csv"), ", ", tag("a", "leaderboard.parquet", href="../leaderboard.parquet"))
         ),
@@ -72,6 +52,27 @@ def run_page(run: Run) -> Page:
         run.facts,
         rows=rows_data(run.rows),
     )
+
+
+def _rows(run: Run) -> Html:
+    count = min(len(run.rows), MOST)
+    told = (
+        f"the first {MOST:,} of {len(run.rows):,} rows; all are in leaderboard.parquet" if len(run.rows) > MOST else f"all {count:,} rows"
+    )
+    heads = [
+        Head(
+            words,
+            key,
+            right=key in DIGITS,
+            choices=key in {"dataset", "tuning", "status"},
+            digits=DIGITS.get(key),
+            missing=_missing(run, key),
+        )
+        for words, key in COLUMNS
+    ]
+    scores = sorted({f"{LABELS[m]} ({'higher' if up else 'lower'} is better)" for m, up in map(ranking_metric, run.rows)})
+    words = f"{told.capitalize()}; the score is {', '.join(scores)}."
+    return section("Rows", tag("p", words, class_="caption"), sortable("Rows of the run", heads, [], name=0, order="5:asc"))
 
 
 def _missing(run: Run, key: str) -> float:
@@ -129,7 +130,10 @@ def _failed(run: Run) -> Html | None:
     found = failures(run.rows)
     if not found:
         return None
-    lines = [(f"{row['model']} on {row['dataset']}", status_word(row), row.get("reason") or "no reason was given") for row in found]
+    lines = [
+        (f"{row['model']} on {run.titles[row['task_id'], label(row)]}", status_word(row), row.get("reason") or "no reason was given")
+        for row in found
+    ]
     return section(f"Failed or skipped: {len(found)}", plain_table("Cells without a score", ("cell", "status", "reason"), lines))
 
 

@@ -13,7 +13,7 @@ from bench.report.cell_page import cell_page
 from bench.report.grid_page import grid_page
 from bench.report.index_page import index_page
 from bench.report.page import Page, write_page
-from bench.report.pages import NAMES, plot_pages
+from bench.report.pages import plot_pages
 from bench.report.run_folder import Run, cell_file, read_run, trail
 from bench.report.run_page import rows_csv, run_page
 
@@ -45,8 +45,7 @@ def pages(run: Run) -> Iterator[Page]:
     for key in run.boards:
         yield board_page(run, key)
         yield from (cell_page(run, key, model) for model in run.models(key))
-    drawn = [figure for figure in run.figures if figure.get("kind") in NAMES]
-    if drawn:
+    if run.drawn:
         cells = {(key[0], run.dataset(key), model): cell_file(key, model) for key in run.boards for model in run.models(key)}
-        yield from plot_pages(drawn, "", trail(run), lambda figure, model: cells[figure["task_id"], figure["dataset"], model])
+        yield from plot_pages(run.drawn, "", trail(run), lambda figure, model: cells[figure["task_id"], figure["dataset"], model])
     yield run_page(run)

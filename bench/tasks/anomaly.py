@@ -24,7 +24,7 @@ from bench.tasks import entities
 from bench.tasks.anomaly_plan import Marked, injected, labelled, spliced
 from bench.tasks.anomaly_split import FEW_ANOMALOUS, Final, split_of
 from bench.tasks.base import Arrays, Finished, Prediction, Scorer, Shown, Split, StageName
-from bench.tasks.floors import rolling_mean
+from bench.tasks.floors import LARGEST, rolling_mean
 from bench.tasks.inject import detection
 
 ALERTS = 0.01
@@ -133,10 +133,12 @@ class Anomaly:
             for n in truth.group.tolist():
                 steps = truth.steps(n)
                 score, prefix = one.prediction[0]["prediction"][n, steps], one.prediction[0]["prediction"][n, truth.prefix(n)]
-                for start, end, severity in intervals(score, threshold(prefix, ALERTS), spread(prefix)):
+                with np.errstate(over="ignore"):  # a spike of 1e300
+                    found = intervals(score, threshold(prefix, ALERTS), spread(prefix))
+                for start, end, severity in found:
                     ends = truth.moment(n, int(steps[start])), truth.moment(n, int(steps[end - 1]))
                     row = {"model": one.model, "tuning": one.tuning, "entity": truth.names[n], "start": ends[0], "end": ends[1]}
-                    rows.append({**row, "severity": severity})
+                    rows.append({**row, "severity": min(severity, LARGEST)})
         return rows
 
     def figures(self, split: Split, shown: Sequence[Shown], leader: str) -> dict[str, Any]:

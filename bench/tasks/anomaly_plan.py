@@ -6,7 +6,7 @@ Other kinds, seeds and entities serve the search than serve the board. Letters: 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
@@ -61,6 +61,8 @@ class Marked:
     incidents: Sequence[Incident] = ()
     strength: float | None = None
     notes: tuple[str, ...] = field(default=())
+    reason: str = ""
+    """Why nothing could be marked; empty: it could."""
 
     @property
     def anomalous(self) -> int:
@@ -102,8 +104,13 @@ def spliced(found: Entities, seed: int, strength: float | None) -> Marked:
 def steering(panel: Panel, begin: Array, until: Array, names: Sequence[str], seed: int) -> tuple[Array, Array]:
     """Inject into the prefixes from `begin` [N] to `until` [N]: values and labels, [N, T] each; raise `ProtocolError`."""
     found = plan(hashes(np.array(names)), begin, until, STEERING, season=panel.season, seed=seed, rate=STEERING_RATE)
-    values = apply(panel.values, panel.mask, begin, found, counts=panel.counts)
-    return values, labels(found, panel.values.shape) & panel.mask
+    marks = labels(found, panel.values.shape) & panel.mask
+    step = np.arange(panel.steps)
+    known = (panel.mask & (step < begin[:, None])).any(axis=1)  # others have nothing to rank against
+    open_ = panel.mask & known[:, None] & (step >= begin[:, None]) & (step < until[:, None])
+    if not marks[open_].any() or marks[open_].all():
+        raise ProtocolError("the injections meet no observed step, or all of them")
+    return _finite(apply, panel, begin, found, counts=panel.counts), marks
 
 
 def set_aside(names: Sequence[str], seed: int) -> tuple[Array, str]:
@@ -120,14 +127,17 @@ def set_aside(names: Sequence[str], seed: int) -> tuple[Array, str]:
 def _made(family: str, found: Entities, seed: int, strength: float | None, recipes: tuple[Recipe, Recipe]) -> Marked:
     panel = found.panel()
     aside, why = set_aside(found.names, seed)
-    incidents = _planned(found, panel, np.flatnonzero(~aside), recipes[0], seed, strength)
+    try:
+        incidents = _planned(found, panel, np.flatnonzero(~aside), recipes[0], seed, strength)
+    except ProtocolError as error:
+        nothing = np.zeros(panel.mask.shape, bool)
+        return Marked(family, found, found.values, nothing, aside, why or "nothing is injected", (), strength, reason=str(error))
     if not why:
         try:
             incidents += _planned(found, panel, np.flatnonzero(aside), recipes[1], seed, strength)
         except ProtocolError as error:
             why = f"the entities set aside for tuning by labels have no room: {error}"
-    change = splice if family == SPLICED else apply
-    values = change(panel.values, panel.mask, panel.until, incidents, counts=found.counts)
+    values = _finite(splice if family == SPLICED else apply, panel, panel.until, incidents, counts=found.counts)
     marks = labels(incidents, values.shape) & panel.mask
     known = np.where(panel.mask, values, np.nan)
     return _checked(Marked(family, found, known, marks, aside, why, incidents, strength))
@@ -143,12 +153,26 @@ def _planned(found: Entities, panel: Panel, rows: Array, recipe: Recipe, seed: i
     return [replace(i, entity=int(rows[i.entity]), donor=int(rows[i.donor]) if i.donor >= 0 else -1) for i in planned]
 
 
+def _finite(change: Callable[..., Array], panel: Panel, until: Array, incidents: Sequence[Incident], *, counts: bool) -> Array:
+    """Change values; what gets too large for a number (an entity with values of 1e300) stays as it was."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = change(panel.values, panel.mask, until, incidents, counts=counts)
+    return np.where(np.isfinite(values), values, panel.values)
+
+
 def _checked(marked: Marked) -> Marked:
-    """Give up tuning by labels where those set aside have none, or nothing else."""
+    """Give up tuning by labels where it would be undefined on those set aside: by series, or pooled, one kind of steps only."""
     if marked.unaided or not marked.aside.any():
         return marked
-    after = (np.arange(marked.values.shape[1]) >= marked.entities.until[:, None]) & np.isfinite(marked.values)
-    y = marked.labels[marked.aside][after[marked.aside]]
-    if y.any() and not y.all():
+    panel = marked.entities.panel(marked.values)
+    step, begin = np.arange(panel.steps), search_begin(panel)
+    rows = np.flatnonzero(marked.aside & (panel.mask & (step < begin[:, None])).any(axis=1))
+    each = [marked.labels[n, panel.mask[n] & (step >= panel.until[n])] for n in rows]
+    if any(y.any() and not y.all() for y in ([np.concatenate(each)] if marked.pooled and each else each)):
         return marked
-    return replace(marked, unaided="the entities set aside for tuning by labels have no anomaly after their prefixes")
+    return replace(marked, unaided="the entities set aside for tuning by labels have no anomaly after their prefixes, or nothing else")
+
+
+def search_begin(panel: Panel) -> Array:
+    """Give where the search stops to learn and begins to score, int64 [N]: at `STEERED` of each prefix."""
+    return np.asarray(panel.start + (STEERED * (panel.until - panel.start)).astype(np.int64))

@@ -19,7 +19,7 @@ from bench.metrics.areas import areas_of, collect
 from bench.metrics.volume import pooled, vus_of
 from bench.panel import Panel
 from bench.profiles import Profile
-from bench.tasks.anomaly_plan import STEERED, Marked, steering
+from bench.tasks.anomaly_plan import Marked, search_begin, steering
 from bench.tasks.anomaly_scores import Averaged, Summed, averaged, summed
 from bench.tasks.base import Board, Split, Stage, StageName
 from bench.tasks.clock import NO_TIME, Clock
@@ -178,7 +178,7 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
     strength = "" if marked.strength is None else f"/strength={marked.strength:g}"
     task_id = (
         f"anomaly/v1/family={marked.family}/freq={found.clock.freq or 'none'}/season={found.season}/buffer={buffer}/smooth={smooth}"
-        f"/entities={len(found.names)}/steps={panel.steps}{strength}/{profile.caps()}"
+        f"/{found.choices}{strength}/{profile.caps()}"
     )
     columns = {"family": marked.family, "n_test": int(final.usable.sum()), "objective": "auc_pr"}
     context = {"horizon": 0.0, "loss": "reconstruction"}
@@ -189,7 +189,7 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
 
 def _search(marked: Marked, panel: Panel, buffer: int, seed: int) -> tuple[Stage, Steered, str]:
     """Make the search stage; the third item says why nothing can steer it."""
-    begin = panel.start + (STEERED * (panel.until - panel.start)).astype(np.int64)
+    begin = search_begin(panel)
     try:
         values, marks = steering(panel, begin, panel.until, marked.entities.names, seed)
         why = ""
@@ -223,7 +223,7 @@ def _facts(marked: Marked, final: Final, buffer: int, smooth: int) -> dict[str, 
         "entities": len(found.names),
         "scored": len(y),
         "set_aside": int(final.aside.sum()),
-        "anomalous": sum(bool(one.any()) for one in y),
+        "anomalous": sum(bool(one.any() and (marked.pooled or not one.all())) for one in y),
         "labelled_share": float(np.concatenate(y).mean()) if y else float("nan"),
         "buffer": buffer,
         "smooth": smooth,
@@ -238,8 +238,9 @@ def _judged(
 ) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
     """Decide what the split allows: flags, the reason why nothing can be scored, and sentences for the user."""
     share = facts["labelled_share"]
+    labelled = f", {share:.1%} of their steps" if facts["scored"] else ""
     opening = (
-        f"{marked.family}: {facts['scored']:,} entities scored, {facts['anomalous']:,} with an anomaly, {share:.1%} of their steps; "
+        f"{marked.family}: {facts['scored']:,} entities scored, {facts['anomalous']:,} with an anomaly{labelled}; "
         f"{facts['set_aside']:,} set aside; buffer {facts['buffer']}, scores smoothed over {facts['smooth']} steps"
     )
     notes = [
@@ -251,8 +252,8 @@ def _judged(
     if 0 < facts["anomalous"] < FEW_ANOMALOUS:
         flags = ("underpowered", *flags)
         notes.append(f"underpowered: {facts['anomalous']} scored entities with an anomaly, at least {FEW_ANOMALOUS} to rank")
+    if share == 1.0 or (share > 0 and not facts["anomalous"]):
+        return flags, "where a step after the training prefix is labelled, every one is", tuple(notes)
     if not facts["anomalous"]:
-        return flags, "no scored entity has an anomaly after its training prefix", tuple(notes)
-    if share == 1.0:
-        return flags, "every step after the training prefixes is labelled", tuple(notes)
+        return flags, marked.reason or "no scored entity has an anomaly after its training prefix", tuple(notes)
     return flags, "", tuple(notes)

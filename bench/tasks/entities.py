@@ -25,6 +25,8 @@ PREFIX = {"labelled": 0.15, "users": 0.5}
 """Share of an entity's steps that is for training: NAB's own probation for labelled series, half for users."""
 LEAST = 50
 """Fewest steps of a training prefix; a labelled window that begins before them contaminates it."""
+HALVINGS = 16
+"""Most times that a prefix is halved to end before the first labelled window."""
 USERS, STEPS = 100, 1000
 """Most users of a given log, those most active in the training part, and most steps, the latest."""
 
@@ -49,6 +51,8 @@ class Entities:
     counts: bool
     contaminated: Array
     """bool [N]: a labelled step lies in the prefix."""
+    choices: str = ""
+    """What was chosen of them, as it stands in a task id."""
     of_log: bool = False
     """They are the users of a log."""
 
@@ -90,10 +94,13 @@ def from_series(series: Series, options: Mapping[str, str]) -> Entities:
         labels = np.zeros(shape, bool)
         labels[owner, at] = frame["label"].fill_null(value=False).to_numpy()
     start = shape[1] - length
-    until, contaminated = _prefixes(labels, start, shape[1], _share(options, "labelled"))
+    share = _share(options, "labelled")
+    until, contaminated = _prefixes(None if labels is None else labels & np.isfinite(values), start, shape[1], share)
     season = whole(options, "season", clock.season)
     number = clock.number(time) if dated else time
-    return Entities(names, values, time, number, until, labels, clock, season, bool(np.nanmin(values, initial=0) >= 0), contaminated)
+    # the prefixes tell: what falls below 0 only later must not
+    counts = not (values[np.arange(shape[1]) < until[:, None]] < 0).any()
+    return Entities(names, values, time, number, until, labels, clock, season, counts, contaminated, f"prefix={share:g}")
 
 
 def from_log(events: Events, options: Mapping[str, str], profile: Profile, *, simulated: bool, among: Collection[str] | None) -> Entities:
@@ -120,7 +127,8 @@ def from_log(events: Events, options: Mapping[str, str], profile: Profile, *, si
     season = whole(options, "season", grid.clock.season)
     nobody = np.zeros(len(grid.names), bool)
     time, number = grid.time[None], grid.number[None]
-    return Entities(grid.names, grid.values, time, number, until, None, grid.clock, season, grid.counts, nobody, of_log=True)
+    choices = f"target={options.get('target', 'count')}/users={most}/steps={longest}/prefix={share:g}"
+    return Entities(grid.names, grid.values, time, number, until, None, grid.clock, season, grid.counts, nobody, choices, of_log=True)
 
 
 def with_incidents(events: Events, options: Mapping[str, str], profile: Profile, users: Collection[str], *, simulated: bool) -> Entities:
@@ -134,15 +142,20 @@ def with_incidents(events: Events, options: Mapping[str, str], profile: Profile,
 
 
 def _prefixes(labels: Array | None, start: Array, steps: int, share: float) -> tuple[Array, Array]:
-    """End each prefix at its share of the steps, before the first labelled one where that leaves `LEAST`; also say where not."""
+    """End each prefix at its share of the steps, or at a half of that, a quarter, ..., before the first labelled one.
+
+    Never at the labelled one itself: a worker sees where a prefix ends, and must not read from it where an anomaly begins.
+    Where no such prefix of `LEAST` steps (or a quarter of the series) is left, it is the whole share; the second item says so.
+    """
     length = steps - start
-    until = start + (share * length).astype(np.int64)
+    longest = (share * length).astype(np.int64)
     if labels is None:
-        return until, np.zeros(len(start), bool)
-    first = np.where(labels.any(axis=1), labels.argmax(axis=1), steps)
-    earlier = np.minimum(until, first)
-    enough = earlier - start >= np.minimum(LEAST, length // 4)
-    return np.where(enough, earlier, until), ~enough & (first < until)
+        return start + longest, np.zeros(len(start), bool)
+    first = np.where(labels.any(axis=1), labels.argmax(axis=1), steps) - start
+    tried = longest >> np.arange(HALVINGS)[:, None]  # [HALVINGS, N]
+    fits = (tried <= first) & (tried >= np.minimum(LEAST, length // 4))
+    found = np.where(fits.any(axis=0), tried[fits.argmax(axis=0), np.arange(len(start))], longest)
+    return start + found, found > first
 
 
 def _share(options: Mapping[str, str], of: str) -> float:
@@ -159,6 +172,6 @@ def _share(options: Mapping[str, str], of: str) -> float:
 def whole(options: Mapping[str, str], key: str, default: int) -> int:
     """Read an option that is a whole number of at least 1; raise `ConfigError`."""
     text = options.get(key, str(default))
-    if not text.isdigit() or len(text) > 6 or int(text) < 1:
+    if not text.isdecimal() or len(text) > 6 or int(text) < 1:
         raise ConfigError(f"{key}={text!r} is no whole number; use 1 or more")
     return int(text)

@@ -67,9 +67,9 @@ class Check:
 
 def its_default_lies_inside_its_space(model: type[Model], task: str, ctx: Context) -> None:  # noqa: ARG001 - one signature for all
     """Compare metadata, space and default with what the runner takes, and that a model keeps its parameters."""
-    from bench.tune.worker import _metadata
+    from bench.tune.metadata import metadata
 
-    _metadata(model.name, model)
+    metadata(model.name, model)
     if unknown := sorted(set(model.tasks) - EVERY) or ([] if model.tasks else ["no task"]):
         raise CheckError(f"tasks holds {unknown[0]!r}; known: {', '.join(sorted(EVERY))}")
     given = dict(model.default())

@@ -13,6 +13,8 @@ from bench.testing.asking import CheckError, NotApplicableError
 
 Status = Literal["ok", "failed", "expected failure", "skipped"]
 SOUND = "expected failures are checks that exist, each with a reason"
+LONGEST = 400
+"""Most characters of an exception's words."""
 CORE = Path(__file__).resolve().parent.parent
 
 
@@ -78,6 +80,9 @@ def told(error: BaseException) -> str:
     words = " ".join(str(error).split())
     if isinstance(error, BenchError):
         return words
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not Path(f.filename).is_relative_to(CORE)]
-    place = f" ({Path(frames[0].filename).name}:{frames[0].lineno})" if frames else ""
-    return f"{type(error).__name__}: {words}".rstrip(": ") + place
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [Path(f.filename).is_relative_to(CORE) for f in frames]
+    # the first step out of the core is into the plugin; whoever called the core stands before it
+    out = next((f for f, before, now in zip(frames[1:], inside, inside[1:], strict=False) if before and not now), None)
+    place = f" ({Path(out.filename).name}:{out.lineno})" if out else ""
+    return f"{type(error).__name__}: {words[:LONGEST]}".rstrip(": ") + place

@@ -6,11 +6,8 @@ stage has several parts, it gets the next one only when the supervisor has taken
 
 from __future__ import annotations
 
-import ast
 import errno
 import gc
-import importlib.util
-import inspect
 import json
 import os
 import pickle
@@ -23,11 +20,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from bench.tune.metadata import describe
 from bench.tune.processes import shield
 from bench.tune.tidy import left_behind, restored
 
 Reply = Callable[[Mapping[str, Any]], None]
-FRAMEWORKS = ("numpy", "scipy", "sklearn", "lightgbm", "statsmodels", "statsforecast", "torch", "tensorflow", "keras")
 REPORTS_A_SECOND = 5
 WIND_DOWN = 0.9
 """Share of a job's seconds after which a model that asks is told to stop, so that it can still predict."""
@@ -193,117 +190,6 @@ def seed_all(seed: int) -> None:
         sys.modules["torch"].manual_seed(seed)
     if "tensorflow" in sys.modules:
         sys.modules["tensorflow"].random.set_seed(seed)
-
-
-def describe(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Read metadata and spaces of a plugin's models; a file tells its own names, an entry point must offer `name`."""
-    from bench.errors import PluginError, suggest
-    from bench.registry import Source, load, models
-
-    source = Source(**fields)
-    found = models(source)
-    if not source.is_file and name not in found:
-        raise PluginError(f"{source.origin()} offers no model {name!r}; {suggest(name, list(found))}")
-    wanted = found if source.is_file else {name: found[name]}
-    datasets = [d.name for batch in load(source).hook.bench_datasets() for d in batch] if source.is_file else []
-    return {"status": "ok", "models": [_metadata(n, m) for n, m in wanted.items()], "datasets": datasets}
-
-
-def _metadata(name: str, model: Any) -> dict[str, Any]:
-    from optuna.distributions import distribution_to_json
-
-    from bench.errors import PluginError
-
-    space, default = model.space(), dict(model.default())
-    if extra := [key for key in default if space and key not in space]:
-        raise PluginError(f"model {name!r}: default() has {extra[0]!r}, which is not in space(); a constant belongs in the class")
-    _as_json(name, "default()", default)
-    for key, distribution in space.items():
-        if key not in default:
-            raise PluginError(f"model {name!r}: default() lacks {key!r}, which is in space()")
-        if not distribution._contains(distribution.to_internal_repr(default[key])):  # noqa: SLF001 - optuna has no public test
-            raise PluginError(f"model {name!r}: default() has {key}={default[key]!r}, outside {distribution}")
-    if model.runtime not in {"none", "torch", "tensorflow"}:
-        raise PluginError(f"model {name!r}: runtime {model.runtime!r} is unknown; use none, torch or tensorflow")
-    from bench.registry import needed
-
-    missing = [module for module in model.requires if importlib.util.find_spec(module) is None]
-    return {
-        "name": name,
-        "status": "skipped" if missing else "ok",
-        "reason": needed(missing[0]) if missing else "",
-        "tasks": sorted(model.tasks),
-        "runtime": model.runtime,
-        "version": str(model.version),
-        "deterministic": bool(model.deterministic),
-        "causal": bool(model.causal),
-        "local": bool(model.local),
-        "space": {k: _as_json(name, f"space()[{k!r}]", distribution_to_json(d)) for k, d in space.items()},
-        "default": default,
-        "source_hash": source_hash(inspect.getfile(model)),
-        "versions": {**versions(), **{module: _version(module) for module in model.requires if module not in missing}},
-        "gpus": sys.modules["torch"].cuda.device_count() if "torch" in sys.modules else 0,
-    }
-
-
-def _as_json(name: str, where: str, value: Any) -> Any:
-    """Pass on what JSON can hold, a distribution's own text included; the ledger keeps nothing else."""
-    from bench.errors import PluginError
-
-    try:
-        json.dumps(json.loads(value) if isinstance(value, str) else value, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise PluginError(f"model {name!r}: {where} must hold numbers, text, booleans or None ({error})") from error
-    return value
-
-
-def versions() -> dict[str, str]:
-    """Give the versions of Python and of the frameworks that are loaded here."""
-    python = ".".join(map(str, sys.version_info[:3]))
-    return {"python": python, **{n: str(getattr(sys.modules[n], "__version__", "?")) for n in FRAMEWORKS if n in sys.modules}}
-
-
-def _version(module: str) -> str:
-    """Give the version of an installed module that is not imported yet."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(module)
-    except PackageNotFoundError:
-        return "?"
-
-
-def source_hash(path: str) -> str:
-    """Hash a plugin's file and, transitively, the modules of its own package that it imports."""
-    from bench.tune.jobs import source_digest
-
-    queue, seen = [Path(path).resolve()], set()
-    while queue:
-        file = queue.pop()
-        if file not in seen:
-            seen.add(file)
-            queue += _siblings(file)
-    return source_digest(sorted(seen), Path(path).resolve().parent)
-
-
-def _siblings(file: Path) -> list[Path]:
-    """List the files of the same top-level package that a file imports."""
-    folder, package = file.parent, ""
-    while (folder / "__init__.py").exists():
-        folder, package = folder.parent, f"{folder.name}.{package}" if package else folder.name
-    top = package.partition(".")[0]
-    if not top:
-        return []
-    names: list[str] = []
-    for node in ast.walk(ast.parse(file.read_bytes())):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
-            names += [base, *[f"{base}.{alias.name}" for alias in node.names]]
-    within = {n for n in names if n.partition(".")[0] == top}
-    stems = [folder.joinpath(*n.split(".")) for n in within]
-    return [p for s in stems for p in (s.with_suffix(".py"), s / "__init__.py") if p.is_file()]
 
 
 def reset_peak_memory() -> None:

@@ -99,8 +99,8 @@ class IForest(OnWindows):
     def score(self, windows: Array, learnt: Array, ctx: Context) -> Array:
         """Give the forest's anomaly score in [0, 1], float64 [n]."""
         params = {**self.default(), **self.params}
-        samples, features = min(params["samples"], len(learnt)), params["features"]
-        forest = IsolationForest(TREES, max_samples=samples, max_features=features, random_state=ctx.seed, n_jobs=1)
+        cut = {"max_samples": min(params["samples"], len(learnt)), "max_features": params["features"]}
+        forest = IsolationForest(n_estimators=TREES, random_state=ctx.seed, n_jobs=1, **cut)
         # scikit-learn's own score is lower where a window is more anomalous
         return np.asarray(-forest.fit(learnt).score_samples(windows), np.float64)
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from statsforecast.models import AutoETS, Theta
 
 from bench.api import Array, ArrayModel, Context, Model, hookimpl
 from bench.panel import Forecast, Panel
 from bench_plugins._stats_guard import Fit, Fitted, serve
 
 
-def by_statsforecast(method: type[AutoETS | Theta], levels: tuple[float, ...]) -> Fit:
-    """Make a function that fits `method` to one series; each quantile is a bound of its central interval, the median the mean."""
+def by_statsforecast(name: str, levels: tuple[float, ...]) -> Fit:
+    """Make a function that fits a method to one series; each quantile is a bound of its central interval, the median the mean."""
+    from statsforecast import models
+
+    method = getattr(models, name)
 
     def fit(y: Array, season: int, horizon: int) -> Fitted:
         central: dict[float, Any] = {q: round(abs(1 - 2 * q) * 100, 9) for q in levels}  # in per cent: statsforecast's names
@@ -33,7 +35,9 @@ class PerSeries(ArrayModel):
     tasks = frozenset({"forecasting"})
     deterministic = True
     local = True
-    method: ClassVar[type[AutoETS | Theta]]
+    requires = ("statsforecast",)
+    method: ClassVar[str]
+    """Its class in `statsforecast.models`."""
 
     def fit(self, train: Panel, ctx: Context) -> None:
         """Learn nothing."""
@@ -47,14 +51,14 @@ class Ets(PerSeries):
     """Choose among the exponential smoothing state space models by AICc (Hyndman and Khandakar 2008)."""
 
     name = "ets"
-    method = AutoETS
+    method = "AutoETS"
 
 
 class ThetaMethod(PerSeries):
     """The standard Theta method: deseasonalise, half the drift, simple smoothing (Assimakopoulos and Nikolopoulos 2000)."""
 
     name = "theta"
-    method = Theta
+    method = "Theta"
 
 
 @hookimpl

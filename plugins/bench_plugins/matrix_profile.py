@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import stumpy  # type: ignore[import-not-found, import-untyped, unused-ignore]
@@ -56,11 +57,12 @@ def distances(z: Array, width: int, k: int, *, normalise: bool) -> Array:
     """
     prefix = z[: k + width - 1]
     apart = math.ceil(width / 4)  # stumpy's own choice where a series is joined with itself
-    own = stumpy.stump(prefix, width, normalize=normalise)[:, 0]
-    if len(z) == len(prefix):
-        return np.asarray(own, np.float64)
-    later = stumpy.stump(z[k:], width, prefix[:-apart], ignore_trivial=False, normalize=normalise)[:, 0]
-    return np.asarray(np.concatenate([own, later]), np.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # stumpy takes equal windows, those of a constant stretch, for a mistake
+        found = [stumpy.stump(prefix, width, normalize=normalise)[:, 0]]
+        if len(z) > len(prefix):
+            found.append(stumpy.stump(z[k:], width, prefix[:-apart], ignore_trivial=False, normalize=normalise)[:, 0])
+    return np.concatenate(found).astype(np.float64)
 
 
 @hookimpl

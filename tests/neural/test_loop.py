@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from bench.api import Context  # noqa: E402
 from bench.errors import PluginError  # noqa: E402
 from bench.neural.batches import Sequences, batches  # noqa: E402
-from bench.neural.loop import LOSSES, WIDE, Average, DivergedError, Loop, Recipe, in_bf16, outputs  # noqa: E402
+from bench.neural.loop import LOSSES, Average, Loop, in_bf16, outputs  # noqa: E402
+from bench.neural.training import WIDE, DivergedError, Recipe  # noqa: E402
 
 
 class Sum(torch.nn.Module):

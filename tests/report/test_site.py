@@ -268,3 +268,45 @@ def test_a_cell_is_put_beside_the_row_that_stands_for_the_reference(tmp_path):
     write_rows(tmp_path / "leaderboard.parquet", Board.build([first, default, reference]).rows)
     (page,) = build(tmp_path).parent.glob("cell-retail-sim-lightgbm-lags-*.html")
     assert '<bdi>reference: seasonal-naive</bdi></th><td class="right"><bdi>.840</bdi>' in page.read_text()
+
+
+def anomaly_row(family, mode, model, vus, **more):
+    base = {k: v for k, v in rows()[0].items() if k in {"tuning", "seed", "status", "reason", "created", "search_seconds", "trials"}}
+    task_id = f"anomaly/v1/family={family}"
+    return {
+        **base,
+        "task": "anomaly",
+        "task_id": task_id,
+        "dataset": "nab",
+        "family": family,
+        "mode": mode,
+        "model": model,
+        "vus_pr": vus,
+        **more,
+    }
+
+
+def test_leagues_and_families_of_one_data_set_have_pages_of_their_own(tmp_path):
+    weak = {"flags": ["underpowered"]}
+    made = [
+        *(anomaly_row("labelled", "causal", name, vus) for name, vus in ((ATTACK, 0.2), ("rolling-mean", 0.4))),
+        anomaly_row("labelled", "offline", "centred", 0.3),
+        anomaly_row("injected", "causal", ATTACK, 0.1, **weak),
+        anomaly_row("injected", "causal", "rolling-mean", 0.3, **weak),
+        anomaly_row("injected", "causal", "gru", None, status="oom", reason="too large"),
+    ]
+    write_rows(tmp_path / "leaderboard.parquet", Board.build(made).rows)
+    figures = [{"task_id": f"anomaly/v1/family={f}", "dataset": "nab", **anomalies(), "leader": ATTACK} for f in ("labelled", "injected")]
+    (tmp_path / "figures.json").write_text(json.dumps(figures))
+    folder = build(tmp_path).parent
+    found = {path.name: read(path) for path in folder.glob("*.html")}
+    assert len([name for name in found if name.startswith("board-")]) == 3
+    assert len([name for name in found if name.startswith("anomalies")]) == 2
+    assert len({re.search("<title>(.*?)</title>", (folder / name).read_text()).group(1) for name in found}) == len(found)
+    for reader in found.values():
+        for attrs in reader.all("a"):
+            assert attrs["href"].startswith(("#", "../")) or (folder / attrs["href"]).exists(), attrs["href"]
+    assert "rolling-mean leads; the best" in found["anomalies.html"].text
+    (other,) = (r for name, r in found.items() if name.startswith("anomalies-"))
+    assert "Shown: rolling-mean, first by score; nothing is ranked" in other.text
+    assert "gru on nab, causal, injected" in found["index.html"].text

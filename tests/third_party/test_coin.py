@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 from tune.kit import PATIENCE, bench_process
 
+from bench.registry import Source, models
+from bench.testing import ModelTests
+
 HERE = Path(__file__).resolve().parent / "coin"
+
+
+class TestCoin(ModelTests):
+    """The checks for authors, as a third party would run them; what a coin cannot keep, it announces itself."""
+
+    model = models(Source("coin", str(HERE / "coin.py"), is_file=True))["coin"]
 
 
 @pytest.fixture
@@ -49,3 +58,10 @@ def test_a_third_partys_model_has_its_row_in_a_run(site: Path, tmp_path: Path) -
     assert (row["status"], row["plugin"], row["plugin_version"], row["tuning"]) == ("ok", "coin (coin)", "1.0", "default")
     assert 0.2 < row["roc_auc"] < 0.8
     assert {r["model"] for r in document["rows"]} == {"coin", "base-rate"}
+
+
+def test_a_third_partys_model_is_checked_by_name_and_its_announced_failures_are_none_of_the_tools(site: Path) -> None:
+    verdicts = said(site, "plugin", "check", "coin")
+    assert {v["plugin"] for v in verdicts} == {"coin"}
+    excused = {v["check"] for v in verdicts if v["status"] == "expected failure"}
+    assert excused == {"a row alone gets the answer it gets among others", "the order of rows does not matter"}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 
 import bench
@@ -13,6 +16,10 @@ class Coin(bench.ArrayModel):
     name = "coin"
     tasks = frozenset({"churn"})
     version = "0.9"
+    expected_failures: ClassVar[Mapping[str, str]] = {
+        "a row alone gets the answer it gets among others": "one throw after another: a row's depends on those before it",
+        "the order of rows does not matter": "one throw after another: a row's depends on those before it",
+    }
 
     def fit(self, train: bench.ChurnTrain, ctx: bench.Context) -> None:
         """Learn the rate of churn."""

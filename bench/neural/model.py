@@ -1,0 +1,104 @@
+"""A base for plugins that are networks: they give a network, this gives training and prediction in any framework.
+
+`bench.neural.torch_model` and `bench.neural.keras_model` add what a framework does.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bench.api import Array, Context, Model
+from bench.errors import PluginError
+from bench.neural.anomaly import View
+from bench.neural.batches import Rows
+from bench.neural.churn import ChurnEncoder
+from bench.neural.continued import Continued
+from bench.neural.encode import Encoder, encoder_for
+from bench.neural.sizes import Sizes
+from bench.neural.training import Recipe
+
+STATE = "state.json"
+
+
+class NetworkModel(Model):
+    """A network with the task's own encoding, loss and link; a plugin adds `net` or `make`, `space` and `default`.
+
+    Of `params`, `lr`, `batch`, `patience` and `clip` steer the training; the others belong to the network.
+    """
+
+    deterministic: ClassVar[bool] = False
+    view: ClassVar[View] = "echo"
+    """What an anomaly task shows: `echo` suits any network, since no step's answer stands among its inputs."""
+    causal: ClassVar[bool] = False
+    """True goes with the view `lagged` and a network whose answer at a step uses no later step."""
+    pretrain: ClassVar[bool] = False
+    """True: where events are classified, the network first learns how sequences go on; layers of the same shapes are kept."""
+
+    def __init__(self, params: Any) -> None:
+        super().__init__(params)
+        self.encoder: Encoder | None = None
+        self.network: Any = None
+
+    def net(self, f: int, o: int) -> Any:
+        """Make a network that knows no more than two sizes: (x [N, T, F] right-padded, length [N]) -> raw [N, O]."""
+        raise PluginError(f"{self.name} makes no network of {f} features and {o} outputs; write `net` or `make`")
+
+    def make(self, sizes: Sizes) -> Any:
+        """Make the network, called in the same way; by default `net`, which need not know that O = steps x each."""
+        return self.net(sizes.f, sizes.o)
+
+    def fit(self, train: Any, ctx: Context) -> None:
+        """Train on `train` less the core's holdout, which decides when to stop; too little data: on all of it."""
+        fit, held = train.holdout(ctx.seed)
+        encoder = self.encoder = encoder_for(fit if len(fit) else train, ctx, self.view)
+        with self.seeded(ctx):
+            self.network = self.make(encoder.sizes)
+            if self.pretrain and isinstance(encoder, ChurnEncoder):
+                before = Continued(encoder)
+                self.adopt(self.learnt(self.make(before.sizes), before, train, (fit, held), ctx))
+            self.learnt(self.network, encoder, train, (fit, held), ctx)
+
+    def learnt(self, network: Any, encoder: Encoder, train: Any, parts: tuple[Any, Any], ctx: Context) -> Any:
+        """Train a network in place on the first of `parts`, judged by the second; on `train` where one is empty."""
+        rows, judged = encoder.training(parts[0], ctx), encoder.held(parts[1])
+        enough = len(rows) > 0 and len(judged) > 0
+        self.run(network, self.recipe(encoder), (rows, judged) if enough else (encoder.training(train, ctx), None), ctx)
+        return network
+
+    def predict(self, inputs: Any, ctx: Context) -> Any:
+        """Predict for each row; padding never leaks, so a row's answer does not depend on its neighbours."""
+        encoder = self.fitted()
+        rows = encoder.asked(inputs)
+        raw = self.outputs(rows, ctx) if len(rows) else np.zeros((0, encoder.sizes.o), np.float32)
+        return encoder.decode(raw, inputs)
+
+    def recipe(self, encoder: Encoder) -> Recipe:
+        """Read from the task what to learn, and from the parameters how."""
+        own = {name: self.params[name] for name in ("lr", "batch", "patience", "clip") if name in self.params}
+        return Recipe(encoder.loss, levels=encoder.levels, **own)
+
+    def fitted(self) -> Encoder:
+        """Give the encoder, or say that nothing was learnt yet."""
+        if self.encoder is None or self.network is None:
+            raise PluginError(f"{self.name} was asked before `fit` or `load`")
+        return self.encoder
+
+    @abstractmethod
+    def run(self, network: Any, recipe: Recipe, rows: tuple[Rows, Rows | None], ctx: Context) -> None:
+        """Train a network in place on the first of `rows`, judged by the second."""
+
+    @abstractmethod
+    def outputs(self, rows: Rows, ctx: Context) -> Array:
+        """Ask the network for its raw outputs, float32 [N, O]."""
+
+    @abstractmethod
+    def adopt(self, other: Any) -> None:
+        """Take over the weights of another network of the same kind, all that have the same shape."""
+
+    @abstractmethod
+    def seeded(self, ctx: Context) -> AbstractContextManager[None]:
+        """Seed the framework for the training inside."""

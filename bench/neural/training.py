@@ -1,0 +1,140 @@
+"""How every network is trained, whatever its framework: epochs, averaged weights, early stopping on the core's holdout.
+
+The torch loop and its Keras twin add what a framework does: a step, a loss, copies of weights. Why the weights are
+averaged: batches hold rows of like length, so the last steps of an epoch may pull towards the lengths that they happened
+to see. On CDNOW averaging made the holdout loss smooth; one run without it ended .003 lower in ROC AUC.
+
+Letters for shapes: N rows, n rows of a batch.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.api import Array, Context
+from bench.errors import PluginError
+from bench.neural.batches import Rows, batches
+
+WIDE = 512
+"""Rows of a batch where nothing is learnt."""
+DECAY = 0.998
+"""Share of the averaged weights that a step keeps: a memory of about 500 steps, shorter at the start."""
+
+
+class DivergedError(PluginError):
+    """Report a training whose loss is no longer a number."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Say how to train, apart from the network and the data."""
+
+    loss: str
+    lr: float = 1e-3
+    batch: int = 32
+    patience: int = 5
+    """Epochs without a better holdout loss before training ends."""
+    clip: float = 1.0
+    """Longest gradient."""
+    levels: tuple[float, ...] = ()
+    """Of the quantiles that are learnt, where the loss has any."""
+
+
+@dataclass
+class Best:
+    """Remember the weights with the lowest holdout loss."""
+
+    loss: float = math.inf
+    weights: Any = None
+    epoch: int = -1
+
+    def offer(self, loss: float, epoch: int, weights: Callable[[], Any]) -> None:
+        """Keep a copy of the weights where they are better than any before."""
+        if loss < self.loss:
+            self.loss, self.epoch, self.weights = loss, epoch, weights()
+
+
+@dataclass
+class Training(ABC):
+    """Train one network; `run` reads like the recipe, each step below it does one thing."""
+
+    net: Any
+    recipe: Recipe
+    ctx: Context
+    best: Best = field(default_factory=Best)
+    stopped: bool = False
+
+    def run(self, fit: Rows, held: Rows | None) -> None:
+        """Train on `fit`, keep the weights that do best on `held`; without rows to hold out, keep the latest."""
+        optimiser = self.optimiser()
+        for epoch in range(self.ctx.epochs):
+            self.epoch(fit, optimiser, epoch)
+            if held is not None and not self.stopped:
+                self.judge(held, epoch)
+            if self.stopped or self.out_of_patience(epoch):
+                break
+        self.swap()
+        if self.best.weights is not None:
+            self.put(self.best.weights)
+
+    def epoch(self, rows: Rows, optimiser: Any, epoch: int) -> None:
+        """Go through all rows once, in an order of its own, until told to stop."""
+        total: Any = 0.0  # a number of the framework's: reading it at each step would wait for the device
+        for batch in batches(rows.lengths, self.recipe.batch, seed=(self.ctx.seed, epoch)):
+            self.stopped = self.ctx.should_stop()
+            if self.stopped:
+                break
+            total += self.step(rows, batch, optimiser)
+        self.refuse_nan(float(total), epoch)
+
+    def judge(self, held: Rows, epoch: int) -> None:
+        """Measure the holdout loss of the averaged weights, report it and keep them if it is the lowest."""
+        self.swap()
+        value = self.refuse_nan(self.measured(held) / len(held), epoch)
+        self.ctx.report(epoch, value)
+        self.best.offer(value, epoch, self.weights)
+        self.swap()
+
+    def out_of_patience(self, epoch: int) -> bool:
+        """Say whether the holdout loss has not fallen for `patience` epochs."""
+        return self.best.weights is not None and epoch - self.best.epoch >= self.recipe.patience
+
+    def refuse_nan(self, loss: float, epoch: int) -> float:
+        """Give the loss back if it is a number; raise `DivergedError` where it is not."""
+        if not math.isfinite(loss):
+            cure = f"lower the learning rate (now {self.recipe.lr:g}) or look for huge values in the inputs"
+            raise DivergedError(f"the loss of {type(self.net).__name__} became {loss} in epoch {epoch}; {cure}")
+        return loss
+
+    @abstractmethod
+    def optimiser(self) -> Any:
+        """Make the optimiser: Adam (Kingma and Ba 2015)."""
+
+    @abstractmethod
+    def step(self, rows: Rows, batch: Array, optimiser: Any) -> Any:
+        """Learn from one batch, int [n]; returns the loss summed over its rows, which may still be on the device."""
+
+    @abstractmethod
+    def measured(self, held: Rows) -> float:
+        """Sum the task's loss over rows, without learning."""
+
+    @abstractmethod
+    def swap(self) -> None:
+        """Exchange the averaged weights with the network's own."""
+
+    @abstractmethod
+    def weights(self) -> Any:
+        """Copy the network's weights."""
+
+    @abstractmethod
+    def put(self, weights: Any) -> None:
+        """Put a copy of weights back into the network."""
+
+
+def average_rate(steps: Any, larger: Callable[[Any, Any], Any] = max) -> Any:
+    """Say how far the averaged weights move at step `steps`, from 1 on; the first steps count more, lest the start be remembered."""
+    return larger(1 - DECAY, 9 / (10 + steps))

@@ -1,0 +1,60 @@
+"""What the browser tests do to a page, and how they read it."""
+
+import re
+from pathlib import Path
+
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+def one_of_each(site, timeline):
+    kinds = (
+        "index.html",
+        "grid.html",
+        "run.html",
+        "forecasts.html",
+        "board-retail-sim-*",
+        "cell-retail-sim-seasonal*",
+        "cell-retail-sim-gru*",
+    )
+    return [*(next(iter(site.glob(kind))) for kind in kinds), timeline]
+
+
+def draw_all(page):
+    page.evaluate("document.querySelectorAll('.plot').forEach(node => node.scrollIntoView())")
+    for node in page.query_selector_all(".plot"):
+        node.scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelectorAll('.plot:not([data-drawn])').length === 0")
+    page.evaluate("window.scrollTo(0, 0)")
+
+
+def first_cells(page, column=2):
+    return page.eval_on_selector_all(f"#board tbody tr > :nth-child({column})", "cells => cells.map(cell => cell.textContent)")
+
+
+def head(page, words):
+    return page.locator("#board thead th", has_text=words)
+
+
+def sort_down(page, words):
+    head(page, words).click()
+    page.get_by_text(re.compile(f"Sorted by {words}.*, ascending")).wait_for()
+    head(page, words).click()
+    page.get_by_text(re.compile(f"Sorted by {words}.*, descending")).wait_for()
+
+
+def violations(page):
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("rules => axe.run(document, {runOnly: rules, preload: false})", RULES)
+    return [(v["id"], [n["html"][:200] for n in v["nodes"][:3]]) for v in found["violations"]]
+
+
+def visit_plain(visit, path):
+    """Open a page with its scripts blocked; the visit's own checks still run."""
+    page = visit(path)
+    page.route("**/*.js", lambda route: route.abort())
+    page.route(
+        path.as_uri(), lambda route: route.fulfill(body=re.sub("<script.*?</script>", "", path.read_text()), content_type="text/html")
+    )
+    page.goto(path.as_uri())
+    return page

@@ -1,0 +1,297 @@
+"""The anomaly task: who sees what, what is scored, and what the boards say."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+import bench
+from bench.board.families import family_words, flag_trivial
+from bench.board.overall import overall
+from bench.errors import ConfigError
+from bench.metrics import vus
+from bench.panel import Panel
+from bench.profiles import PROFILES
+from bench.series import Series
+from bench.tasks.anomaly import Anomaly
+from bench.tasks.anomaly_plan import set_aside
+from bench.tasks.anomaly_split import aligned
+from bench.tasks.floors import rolling_mean
+
+SHORT = PROFILES["short"]
+FLOORS = ("random", "abs-median", "rolling-mean", "rolling-mean-centred")
+
+
+def series(n: int = 8, steps: int = 400, seed: int = 0, *, first: int = 150, width: int = 20, labelled: bool = True) -> Series:
+    """Make daily series, each with one raised and labelled stretch that begins at `first` or later."""
+    rng = np.random.default_rng(seed)
+    frames = []
+    for k in range(n):
+        value, label = rng.normal(size=steps), np.zeros(steps, bool)
+        at = first + 20 * (k % 5)
+        value[at : at + width] += 6
+        label[at : at + width] = True
+        day = pl.datetime_range(pl.datetime(2024, 1, 1), pl.datetime(2024, 1, 1) + pl.duration(days=steps - 1), "1d", eager=True)
+        frames.append(pl.DataFrame({"series": f"s{k}", "time": day, "value": value, "label": label}))
+    frame = pl.concat(frames)
+    return Series.build(frame if labelled else frame.drop("label"), name="made")
+
+
+def split_of(data: Series, options: dict[str, str] | None = None, seed: int = 0):
+    (split,) = Anomaly().splits(data, options or {}, SHORT, seed, simulated=False)
+    return split
+
+
+# ---- what workers are handed
+
+
+def test_labels_change_nothing_that_a_worker_is_handed():
+    data = series()
+    split = split_of(data)
+    turned = data.frame.with_columns(label=pl.col("label").shift(30, fill_value=False).over("series"))
+    other = split_of(Series.build(turned, name="made"))
+    for stage in ("search", "final"):
+        assert split.stages[stage].payloads == other.stages[stage].payloads
+    assert not np.array_equal(split.truths["final"].labels, other.truths["final"].labels)
+
+
+def test_no_payload_holds_a_boolean_array_but_the_mask_of_what_was_observed():
+    for stage in split_of(series()).stages.values():
+        train, first = pickle.loads(stage.payloads[0])
+        assert isinstance(train, Panel)
+        assert train.mask.all()
+        assert first.mask.sum() == first.lengths.sum()
+
+
+def test_the_search_sees_no_step_of_a_scored_entity_after_its_prefix():
+    data = series()
+    split = split_of(data)
+    final, (asked,) = split.truths["final"], split.stages["search"].parts
+    changed = data.frame.with_columns(row=pl.int_range(pl.len()).over("series"))
+    until = dict(zip(final.names, final.until.tolist(), strict=True))
+    scored = [n for n, aside in zip(final.names, final.aside, strict=True) if not aside]
+    late = pl.any_horizontal([(pl.col("series").cast(pl.String) == n) & (pl.col("row") >= until[n]) for n in scored])
+    other = split_of(Series.build(changed.with_columns(value=pl.when(late).then(99.0).otherwise("value")).drop("row"), name="made"))
+    assert np.array_equal(other.stages["search"].parts[0].values, asked.values)
+    assert other.stages["search"].digest == split.stages["search"].digest
+    assert other.stages["final"].digest != split.stages["final"].digest
+
+
+def test_the_search_learns_before_the_injections_and_no_clean_copy_of_them_is_there():
+    split = split_of(series())
+    stage, truth = split.stages["search"], split.truths["search"]
+    assert (stage.train.lengths <= truth.begin - truth.start).all()
+    steered = truth.labels & (np.arange(truth.mask.shape[1]) < truth.end[:, None])
+    assert steered.any()
+    assert not steered[np.arange(truth.mask.shape[1]) < truth.begin[:, None]].any()
+
+
+def test_alignment_of_labels_agrees_with_that_of_panels():
+    rng = np.random.default_rng(0)
+    panel = split_of(series()).stages["final"].parts[0]
+    at = rng.integers(100, panel.steps, len(panel))
+    assert np.array_equal(aligned(panel.values, at) * 1.0, panel.ending(at).values)
+
+
+# ---- prefixes, entities set aside, refusals
+
+
+def test_a_prefix_ends_before_the_first_labelled_step_or_is_marked_contaminated():
+    early = split_of(series(first=65), {"prefix": "0.3"})
+    assert set(early.truths["final"].until.tolist()) == {60, 120}, "halved, not cut at the label, which would tell where it is"
+    assert not (early.truths["final"].labels & (np.arange(400) < early.truths["final"].until[:, None])).any()
+    assert "contaminated" not in early.flags
+    hopeless = split_of(series(first=10), {"prefix": "0.3"})
+    assert "contaminated" in hopeless.flags
+    assert any("contaminated" in note for note in hopeless.notes)
+
+
+@pytest.mark.parametrize(("n", "expected"), [(5, 0), (6, 2), (10, 2), (11, 3), (40, 8)])
+def test_a_fifth_of_the_entities_at_least_two_are_set_aside_and_none_of_fewer_than_six(n, expected):
+    names = [f"e{k}" for k in range(n)]
+    chosen, why = set_aside(names, 3)
+    assert chosen.sum() == expected
+    assert bool(why) == (expected == 0)
+    turned, _ = set_aside(names[::-1], 3)
+    assert np.array_equal(turned[::-1], chosen), "the order of the entities does not matter"
+
+
+def test_of_few_entities_there_is_no_label_tuned_row_but_its_reason():
+    split = split_of(series(n=4))
+    assert "too few" in split.missing["tuned"]
+    assert not split.truths["final"].aside.any()
+
+
+def test_one_series_has_nothing_to_steer_by_and_says_so():
+    split = split_of(series(n=1))
+    assert split.untuned.startswith("nothing can steer a search")
+    assert set(split.missing) == {"label-free", "tuned"}
+
+
+@pytest.mark.parametrize(("key", "value"), [("family", "odd"), ("strength", "-1"), ("prefix", "2"), ("buffer", "0"), ("users", "3")])
+def test_an_option_that_means_nothing_is_refused(key, value):
+    with pytest.raises(ConfigError, match=key):
+        split_of(series(), {key: value})
+
+
+def test_nothing_labelled_after_the_prefixes_is_a_reason():
+    quiet = series().frame.with_columns(label=pl.lit(value=False))
+    assert "no scored entity has an anomaly" in split_of(Series.build(quiet, name="made")).reason
+
+
+# ---- scores
+
+
+def test_the_board_scores_after_the_prefix_alone_and_averages_over_series():
+    split = split_of(series())
+    truth = split.truths["final"]
+    rng = np.random.default_rng(1)
+    score = rng.normal(size=truth.mask.shape)
+    own = [vus(truth.labels[n, truth.until[n] :], score[n, truth.until[n] :], truth.buffer)[1] for n in truth.group]
+    found = Anomaly().scorer(split, [{"prediction": score}]).score(np.ones((1, len(truth.group))))
+    assert found["vus_pr"][0] == pytest.approx(np.mean(own))
+    elsewhere = score.copy()
+    for n in range(len(score)):
+        if truth.aside[n]:
+            elsewhere[n] = 0.0
+    assert Anomaly().scorer(split, [{"prediction": elsewhere}]).score(np.ones((1, len(truth.group))))["vus_pr"][0] == found["vus_pr"][0]
+
+
+def test_smoothing_of_a_causal_model_looks_back_only_and_has_one_width_for_all():
+    split = split_of(series())
+    rng = np.random.default_rng(2)
+    score = rng.normal(size=split.truths["final"].mask.shape)
+    later = score.copy()
+    later[:, 300:] = 9.0
+    task = Anomaly()
+    causal, other = (task.finished(split, "final", [{"prediction": s}], causal=True).prediction[0]["prediction"] for s in (score, later))
+    assert np.array_equal(causal[:, :300], other[:, :300])
+    centred = task.finished(split, "final", [{"prediction": score}], causal=False).prediction[0]["prediction"]
+    assert np.allclose(centred, rolling_mean(score, split.facts["smooth"], centred=True))
+
+
+def test_of_strength_zero_nothing_is_changed_and_a_detector_scores_at_chance():
+    data = series(n=40, labelled=False)
+    plain = split_of(data, {"strength": "0"})
+    values = plain.stages["final"].parts[0].values
+    assert np.array_equal(values, data.frame["value"].to_numpy().reshape(values.shape))
+    assert plain.truths["final"].labels.any()
+    strong = split_of(data, {"strength": "8"})
+    areas = []
+    for split in (plain, strong):
+        panel = split.stages["final"].parts[0]
+        score = np.abs(panel.values - np.median(panel.values, axis=1, keepdims=True))
+        areas.append(Anomaly().scorer(split, [{"prediction": score}]).score(np.ones((1, len(split.truths["final"].group))))["auc_roc"][0])
+    assert abs(areas[0] - 0.5) < 0.08
+    assert areas[1] > 0.7
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"prediction": np.zeros(3)}, "expected"),
+        ({"prediction": np.full((8, 400), np.nan)}, "not finite"),
+        ({"prediction": np.zeros((8, 400), int)}, "expected floats"),
+        ({"quantiles": np.zeros(3)}, "Forecast"),
+    ],
+)
+def test_what_is_no_score_is_invalid_with_its_reason(arrays, words):
+    assert words in Anomaly().invalid(split_of(series()), "final", 0, arrays)
+
+
+def test_intervals_for_people_name_entity_time_and_severity():
+    split = split_of(series())
+    truth = split.truths["final"]
+    score = truth.labels * 5.0 + np.random.default_rng(0).random(truth.mask.shape)
+    from bench.tasks.base import Shown
+
+    rows = Anomaly().intervals(split, [Shown("m", "default", None, {}, [{"prediction": score}])])
+    hit = [row for row in rows if row["severity"] > 2]
+    assert {row["entity"] for row in hit} == {truth.names[n] for n in truth.group}
+    assert all(row["start"] <= row["end"] for row in rows)
+
+
+# ---- boards
+
+
+def row(model: str, family: str, value: float, mode: str = "causal", **more) -> dict:
+    base = {"task": "anomaly", "task_id": f"anomaly/v1/family={family}", "dataset": "d", "family": family, "mode": mode, "model": model}
+    return {**base, "tuning": "default", "status": "ok", "vus_pr": value, "flags": [], "seed": 0, **more}
+
+
+def test_a_board_on_which_a_floor_is_nearly_perfect_is_trivial_and_left_out_of_the_headline():
+    easy = [row("abs-median", "injected", 0.85), row("m", "injected", 0.99), row("m", "spliced", 0.3), row("abs-median", "spliced", 0.2)]
+    flagged = flag_trivial(easy)
+    assert [r["model"] for r in flagged if "trivial" in r["flags"]] == ["abs-median", "m"]
+    assert {r["family"] for r in flagged if "trivial" in r["flags"]} == {"injected"}
+    assert flag_trivial([row("m", "injected", 0.95), row("abs-median", "injected", 0.5)])[0]["flags"] == []
+    twice = [{**r, "dataset": d, "rank": 1, "skill": 0.1} for d in ("a", "b", "c") for r in flagged if r["family"] == "injected"]
+    assert overall(twice) == []
+
+
+def test_families_agree_or_not_in_words():
+    models = [("a", 0.1, 0.2), ("b", 0.2, 0.3), ("c", 0.3, 0.4), ("d", 0.4, 0.9)]
+    rows = [row(m, family, v) for m, *values in models for family, v in zip(("injected", "spliced"), values, strict=True)]
+    assert any("Kendall tau +1.00 over 4 models" in words for words in family_words(rows))
+
+
+def test_whether_a_model_beats_the_rolling_mean_is_said():
+    better = row("deep", "labelled", 0.5, above_floor=0.1, above_floor_low=0.05, above_floor_high=0.2)
+    worse = row("shallow", "labelled", 0.2, above_floor=-0.2, above_floor_low=-0.3, above_floor_high=-0.1)
+    (words,) = family_words([better, worse, row("rolling-mean", "labelled", 0.4, above_floor=0.0)])
+    assert "deep (+.100, +.050 to +.200) beats rolling-mean" in words
+    assert "below it: shallow" in words
+
+
+def test_a_run_on_a_simulator_has_a_board_for_each_family_and_league(tmp_path):
+    options = {"family": "injected"}
+    board = bench.run("anomaly", datasets=["retail"], models=FLOORS, profile="smoke", out=tmp_path / "run", options=options)
+    assert all(r["status"] == "ok" for r in board.rows)
+    assert {label.partition(", ")[2] for _, label in board.verdicts} == {"causal", "offline"}
+    again = bench.run("anomaly", datasets=["retail"], models=FLOORS, profile="smoke", out=tmp_path / "run", options=options)
+    assert [r["vus_pr"] for r in again.rows] == [r["vus_pr"] for r in board.rows]
+    assert (tmp_path / "run" / "intervals.parquet").is_file()
+
+
+def test_real_tweets_end_in_a_board_with_floors_in_their_known_order(real, tmp_path):
+    data = f"social={real / 'nab' / 'realTweets'}"
+    board = bench.run("anomaly", datasets=[data], models=FLOORS, profile="smoke", out=tmp_path / "run")
+    found = {r["model"]: r["vus_pr"] for r in board.rows}
+    assert found["random"] < 0.15 < found["abs-median"] < found["rolling-mean-centred"]
+    assert all(r["vus_pr_low"] < r["vus_pr"] < r["vus_pr_high"] for r in board.rows)
+
+
+PATHOLOGICAL = {
+    "constant": (np.full(300, 3.0), np.r_[np.zeros(250), np.ones(10), np.zeros(40)]),
+    "missing": (np.full(300, np.nan), np.r_[np.zeros(250), np.ones(10), np.zeros(40)]),
+    "three": (np.array([1.0, 2.0, 3.0]), np.array([0, 0, 1])),
+    "spikes": (np.where(np.arange(300) == 255, 1e300, 1.0), np.r_[np.zeros(250), np.ones(10), np.zeros(40)]),
+    "positives": (np.arange(300.0), np.ones(300)),
+    "negatives": (np.arange(300.0), np.zeros(300)),
+    "normal": (np.sin(np.arange(300.0)), np.r_[np.zeros(250), np.ones(10), np.zeros(40)]),
+}
+
+
+def test_pathological_series_end_as_rows_with_scores_or_reasons(tmp_path):
+    lines = ["unique_id,ds,y,label"]
+    for name, (values, label) in PATHOLOGICAL.items():
+        days = np.datetime64("2024-01-01") + np.arange(len(values))
+        rows = [f"{name},{d},{'' if np.isnan(v) else v},{int(y)}" for d, v, y in zip(days, values, label, strict=True)]
+        lines += rows[::-1]  # not in the order of time
+    (tmp_path / "odd.csv").write_text("\n".join(lines) + "\n")
+    models = (*FLOORS, "rolling-variance", "seasonal-residual", "sub-pca", "arima", "state-space")
+    board = bench.run("anomaly", datasets=[f"series={tmp_path / 'odd.csv'}"], models=models, trials=1, out=tmp_path / "run")
+    assert {r["model"] for r in board.rows} >= set(models)
+    assert all(r["status"] == "ok" or r["reason"] for r in board.rows)
+    assert all(r["vus_pr"] is not None for r in board.rows if r["status"] == "ok")
+
+
+def test_the_profile_is_no_part_of_what_is_scored():
+    data = series()
+    whole, small = (Anomaly().splits(data, {}, p, 0, simulated=False)[0] for p in (SHORT, replace(SHORT, rows=10, history=4)))
+    assert np.array_equal(whole.truths["final"].labels, small.truths["final"].labels)
+    assert whole.stages["final"].digest == small.stages["final"].digest

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.board.ranking import boards, candidates, judged, merit, ranking_metric, value
+from bench.board.ranking import boards, candidates, judged, league, merit, ranking_metric, value
 from bench.board.schema import Row
 
 
@@ -64,8 +64,7 @@ def overall(rows: Sequence[Row]) -> list[Overall]:
             continue
         key = ", ".join(filter(None, [task_id, league(own[0])]))
         failed.update((key, row["model"]) for row in own if math.isnan(value(row)))
-        trivial = any("trivial" in (row.get("flags") or []) for row in own)
-        if not trivial and any(row.get("rank") is not None for row in own):
+        if any(row.get("rank") is not None for row in own):
             by_task.setdefault(key, []).extend(own)
     return [summary for key, own in by_task.items() for summary in _summaries(key, own, failed)]
 
@@ -79,7 +78,12 @@ def _failures(rows: Sequence[Row], members: Sequence[int], scored: set[str]) -> 
     return [(judged(rows, cell) or cell)[0] for cell in cells.values()]
 
 
-def _charged(row: Row, scored: Sequence[Row]) -> Row:
+def _beside(one: Row, other: Row) -> bool:
+    """Say whether two rows are of one task id and data set, whatever their leagues: a reference may stand in another."""
+    return (one["task_id"], one["dataset"]) == (other["task_id"], other["dataset"])
+
+
+def _charged(row: Row, scored: Sequence[Row], beside: Sequence[Row]) -> Row:
     metric, _ = ranking_metric(row)
     flags = [*(row.get("flags") or []), "charged"]
     blank = {"rank": None, f"{metric}_low": None, f"{metric}_high": None, "skill_low": None, "skill_high": None}
@@ -87,7 +91,7 @@ def _charged(row: Row, scored: Sequence[Row]) -> Row:
         return {**row, **blank}
     # the reference is one of those scored, unless it failed: the worst finite score is the worse of the two
     worst = min(scored, key=merit)
-    reference = next((r for r in scored if r["model"] == row.get("reference")), None)
+    reference = next((r for r in beside if r["model"] == row.get("reference")), None)
     skill = None if reference is None else merit(worst) - merit(reference)
     return {**row, **blank, metric: value(worst), "skill": skill, "flags": flags}
 

@@ -47,10 +47,11 @@ def run_command(study: Path | None, given: Mapping[str, Any], *, as_json: bool, 
 
         sys.stdout.write(board.table(width=width()) + "\n")
         sys.stdout.flush()
+        first = report(config.folder())
         if not quiet:
             for sentence in [*drift(rows, config.folder()), *family_words(rows)]:
                 sys.stderr.write(f"{sentence}\n")
-            print_summary(rows, config.folder(), sys.stderr, report(config.folder()))
+            print_summary(rows, config.folder(), sys.stderr, first)
     return 0 if usable else 1
 
 

@@ -89,9 +89,8 @@ def _charged(row: Row, scored: Sequence[Row], beside: Sequence[Row]) -> Row:
     blank = {"rank": None, f"{metric}_low": None, f"{metric}_high": None, "skill_low": None, "skill_high": None}
     if not scored:
         return {**row, **blank}
-    # the reference is one of those scored, unless it failed: the worst finite score is the worse of the two
-    worst = min(scored, key=merit)
     reference = next((r for r in beside if r["model"] == row.get("reference")), None)
+    worst = min([*scored, *([] if reference is None else [reference])], key=merit)
     skill = None if reference is None else merit(worst) - merit(reference)
     return {**row, **blank, metric: value(worst), "skill": skill, "flags": flags}
 
@@ -103,14 +102,14 @@ def _summaries(task_id: str, rows: Sequence[Row], failed: Mapping[tuple[str, str
     by_model: dict[str, list[Row]] = {}
     for row in rows:
         by_model.setdefault(row["model"], []).append(row)
-    found = [_summary(own, possible, failed.get((task_id, model), 0)) for model, own in by_model.items()]
+    found = [_summary(task_id, own, possible, failed.get((task_id, model), 0)) for model, own in by_model.items()]
     return sorted(found, key=lambda s: (math.isnan(s.mean_skill), -s.mean_skill, s.model))
 
 
-def _summary(rows: Sequence[Row], possible: int, failed: int) -> Overall:
+def _summary(task_id: str, rows: Sequence[Row], possible: int, failed: int) -> Overall:
     skills = [row["skill"] for row in rows if row.get("skill") is not None and not math.isnan(row["skill"])]
     return Overall(
-        task_id=rows[0]["task_id"],
+        task_id=task_id,
         model=rows[0]["model"],
         datasets=len(skills),
         possible=possible,

@@ -6,7 +6,6 @@ import math
 import warnings
 
 import numpy as np
-import stumpy  # type: ignore[import-not-found, import-untyped, unused-ignore]
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from bench.api import Array, ArrayModel, Context, Model, Panel, Params, hookimpl
@@ -23,6 +22,7 @@ class MatrixProfile(ArrayModel):
     tasks = frozenset({"anomaly"})
     deterministic = True
     local = True
+    requires = ("stumpy",)
 
     @staticmethod
     def space() -> dict[str, BaseDistribution]:
@@ -39,7 +39,7 @@ class MatrixProfile(ArrayModel):
 
     def predict(self, inputs: Panel, ctx: Context) -> Array:
         """Give each step the distance of the window that ends at it, float64 [N, T]; see `bench_plugins._windows.scored`."""
-        import numba  # type: ignore[import-not-found, import-untyped, unused-ignore] # stumpy's own: what is missing is stumpy
+        import numba  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
         numba.set_num_threads(min(ctx.threads, numba.config.NUMBA_NUM_THREADS))
         params = {**self.default(), **self.params}
@@ -55,6 +55,8 @@ def distances(z: Array, width: int, k: int, *, normalise: bool) -> Array:
 
     `z`: finite [T], its first k + W - 1 steps the prefix, at least 4 W. A window nearer than that is nearly the same one.
     """
+    import stumpy  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
     prefix = z[: k + width - 1]
     apart = math.ceil(width / 4)  # stumpy's own choice where a series is joined with itself
     with warnings.catch_warnings():

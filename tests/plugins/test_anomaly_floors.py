@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import importlib.util
 import sys
 from dataclasses import fields, replace
 
@@ -16,9 +16,10 @@ from sklearn.covariance import EmpiricalCovariance
 from bench.api import Context
 from bench.metrics.areas import areas_of, collect
 from bench.panel import Panel, filled
-from bench.registry import MissingDependencyError, Source, load
+from bench.tune.metadata import metadata
 from bench_plugins import anomaly_floors, anomaly_windows
 from bench_plugins._windows import standardised
+from bench_plugins.matrix_profile import MatrixProfile
 
 NAMES = (
     "random", "abs-median", "rolling-variance", "rolling-mean", "rolling-mean-centred", "seasonal-residual", "sub-pca", "iforest",
@@ -35,9 +36,7 @@ def models():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(anomaly_windows, "TREES", 10)
         patch.setenv("NUMBA_DISABLE_JIT", "1")
-        with contextlib.suppress(ModuleNotFoundError):
-            from bench_plugins.matrix_profile import MatrixProfile
-
+        if importlib.util.find_spec("stumpy") is not None:
             found["matrix-profile"] = MatrixProfile
         yield found
 
@@ -297,6 +296,7 @@ def test_the_matrix_profile_is_that_of_a_plain_search(models, normalise):
 
 def test_without_stumpy_the_matrix_profile_is_skipped_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "stumpy", None)
-    monkeypatch.delitem(sys.modules, "bench_plugins.matrix_profile", raising=False)
-    with pytest.raises(MissingDependencyError, match=r"needs stumpy, which is not installed: pip install 'seqbench\[tsad\]'"):
-        load(Source("matrix-profile", "bench_plugins.matrix_profile"))
+    told = metadata("matrix-profile", MatrixProfile)
+    assert told["status"] == "skipped"
+    assert told["tasks"] == ["anomaly"]
+    assert told["reason"] == "needs stumpy, which is not installed: pip install 'seqbench[tsad]'"

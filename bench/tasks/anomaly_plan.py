@@ -104,11 +104,11 @@ def spliced(found: Entities, seed: int, strength: float | None) -> Marked:
 def steering(panel: Panel, begin: Array, until: Array, names: Sequence[str], seed: int) -> tuple[Array, Array]:
     """Inject into the prefixes from `begin` [N] to `until` [N]: values and labels, [N, T] each; raise `ProtocolError`."""
     found = plan(hashes(np.array(names)), begin, until, STEERING, season=panel.season, seed=seed, rate=STEERING_RATE)
-    marks: Array = labels(found, panel.values.shape) & panel.mask
+    marks = np.asarray(labels(found, panel.values.shape) & panel.mask)
     step = np.arange(panel.steps)
-    known = (panel.mask & (step < begin[:, None])).any(axis=1)  # others have nothing to rank against
+    known = np.asarray((panel.mask & (step < begin[:, None])).any(axis=1))  # others have nothing to rank against
     open_ = panel.mask & known[:, None] & (step >= begin[:, None]) & (step < until[:, None])
-    met = marks[open_]
+    met = np.asarray(marks[open_])
     if not met.any() or met.all():
         raise ProtocolError("the injections meet no observed step, or all of them")
     return _finite(apply, panel, begin, found, counts=panel.counts), marks

@@ -41,7 +41,7 @@ class MatrixProfile(ArrayModel):
         """Give each step the distance of the window that ends at it, float64 [N, T]; see `bench_plugins._windows.scored`."""
         import numba  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
-        numba.set_num_threads(min(ctx.threads, numba.config.NUMBA_NUM_THREADS))
+        numba.set_num_threads(ctx.threads)
         params = {**self.default(), **self.params}
 
         def one(z: Array, width: int, k: int) -> Array:

@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 from functools import cache, partial
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
-from bench.registry import MissingDependencyError, discover, models
+from bench.registry import MissingDependencyError, discover, models, needed
 from bench.testing.checks import CHECKS, it_imports_without_a_gpu
 from bench.testing.dataset_checks import DATASET_CHECKS
 from bench.testing.dataset_checks import it_imports_without_a_gpu as adapter_imports
@@ -32,6 +33,8 @@ def test_a_shipped_model_passes_in_each_of_its_tasks(name: str) -> None:
         model = loaded(name)
     except MissingDependencyError as missing:
         pytest.skip(str(missing))
+    if lacking := [module for module in model.requires if find_spec(module) is None]:
+        pytest.skip(needed(lacking[0]))
     expected = announced(model)
     refuse_unsound(expected, [c.name for c in CHECKS])
     assert model.tasks

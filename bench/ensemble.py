@@ -11,7 +11,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,17 @@ def choose(members: Sequence[Member], task: Task, split: Split) -> Chosen:
         if sign * value > sign * best.value + 1e-12:
             counts = Counter(m.model for m in taken)
             best, since = Chosen({model: count / n for model, count in counts.items()}, value, tuning), 0
-    return best
+    return _mixed(best, members, task, split)
+
+
+def _mixed(chosen: Chosen, members: Sequence[Member], task: Task, split: Split) -> Chosen:
+    """Score the very mean that is stored: rounding may part what was tied in the sums above; the best model is the least."""
+    parts = {m.model: m.valid for m in members if m.model in chosen.weights}
+    value = task.steer(split, weighted([(valid, chosen.weights[model]) for model, valid in sorted(parts.items())]))
+    sign = 1 if split.board.higher else -1
+    if sign * value >= sign * members[0].value:
+        return replace(chosen, value=value)
+    return replace(chosen, weights={members[0].model: 1.0}, value=members[0].value)
 
 
 def blended(problem: Problem, outcomes: Mapping[str, Outcome], task: Task, folder: Path) -> Blend | None:

@@ -15,7 +15,7 @@ from bench.board.overall import Overall, overall
 from bench.board.ranking import boards, rank, verdict
 from bench.board.schema import Row, read_rows, rows_to_table, table_to_rows
 from bench.board.sheet import Sheet, sheets
-from bench.errors import RunFolderError
+from bench.errors import ConfigError, RunFolderError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,16 +77,19 @@ class Board:
     def forecasts(self, models: Sequence[str] = (), *, form: str = "long") -> Any:
         """Give the run's forecasts as pandas frames: `long` (unique_id, cutoff, ds, model, quantiles), `nixtla` or `fev`.
 
-        `fev` gives {(data set, model, cut-off): frame}. Raises `RunFolderError` where there are none.
+        `fev` gives {(data set, model, cut-off): frame}. Raises `RunFolderError` where there are none, `ConfigError` for an
+        unknown form or model.
         """
         from bench.board import forecasts
 
-        if self.path is None or form not in {"long", "nixtla", "fev"}:
-            raise RunFolderError(f"form {form!r} of forecasts is unknown, or the board has no run folder; use long, nixtla or fev")
+        if form not in {"long", "nixtla", "fev"}:
+            raise ConfigError(f"form={form!r} of forecasts is unknown; use long, nixtla or fev")
+        if self.path is None:
+            raise RunFolderError("the board was made of rows, not read from a run folder: it holds no forecasts")
         frame = forecasts.forecasts(self.path, models)
         if form == "fev":
             return {(dataset, model, cutoff): own for dataset, model, cutoff, own in forecasts.to_fev(frame)}
-        return forecasts.to_nixtla(frame) if form == "nixtla" else frame.to_pandas()
+        return forecasts.to_nixtla(frame) if form == "nixtla" else forecasts.to_long(frame)
 
     def __len__(self) -> int:
         """Count the rows."""

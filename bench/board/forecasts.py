@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bench.errors import RunFolderError
+from bench.errors import ConfigError, RunFolderError, suggest
 from bench.tune.predictions import read_prediction
 
 STANDING = ("tuned", "default")
@@ -20,19 +20,23 @@ def forecasts(folder: Path, models: Sequence[str] = ()) -> pl.DataFrame:
     """Read a run's final forecasts: `dataset, unique_id, cutoff, ds, model, tuning, seed, mean, q0.1 ... q0.9`.
 
     One row for each series, cut-off, step and final fit; `models` chooses, all by default. `cutoff` and `ds` are texts:
-    times, or step numbers where the data has no time. Raises `RunFolderError` where the run holds no forecasts.
+    times, or step numbers where the data has no time; a `cutoff` is the first step forecast. Raises `RunFolderError` where
+    the run holds no forecasts, `ConfigError` for a model that it has none of.
     """
     try:
         run = json.loads((folder / "run.json").read_text())
         index, members = (pl.read_parquet(folder / f"{name}.parquet") for name in ("predictions", "members"))
-    except OSError as error:
-        raise RunFolderError(f"run folder {folder}: {error.strerror or error}; finish the run first") from error
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        raise RunFolderError(f"run folder {folder}: {getattr(error, 'strerror', '') or error}; finish the run first") from error
     facts = {(d["task_id"], d["name"]): d["facts"] for d in run["datasets"]}
     if run["config"]["task"] != "forecasting" or index.is_empty():
         raise RunFolderError(f"run folder {folder}: it holds no forecasts; give a finished run of --task forecasting")
+    for name in models:
+        if name not in (known := index["model"].unique().sort().to_list()):
+            raise ConfigError(f"the run has no forecasts of {name!r}; {suggest(name, known)}")
     wanted = index.filter(pl.col("model").is_in(list(models))) if models else index
     frames = [_one(folder, row, facts[row["task_id"], row["dataset"]], members) for row in wanted.to_dicts()]
-    return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
+    return pl.concat(frames, how="diagonal_relaxed")
 
 
 def _one(folder: Path, row: dict[str, Any], facts: dict[str, Any], members: pl.DataFrame) -> pl.DataFrame:
@@ -60,18 +64,32 @@ def standing(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.join(best, on=["dataset", "model", "tuning", "seed"], how="semi")
 
 
-def to_nixtla(frame: pl.DataFrame) -> Any:
-    """Give forecasts as Nixtla's `cross_validation` does, as a pandas frame.
+def to_long(frame: pl.DataFrame) -> Any:
+    """Give the long table as a pandas frame; `cutoff` and `ds` are then times without a zone, or whole numbers."""
+    return frame.with_columns(_typed(frame[name]) for name in ("cutoff", "ds")).to_pandas()
 
-    Columns: `unique_id, ds, cutoff`, and for each model its mean, median and the ends of its 80 and 60 % intervals:
-    `MODEL, MODEL-median, MODEL-lo-80, MODEL-hi-80, ...`.
+
+def _typed(texts: pl.Series) -> pl.Series:
+    """Read times or step numbers; where several data sets have both, they stay texts."""
+    steps = texts.str.contains(r"^-?\d+$")
+    if steps.all():
+        return texts.cast(pl.Int64)
+    return texts if steps.any() else texts.str.to_datetime(time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
+
+
+def to_nixtla(frame: pl.DataFrame) -> Any:
+    """Give forecasts side by side, as Nixtla's `cross_validation` does, as a pandas frame.
+
+    Columns: `dataset, unique_id, ds, cutoff`, and for each model its mean, median and the ends of its 80 and 60 % intervals:
+    `MODEL, MODEL-median, MODEL-lo-80, MODEL-hi-80, ...`. A `cutoff` is the first step forecast, where Nixtla's is the step
+    before it.
     """
     keys, wide = ["dataset", "unique_id", "ds", "cutoff"], None
     ends = {"mean": "", "q0.5": "-median", "q0.1": "-lo-80", "q0.9": "-hi-80", "q0.2": "-lo-60", "q0.8": "-hi-60"}
     for (model,), own in standing(frame).group_by("model", maintain_order=True):
         part = own.select(*keys, *[pl.col(c).alias(f"{model}{suffix}") for c, suffix in ends.items()])
         wide = part if wide is None else wide.join(part, on=keys, how="full", coalesce=True)
-    return (wide if wide is not None else pl.DataFrame()).to_pandas()
+    return to_long(wide.sort(keys, maintain_order=True)) if wide is not None else None
 
 
 def to_fev(frame: pl.DataFrame) -> Iterator[tuple[str, str, str, Any]]:

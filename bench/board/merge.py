@@ -6,14 +6,16 @@ widest interval that the two single intervals allow, so that "told apart" is nev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from bench.board.ranking import boards, candidates, merit, rank, ranking_metric
 from bench.board.schema import AGGREGATOR, Row
 from bench.errors import RunFolderError
 
-IDENTITY = ("task_id", "dataset", "model", "tuning", "seed", "status")
+IDENTITY = ("task_id", "dataset", "model", "tuning", "seed")
 """What names a row; of several with the same names the newest stands."""
+CELL = ("task_id", "dataset", "model", "tuning")
+"""What a failed row is of: it goes where a newer run has mended it, whatever its seed."""
 
 
 def merged(runs: Sequence[tuple[str, Sequence[Row]]]) -> tuple[list[Row], list[str]]:
@@ -26,11 +28,13 @@ def merged(runs: Sequence[tuple[str, Sequence[Row]]]) -> tuple[list[Row], list[s
     dropped = 0
     for at, (_, rows) in enumerate(runs):
         for row in rows:
-            key = tuple(row.get(name) for name in IDENTITY)
+            key = _names(row, IDENTITY)
             dropped += key in newest
             if key not in newest or _age(row) >= _age(newest[key][0]):
                 newest[key] = (row, at)
-    kept = sorted(newest.values(), key=lambda pair: tuple(str(pair[0].get(name)) for name in IDENTITY))
+    standing = [pair for pair in newest.values() if not _mended(pair[0], newest.values())]
+    dropped += len(newest) - len(standing)
+    kept = sorted(standing, key=lambda pair: tuple(map(str, _names(pair[0], IDENTITY))))
     words = [f"{dropped:,} rows were there twice; the newest stand"] if dropped else []
     return rank(_apart([row for row, _ in kept], [at for _, at in kept])), words
 
@@ -50,6 +54,17 @@ def _refuse_others(runs: Sequence[tuple[str, Sequence[Row]]]) -> None:
                 )
 
 
+def _names(row: Row, columns: Sequence[str]) -> tuple[object, ...]:
+    return tuple(row.get(name) for name in columns)
+
+
+def _mended(row: Row, others: Collection[tuple[Row, int]]) -> bool:
+    """Say whether a row failed in one run and worked in a newer one."""
+    return row["status"] != "ok" and any(
+        other["status"] == "ok" and _names(other, CELL) == _names(row, CELL) and _age(other) > _age(row) for other, _ in others
+    )
+
+
 def _age(row: Row) -> str:
     return str(row.get("created") or "")
 
@@ -64,14 +79,15 @@ def _apart(rows: list[Row], run: Sequence[int]) -> list[Row]:
             continue
         leader = max(able, key=lambda at: merit(rows[at]))
         for at in members:
-            if run[at] != run[leader] or rows[at].get("behind") is None or _own_leader(rows, run, members, at) != leader:
+            paired = run[at] == run[leader] and _led(rows[leader])
+            if not paired or rows[at].get("behind") is None:
                 found[at] |= _distance(rows[leader], rows[at])
     return found
 
 
-def _own_leader(rows: Sequence[Row], run: Sequence[int], members: Sequence[int], at: int) -> int:
-    """Find the row that led in a row's own run: `behind` refers to it."""
-    return min((o for o in members if run[o] == run[at] and rows[o].get("behind") == 0), default=at)
+def _led(row: Row) -> bool:
+    """Say whether a row led in its own run, so that `behind` of the rows beside it refers to it, or to the same forecasts."""
+    return row.get("behind") == row.get("behind_low") == row.get("behind_high") == 0
 
 
 def _distance(leader: Row, row: Row) -> Row:

@@ -6,12 +6,16 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.board import Board
 from bench.board.families import family_words
 from bench.board.merge import merged
 from bench.board.schema import rows_to_table, write_rows
 from bench.errors import ConfigError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def show(places: Sequence[Path], *, all_rows: bool, as_json: bool, width: int | None) -> None:
@@ -34,15 +38,22 @@ def export(places: Sequence[Path], to: Path) -> None:
     if to.suffix == ".parquet":
         write_rows(to, board.rows)
     elif to.suffix == ".csv":
-        flat = board.to_polars()
-        import polars as pl
-
-        flat.with_columns(pl.col("flags").list.join(" ")).write_csv(to)
+        _as_text(board.to_polars()).write_csv(to)
     elif to.suffix == ".json":
         to.write_text(json.dumps(board.rows, default=str, allow_nan=False, indent=1))
     else:
         raise ConfigError(f"--to {to}: write to a file that ends in .csv, .parquet or .json")
     sys.stderr.write(f"{len(board):,} rows in {to}\n")
+
+
+def _as_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """Flatten lists, and put `'` before foreign text that a spreadsheet would take for a formula."""
+    import polars as pl
+    from polars import selectors
+
+    flat = frame.with_columns(pl.col("flags").list.join(" "))
+    formula = selectors.string().str.contains(r"^[=+\-@\t\r]")
+    return flat.with_columns(pl.when(formula).then("'" + selectors.string()).otherwise(selectors.string()).name.keep())
 
 
 def opened(places: Sequence[Path]) -> tuple[Board, list[str]]:

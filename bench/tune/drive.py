@@ -141,7 +141,9 @@ class Driver:
         return {**active.entries[job.key], "number": job.number}
 
     def _still_there(self, entry: Entry) -> bool:
-        return entry["prediction"] is None or (self.ledger.folder / entry["prediction"]).is_file()
+        prediction, saved = entry["prediction"], entry.get("saved")
+        there = prediction is None or (self.ledger.folder / prediction).is_file()
+        return there and (saved is None or (self.ledger.folder / saved).is_dir())
 
     def _submit(self, active: _Active, job: Job, chunk: int) -> None:
         failed = next((r for r in self._chunks.get(job.key, {}).values() if r.status != "ok"), None)

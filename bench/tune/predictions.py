@@ -25,16 +25,21 @@ def write_prediction(path: Path, prediction: Prediction) -> None:
 
 
 def keep_folder(source: Path, target: Path) -> None:
-    """Copy a folder of plain files, whole or not at all; links and what is no file stay behind."""
+    """Copy a folder of plain files, whole or not at all, and on the disk when it returns.
+
+    Links, what is no file and what its writer has made unreadable stay behind.
+    """
     partial = target.with_name(f"{target.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(target, ignore_errors=True)
     partial.mkdir(parents=True)
     for file in sorted(source.rglob("*")):
-        if file.is_file() and not file.is_symlink():
+        if file.is_file() and not file.is_symlink() and os.access(file, os.R_OK):
             copy = partial / file.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
+            with copy.open("rb") as written:
+                os.fsync(written.fileno())
     partial.replace(target)
 
 

@@ -1,0 +1,95 @@
+"""`bench predict`: a table on stdout or in a file, and one line for what cannot be."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+import run_kit
+from run_kit import SERIES, START
+
+from bench.cli import invoke
+
+
+def test_the_table_goes_to_stdout_or_into_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = run_kit.forecasting()
+    command = ["predict", str(place / "run"), "--data", str(place / "series.csv"), "--model", "climatology"]
+    assert invoke(command) == 0
+    captured = capsys.readouterr()
+    shown = pl.read_csv(io.StringIO(captured.out), try_parse_dates=True)
+    assert shown.columns[:3] == ["unique_id", "ds", "mean"]
+    assert len(shown) == 14 * SERIES
+    assert shown["ds"].min() == START + timedelta(days=run_kit.STEPS)
+    assert invoke([*command, "--out", str(tmp_path / "found.parquet")]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert f"112 rows in {tmp_path / 'found.parquet'}" in captured.err
+    assert pl.read_parquet(tmp_path / "found.parquet")["mean"].to_list() == pytest.approx(shown["mean"].to_list())
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give runs, and data of other kinds."""
+    folder = tmp_path_factory.mktemp("inputs")
+    for name in ("churn", "forecasting", "anomaly"):
+        (folder / name).symlink_to(getattr(run_kit, name)() / "run")
+    shutil.copy(run_kit.churn() / "calm.csv", folder / "log.csv")
+    shutil.copy(run_kit.forecasting() / "series.csv", folder / "series.csv")
+    run_kit.purchases(0.01, users=40, kind="login").write_csv(folder / "logins.csv")
+    hours = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=h) for h in range(60)]
+    hourly = run_kit.waves(series=2, steps=60).with_columns(pl.Series("ds", hours * 2))
+    hourly.write_csv(folder / "hourly.csv")
+    (folder / "empty.csv").write_text("")
+    (folder / "other.csv").write_text("who,what\na,b\n")
+    (folder / "none").mkdir()
+    return folder
+
+
+CASES = {
+    "series for a churn run": (["churn", "--dataset", "calm", "--data", "series=series.csv"], ["holds series", "fitted on an event log"]),
+    "other kinds of events": (
+        ["churn", "--dataset", "calm", "--data", "logins.csv"],
+        ["kinds login share none with the run's (purchase)"],
+    ),
+    "a log for a run on series": (["forecasting", "--data", "events=log.csv"], ["log holds a log", "fitted on given series"]),
+    "another step": (["forecasting", "--data", "hourly.csv"], ["its step is h, the run's is D"]),
+    "another step of entities": (["anomaly", "--data", "hourly.csv"], ["its step is h, the run's is D"]),
+    "an adapter that is none": (
+        ["forecasting", "--data", "serie=series.csv"],
+        ["unknown dataset adapter 'serie'", "did you mean 'series'"],
+    ),
+    "a file of another form": (["forecasting", "--data", "other.csv"], ["other.csv"]),
+    "an empty file": (["forecasting", "--data", "empty.csv"], ["empty.csv"]),
+    "no such file": (["forecasting", "--data", "nowhere.csv"], ["nowhere.csv: no such file or folder"]),
+    "no path": (["forecasting", "--data", "series="], ["no such file or folder"]),
+    "several data sets": (["churn", "--data", "log.csv"], ["several data sets (calm, wild); choose with --dataset NAME"]),
+    "an unknown data set": (["churn", "--dataset", "clam", "--data", "log.csv"], ["no data set 'clam'", "did you mean 'calm'"]),
+    "an unknown model": (["forecasting", "--model", "levle", "--data", "series.csv"], ["no model 'levle'", "did you mean 'level'"]),
+    "no run": (["none", "--data", "series.csv"], ["no finished run"]),
+    "what the run has settled": (["forecasting", "--data", "series.csv", "--set", "horizon=3"], ["the run has settled horizon"]),
+    "an unknown option": (["churn", "--dataset", "calm", "--data", "log.csv", "--set", "cutof=2024-03-01"], ["did you mean 'cutoff'"]),
+    "an option of another task": (["forecasting", "--data", "series.csv", "--set", "cutoff=2024-03-01"], ["unknown option --set cutoff"]),
+    "an option of another adapter": (["forecasting", "--data", "series.csv", "--set", "retail.x=1"], ["'series' reads this data"]),
+    "an unknown option of the adapter": (["forecasting", "--data", "series.csv", "--set", "series.x=1"], ["no such option"]),
+    "no day": (["churn", "--dataset", "calm", "--data", "log.csv", "--set", "cutoff=soon"], ["cutoff='soon' is no day"]),
+    "a table of another form": (["forecasting", "--data", "series.csv", "--out", "x.xlsx"], ["ends in .csv or .parquet"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_cannot_be_is_one_clear_line_and_exit_code_2(
+    case: str, inputs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(inputs)
+    arguments, words = CASES[case]
+    assert invoke(["predict", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1, captured.err
+    for word in words:
+        assert word in captured.err

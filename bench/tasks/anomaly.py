@@ -82,7 +82,8 @@ class Anomaly:
 
     def finished(self, split: Split, stage: StageName, prediction: Prediction, *, causal: bool) -> Finished:
         """Smooth the scores: a trailing mean for a causal model, a centred one for an offline model, of one width for all."""
-        score = np.asarray(prediction[0]["prediction"], np.float64)
+        # half of the largest number: sums and differences of scores are then numbers too
+        score = np.clip(np.asarray(prediction[0]["prediction"], np.float64), -LARGEST / 2, LARGEST / 2)
         real = split.truths[stage].mask
         return Finished([{"prediction": rolling_mean(score, split.facts["smooth"], centred=not causal, real=real)}])
 

@@ -149,7 +149,8 @@ def _planned(found: Entities, panel: Panel, rows: Array, recipe: Recipe, seed: i
     keys, until = hashes(np.array(found.names)[rows]), panel.until[rows]
     end = np.full(len(rows), panel.steps)
     planned = plan(keys, until, end, recipe, season=found.season, seed=seed)
-    planned = with_donors(panel.values[rows], panel.mask[rows], until, keys, planned, season=found.season)
+    with np.errstate(over="ignore", invalid="ignore"):  # the level of an entity with values of 1e300
+        planned = with_donors(panel.values[rows], panel.mask[rows], until, keys, planned, season=found.season)
     planned = planned if strength is None else with_strength(planned, strength)
     return [replace(i, entity=int(rows[i.entity]), donor=int(rows[i.donor]) if i.donor >= 0 else -1) for i in planned]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,21 @@ def write_prediction(path: Path, prediction: Prediction) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+def seals(files: Iterable[Path]) -> dict[Path, str]:
+    """Take the sha256 of files: what was stored before a worker saw its truth must be the same when the job ends."""
+    return {file: _sha256(file) for file in files}
+
+
+def broken(sealed: Mapping[Path, str]) -> list[Path]:
+    """List the sealed files that are gone or no longer what they were."""
+    return [file for file, digest in sealed.items() if not file.is_file() or _sha256(file) != digest]
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def keep_folder(source: Path, target: Path) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 from bench.tasks.base import Stage
 from bench.tune.jobs import Limits
+from bench.tune.predictions import broken, seals
 from bench.tune.processes import Guardian, kill_homed, kill_tree
 from bench.tune.surroundings import environment, resident_mb, shared_once_mb
 
@@ -58,6 +59,8 @@ class Slot:
     """Parts of the stage that the worker has not been handed yet."""
     parts: list[dict[str, str]] = field(default_factory=list)
     """What it predicted and we have taken: for each part the files by name."""
+    sealed: dict[Path, str] = field(default_factory=dict)
+    """The files of the parts before the last, and their digests: the worker lives on and knows their truth."""
     limits: Limits | None = None
     began: float = 0.0
     deadline: float = 0.0
@@ -102,7 +105,7 @@ class LocalExecutor:
         digest = stage.digest if stage else ""
         slot, new = self._choose(runtime, digest, final=final, fresh=fresh)
         slot.knows_validation |= final
-        slot.later, slot.parts = list(stage.payloads[1:]) if stage else [], []
+        slot.later, slot.parts, slot.sealed = list(stage.payloads[1:]) if stage else [], [], {}
         slot.ticket, slot.limits, slot.peak_mb, slot.began = ticket, limits, 0.0, time.monotonic()
         # a job says when its clock starts; a description is all import
         slot.deadline = slot.began + limits.seconds + (STARTING_SECONDS if stage else 0.0)
@@ -179,7 +182,7 @@ class LocalExecutor:
         """Take what was predicted for one part, and only then hand over the next, which holds its truth."""
         try:
             # a copy: what the worker writes into its own file from now on changes nothing
-            self._take(slot, shutil.copyfile)
+            slot.sealed |= seals(self._take(slot, shutil.copyfile))
         except OSError as error:
             answer = self._killed(slot, "failed", f"a prediction could not be stored: {error.strerror}; make room and run again")
             yield Answer(answer.ticket, {**answer.message, "again": True})
@@ -188,14 +191,15 @@ class LocalExecutor:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 slot.connection.send_bytes(slot.later.pop(0))
 
-    def _take(self, slot: Slot, take: Callable[[Path, Path], object]) -> None:
-        """Bring the files of the latest part out of the worker's folder."""
+    def _take(self, slot: Slot, take: Callable[[Path, Path], object]) -> list[Path]:
+        """Bring the files of the latest part out of the worker's folder; say where they are now."""
         taken, number = self._scratch / "taken" / str(slot.ticket), len(slot.parts)
         taken.mkdir(parents=True, exist_ok=True)
         files = [f for f in sorted((slot.folder / "out").glob(f"part-{number}.*.npy")) if f.is_file()]
         for file in files:
             take(file, taken / file.name)
         slot.parts.append({file.name.split(".")[1]: str(taken / file.name) for file in files})
+        return [taken / file.name for file in files]
 
     def _take_model(self, slot: Slot) -> None:
         """Bring the folder that a model wrote out of the worker's reach."""
@@ -221,6 +225,9 @@ class LocalExecutor:
         # two frameworks in one process, a device that has faulted, something left running: the next job gets a new process
         if knows or message.get("fault") or message["spoilt"] or len(loaded) > 1 or (loaded and slot.runtime not in loaded):
             self._end(slot)
+        if broken(slot.sealed):
+            reason = "a forecast was changed after it had been stored"
+            answer |= {"status": "failed", "reason": reason, "parts": [], "log_tail": tail or _tail(slot)}
         return Answer(-1 if ticket is None else ticket, answer)
 
     def _watched(self, slot: Slot) -> Iterator[Answer]:

@@ -9,7 +9,15 @@ from pathlib import Path
 from bench.tune.processes import descendants
 
 LEFT_OUT = ("BENCH_", "PWD", "OLDPWD", "HOME", "TMPDIR", "XDG_", "OMP_", "CUDA_VISIBLE_DEVICES")
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS", "POLARS_MAX_THREADS")
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_MAX_THREADS",
+    "POLARS_MAX_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
 
 
 def environment(folder: Path, device: str) -> dict[str, str]:

@@ -108,6 +108,19 @@ def test_a_window_is_handed_over_only_when_the_forecasts_of_the_one_before_are_s
     assert [e["status"] for e in done.entries.values()] == ["ok", "ok"]
 
 
+def test_a_stored_forecast_that_a_plugin_finds_and_changes_fails_the_job(tmp_path: Path, three: Split) -> None:
+    cheat = """
+    for file in (Path.cwd().parents[1] / "taken").rglob("part-0.quantiles.npy"):
+        np.save(file, np.load(file) * 0 + 1e6)
+    """
+    path = forecaster(tmp_path, "cheats", predict=cheat + GIVE.replace("\n", "\n    "))
+    done = ran(tmp_path, [path], three)
+    search, final = sorted(done.entries.values(), key=lambda e: e["stage"] == "final")
+    assert search["status"] == "ok", "it has one part, whose forecast nobody comes back to"
+    assert (final["status"], final["reason"]) == ("failed", "a forecast was changed after it had been stored")
+    assert final["prediction"] is None
+
+
 def test_what_a_plugin_writes_over_its_earlier_forecast_changes_nothing(tmp_path: Path, three: Split) -> None:
     cheat = """
     out = Path.cwd().parent / "out"

@@ -1,0 +1,404 @@
+"""How families are marked and cut: reasons instead of errors, tuning only where it is defined, finite values, no trace of labels."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+import bench
+from bench.api import Context
+from bench.events import Events
+from bench.metrics.volume import pooled, vus_of
+from bench.panel import Panel
+from bench.profiles import PROFILES
+from bench.series import Series
+from bench.tasks.anomaly import Anomaly
+from bench.tasks.anomaly_plan import steering
+from bench.tasks.anomaly_split import FEW_ANOMALOUS
+from bench.tasks.base import Shown
+from bench.tasks.injection_plan import SCORING, STEERING
+from bench_plugins import anomaly_floors, anomaly_windows
+
+FULL = PROFILES["full"]
+STEPS = 400
+LATE = np.isin(np.arange(STEPS), range(300, 320))
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def noise(n=8, seed=0):
+    return list(np.random.default_rng(seed).normal(size=(n, STEPS)))
+
+
+def data(rows, labels=None):
+    """Make daily series, labelled or not; NaN is missing."""
+    frames = []
+    for k, values in enumerate(rows):
+        days = [START + timedelta(days=d) for d in range(len(values))]
+        frames.append(pl.DataFrame({"series": f"s{k}", "time": days, "value": np.asarray(values, float)}))
+        if labels is not None:
+            frames[-1] = frames[-1].with_columns(label=pl.Series(labels[k], dtype=pl.Boolean))
+    return Series.build(pl.concat(frames), name="made")
+
+
+def log(users=40, days=300, seed=0):
+    """Make a log of users of different rates."""
+    rng = np.random.default_rng(seed)
+    counts = rng.poisson(rng.gamma(2.0, 1.0, (users, 1)), (users, days))
+    counts[:, [0, -1]] = 1
+    who, when = (np.repeat(at, counts[np.nonzero(counts)]) for at in np.nonzero(counts))
+    frame = pl.DataFrame({"user": [f"u{k}" for k in who], "time": [START + timedelta(days=int(d)) for d in when]})
+    frame = frame.with_columns(kind=pl.lit("buy"), value=pl.lit(1.0), item=pl.lit(None, pl.String))
+    return Events.build(frame, name="made", activity=("buy",))
+
+
+def splits(of, options=None, seed=0, profile=FULL):
+    return Anomaly().splits(of, options or {}, profile, seed, simulated=False)
+
+
+def only(of, options=None, seed=0):
+    (split,) = splits(of, options, seed)
+    return split
+
+
+def metrics(split, model, seed=0):
+    panel = split.stages["final"].parts[0]
+    finished = Anomaly().finished(split, "final", [{"prediction": model.predict(panel, Context(seed=seed))}], causal=model.causal)
+    found = Anomaly().scorer(split, finished.prediction).score(np.ones((1, len(split.truths["final"].group))))
+    return {name: float(value[0]) for name, value in found.items()}
+
+
+# ---- what a worker is handed
+
+
+def arrays_in(split):
+    """Yield every array of every payload."""
+    for stage in split.stages.values():
+        for panel in [*pickle.loads(stage.payloads[0]), *map(pickle.loads, stage.payloads[1:])]:
+            yield from (np.asarray(getattr(panel, f.name)) for f in fields(panel))
+
+
+def test_a_panel_has_no_field_for_a_label_and_no_array_equals_one():
+    split = only(data(noise(), [LATE] * 8))
+    names = {f.name for f in fields(Panel)}
+    assert names == {"values", "mask", "start", "until", "time", "known", "freq", "season", "horizon", "counts"}
+    for truth, labels in ((split.truths["final"], split.truths["final"].labels), (split.truths["search"], split.truths["search"].labels)):
+        assert labels.any()
+        assert truth.labels is labels
+        for array in arrays_in(split):
+            assert array.shape != labels.shape or not np.array_equal(array.astype(bool), labels)
+
+
+@pytest.mark.parametrize("family", ["spliced", "injected"])
+def test_injected_families_hand_over_values_and_not_where_they_were_changed(family):
+    split = only(log(), {"family": family, "strength": "0"})
+    other = only(log(), {"family": family, "strength": "0"}, seed=1)
+    assert not np.array_equal(split.truths["final"].labels, other.truths["final"].labels)
+    assert split.stages["final"].digest == other.stages["final"].digest  # other labels on the same values
+
+
+def test_where_a_prefix_ends_does_not_tell_where_a_label_begins():
+    digests = set()
+    for first in (65, 90, 110):
+        labels = np.isin(np.arange(STEPS), range(first, first + 20))
+        split = only(data(noise(), [labels | LATE] * 8), {"prefix": "0.6"})
+        assert set(split.truths["final"].until.tolist()) == {60}  # a quarter of the share
+        digests.add(split.stages["final"].digest)
+    assert len(digests) == 1
+
+
+# ---- steering and tuning
+
+
+def test_steering_injects_kinds_that_are_never_scored():
+    assert not set(STEERING.kinds) & set(SCORING.kinds)
+    scored = {i.kind for i in only(data(noise(20))).truths["final"].incidents if not i.decoy}
+    assert scored
+    assert not scored & set(STEERING.kinds)
+
+
+def test_the_search_asks_for_the_ends_of_the_prefixes_with_injections_in_them_and_learns_what_stands_before():
+    rows = noise()
+    split = only(data(rows, [LATE] * 8))
+    stage, truth = split.stages["search"], split.truths["search"]
+    (asked,) = stage.parts
+    step = np.arange(asked.steps)
+    steered = truth.labels & (step < truth.end[:, None])
+    assert steered.sum() >= 10
+    for n, row in enumerate(rows):
+        shift = asked.steps - (STEPS if truth.aside[n] else 60)
+        clean = np.r_[np.zeros(shift), row[: asked.steps - shift]]
+        changed = asked.values[n] != clean
+        assert changed[steered[n]].mean() > 0.9 if steered[n].any() else True
+        assert not changed[step < truth.begin[n]].any()
+        assert not changed[step >= truth.end[n]].any()
+        assert stage.train.series(n).tolist() == row[:36].tolist()
+        assert (asked.until[n], truth.begin[n], truth.end[n]) == (shift + 36, shift + 36, shift + 60)
+
+
+def test_injections_into_values_near_the_largest_number_stay_finite():
+    panel = only(data([1e308 * np.clip(row, -1, 1) for row in noise(20)], [LATE] * 20)).stages["final"].parts[0]
+    begin, until = np.full(20, 30), np.full(20, 300)
+    values, marks = steering(panel, begin, until, [f"s{k}" for k in range(20)], 0)
+    assert marks.any()
+    assert np.isfinite(values).all()
+
+
+def test_the_search_is_scored_by_injections_alone_and_the_tuning_by_those_set_aside_alone():
+    split = only(data(noise(), [LATE] * 8))
+    truth = split.truths["search"]
+    rng = np.random.default_rng(0)
+    score = rng.random(truth.mask.shape)
+    found = Anomaly().values(split, "search", [{"prediction": score}])
+    assert list(found) == ["label-free", "tuned"]
+    step = np.arange(truth.mask.shape[1])
+    after = step >= truth.end[:, None]
+    changed = np.where(after, rng.random(score.shape), score)
+    other = Anomaly().values(split, "search", [{"prediction": changed}])
+    assert other["label-free"] == found["label-free"]
+    assert other["tuned"] != found["tuned"]
+    perfect = Anomaly().values(split, "search", [{"prediction": truth.labels.astype(float)}])
+    assert perfect["label-free"] == 1.0
+    assert perfect["tuned"] > 0.9
+    aside = np.flatnonzero(truth.aside)
+    each = [(truth.labels[n, after[n]], score[n, after[n]]) for n in aside]
+    assert found["tuned"] == pytest.approx(
+        np.mean([vus_of(pooled([p], truth.buffer), np.ones((1, 1)))["vus_pr"][0] for p in each]), abs=0.05
+    )
+
+
+def test_tuning_by_labels_is_given_up_where_each_series_set_aside_has_but_one_kind_of_steps():
+    split = only(data(noise(), [LATE] * 8))
+    aside = split.truths["final"].aside
+    assert aside.sum() == 2
+    whole, none = np.arange(STEPS) >= 0, np.zeros(STEPS, bool)
+    first, second = np.flatnonzero(aside)
+    labels = [LATE] * 8
+    labels[first], labels[second] = whole, none
+    odd = only(data(noise(), labels))
+    assert "set aside for tuning by labels have no anomaly" in odd.missing["tuned"]
+    assert not odd.truths["final"].aside.any()
+    values = Anomaly().values(odd, "search", [{"prediction": np.random.default_rng(0).random(odd.truths["search"].mask.shape)}])
+    assert list(values) == ["label-free"]
+    assert math.isfinite(values["label-free"])
+
+
+def test_entities_set_aside_are_not_scored_and_of_those_scored_none_set_aside():
+    for family in ("spliced", "injected"):
+        truth = only(log(), {"family": family}).truths["final"]
+        assert truth.aside.sum() == 8
+        assert not truth.aside[truth.group].any()
+        assert not any(truth.aside[i.entity] for i in truth.incidents)
+        assert all(i.donor < 0 or not truth.aside[i.donor] for i in truth.incidents)
+
+
+def test_at_least_half_of_the_users_are_clean_and_at_most_two_percent_of_their_steps_labelled():
+    for split in splits(log()):
+        truth = split.truths["final"]
+        dirty = truth.labels[truth.group].any(axis=1)
+        assert 0 < dirty.sum() <= len(dirty) / 2
+        assert split.facts["labelled_share"] <= 0.02
+
+
+# ---- strength zero
+
+
+@pytest.mark.parametrize("family", ["spliced", "injected"])
+def test_at_strength_zero_every_floor_scores_at_chance(family):
+    models = [*anomaly_floors.bench_models(), anomaly_windows.SubPca]
+    found = {m.name: [] for m in models}
+    for seed in range(5):
+        split = only(log(60, seed=7), {"family": family, "strength": "0"}, seed)
+        for m in models:
+            found[m.name].append(metrics(split, m({}), seed))
+    for name, rows in found.items():
+        for metric in ("vus_pr", "auc_pr"):
+            ratio = np.mean([r[metric] / c[metric] for r, c in zip(rows, found["random"], strict=True)])
+            assert 0.6 < ratio < 1.6, (name, metric)  # at strength 2 it is 3 to 14
+        assert np.mean([r["auc_roc"] for r in rows]) == pytest.approx(0.5, abs=0.1), name
+        assert np.mean([r["user_auc"] for r in rows]) == pytest.approx(0.5, abs=0.15), name
+
+
+def test_at_full_strength_the_same_floors_see_the_injections():
+    split = only(log(60, seed=7), {"family": "injected", "strength": "4"})
+    floor, random = (metrics(split, m({})) for m in (anomaly_floors.AbsMedian, anomaly_floors.Random))
+    assert floor["vus_pr"] > 3 * random["vus_pr"]
+    assert floor["auc_roc"] > 0.75
+
+
+# ---- reasons
+
+
+def test_a_family_that_finds_no_room_is_a_split_with_a_reason():
+    for rows in ([[1.0, 2, 3]], [[1.0, 2, 3]] * 3, [np.full(40, np.nan)] * 2, noise(1)):
+        split = only(data(rows))
+        assert split.reason.startswith("no room for anomalies")
+        assert split.stages["final"].parts[0].steps == len(rows[0])
+
+
+def test_labels_that_fill_all_that_is_scored_are_a_reason():
+    whole = np.arange(STEPS) >= 60
+    for labels in ([whole] * 8, [whole] * 4 + [np.zeros(STEPS, bool)] * 4):
+        split = only(data(noise(), labels))
+        assert split.reason == "where a step after the training prefix is labelled, every one is"
+        assert split.facts["anomalous"] == 0
+
+
+def test_a_board_of_few_anomalous_entities_is_underpowered():
+    labels = [LATE] * (FEW_ANOMALOUS - 1) + [np.zeros(STEPS, bool)] * 20
+    assert "underpowered" in only(data(noise(len(labels)), labels)).flags
+    assert "underpowered" not in only(data(noise(20), [LATE] * 20)).flags
+
+
+def test_the_task_id_spells_what_was_chosen_and_not_how_large_the_data_is():
+    one, other = only(data(noise(8), [LATE] * 8)), only(data(noise(9), [LATE] * 9))
+    assert one.task_id == other.task_id
+    choices = {"prefix": "0.4", "users": "20", "target": "sum", "buffer": "9", "smooth": "1", "season": "5", "strength": "1"}
+    ids = {only(log(), {"family": "injected"} | more).task_id for more in [{}, *({key: text} for key, text in choices.items())]}
+    assert len(ids) == 8
+    assert only(log(), {"family": "spliced"}).task_id not in ids
+
+
+def test_the_buffer_is_a_hundred_steps_for_series_and_a_season_for_users():
+    assert only(data(noise(), [LATE] * 8)).facts["buffer"] == 100
+    assert [s.facts["buffer"] for s in splits(log())] == [7, 7]
+    assert only(log(), {"family": "spliced", "freq": "W"}).facts["buffer"] == 52
+
+
+# ---- whatever the values are
+
+
+def odd_rows():
+    rows = noise(10)
+    rows[0][20] = rows[1][350] = 1e300
+    rows[2][:] = 1e300
+    rows[3] *= 1e300
+    rows[4][:] = 5.0
+    rows[5][:] = np.nan
+    rows[6][100:] = np.nan
+    rows[7] = rows[7][:3]
+    rows[8][::2] = np.nan
+    return rows
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_values_of_any_size_reach_models_as_finite_numbers(labelled):
+    rows = odd_rows()
+    split = only(data(rows, [LATE[: len(r)] for r in rows] if labelled else None))
+    for stage in split.stages.values():
+        for panel in (stage.train, *stage.parts):
+            assert np.isfinite(panel.values).all()
+    for model in [m({}) for m in anomaly_floors.bench_models()]:
+        found = metrics(split, model)
+        assert all(math.isfinite(v) for name, v in found.items() if labelled <= (name != "user_auc")), model.name
+
+
+def test_intervals_of_a_spike_have_a_finite_severity():
+    rows = noise()
+    rows[3][310] = 1e300
+    split = only(data(rows, [LATE] * 8))
+    n = 3 if not split.truths["final"].aside[3] else int(split.truths["final"].group[0])
+    score = np.abs(split.stages["final"].parts[0].values)
+    score[n, 310] = 1e308
+    score[n, : split.truths["final"].until[n]] *= 1e-6
+    found = Anomaly().intervals(split, [Shown("m", "default", None, {}, [{"prediction": score}])])
+    assert max(row["severity"] for row in found) > 1e300
+    assert all(math.isfinite(row["severity"]) for row in found)
+
+
+# ---- a whole run
+
+SPY = """
+import os, pickle, sys
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.api import Model, hookimpl
+
+
+def inside(x):
+    yield x
+    parts = x.values() if isinstance(x, dict) else x if isinstance(x, (list, tuple)) else ()
+    if isinstance(x, bytes) and x[:1] == b"\\x80":
+        parts = (pickle.loads(x),)
+    elif is_dataclass(x) and not isinstance(x, type):
+        parts = [getattr(x, f.name) for f in fields(x)]
+    for part in parts:
+        yield from inside(part)
+
+
+class Spy(Model):
+    name, tasks, deterministic = "spy", frozenset({"anomaly"}), True
+
+    def fit(self, train, ctx):
+        self.train = train
+
+    def predict(self, inputs, ctx):
+        frame, held = sys._getframe(), []
+        while frame:
+            held += [x for value in list(frame.f_locals.values()) for x in inside(value) if value is not held]
+            frame = frame.f_back
+        panels = [x for x in held if type(x).__name__ == "Panel"]
+        for x in held:
+            if str(type(x).__module__).startswith("bench.tasks"):
+                raise RuntimeError(f"reached {type(x)}")
+            if isinstance(x, np.ndarray) and x.dtype == bool and not any(x is p.mask for p in panels):
+                raise RuntimeError("reached a boolean array that is no mask")
+        # every user's days are observed from the first one on: a mask that falls again would be a label
+        if len(panels) < 2 or any((np.diff(p.mask.astype(int), axis=1) < 0).any() for p in panels):
+            raise RuntimeError(f"{len(panels)} panels, one with a hole")
+        if loaded := [name for name in sys.modules if name.startswith("bench.tasks.anomaly")]:
+            raise RuntimeError(f"loaded {loaded}")
+        places = [Path.cwd(), *(Path(os.environ[name]) for name in ("HOME", "TMPDIR"))]
+        if files := [f for place in places for f in place.rglob("*") if f.is_file()]:
+            raise RuntimeError(f"found {files}")
+        return np.zeros(inputs.values.shape)
+
+    def save(self, folder): ...
+    def load(self, folder): ...
+
+
+@hookimpl
+def bench_models():
+    return [Spy]
+"""
+"""A model that looks through all that it can reach: the callers' frames, the pickled stages, modules, files."""
+
+
+def test_a_run_tells_the_three_families_apart_and_spies_find_no_label(tmp_path):
+    spy = tmp_path / "spy.py"
+    spy.write_text(SPY)
+    models = ["random", "abs-median", "rolling-mean", "rolling-variance", "spy"]
+    board = bench.run("anomaly", datasets=["retail"], models=models, plugins=[spy], profile="smoke", out=tmp_path / "run")
+    assert all(r["status"] == "ok" for r in board.rows), [(r["model"], r["reason"]) for r in board.rows if r["status"] != "ok"]
+    assert {r["family"] for r in board.rows} >= {"spliced", "injected"}
+    assert len({r["task_id"] for r in board.rows}) == len({r["family"] for r in board.rows})
+    intervals = pl.read_parquet(tmp_path / "run" / "intervals.parquet")
+    assert {"model", "entity", "start", "end", "severity", "task_id", "dataset"} <= set(intervals.columns)
+
+
+def test_a_run_where_nothing_fits_ends_in_rows_with_reasons(tmp_path):
+    (tmp_path / "tiny.csv").write_text("unique_id,ds,y\n" + "".join(f"s,2024-01-0{d},{d}\n" for d in (3, 1, 2)))
+    board = bench.run("anomaly", datasets=[f"series={tmp_path / 'tiny.csv'}"], models=["random", "sub-pca"], trials=1, out=tmp_path / "run")
+    assert {(r["model"], r["status"]) for r in board.rows} == {("random", "skipped"), ("sub-pca", "skipped")}
+    assert all("no room for anomalies" in r["reason"] for r in board.rows)
+
+
+def test_a_later_step_changes_no_smoothed_score_before_it():
+    split = only(data(noise(), [LATE] * 8))
+    panel = split.stages["final"].parts[0]
+    later = replace(panel, values=np.where(np.arange(STEPS) >= 250, 77.0, panel.values))
+    for m in [*anomaly_floors.bench_models(), anomaly_windows.SubPca]:
+        model = m({})
+        one, other = (
+            Anomaly().finished(split, "final", [{"prediction": model.predict(p, Context())}], causal=m.causal).prediction[0]["prediction"]
+            for p in (panel, later)
+        )
+        assert np.array_equal(one[:, :250], other[:, :250]) == m.causal, m.name

@@ -14,12 +14,15 @@ SECOND, MINUTE, HOUR, DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
 WEEK = 7 * DAY
 MONDAY = 3 * DAY
 """1970 began on a Thursday: weeks are counted from the Monday three days before."""
-MONTH = 31 * DAY
 UNITS = {"min": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
-SEASONS = {MINUTE: 1440, 5 * MINUTE: 288, 10 * MINUTE: 144, 15 * MINUTE: 96, 30 * MINUTE: 48, HOUR: 24, DAY: 7, WEEK: 52}
-"""Step -> steps of its main cycle: a day for what is shorter than one, the week for days, the year for weeks."""
-HORIZONS = {HOUR: 48, DAY: 14, WEEK: 13}
-"""Step -> steps to forecast unless told otherwise."""
+SEASONS = {DAY: 7, WEEK: 52}
+"""Step -> steps of its main cycle; of what is shorter than a day and divides it, the day."""
+HORIZONS = {HOUR: 48, DAY: 14, WEEK: 13, "MS": 18, "QS": 8, "YS": 6}
+"""Step -> steps to forecast unless told otherwise; of months and longer, M4's."""
+MONTHS = {"MS": 1, "QS": 3, "YS": 12}
+"""Months of a step that has no fixed length."""
+DAYS = {"MS": (28, 31), "QS": (90, 92), "YS": (365, 366)}
+"""Least and most days of such a step."""
 
 
 @dataclass(frozen=True)
@@ -27,35 +30,37 @@ class Clock:
     """Hold the step of a grid."""
 
     freq: str
-    """As it is written: `15min`, `h`, `D`, `W`, `MS` (months); empty where the data has no time."""
+    """As it is written: `15min`, `h`, `D`, `W`, `MS`, `QS`, `YS` (months to years); empty where the data has no time."""
     step: int
-    """Microseconds; of the longest month for months; 0 without time."""
+    """Microseconds; of the longest one for months to years; 0 without time."""
 
     @property
-    def months(self) -> bool:
-        """Say whether a step is a month."""
-        return self.freq == "MS"
+    def months(self) -> int:
+        """Count the months of a step, 0 where it is no number of months."""
+        return MONTHS.get(self.freq, 0)
 
     @property
     def season(self) -> int:
         """Give the steps of the main cycle, 1 where none is known."""
-        return 12 if self.months else SEASONS.get(self.step, 1)
+        if self.months:
+            return 12 // self.months
+        return DAY // self.step if 0 < self.step < DAY and DAY % self.step == 0 else SEASONS.get(self.step, 1)
 
     @property
     def horizon(self) -> int:
         """Give the steps to forecast unless told otherwise."""
-        return 18 if self.months else HORIZONS.get(self.step, 48 if 0 < self.step < HOUR else 18)
+        return HORIZONS.get(self.freq if self.months else self.step, 48 if 0 < self.step < HOUR else 18)
 
     def number(self, time: Array) -> Array:
         """Give the number of the step that a time lies in, int64 [...], for `time` int64 [...] in microseconds."""
         if self.months:
-            return time.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64)
+            return np.asarray(time.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64) // self.months)
         return (time + (MONDAY if self.step % WEEK == 0 else 0)) // self.step
 
     def begin(self, number: Array) -> Array:
         """Give the time at which a step begins, int64 [...] microseconds."""
         if self.months:
-            return np.asarray(number, "datetime64[M]").astype("datetime64[us]").astype(np.int64)
+            return (np.asarray(number) * self.months).astype("datetime64[M]").astype("datetime64[us]").astype(np.int64)
         return number * self.step - (MONDAY if self.step % WEEK == 0 else 0)
 
 
@@ -63,12 +68,15 @@ NO_TIME = Clock("", 0)
 
 
 def parse_clock(text: str) -> Clock:
-    """Read a frequency: `D`, `h`, `W`, `MS`, or a number of `min`, `h`, `D`, `W` before; raise `ConfigError`."""
-    if text in {"M", "MS", "1mo", "mo"}:
-        return Clock("MS", MONTH)
+    """Read a frequency: `D`, `h`, `W`, `MS`, `QS`, `YS`, or a number of `min`, `h`, `D`, `W`; raise `ConfigError`."""
+    named = {"M": "MS", "1mo": "MS", "mo": "MS"}.get(text, text)
+    if named in MONTHS:
+        return Clock(named, DAYS[named][1] * DAY)
     match = re.fullmatch(r"(\d*)\s*(min|[hHdDwW])", text.strip())
     if match is None or match[1] == "0":
-        raise ConfigError(f"freq={text!r} is no frequency; write min, h, D, W or MS, with a number before it: 15min, 2h")
+        raise ConfigError(
+            f"freq={text!r} is no frequency; write min, h, D, W or MS, QS, YS; a number may stand before the first four: 15min, 2h"
+        )
     return clock_of(int(match[1] or 1) * UNITS[match[2].lower()])
 
 
@@ -83,7 +91,7 @@ def clock_of(step: int) -> Clock:
 def guessed_clock(time: Array, owner: Array) -> Clock:
     """Guess the step of given series: the most frequent distance of neighbours, int64 [E] each, sorted by (owner, time).
 
-    28 to 31 days are a month. Without two steps in any series a step is a day.
+    28 to 31 days are a month, 90 to 92 a quarter, 365 or 366 a year. Without two steps in any series a step is a day.
     """
     gaps = np.diff(time)[(np.diff(owner) == 0)]
     gaps = gaps[gaps > 0]
@@ -91,7 +99,9 @@ def guessed_clock(time: Array, owner: Array) -> Clock:
         return clock_of(DAY)
     step, seen = np.unique(gaps, return_counts=True)
     common = int(step[seen.argmax()])
-    months = (gaps >= 28 * DAY) & (gaps <= MONTH)
-    if common % DAY == 0 and months.mean() > 0.9 and len(np.unique(gaps)) > 1:
-        return Clock("MS", MONTH)
+    for freq, (least, most) in DAYS.items():
+        inside = (gaps >= least * DAY) & (gaps <= most * DAY)
+        # 28 days, or 91, always, are weeks; 365 are a year
+        if common % DAY == 0 and inside.mean() > 0.9 and (len(step) > 1 or freq == "YS"):
+            return parse_clock(freq)
     return clock_of(common)

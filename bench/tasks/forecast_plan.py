@@ -54,7 +54,7 @@ class Plan:
 
     def horizon_days(self, clock: Clock) -> float | None:
         """Give the horizon in days, None where the data has no time."""
-        return None if clock == NO_TIME else self.horizon * (clock.step if not clock.months else 30.4375 * DAY) / DAY
+        return None if clock == NO_TIME else self.horizon * (30.4375 * DAY * clock.months or clock.step) / DAY
 
     def moment(self, time: Array, cutoff: int, clock: Clock) -> str:
         """Write a cut-off as the time of the first step after it."""
@@ -66,7 +66,7 @@ class Plan:
 
     def words(self, grid: Grid) -> str:
         """Say what is forecast."""
-        step = {"D": "days", "h": "hours", "W": "weeks", "MS": "months"}.get(
+        step = {"D": "days", "h": "hours", "W": "weeks", "MS": "months", "QS": "quarters", "YS": "years"}.get(
             grid.clock.freq, f"steps of {grid.clock.freq}".removesuffix(" of ")
         )
         what = f"{len(grid.names):,} series" if self.level == "given" else f"{self.target} by {self.level}, {len(grid.names):,} series"

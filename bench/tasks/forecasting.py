@@ -92,7 +92,7 @@ class Forecasting:
     options: ClassVar[Mapping[str, str]] = {
         "horizon": "steps to forecast (14), or a duration that the frequency divides (14d); default by frequency",
         "level": "what a log is counted by: item (top 20, default), total, kind, user, or any column",
-        "freq": "step: D (default for logs), h, W, MS or 15min; given series tell their own",
+        "freq": "step: D (default for logs), h, W, MS, QS, YS or 15min; given series tell their own",
         "season": "steps of the main cycle (default by frequency: D 7, h 24, W 52, MS 12)",
         "target": "count (of events, default) or sum (of their values)",
         "windows": "number of test windows (default 2)",

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import ConfigError
-from bench.tasks.clock import DAY, HOUR, MINUTE, MONTH, NO_TIME, WEEK, Clock, clock_of, guessed_clock, parse_clock
+from bench.tasks.clock import DAY, HOUR, MINUTE, NO_TIME, WEEK, Clock, clock_of, guessed_clock, parse_clock
 
 # as `--set freq` takes it -> as pandas spells it, microseconds, season, horizon
 FREQUENCIES = {
@@ -18,7 +18,10 @@ FREQUENCIES = {
     "h": ("h", HOUR, 24, 48),
     "D": ("D", DAY, 7, 14),
     "W": ("W-MON", WEEK, 52, 13),
-    "MS": ("MS", MONTH, 12, 18),
+    "2h": ("2h", 2 * HOUR, 12, 18),
+    "MS": ("MS", 31 * DAY, 12, 18),
+    "QS": ("QS", 92 * DAY, 4, 8),
+    "YS": ("YS", 366 * DAY, 1, 6),
 }
 
 
@@ -29,13 +32,14 @@ def micros(times: pd.DatetimeIndex) -> np.ndarray:
 @pytest.mark.parametrize("start", ["1965-03-01", "1999-12-27", "2024-01-01 00:00"])
 @pytest.mark.parametrize("freq", FREQUENCIES)
 def test_each_step_has_the_next_number_and_begins_where_pandas_has_it(freq: str, start: str) -> None:
-    times = micros(pd.date_range(start, periods=500, freq=FREQUENCIES[freq][0]))
+    n = 200 if freq == "YS" else 500  # pandas knows no day after 2262
+    times = micros(pd.date_range(start, periods=n, freq=FREQUENCIES[freq][0]))
     clock = parse_clock(freq)
     number = clock.number(times)
     assert (np.diff(number) == 1).all()
     assert (clock.begin(number) == times).all()
     assert (clock.number(times[1:] - 1) == number[:-1]).all()
-    assert (clock.begin(np.arange(number[0], number[0] + 500)) == times).all()
+    assert (clock.begin(np.arange(number[0], number[0] + n)) == times).all()
 
 
 @pytest.mark.parametrize("freq", FREQUENCIES)
@@ -88,6 +92,11 @@ def test_the_frequency_of_given_series_is_their_most_frequent_distance(freq: str
 
 def test_ends_of_months_are_months() -> None:
     assert guessed_clock(micros(pd.date_range("2020-01-31", periods=30, freq="ME")), np.zeros(30, int)).months
+
+
+def test_thirteen_weeks_are_no_quarter_and_365_days_are_a_year() -> None:
+    assert guessed_clock(np.arange(30) * 13 * WEEK, np.zeros(30, int)).freq == "13W"
+    assert guessed_clock(np.arange(3) * 365 * DAY, np.zeros(3, int)).freq == "YS"
 
 
 def test_four_weeks_are_no_month() -> None:

@@ -69,9 +69,12 @@ def candidates(rows: Sequence[Row]) -> list[int]:
 
 
 def judged(rows: Sequence[Row], cell: Sequence[int]) -> list[int]:
-    """Choose, of one model's rows at the positions `cell`, those of the tuning by which the model is judged."""
+    """Choose, of one model's rows at the positions `cell`, those of the tuning by which the model is judged.
+
+    A tuning that was skipped, because the data leaves no room for it, judges nobody.
+    """
     for tuning in ("tuned", "label-free"):
-        if chosen := [at for at in cell if rows[at]["tuning"] == tuning]:
+        if chosen := [at for at in cell if rows[at]["tuning"] == tuning and rows[at]["status"] != "skipped"]:
             return chosen
     return [at for at in cell if not rows[at].get("trials")]
 

@@ -69,6 +69,8 @@ def _fields() -> list[pa.Field[Any]]:
 
 SCHEMA: pa.Schema = pa.schema(_fields(), metadata={"bench_schema_version": str(SCHEMA_VERSION)})
 """The columns of `leaderboard.parquet`, in order; what a task does not measure is null."""
+NAMES = frozenset(SCHEMA.names)
+"""Asked for each key of each row: Arrow makes its own list of names anew each time."""
 
 
 def rows_to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -122,7 +124,7 @@ def read_rows(path: Path) -> pa.Table:
 
 def _check(row: Mapping[str, Any], where: str) -> None:
     for key in row:
-        if key not in SCHEMA.names:
+        if key not in NAMES:
             raise ValueError(f"{where}: the leaderboard has no column {key!r}; {suggest(key, list(SCHEMA.names))}")
     missing = [key for key in REQUIRED if row.get(key) is None]
     if missing:

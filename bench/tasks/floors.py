@@ -53,6 +53,8 @@ def seasonal_residual(x: Array, learn: Array, season: int) -> Array:
 
     A phase that the prefix lacks has the median of the whole prefix.
     """
+    if not x.size:
+        return np.zeros(x.shape)
     empty = -x.shape[-1] % season
     whole = [(0, 0)] * (x.ndim - 1) + [(0, empty)]
     by_phase = (*x.shape[:-1], -1, season)

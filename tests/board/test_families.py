@@ -95,7 +95,6 @@ def test_a_model_without_a_label_tuned_row_is_judged_by_its_label_free_one(anoma
     assert [rows[at]["tuning"] for at in candidates(rows)] == ["label-free", "default"]
 
 
-@pytest.mark.xfail(reason="bench.board.ranking.judged takes a skipped row for the model's own", strict=True)
 def test_a_label_tuned_row_that_is_skipped_for_want_of_entities_does_not_unrank_the_model(anomaly):
     skipped = {"status": "skipped", "reason": "5 entities are too few"}
     few = [anomaly("a", 0.5, trials=4), anomaly("a", 0.6, tuning="label-free", trials=4), anomaly("a", tuning="tuned", trials=4, **skipped)]

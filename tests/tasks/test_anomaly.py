@@ -10,8 +10,6 @@ import polars as pl
 import pytest
 
 import bench
-from bench.board.families import family_words, flag_trivial
-from bench.board.overall import overall
 from bench.errors import ConfigError
 from bench.metrics import vus
 from bench.panel import Panel
@@ -216,35 +214,6 @@ def test_intervals_for_people_name_entity_time_and_severity():
 
 
 # ---- boards
-
-
-def row(model: str, family: str, value: float, mode: str = "causal", **more) -> dict:
-    base = {"task": "anomaly", "task_id": f"anomaly/v1/family={family}", "dataset": "d", "family": family, "mode": mode, "model": model}
-    return {**base, "tuning": "default", "status": "ok", "vus_pr": value, "flags": [], "seed": 0, **more}
-
-
-def test_a_board_on_which_a_floor_is_nearly_perfect_is_trivial_and_left_out_of_the_headline():
-    easy = [row("abs-median", "injected", 0.85), row("m", "injected", 0.99), row("m", "spliced", 0.3), row("abs-median", "spliced", 0.2)]
-    flagged = flag_trivial(easy)
-    assert [r["model"] for r in flagged if "trivial" in r["flags"]] == ["abs-median", "m"]
-    assert {r["family"] for r in flagged if "trivial" in r["flags"]} == {"injected"}
-    assert flag_trivial([row("m", "injected", 0.95), row("abs-median", "injected", 0.5)])[0]["flags"] == []
-    twice = [{**r, "dataset": d, "rank": 1, "skill": 0.1} for d in ("a", "b", "c") for r in flagged if r["family"] == "injected"]
-    assert overall(twice) == []
-
-
-def test_families_agree_or_not_in_words():
-    models = [("a", 0.1, 0.2), ("b", 0.2, 0.3), ("c", 0.3, 0.4), ("d", 0.4, 0.9)]
-    rows = [row(m, family, v) for m, *values in models for family, v in zip(("injected", "spliced"), values, strict=True)]
-    assert any("Kendall tau +1.00 over 4 models" in words for words in family_words(rows))
-
-
-def test_whether_a_model_beats_the_rolling_mean_is_said():
-    better = row("deep", "labelled", 0.5, above_floor=0.1, above_floor_low=0.05, above_floor_high=0.2)
-    worse = row("shallow", "labelled", 0.2, above_floor=-0.2, above_floor_low=-0.3, above_floor_high=-0.1)
-    (words,) = family_words([better, worse, row("rolling-mean", "labelled", 0.4, above_floor=0.0)])
-    assert "deep (+.100, +.050 to +.200) beats rolling-mean" in words
-    assert "below it: shallow" in words
 
 
 def test_a_run_on_a_simulator_has_a_board_for_each_family_and_league(tmp_path):

@@ -91,3 +91,37 @@ def test_the_naive_forecasts_score_on_m4_hourly_as_published(real: Path, tmp_pat
         "naive": (11.608, 43.003, 414),
         "seasonal-naive": (1.193, 13.912, 414),
     }
+
+
+PATHOLOGICAL = {
+    "constant": np.full(120, 3.0),
+    "zero": np.zeros(120),
+    "one": np.array([5.0]),
+    "two": np.array([5.0, 6.0]),
+    "three": np.array([1.0, 2.0, 3.0]),
+    "gaps": np.where(np.arange(120) % 7 == 3, np.nan, np.arange(120) % 5),
+    "huge": 1e12 * (1 + np.arange(120) % 3),
+    "negative": -10 - np.arange(120) % 4.0,
+    "normal": np.arange(120) % 7.0,
+    "long": np.arange(3000) % 9.0,  # a thousand times as long as the shortest three
+}
+FORECASTERS = (
+    "zero", "naive", "seasonal-naive", "window-average", "climatology", "ets", "theta", "croston-sba", "tsb", "adida", "lightgbm-lags",
+    "arima", "state-space", "lstm", "seq2seq", "self-attention",
+)  # fmt: skip
+
+
+def test_a_pathological_panel_runs_through_every_model_with_scores_or_reasons(tmp_path: Path) -> None:
+    lines = ["unique_id,ds,y"]
+    for name, values in PATHOLOGICAL.items():
+        days = np.datetime64("2024-06-30") - np.arange(len(values))[::-1]
+        lines += [f"{name},{day},{value}" for day, value in zip(days, values, strict=True) if np.isfinite(value)]
+    (tmp_path / "odd.csv").write_text("\n".join(lines) + "\n")
+    data = f"series={tmp_path / 'odd.csv'}"
+    board = bench.run("forecasting", datasets=[data], models=FORECASTERS, profile="smoke", trials=1, out=tmp_path / "run")
+    assert {row["model"] for row in board.rows} >= set(FORECASTERS)
+    for row in board.rows:
+        assert row["status"] == "ok" or row["reason"], row["model"]
+        assert row["status"] != "ok" or np.isfinite([row["mase"], row["sql"], row["mase_low"], row["mase_high"]]).all()
+    assert {row["status"] for row in board.rows if row["model"] in {"naive", "state-space", "seq2seq"}} == {"ok"}
+    assert all("fallback" in row["flags"] for row in board.rows if row["model"] == "seasonal-naive"), "of three steps and less"

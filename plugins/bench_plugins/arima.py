@@ -5,6 +5,7 @@
 Box & Jenkins, "Time series analysis: forecasting and control" (1970); the automatic choice follows Hyndman & Khandakar,
 "Automatic time series forecasting: the forecast package for R", Journal of Statistical Software 27 (2008), with a grid in
 place of their walk, and conditional least squares for the likelihood. Anomaly score: the standardised one-step residual.
+Churn: an ARIMA(p, d, 0) of users' activity with shared coefficients, in `_activity_forecast.py`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from bench.api import Array, ArrayModel, Context, Model, Params, hookimpl
+from bench.api import Array, ArrayModel, ChurnInputs, ChurnTrain, Context, Model, Params, hookimpl
 from bench.panel import Forecast, Panel
+from bench_plugins import _activity_forecast
 from bench_plugins._arima_differences import SEASONS, Differences, choose, difference
 from bench_plugins._arima_filters import Shape
 from bench_plugins._arima_recursion import psi, run
@@ -43,16 +45,16 @@ class Estimate:
 
 
 class Arima(ArrayModel):
-    """Fit each series by itself in `predict`; nothing is learnt across series."""
+    """Fit each series by itself in `predict`, where nothing is learnt across series; or learn from all users, in `fit`."""
 
     name = "arima"
-    tasks = frozenset({"forecasting", "anomaly"})
+    tasks = frozenset({"forecasting", "churn", "anomaly"})
     deterministic = True
     local = True
 
     @staticmethod
     def space() -> dict[str, BaseDistribution]:
-        """Search the limits of the order search, the differences, the transform, and the history in seasons."""
+        """Search the limits of the order search, the differences, the transform, the history in seasons; for churn, lags and periods."""
         return {
             "max_p": IntDistribution(0, 3),
             "max_q": IntDistribution(0, 3),
@@ -60,18 +62,25 @@ class Arima(ArrayModel):
             "seasonal": CategoricalDistribution(("auto", "always", "never")),
             "transform": CategoricalDistribution(TRANSFORMS),
             "seasons": IntDistribution(5, 80, log=True),
+            "lags": IntDistribution(1, 12),
+            "periods": CategoricalDistribution((2, 4, 8)),
         }
 
     @staticmethod
     def default() -> Params:
-        """Give orders up to two, tests for the differences, and twenty seasons."""
-        return {"max_p": 2, "max_q": 2, "trend": "auto", "seasonal": "auto", "transform": "auto", "seasons": 20}
+        """Give orders up to two, tests for the differences, and twenty seasons; two horizons of lags, of four periods each."""
+        series = {"max_p": 2, "max_q": 2, "trend": "auto", "seasonal": "auto", "transform": "auto", "seasons": 20}
+        return {**series, "lags": 8, "periods": 4}
 
-    def fit(self, train: Panel, ctx: Context) -> None:
-        """Learn nothing: each series is estimated in `predict`."""
+    def fit(self, train: Panel | ChurnTrain, ctx: Context) -> None:
+        """Learn from users; of a panel nothing: each series is estimated in `predict`."""
+        if isinstance(train, ChurnTrain):
+            self.state = _activity_forecast.learn(train, {**self.default(), **self.params}, ctx)
 
-    def predict(self, inputs: Panel, ctx: Context) -> Forecast | Array:
-        """Forecast the horizon, or score each step [N, T] where there is none."""
+    def predict(self, inputs: Panel | ChurnInputs, ctx: Context) -> Forecast | Array:
+        """Forecast the horizon, or score each step [N, T] where there is none; for users, P(churn) [N]."""
+        if isinstance(inputs, ChurnInputs):
+            return _activity_forecast.answer(inputs, self.state, {**self.default(), **self.params}, ctx)
         shape, most = self.bounds(inputs)
         rows = max(CELLS // (most * len(grid(shape))), 1)
         return batches(inputs, rows, lambda part: self.answer(part, shape, most, ctx))

@@ -2,16 +2,18 @@
 
 Harvey, "Forecasting, structural time series models and the Kalman filter" (1989); Durbin & Koopman, "Time series analysis
 by state space methods" (2012). The variances of a series' parts, as ratios to that of the irregular, are the point of a grid
-with the largest likelihood. Missing steps are skipped. Anomaly score: the standardised innovation.
+with the largest likelihood. Missing steps are skipped. Anomaly score: the standardised innovation. Churn: the hidden Markov
+model of `_hmm.py`, learnt from all users together; P(no event in H) by its forward recursion, then calibrated.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from bench.api import Array, ArrayModel, Context, Model, Params, hookimpl
+from bench.api import Array, ArrayModel, ChurnInputs, ChurnTrain, Context, Model, Params, hookimpl
 from bench.panel import Forecast, Panel
+from bench_plugins import _hmm_em
 from bench_plugins._links import TRANSFORMS, History, Link, batches
 from bench_plugins._structural_filter import choose
 from bench_plugins._structural_form import TRENDS, Form, build, most_states
@@ -32,34 +34,42 @@ SPARE = 4
 
 
 class StateSpace(ArrayModel):
-    """Fit each series by itself in `predict`; nothing is learnt across series."""
+    """Fit each series by itself in `predict`, where nothing is learnt across series; or learn from all users, in `fit`."""
 
     name = "state-space"
-    tasks = frozenset({"forecasting", "anomaly"})
+    tasks = frozenset({"forecasting", "churn", "anomaly"})
     deterministic = True
     local = True
 
     @staticmethod
     def space() -> dict[str, BaseDistribution]:
-        """Search the trend, the form of the season, the transform, and the history in seasons."""
+        """Search the trend, the season, the transform and the history in seasons; for churn, classes, periods and their persistence."""
         return {
             "trend": CategoricalDistribution(("auto", *TRENDS)),
             "season": CategoricalDistribution(("fourier", "dummy", "none")),
             "harmonics": IntDistribution(1, 8),
             "transform": CategoricalDistribution(TRANSFORMS),
             "seasons": IntDistribution(5, 80, log=True),
+            "classes": IntDistribution(2, 8),
+            "periods": CategoricalDistribution((2, 4, 8)),
+            "stay": FloatDistribution(1.0, 1000.0, log=True),
         }
 
     @staticmethod
     def default() -> Params:
-        """Give the trend that each series' likelihood prefers, up to six pairs of sines and cosines, and twenty seasons."""
-        return {"trend": "auto", "season": "fourier", "harmonics": 6, "transform": "auto", "seasons": 20}
+        """Give the likeliest trend, up to six pairs of sines and cosines, twenty seasons; five classes and four periods a horizon."""
+        series = {"trend": "auto", "season": "fourier", "harmonics": 6, "transform": "auto", "seasons": 20}
+        return {**series, "classes": 5, "periods": 4, "stay": 10.0}
 
-    def fit(self, train: Panel, ctx: Context) -> None:
-        """Learn nothing: each series is estimated in `predict`."""
+    def fit(self, train: Panel | ChurnTrain, ctx: Context) -> None:
+        """Learn from users, by EM; of a panel nothing: each series is estimated in `predict`."""
+        if isinstance(train, ChurnTrain):
+            self.state = _hmm_em.learn(train, {**self.default(), **self.params}, ctx)
 
-    def predict(self, inputs: Panel, ctx: Context) -> Forecast | Array:
-        """Forecast the horizon, or score each step [N, T] where there is none."""
+    def predict(self, inputs: Panel | ChurnInputs, ctx: Context) -> Forecast | Array:
+        """Forecast the horizon, or score each step [N, T] where there is none; for users, P(churn) [N]."""
+        if isinstance(inputs, ChurnInputs):
+            return _hmm_em.answer(inputs, self.state, {**self.default(), **self.params}, ctx)
         return batches(inputs, ROWS, lambda part: self.answer(part, ctx))
 
     def answer(self, panel: Panel, ctx: Context) -> Forecast | Array:

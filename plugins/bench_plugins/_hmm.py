@@ -1,0 +1,99 @@
+"""A hidden Markov model of users who are active or dormant, in a few classes of rate: its recursions, over all users at once.
+
+    state_k in {active, dormant}: active -> dormant with `leave`, dormant -> active with `back`, once a period
+    count_k | active, class r ~ Poisson(rate_r exposure_k);  count_k | dormant = 0;  class ~ `weight`
+
+Rabiner, "A tutorial on hidden Markov models", Proceedings of the IEEE 77 (1989); the scaled recursions. Each sequence
+begins active: its first event is given. Loops run over periods only. Letters: N users, K periods, R classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from scipy.special import gammaln
+
+from bench.api import Array
+from bench_plugins._activity import Activity
+
+
+@dataclass(frozen=True, slots=True)
+class Hmm:
+    """Hold the parameters, each float64 [R]."""
+
+    rate: Array
+    """Expected active days a period while active."""
+    weight: Array
+    """Share of the class."""
+    leave: Array
+    """The same for all classes, as is `back`."""
+    back: Array
+
+    def arrays(self) -> dict[str, Array]:
+        """Give the parameters by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """Hold P(state, class | counts so far) after each period, [K, N, R], and what each period's counts had been likely to be, [K, N]."""
+
+    active: Array
+    dormant: Array
+    scale: Array
+
+    @property
+    def log_likelihood(self) -> Array:
+        """Sum up the log-likelihood of each user [N]."""
+        return np.asarray(np.log(self.scale).sum(axis=0))
+
+
+def emissions(model: Hmm, seen: Activity, k: int) -> Array:
+    """Compute P(count in period k | active) [N, R]; 1 where the count is NaN, unknown. While dormant it is 1 for none and 0 for any."""
+    n = seen.counts[:, k, None]
+    mean = model.rate * seen.exposure[:, k, None]
+    chance: Array = np.exp(-mean)
+    some = np.flatnonzero(n[:, 0] > 0)
+    chance[some] *= np.exp(n[some] * np.log(np.maximum(mean[some], 1e-300)) - gammaln(n[some] + 1))
+    chance[np.isnan(n[:, 0])] = 1.0
+    return chance
+
+
+def step(model: Hmm, active: Array, dormant: Array) -> tuple[Array, Array]:
+    """Move both probabilities [N, R] on by one period."""
+    gone, come = active * model.leave, dormant * model.back
+    return active - gone + come, dormant + gone - come
+
+
+def forward(model: Hmm, seen: Activity, *, keep: bool = True) -> Filtered:
+    """Filter all users through all periods; `keep` False: only the state after the last one is kept, K = 1."""
+    n, periods = seen.counts.shape
+    active = np.tile(model.weight, (n, 1))
+    dormant = np.zeros_like(active)
+    kept_active, kept_dormant, scales = [], [], []
+    for k in range(periods):
+        if k:
+            begun = (seen.exposure[:, k - 1] > 0)[:, None]
+            moved = step(model, active, dormant)
+            active, dormant = np.where(begun, moved[0], active), np.where(begun, moved[1], dormant)
+        active = active * emissions(model, seen, k)
+        dormant = dormant * ~(seen.counts[:, k, None] > 0)
+        scale = np.maximum((active + dormant).sum(axis=1), 1e-300)
+        active, dormant = active / scale[:, None], dormant / scale[:, None]
+        scales.append(scale)
+        kept_active.append(active)
+        kept_dormant.append(dormant)
+        if not keep:
+            kept_active, kept_dormant = [active], [dormant]
+    return Filtered(np.stack(kept_active), np.stack(kept_dormant), np.stack(scales))
+
+
+def silent(model: Hmm, seen: Activity, periods: int) -> Array:
+    """Compute P(no event in the next `periods` whole periods) [N], by going on with the recursion through empty periods."""
+    found = forward(model, seen, keep=False)
+    active, dormant = found.active[-1], found.dormant[-1]
+    for _ in range(periods):
+        active, dormant = step(model, active, dormant)
+        active = active * np.exp(-model.rate)
+    return np.asarray((active + dormant).sum(axis=1))

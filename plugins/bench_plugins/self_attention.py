@@ -1,6 +1,7 @@
 """Self-attention (Vaswani et al. 2017): a small Transformer encoder, normalised before each part (Xiong et al. 2020).
 
 It is causal: no step looks at a later one. Only where hidden steps are to be reconstructed does it look both ways.
+Events come when they will: theirs is a time beside a place, encoded by sines of learnt rates (Kazemi et al. 2019).
 """
 
 from __future__ import annotations
@@ -42,12 +43,13 @@ class Block(nn.Module):
 
 
 class Net(nn.Module):
-    """Dense -> plus the place of each step -> blocks -> norm -> dense."""
+    """Dense -> plus the place, and the time, of each step -> blocks -> norm -> dense."""
 
     def __init__(self, sizes: Sizes, width: int, layers: int, dropout: float) -> None:
         super().__init__()
         self.steps = sizes.steps
         self.read = nn.Linear(sizes.f, width)
+        self.time = nn.Linear(1, width) if sizes.task == "churn" else None
         self.blocks = nn.ModuleList(Block(width, dropout, causal=sizes.task != "anomaly") for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.dense = nn.Linear(width, sizes.each)
@@ -57,6 +59,8 @@ class Net(nn.Module):
         step = torch.arange(x.shape[1], device=x.device)
         h = self.read(x)
         h = h + place(step - length[:, None], h.shape[2])  # counted from the end, where all rows are alike
+        if self.time is not None:
+            h = h + self.time(x[..., :1]).sin()  # the first feature of an event: its distance from the cut-off
         for block in self.blocks:
             h = block(h, step < length[:, None])
         raw: Tensor = self.dense(self.norm(last(h, length, self.steps)))  # [N, steps, each]
@@ -74,7 +78,7 @@ class SelfAttention(TorchModel):
     """A Transformer encoder of one to four layers."""
 
     name = "self-attention"
-    tasks = frozenset({"forecasting", "anomaly"})
+    tasks = frozenset({"forecasting", "churn", "anomaly"})
     view = "hidden"
     causal = False
 

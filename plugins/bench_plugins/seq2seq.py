@@ -3,7 +3,8 @@
 Cho et al. 2014 (encoder and decoder of gated recurrent units), Luong et al. 2015 (attention, "general" score), Wen et al. 2017
 (all quantiles of all future steps at once: the decoder is fed what is known of those steps, never its own output). Without
 attention it is the autoencoder of Malhotra et al. 2016: all that the decoder knows of a window is the encoder's last state,
-which stands beside each of its steps (Cho et al.).
+which stands beside each of its steps (Cho et al.). Users are classified from their last step, by a network that first
+learnt to continue their sequences (Dai and Le 2015).
 """
 
 from __future__ import annotations
@@ -57,12 +58,13 @@ class Net(nn.Module):
 
 
 class Seq2Seq(TorchModel):
-    """Encoder and decoder with attention; an autoencoder where a window is to be reconstructed."""
+    """Encoder and decoder with attention; an autoencoder where a window is to be reconstructed, pre-trained where users are classified."""
 
     name = "seq2seq"
-    tasks = frozenset({"forecasting", "anomaly"})
+    tasks = frozenset({"forecasting", "churn", "anomaly"})
     view = "echo"
     causal = False
+    pretrain = True
 
     @staticmethod
     def space() -> dict[str, BaseDistribution]:

@@ -156,6 +156,23 @@ def test_each_row_weighs_the_same_in_a_full_and_in_a_small_batch():
     assert torch.allclose(grads[0], grads[1], atol=1e-6)
 
 
+class Own(Sum):
+    """Learn from an objective of its own: the distance of the outputs from 3."""
+
+    def objective(self, x, length, target, loss):
+        assert loss(self(x, length), target).isfinite()
+        return ((self(x, length) - 3) ** 2).sum()
+
+
+def test_a_network_may_learn_by_an_objective_of_its_own_and_is_judged_by_the_tasks_loss():
+    told, fit, net = [], sequences(40, target=1), Own()
+    loop = Loop(net, Recipe("bce", lr=0.1, patience=50), Context(epochs=40, on_report=lambda _, loss: told.append(loss)))
+    loop.run(fit, fit)
+    assert np.abs(outputs(net, fit, Context()) - 3).mean() < 1.5
+    assert loop.best.loss == min(told)
+    assert loop.measured(fit) / len(fit) == pytest.approx(min(told), rel=1e-5)
+
+
 def test_outputs_come_in_the_order_of_the_rows_over_several_batches():
     rows = sequences(2 * WIDE + 3, target=1)
     net = Sum()

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("safetensors", reason="safetensors is not installed")
 
+from plugins.network_kit import NetworkContract  # noqa: E402
+
 from bench.neural.sizes import Sizes  # noqa: E402
 from bench_plugins.self_attention import Block, Net, SelfAttention, bench_models, place  # noqa: E402
+
+
+class TestSelfAttention(NetworkContract):
+    kind = SelfAttention
+    files: ClassVar = {"weights.safetensors", "state.json"}
 
 
 def net(task="forecasting", steps=3, each=2):
@@ -64,7 +73,20 @@ def test_places_are_told_apart_and_a_step_is_a_rotation():
     assert np.allclose(np.diag(distance, 7), distance[0, 7], atol=1e-4)
 
 
+def test_events_have_a_time_beside_their_place_and_steps_of_a_grid_have_not():
+    churn = net("churn", steps=1)
+    x, length = torch.randn(1, 5, 4), torch.tensor([5])
+    churn.read.weight.data[:, 0] = 0.0  # the distance from the cut-off is seen by the encoding of time alone
+    later = x.clone()
+    later[..., 0] += 0.3
+    assert not torch.allclose(churn(x, length), churn(later, length), atol=1e-4)
+    churn.time.weight.data[:] = 0.0
+    assert torch.allclose(churn(x, length), churn(later, length))
+    assert net("forecasting").time is None
+    assert net("anomaly").time is None
+
+
 def test_the_hook_gives_the_model_which_is_not_causal():
     assert bench_models() == [SelfAttention]
     assert not SelfAttention.causal
-    assert SelfAttention.tasks == {"forecasting", "anomaly"}
+    assert SelfAttention.tasks == {"forecasting", "churn", "anomaly"}

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("safetensors", reason="safetensors is not installed")
 
+from plugins.network_kit import NetworkContract  # noqa: E402
+
 from bench.neural.sizes import Sizes  # noqa: E402
 from bench_plugins.seq2seq import Attention, Net, Seq2Seq, bench_models  # noqa: E402
+
+
+class TestSeq2Seq(NetworkContract):
+    kind = Seq2Seq
+    files: ClassVar = {"weights.safetensors", "state.json"}
 
 
 def net(task="forecasting", steps=3, each=2):
@@ -55,4 +64,5 @@ def test_an_autoencoder_has_no_attention_that_could_copy_the_window():
 def test_the_hook_gives_the_model_which_is_not_causal():
     assert bench_models() == [Seq2Seq]
     assert not Seq2Seq.causal
-    assert Seq2Seq.tasks == {"forecasting", "anomaly"}
+    assert Seq2Seq.pretrain
+    assert Seq2Seq.tasks == {"forecasting", "churn", "anomaly"}

@@ -77,7 +77,7 @@ def read_cached(adapter: Dataset, path: Path, options: Mapping[str, str]) -> Cac
     stamps = _stamps(adapter, path)
     version = f"{adapter.name}/{adapter.version}"
     entry = cache_folder() / _key(adapter, path, options, stamps)
-    found = _load(entry) if entry.is_dir() else None
+    found = load(entry) if entry.is_dir() else None
     if found is not None:
         return found
     with overheard() as notes:
@@ -172,7 +172,7 @@ def source_digest(adapter: Dataset) -> str:
     return digest.hexdigest()
 
 
-def _load(entry: Path) -> Cached | None:
+def load(entry: Path) -> Cached | None:
     """Read an entry; None, with a warning, where it is damaged."""
     try:
         meta = json.loads((entry / "meta.json").read_text("utf-8"))

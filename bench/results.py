@@ -51,13 +51,17 @@ def rows_of(
         scorers[len(rows)] = task.scorer(split, blend.prediction)
         rows.append({**base, **blend.row})
     if scorers:
-        for at, compared in _scored(rows, scorers, problem).items():
+        for at, compared in scored(rows, scorers, problem).items():
             rows[at] |= compared.columns()
     return rows
 
 
-def _scored(rows: list[dict[str, Any]], scorers: Mapping[int, Scorer], problem: Problem) -> dict[int, Compared]:
-    """Compare all predictions of one board by the same draws; the leader is the best of those that stand for a model."""
+def scored(rows: list[dict[str, Any]], scorers: Mapping[int, Scorer], problem: Problem) -> dict[int, Compared]:
+    """Compare all predictions of one board by the same draws; the leader is the best of those that stand for a model.
+
+    `scorers` by the place of their row in `rows`, which take the ranking metric on the way. Verifying calls this too, so
+    that a published number is checked by the code that made it.
+    """
     board, group = problem.split.board, problem.split.truths["final"].group
     for at, scorer in scorers.items():
         rows[at][board.metric] = float(scorer.score(np.ones((1, len(group))))[board.metric][0])

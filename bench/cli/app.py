@@ -300,6 +300,46 @@ def predict_new(
     predict_command(run_folder, new, model, dataset, set_ or [], out)
 
 
+@app.command("publish")
+def publish_run(
+    run_folder: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a finished run; to retract: also its id.")],
+    to: Annotated[str | None, typer.Option(metavar="PLACE", help="A folder, s3://BUCKET/FOLDER, or what else fsspec opens.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    with_figures: Annotated[bool, typer.Option("--with-figures", help="Figures too: they show the last values of few series.")] = False,
+    retract: Annotated[bool, typer.Option("--retract", help="Take the run off the board; its files and the reason stay.")] = False,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why it is retracted.")] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="RUN is a place: derive its board and site anew.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Publish a run's rows and predictions, with opaque ids and no raw data, and derive the place's board and site.
+
+    Credentials come from the environment only.
+    """
+    from bench.cli.publish import publish_command
+
+    publish_command(
+        run_folder, to, dry_run=dry_run, with_figures=with_figures, retract=retract, reason=reason, rebuild=rebuild, as_json=as_json
+    )
+
+
+@app.command("verify")
+def verify_place(
+    place: Annotated[str, typer.Argument(metavar="PLACE", help="Where bench publish wrote to.")],
+    source: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=PATH", help="The data of a published data set; may be repeated.")
+    ] = None,
+    rerun: Annotated[int, typer.Option(metavar="N", help="Fit N random cells again.")] = 0,
+    seed: Annotated[int, typer.Option(help="Draws the cells of --rerun.")] = 0,
+    plugin_: Files = None,
+    plugins_dir: Folders = None,
+    as_json: Json = False,
+) -> int:
+    """Check a published board: files, scores made anew from the predictions, random cells run again; exit 3 if any fails."""
+    from bench.cli.verify import verify_command
+
+    return verify_command(place, source or [], rerun, seed, plugin_ or [], plugins_dir or [], as_json=as_json)
+
+
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Show versions, devices, folders and plugins, and what is missing."""

@@ -1,0 +1,70 @@
+"""`bench verify`: a table of rows and how far each was checked; exit code 3 where anything does not agree."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.board.numbers import clean
+from bench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bench.publish.verify import Checked, Line
+
+HEADS = ("dataset", "model", "tuning", "seed", "level", "check")
+
+
+def verify_command(
+    place: str, sources: Sequence[str], rerun: int, seed: int, plugins: Sequence[Path], folders: Sequence[Path], *, as_json: bool
+) -> int:
+    """Verify and print; returns the exit code."""
+    from bench.publish.verify import verify
+    from bench.registry import discover
+
+    if rerun < 0:
+        raise ConfigError(f"--rerun {rerun} is negative; give the number of cells to run again")
+    found = verify(place, discover(plugins, folders), sources=sources, rerun=rerun, seed=seed)
+    failures = found.failures
+    code = 3 if failures else 0
+    if as_json:
+        document = {"exit_code": code, "rows": [_record(line) for line in found.lines], "failures": failures, "notes": list(found.notes)}
+        sys.stdout.write(json.dumps(document) + "\n")
+        return code
+    sys.stdout.write(_table(found))
+    for note in found.notes:
+        sys.stdout.write(f"note: {clean(note)}\n")
+    for words in failures:
+        sys.stdout.write(f"FAILED: {clean(words)}\n")
+    sys.stdout.write(f"{_summary(found)}\n")
+    return code
+
+
+def _record(line: Line) -> dict[str, object]:
+    kept = {name: line.row[name] for name in ("task_id", "dataset", "model", "tuning", "seed", "status")}
+    return {"run": line.run, **kept, "level": line.level, "check": line.words or "ok", "ok": not line.wrong}
+
+
+def _table(found: Checked) -> str:
+    lines = [HEADS, *(_cells(line) for line in found.lines)]
+    wide = [max(len(cells[at]) for cells in lines) for at in range(len(HEADS) - 1)]
+    return "".join("  ".join([*(c.ljust(w) for c, w in zip(cells, wide, strict=False)), cells[-1]]).rstrip() + "\n" for cells in lines)
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    row, words = line.row, line.words or "ok"
+    seed = "-" if row["seed"] is None else str(row["seed"])
+    # an anomaly data set has a board for each family
+    dataset = " ".join(filter(None, [row["dataset"], row["family"]]))
+    check = f"FAILED: {words}" if line.wrong else words
+    return tuple(clean(cell) for cell in (dataset, row["model"], row["tuning"], seed, line.level, check))
+
+
+def _summary(found: Checked) -> str:
+    levels = [line.level for line in found.lines if not line.wrong]
+    counted = ", ".join(f"{levels.count(level):,} {level}" for level in ("claimed", "re-scored", "re-run"))
+    runs = len({line.run for line in found.lines})
+    end = f"{len(found.failures):,} checks failed" if found.failures else "nothing failed"
+    return f"{len(found.lines):,} rows of {runs:,} run{'s' * (runs != 1)}: {counted}; {end}"

@@ -1,0 +1,164 @@
+"""Derive a place's board and site from its committed runs: a pure function of them, written by whoever comes last.
+
+Every publisher derives from a listing made after its own commit, and looks again after it has written: where a commit or
+a retraction came meanwhile, it derives once more. So the last to write has seen everything that was there when it looked,
+and what came later is derived by whoever brought it. A publisher that is killed leaves an older board, never a wrong run:
+the next one, or `bench publish --rebuild PLACE`, makes it whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import bench
+from bench.board.schema import Row, rows_to_table, write_rows
+from bench.publish import untrusted
+from bench.publish.merge import Merged, counts, merge
+from bench.publish.package import dumped, parquet
+from bench.publish.place import Published, State, retraction, state
+from bench.publish.store import PlaceError, Store
+from bench.report.html import Html, joined, name_of, tag
+from bench.report.page import Page, render, section
+from bench.report.tables import plain_table
+from bench.tune.jobs import bench_source
+
+BOARD, ABOUT, INDEX = "board.parquet", "board.json", "index.html"
+FOLDERS = ("assets", "site")
+"""Folders that hold nothing but derived files."""
+
+
+def derive(store: Store, *, everything: bool = False) -> Merged:
+    """Write board and site anew until they are those of what is committed; `everything`: also assets that are there."""
+    while True:
+        seen = state(store)
+        merged = merged_rows(store, seen)
+        files = derived_files(store, seen, merged)
+        for name in _gone(store, files):
+            store.remove(name)
+        for name, content in files.items():
+            # the shared scripts are large and never change: one of the same size is left alone
+            if everything or "assets/" not in name or store.size(name) != len(content):
+                store.write(name, content)
+        if state(store) == seen:
+            return merged
+
+
+def merged_rows(store: Store, seen: State) -> Merged:
+    """Read and merge the rows of all standing runs."""
+    return merge({run: Published(store, run).rows() for run in seen.standing})
+
+
+def derived_files(store: Store, seen: State, merged: Merged) -> dict[str, bytes]:
+    """Make every derived file, `board.json` the last: the same runs give the same bytes."""
+    figures = _figures(store, seen, merged)
+    files = {BOARD: parquet(rows_to_table(merged.rows))}
+    tasks = list(dict.fromkeys(row["task"] for row in merged.rows))
+    for task in tasks:
+        own = [row for row in merged.rows if row["task"] == task]
+        files |= {f"site/{task}/{name}": content for name, content in _site(own, figures).items()}
+    files |= {f"assets/{path.name}": path.read_bytes() for path in _assets()}
+    files[INDEX] = render(_index(store, seen, merged, tasks)).encode()
+    about = {
+        "runs": list(seen.standing),
+        "retracted": list(seen.retracted),
+        "rows": len(merged.rows),
+        "superseded": merged.superseded,
+        "left_out": list(merged.left_out),
+        "bench_version": bench.__version__,
+        "bench_source": bench_source(),
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
+    }
+    return {**files, ABOUT: dumped(about)}
+
+
+def _gone(store: Store, files: Mapping[str, bytes]) -> Iterator[str]:
+    """List derived files of an earlier state, whose models may have been retracted."""
+    for folder in FOLDERS:
+        yield from (name for name in store.tree(folder) if name not in files)
+    if BOARD not in files and store.size(BOARD) is not None:
+        yield BOARD
+
+
+def _site(rows: Sequence[Row], figures: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
+    """Build the report of one task's rows."""
+    from bench.report import build
+
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        write_rows(folder / "leaderboard.parquet", rows)
+        keys = {(row["task_id"], row["dataset"]) for row in rows}
+        own = [figure for figure in figures if (figure["task_id"], figure["dataset"]) in keys]
+        if own:
+            (folder / "figures.json").write_text(json.dumps(own))
+        try:
+            build(folder)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise PlaceError(
+                f"the site of {rows[0]['task']} cannot be made of what is published ({type(error).__name__}: {error})"
+            ) from None
+        report = folder / "report"
+        return {file.relative_to(report).as_posix(): file.read_bytes() for file in sorted(report.rglob("*")) if file.is_file()}
+
+
+def _figures(store: Store, seen: State, merged: Merged) -> list[dict[str, Any]]:
+    """Read the figures that runs were published with; of several for one board those of the run with most rows on it."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    models = {(row["task_id"], row["dataset"], row["model"]) for row in merged.rows}
+    for run, _ in sorted(Counter(merged.runs).items(), key=lambda item: (item[1], item[0])):
+        published = Published(store, run)
+        manifest = published.manifest()["files"]
+        if run in seen.standing and "figures.json" in manifest:
+            for figure in _listed(published.file("figures.json", manifest), published.path("figures.json")):
+                shown = {m: v for m, v in figure["models"].items() if (figure["task_id"], figure["dataset"], m) in models}
+                found[figure["task_id"], figure["dataset"]] = {**figure, "models": shown}
+    return list(found.values())
+
+
+def _listed(content: bytes, what: str) -> list[dict[str, Any]]:
+    try:
+        figures = untrusted.document(b'{"figures":' + content + b"}", what)["figures"]
+    except KeyError:
+        figures = None
+    right = isinstance(figures, list) and all(
+        isinstance(f, dict)
+        and isinstance(f.get("models"), dict)
+        and isinstance(f.get("task_id"), str)
+        and isinstance(f.get("dataset"), str)
+        for f in figures
+    )
+    if not right:
+        raise PlaceError(f"{what}: holds no list of figures")
+    return list(figures or ())
+
+
+def _assets() -> list[Path]:
+    from bench.report.assets import HERE
+
+    return [path for path in sorted(HERE.iterdir()) if path.is_file()]
+
+
+def _index(store: Store, seen: State, merged: Merged, tasks: Sequence[str]) -> Page:
+    """Make the first page: the tasks, the runs, and what was retracted, with the reasons."""
+    own = counts(merged)
+    ways = tag("ul", (tag("li", tag("a", f"{task} benchmark", href=f"site/{task}/index.html")) for task in tasks))
+    runs = [(run, str(own.get(run, 0))) for run in seen.standing]
+    gone = [(run, *retraction(store, run)) for run in seen.retracted]
+    body = joined(
+        section("Boards", ways if tasks else tag("p", "No run is published.")),
+        section("Runs", plain_table("Published runs", ("run", "rows on the board"), runs)) if runs else None,
+        section("Retracted", plain_table("Retracted runs", ("run", "when", "reason"), gone)) if gone else None,
+        section("Left out", _sentences(merged.left_out)) if merged.left_out else None,
+        section("Check it", tag("p", "Every number can be checked: ", tag("code", "bench verify PLACE"))),
+    )
+    words = f"{len(merged.rows):,} rows of {len(runs):,} runs; {merged.superseded:,} older rows of the same cells are not shown."
+    return Page(INDEX, "Published benchmark", words, body, [], [f"rows: {BOARD}"])
+
+
+def _sentences(words: Sequence[str]) -> Html:
+    return tag("ul", (tag("li", name_of(word)) for word in words))

@@ -1,0 +1,123 @@
+"""Publish a run, retract one, rebuild what is derived."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.board.schema import Row
+from bench.errors import ConfigError
+from bench.publish.derive import derive, merged_rows
+from bench.publish.merge import Merged, misfit
+from bench.publish.package import RUN, Package, dumped, package
+from bench.publish.place import Published, State, retraction, state
+from bench.publish.store import PlaceError, Store, open_store
+
+LONGEST = 500
+"""Characters of a reason."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """Say what a command did, or would do."""
+
+    run: str
+    place: str
+    new: bool
+    """It was not there before."""
+    rows: int
+    predictions: int
+    bytes: int
+    files: Mapping[str, int]
+    """File of the run -> bytes."""
+    board: int
+    """Rows on the board, of all runs."""
+    superseded: int
+    """Older rows of the same cells, which the board does not show."""
+
+
+def publish(folder: Path, to: str, *, dry_run: bool = False, with_figures: bool = False) -> Done:
+    """Publish a finished run and derive board and site anew; the same run again changes nothing.
+
+    Raises `RunFolderError` for a run that is unfinished or damaged, `PlaceError` where the place refuses, where a run's
+    data or versions contradict those that are published, and where the run was retracted.
+    """
+    made = package(folder, with_figures=with_figures)
+    store = open_store(to)
+    seen = state(store)
+    if made.run in seen.retracted:
+        when, reason = retraction(store, made.run)
+        raise PlaceError(f"run {made.run} was retracted from {store.shown} on {when[:10]} ({reason}); a retraction stands: run again")
+    _refuse_misfit(made, store, seen)
+    new = made.run not in seen.committed
+    if dry_run:
+        return _done(made, store, merged_rows(store, seen), new=new)
+    if new:
+        upload(made, store)
+    return _done(made, store, derive(store), new=new)
+
+
+def upload(made: Package, store: Store) -> None:
+    """Bring all files of a run to the place, then the commit: until it is there, no reader knows of the run."""
+    for name in made.files:
+        store.write(f"runs/{made.run}/{name}", made.read(name))
+    created = max(row["created"] for row in made.rows).isoformat()
+    store.write_new(f"commits/{made.run}.json", dumped({"run": made.run, "created": created}))
+
+
+def retract(run: str, to: str, reason: str, *, dry_run: bool = False) -> Done:
+    """Take a run off the board, with the reason; its files and the reason stay. `run`: its id, or its folder.
+
+    Raises `PlaceError` where it is not published or retracted already, `ConfigError` without a reason.
+    """
+    reason = " ".join(reason.split())
+    if not reason or len(reason) > LONGEST:
+        raise ConfigError(f"--retract needs --reason TEXT, of 1 to {LONGEST} characters")
+    store = open_store(to)
+    name = _named(run, store)
+    if not dry_run:
+        document = dumped({"run": name, "reason": reason, "time": datetime.now(UTC).isoformat(timespec="seconds")})
+        if not store.write_new(f"retractions/{name}.json", document):
+            when, before = retraction(store, name)
+            raise PlaceError(f"run {name} was retracted already, on {when[:10]} ({before}); the first reason stands")
+    merged = merged_rows(store, state(store)) if dry_run else derive(store)
+    return Done(name, store.shown, False, 0, 0, 0, {}, len(merged.rows), merged.superseded)
+
+
+def rebuild(place: str) -> Done:
+    """Derive board and site anew from the runs, every file of them."""
+    store = open_store(place)
+    if not state(store).committed:
+        raise PlaceError(f"{store.shown}: no run is published here; publish one with bench publish RUN --to {store.shown}")
+    merged = derive(store, everything=True)
+    return Done("", store.shown, False, 0, 0, 0, {}, len(merged.rows), merged.superseded)
+
+
+def _refuse_misfit(made: Package, store: Store, seen: State) -> None:
+    published: dict[str, list[Row]] = {run: Published(store, run).rows() for run in seen.standing if run != made.run}
+    before = misfit(published)
+    after = [words for words in misfit({**published, made.run: list(made.rows)}) if words not in before]
+    if after:
+        raise PlaceError(f"run {made.run} does not fit what is published at {store.shown}: {after[0]}; publish it to a place of its own")
+
+
+def _named(run: str, store: Store) -> str:
+    """Find the id of a run that is given by its id, the beginning of it, or its folder."""
+    committed = state(store).committed
+    if Path(run).is_dir():
+        # with or without figures: two packages of one folder
+        found = [p.run for figures in (False, True) if (p := package(Path(run), with_figures=figures)).run in committed]
+    else:
+        found = [name for name in committed if len(run) >= 8 and name.startswith(run)] if RUN.fullmatch(run.ljust(32, "0")) else []
+    if len(set(found)) != 1:
+        known = f"published are {', '.join(committed[:3])}{' ...' if len(committed) > 3 else ''}" if committed else "nothing is published"
+        raise PlaceError(f"run {run!r} is not published at {store.shown}; {known}; give a run's id or its folder")
+    return found[0]
+
+
+def _done(made: Package, store: Store, merged: Merged, *, new: bool) -> Done:
+    files = {name: len(made.read(name)) for name in made.files}
+    predictions = sum(name.startswith("predictions/") for name in files)
+    return Done(made.run, store.shown, new, len(made.rows), predictions, sum(files.values()), files, len(merged.rows), merged.superseded)

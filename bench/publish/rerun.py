@@ -1,0 +1,177 @@
+"""Fit published cells again, with their stored parameters and seed, and compare the predictions."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import platform
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.board.ranking import ranking_metric
+from bench.board.schema import Row
+from bench.ensemble import NAME as ENSEMBLE
+from bench.publish import untrusted
+from bench.publish.package import row_key
+from bench.publish.rescore import Board
+from bench.publish.truth import Run
+from bench.registry import Registry, Source
+from bench.tasks.base import Prediction
+from bench.tune.describe import Describer
+from bench.tune.drive import Cell
+from bench.tune.jobs import Limits, Plugin, Result
+from bench.tune.judge import judged
+from bench.tune.slots import LocalExecutor
+
+SECONDS = 3600.0
+"""Longest that one fit may take."""
+EXACT = 1e-6
+"""Relative to the largest number of a prediction: what counts as the same."""
+
+
+@dataclass(frozen=True)
+class Again:
+    """Say how a repeat went."""
+
+    level: str
+    """re-run: the model was fitted again and agrees; re-scored: it could not be fitted again here."""
+    words: str
+    wrong: bool = False
+
+
+def repeatable(row: Row) -> bool:
+    """Say whether a row is of a fit; an ensemble is a mean of others."""
+    return bool(row["status"] == "ok" and row["model"] != ENSEMBLE)
+
+
+class Repeater:
+    """Hold the workers that fit again."""
+
+    def __init__(self, executor: LocalExecutor, registry: Registry, memory_mb: float) -> None:
+        self._executor, self._registry = executor, registry
+        self._limits = Limits(SECONDS, memory_mb)
+        self._plugins: dict[str, Plugin] = {}
+        self._tickets = itertools.count()
+
+    def repeat(self, run: Run, board: Board, row: Row, index: Sequence[Mapping[str, Any]]) -> Again:
+        """Fit one row's model again and compare its predictions with those published."""
+        plugin = self._plugin(row["model"])
+        if plugin is None or plugin.status != "ok":
+            return Again("re-scored", f"not run again: {'no such model is installed' if plugin is None else plugin.reason}")
+        results = self._fitted(run, board, row, plugin)
+        if results[-1].status != "ok":
+            return Again("re-scored", f"run again, the model failed ({results[-1].status}: {results[-1].reason})", wrong=True)
+        verdict = judged(board.task, board.split, "final", results, causal=plugin.causal)
+        if verdict.finished is None:
+            return Again("re-scored", f"run again, the model failed ({verdict.reason})", wrong=True)
+        name = next(e["file"] for e in index if row_key(e) == row_key(row))
+        stored = untrusted.prediction(board.published.file(name), board.published.path(name))
+        return _compared(row, board, stored, verdict.finished.prediction, _elsewhere(run, row, plugin))
+
+    def _fitted(self, run: Run, board: Board, row: Row, plugin: Plugin) -> list[Result]:
+        caps = {"epochs": run.profile.epochs, "history": run.profile.history, "rows": run.profile.rows}
+        title = " ".join(filter(None, [row["dataset"], board.split.columns.get("family")]))
+        cell = Cell(title, board.split, plugin, "cpu", {}, {**caps, **board.split.context})
+        job = cell.job("final", json.loads(row["params"] or "{}"), row["seed"], 0)
+        found = []
+        for stage in cell.stages(job):
+            message = {
+                "do": "run", "source": plugin.source.as_dict(), "name": plugin.name, "digest": stage.digest, "params": dict(job.params),
+                "seed": job.seed, "context": dict(job.context), "device": "cpu", "save": False,
+            }  # fmt: skip
+            # a ticket of its own for each: the files of the chunk before are still needed
+            self._executor.submit(next(self._tickets), message, self._limits, runtime=plugin.runtime, stage=stage, final=True)
+            found.append(self._answer())
+            if found[-1].status != "ok":
+                break
+        return found
+
+    def _answer(self) -> Result:
+        while True:
+            for answer in self._executor.collect(1.0):
+                if answer.message["event"] == "done":
+                    return Result.of(answer.message)
+
+    def _plugin(self, model: str) -> Plugin | None:
+        if model not in self._plugins:
+            for plugin in self._described(model):
+                self._plugins.setdefault(plugin.name, plugin)
+        return self._plugins.get(model)
+
+    def _described(self, model: str) -> list[Plugin]:
+        points = self._registry.sources["bench.models"]
+        sources: list[Source] = [points[model]] if model in points else list(self._registry.files)
+        return Describer(self._executor, sources, self._limits.memory_mb).finish()[0] if sources else []
+
+
+@contextlib.contextmanager
+def repeater(registry: Registry) -> Iterator[Repeater]:
+    """Open one worker; it ends with the block."""
+    import psutil
+
+    executor = LocalExecutor(1, "cpu", Path(tempfile.mkdtemp(prefix="bench-")))
+    try:
+        yield Repeater(executor, registry, psutil.virtual_memory().total / 1024**2 / 2)
+    finally:
+        executor.close()
+
+
+def _elsewhere(run: Run, row: Row, plugin: Plugin) -> str:
+    """Say what is not as it was when the row was made, so that the last digits need not agree; empty: nothing."""
+    import bench
+    from bench.tune.jobs import bench_source
+
+    versions = run.models.get(row["model"], {}).get("versions", {})
+    changed = [name for name, version in versions.items() if dict(plugin.versions).get(name) != version]
+    differing = {
+        "the plugin's source": row["source_hash"] != plugin.source_hash,
+        f"the version of {', '.join(sorted(changed)) or 'what it needs'}": changed or not versions,
+        "the version of bench": run.bench_version != bench.__version__,
+        "the time that was left to the fit": "cut-short" in (row["flags"] or []),
+    }
+    if not plugin.deterministic:
+        # a network's last digits grow with every step: they are only the same where everything is
+        differing |= {
+            "the source of bench": run.bench_source != bench_source(),
+            "the device": row["device"] != "cpu",
+            "the system": run.system != platform.platform(),
+        }
+    return ", ".join(name for name, differs in differing.items() if differs)
+
+
+def _compared(row: Row, board: Board, stored: Prediction, again: Prediction, elsewhere: str) -> Again:
+    """Compare two predictions: the same where nothing changed, else with a score inside the published interval."""
+    gap = _gap(stored, again)
+    if gap <= EXACT:
+        return Again("re-run", f"fitted again: the same predictions{f' to {gap:.0e}' if gap else ''}")
+    differ = f"fitted again, predictions differ by up to {gap:.3g} of their range"
+    if not elsewhere:
+        return Again("re-scored", f"{differ}, though source, versions and system are the same: not what these parameters give", wrong=True)
+    metric, _ = ranking_metric(row)
+    weights = np.ones((1, len(board.split.truths["final"].group)))
+    score = float(board.task.scorer(board.split, again).score(weights)[metric][0])
+    low, high = row[f"{metric}_low"], row[f"{metric}_high"]
+    words = f"{differ} ({elsewhere} differs): {metric} {score:.4g}, published interval {low} to {high}"
+    inside = low is not None and high is not None and low <= score <= high
+    return Again("re-run" if inside else "re-scored", words, wrong=not inside)
+
+
+def _gap(one: Prediction, other: Prediction) -> float:
+    """Give the largest difference of two predictions, as a share of the larger one's largest number; inf for other shapes."""
+    if [sorted(part) for part in one] != [sorted(part) for part in other]:
+        return float("inf")
+    gap = 0.0
+    for a, b in ((x[name], y[name]) for x, y in zip(one, other, strict=True) for name in x):
+        if a.shape != b.shape or not np.array_equal(np.isfinite(a), np.isfinite(b)):
+            return float("inf")
+        known = np.isfinite(a)
+        if known.any():
+            u, v = a[known].astype(np.float64), b[known].astype(np.float64)
+            gap = max(gap, float(np.abs(u - v).max() / max(np.abs(u).max(), np.abs(v).max(), 1e-300)))
+    return gap

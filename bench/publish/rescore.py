@@ -1,0 +1,130 @@
+"""Score published predictions again, against truth rebuilt from the data, and compare every number of the rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.board.ranking import rank
+from bench.board.schema import ANOMALY, CHURN, FORECASTING, Row
+from bench.problem import Problem
+from bench.publish import untrusted
+from bench.publish.package import opaque, row_key
+from bench.publish.place import Published
+from bench.publish.store import PlaceError
+from bench.results import scored
+from bench.tasks.base import Scorer, Split, Task
+
+TOLERANCE = 1e-9
+"""Relative to 1 or the number itself: what another machine's sums may differ by."""
+METRICS = (*CHURN, *FORECASTING, *ANOMALY)
+RANKED = ("skill", "behind", "above_floor")
+"""What compares a prediction with others of its run."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """Hold one published board of one run: its rows, their positions in the run, and the split made anew."""
+
+    published: Published
+    rows: Sequence[Row]
+    split: Split
+    task: Task
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Give (task id, data set)."""
+        return self.rows[0]["task_id"], self.rows[0]["dataset"]
+
+
+def rescored(board: Board, index: Sequence[Mapping[str, Any]], members: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say of each row of a board what does not agree with its prediction and the data; empty: all agrees."""
+    told = ["" for _ in board.rows]
+    if wrong := _members(board, members):
+        return [wrong for _ in board.rows]
+    scorers: dict[int, Scorer] = {}
+    files = {row_key(entry): entry["file"] for entry in index}
+    for at, row in enumerate(board.rows):
+        told[at] = _columns(row, board.split.columns)
+        if row["status"] == "ok":
+            try:
+                scorers[at] = _scorer(board, row, files)
+            except PlaceError as error:
+                told[at] = str(error)
+    whole = len(scorers) == sum(row["status"] == "ok" for row in board.rows)
+    return [
+        words or _numbers(board, at, found, whole=whole) for (at, words), found in zip(enumerate(told), _again(board, scorers), strict=True)
+    ]
+
+
+def _members(board: Board, members: Sequence[Mapping[str, Any]]) -> str:
+    own = board.split.members
+    columns = [list(values) for values in own.values()]
+    records = [dict(zip(own, values, strict=True)) for values in zip(*columns, strict=True)]
+    stored = [m["member"] for m in members if (m["task_id"], m["dataset"]) == board.key]
+    if stored != opaque(records, board.rows[0]["fingerprint"]):
+        return f"members: the {len(stored):,} published ids are not those of the {len(records):,} members that the data gives"
+    return ""
+
+
+def _scorer(board: Board, row: Row, files: Mapping[Any, str]) -> Scorer:
+    name = files.get(row_key(row))
+    if name is None:
+        raise PlaceError("its prediction is not among those published")
+    what = board.published.path(name)
+    prediction = untrusted.prediction(board.published.file(name), what)
+    try:
+        scorer = board.task.scorer(board.split, prediction)
+        scorer.score(np.ones((1, len(board.split.truths["final"].group))))
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+        raise PlaceError(f"{what}: does not fit the data ({type(error).__name__}: {error})") from None
+    return scorer
+
+
+def _again(board: Board, scorers: Mapping[int, Scorer]) -> list[dict[str, Any]]:
+    """Make the scored columns of each row anew; {} for rows that have none."""
+    if not scorers:
+        return [{} for _ in board.rows]
+    split, (first, *_) = board.split, board.rows
+    problem = Problem(first["dataset"], bool(first["simulated"]), first["fingerprint"], split, [])
+    rows = [dict(row) for row in board.rows]
+    found = scored(rows, scorers, problem)
+    made = [dict(found[at].columns()) if at in found else {} for at in range(len(rows))]
+    ranks = rank([{**row, **own} for row, own in zip(rows, made, strict=True)])
+    return [{**own, "rank": row["rank"]} if own else {} for own, row in zip(made, ranks, strict=True)]
+
+
+def _columns(row: Row, columns: Mapping[str, Any]) -> str:
+    """Compare what the split itself puts into every row: sizes, base rate, level, family."""
+    for name, value in columns.items():
+        if name in row and not _same(row[name], value):
+            return f"{name}: the row says {row[name]!r:.40}, the data gives {value!r:.40}"
+    return ""
+
+
+def _numbers(board: Board, at: int, found: Mapping[str, Any], *, whole: bool) -> str:
+    """Compare a row's numbers with those made anew; where another prediction is unreadable, only its own."""
+    row, own = board.rows[at], METRICS
+    names = [f"{name}{end}" for name in ((*own, *RANKED) if whole else own) for end in ("", "_low", "_high")]
+    names += ["rank"] if whole else []
+    wrong = [name for name in names if not _same(row.get(name), found.get(name))]
+    if not wrong:
+        return ""
+    name = wrong[0]
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    return f"{name}{more}: the row says {_spelt(row.get(name))}, its prediction gives {_spelt(found.get(name))}"
+
+
+def _same(one: Any, other: Any) -> bool:
+    one, other = (None if isinstance(v, float) and math.isnan(v) else v for v in (one, other))
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return bool(abs(one - other) <= TOLERANCE * max(1.0, abs(one)))
+    return bool(one == other)
+
+
+def _spelt(value: Any) -> str:
+    return "nothing" if value is None else f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,151 @@
+"""Find the data behind a published run and split it anew; where the data is not at hand, say so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import bench
+from bench.board.schema import Row
+from bench.cache import load as load_entry
+from bench.cache import cache_entries, cache_folder
+from bench.datasets import Request, loaded
+from bench.errors import BenchError, ConfigError, suggest
+from bench.events import Events
+from bench.profiles import PROFILES, Profile
+from bench.publish.store import told
+from bench.registry import Registry
+from bench.series import Series
+from bench.tasks.base import Split, Task
+
+NO_DATA = "the data is not at hand: give it with --source {name}=PATH"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Hold what a published run says of how it was made, checked as far as it is used."""
+
+    task: str
+    profile: Profile
+    seed: int
+    options: Mapping[str, str]
+    datasets: Sequence[Mapping[str, Any]]
+    models: Mapping[str, Mapping[str, Any]]
+    bench_version: str
+    bench_source: str
+    system: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """Hold the splits of one data set, by task id, or why there are none."""
+
+    splits: Mapping[str, Split] = field(default_factory=dict)
+    missing: str = ""
+    """Why nothing can be checked here."""
+    wrong: str = ""
+    """What does not agree with the data."""
+
+
+def read_run(about: Mapping[str, Any], what: str) -> Run:
+    """Take a published `run.json` apart; raise `BenchError` where it is not of the right form."""
+    try:
+        config = about["config"]
+        options = {str(key): str(value) for key, value in (config["options"] or {}).items()}
+        datasets = [
+            {k: str(d[k]) for k in ("name", "fingerprint", "task_id", "adapter")} | {"simulator": d["simulator"]} for d in about["datasets"]
+        ]
+        models = {str(m["name"]): m for m in about["models"] if isinstance(m.get("versions"), dict)}
+        return Run(
+            str(config["task"]), PROFILES[config["profile"]], int(config["seed"]), options, datasets, models,
+            str(about["bench_version"]), str(about["bench_source"]), str((about["hardware"] or {}).get("system")),
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BenchError(f"{what}: not what a run writes ({type(error).__name__}: {told(error)})") from None
+
+
+def splits_of(run: Run, rows: Sequence[Row], sources: Mapping[str, Path], registry: Registry) -> dict[str, Found]:
+    """Split the data of each data set that the rows name, anew."""
+    from bench.runner import TASKS
+
+    found = {}
+    for name in dict.fromkeys(row["dataset"] for row in rows):
+        own = [row for row in rows if row["dataset"] == name]
+        about = next((d for d in run.datasets if d["name"] == name), None)
+        try:
+            if about is None or run.task not in TASKS or any(row["task"] != run.task for row in own):
+                found[name] = Found(wrong=f"run.json knows no data set {name!r} of task {own[0]['task']}")
+            else:
+                found[name] = _split(run, about, own, TASKS[run.task](), sources, registry)
+        except BenchError as error:
+            found[name] = Found(missing=f"the data cannot be read or split here: {error}")
+    return found
+
+
+def _split(run: Run, about: Mapping[str, Any], rows: Sequence[Row], task: Task, sources: Mapping[str, Path], registry: Registry) -> Found:
+    claimed = rows[0]["fingerprint"]
+    if any(row["fingerprint"] != claimed for row in rows):
+        return Found(wrong="the rows of one data set have several fingerprints")
+    data, fingerprint, how = _data(run, about, str(claimed), sources, registry)
+    if data is None:
+        return Found(missing=how)
+    if fingerprint != claimed:
+        return Found(wrong=f"fingerprint: the rows say {claimed}, the data ({how}) has {fingerprint}")
+    own = {key: value for key, value in run.options.items() if key in task.options}
+    simulated = any(row["simulated"] for row in rows)
+    splits = {s.task_id: s for s in task.splits(data, own, run.profile, run.seed, simulated=simulated)}
+    unknown = sorted({row["task_id"] for row in rows} - set(splits))
+    if unknown:
+        return Found(splits, wrong=f"task id: the rows say {unknown[0]}, the data and the run's options give {', '.join(sorted(splits))}")
+    return Found(splits)
+
+
+def _data(
+    run: Run, about: Mapping[str, Any], claimed: str, sources: Mapping[str, Path], registry: Registry
+) -> tuple[Events | Series | None, str, str]:
+    """Give the data, its fingerprint and where it comes from; None with the reason where it is not at hand."""
+    name, adapter = about["name"], about["adapter"]
+    if adapter not in registry.names("bench.datasets"):
+        return None, "", f"the adapter {adapter!r} is not installed here"
+    if name in sources:
+        options = {k.partition(".")[2]: v for k, v in run.options.items() if k.startswith(f"{adapter}.")}
+        found = loaded(Request(adapter, sources[name]), registry, options, size=run.profile.users, seed=run.seed)
+        return found.data, found.fingerprint, str(sources[name])
+    if about["simulator"] is True:
+        found = loaded(Request(adapter, None), registry, {}, size=run.profile.users, seed=run.seed)
+        if found.fingerprint != claimed and run.bench_version != bench.__version__:
+            return None, "", f"it was simulated by bench {run.bench_version}, this is {bench.__version__}"
+        return found.data, found.fingerprint, "simulated anew"
+    kept = _cached(claimed)
+    return (None, "", NO_DATA.format(name=name)) if kept is None else (kept, claimed, "from the cache")
+
+
+def _cached(fingerprint: str) -> Events | Series | None:
+    """Find data in the cache by its fingerprint."""
+    for entry in cache_entries():
+        folder = cache_folder() / entry.key
+        try:
+            if json.loads((folder / "meta.json").read_text("utf-8")).get("fingerprint") != fingerprint:
+                continue
+        except (OSError, ValueError, AttributeError):
+            continue
+        found = load_entry(folder)
+        if found is not None:
+            return found.data
+    return None
+
+
+def given_sources(words: Sequence[str], known: Sequence[str]) -> dict[str, Path]:
+    """Read `--source NAME=PATH`; raise `ConfigError` for what is none, or names no data set of the place."""
+    found = {}
+    for word in words:
+        name, equals, path = word.partition("=")
+        if not equals or not path:
+            raise ConfigError(f"--source {word!r} is no NAME=PATH; write --source cdnow-master=CDNOW_master.txt")
+        if name not in known:
+            raise ConfigError(f"--source {word}: no published row is of data set {name!r}; {suggest(name, list(known))}")
+        found[name] = Path(path).expanduser()
+    return found

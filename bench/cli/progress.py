@@ -100,7 +100,7 @@ class PlainProgress(Progress):
         return f"{self._label(event)} ok {score}{seconds(cell.total)} s{reused}"
 
     def _pulse(self) -> str:
-        active = [clean(self.run.label(c)) for c in self.run.cells.values() if c.word in {"search", "final"}]
+        active = [clean(self.run.label(c)) for c in self.run.cells.values() if c.running]
         running = f"; running: {', '.join(active)}" if active else ""
         return f"{int(100 * self.run.fraction)} %, {remaining(self.run, self.now())}{running}"
 

@@ -266,6 +266,15 @@ def test_the_heartbeat_comes_at_most_once_a_minute_and_only_into_silence():
     assert lines[1] == "01:00 0/2 0 %, estimating; running: lstm"
 
 
+def test_the_heartbeat_names_what_runs_now_not_every_cell_that_has_begun():
+    names = [f"m{n}" for n in range(60)]
+    events = [ready([("retail", name) for name in names])]
+    for name in names:
+        events += [JobStarted("retail", name, "search", 0), job(name, value=0.5)]
+    events += [JobStarted("retail", "m7", "search", 1), Tick()]
+    assert spoken(events, [*[0] * (len(events) - 1), 90])[-1].endswith("; running: m7")
+
+
 def test_no_control_character_of_a_name_or_reason_reaches_the_stream():
     events = [
         DataReady(HOSTILE, TASK, (HOSTILE,)),

@@ -114,15 +114,19 @@ def test_a_simulators_folder_that_is_given_by_its_path_is_still_marked_as_simula
     assert {(row["dataset"], row["simulated"]) for row in board.rows} == {("retail-sim", True)}
 
 
-def test_without_torch_its_models_are_rows_that_say_what_to_install_and_the_others_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("library", "model", "extra"),
+    [("torch", "lstm", "torch"), ("tensorflow", "keras-lstm", "tensorflow"), ("keras", "keras-vae", "tensorflow")],
+)
+def test_without_a_framework_its_models_are_rows_that_say_what_to_install_and_the_others_run(
+    library: str, model: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "torch.py").write_text('raise ModuleNotFoundError("No module named \'torch\'", name="torch")\n')
+    (tmp_path / f"{library}.py").write_text(f'raise ModuleNotFoundError("No module named {library!r}", name="{library}")\n')
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    board = bench.run("churn", datasets=["retail"], models=["lstm", "base-rate"], profile="smoke", out=tmp_path / "run")
+    board = bench.run("churn", datasets=["retail"], models=[model, "base-rate"], profile="smoke", out=tmp_path / "run")
     status = {row["model"]: (row["status"], row["reason"]) for row in board.rows}
     assert status["base-rate"] == ("ok", "")
-    assert status["lstm"] == ("skipped", "needs torch, which is not installed: pip install 'seqbench[torch]'")
+    assert status[model] == ("skipped", f"needs {library}, which is not installed: pip install 'seqbench[{extra}]'")
 
 
 def test_where_all_users_churned_the_row_says_so(tmp_path: Path) -> None:

@@ -106,12 +106,20 @@ def load(source: Source) -> Any:
     return manager
 
 
+RESERVED = frozenset({"ensemble", "oracle"})
+"""Names of rows that are not of a model."""
+
+
 def models(source: Source) -> dict[str, Any]:
     """Load the model classes that a plugin offers, by name; raise `PluginError` on duplicates and wrong types."""
     from bench.api import Model
 
     offered = _offered(source, "bench_models")
     for name, model in offered.items():
+        if name in RESERVED:
+            raise PluginError(
+                f"plugin {source.name!r} offers a model named {name!r}, a row that boards make themselves; give it another name"
+            )
         if not (isinstance(model, type) and issubclass(model, Model)):
             raise PluginError(f"plugin {source.name!r} offers {name!r}, which is no subclass of bench.Model")
     return offered

@@ -168,8 +168,8 @@ def _cells(problem: Problem, config: Config, limits: Limits) -> list[Cell]:
         if plugin.status != "ok":
             continue
         wants_gpu = _device(config.device).startswith("cuda") and plugin.runtime != "none"
-        if wants_gpu and not plugin.gpus and plugin.runtime == "torch" and config.device != "auto":
-            raise ConfigError(f"--device {config.device}: torch sees no GPU; use --device cpu, or see bench doctor")
+        if wants_gpu and not plugin.gpus and config.device != "auto":
+            raise ConfigError(f"--device {config.device}: {plugin.runtime} sees no GPU; use --device cpu, or see bench doctor")
         device = "cuda" if wants_gpu and plugin.gpus else "cpu"
         parts = {
             "task_id": problem.split.task_id,
@@ -242,8 +242,10 @@ def _size(series: Series) -> str:
 
 def _write_run(folder: Path, config: Config, problems: Sequence[Problem], *, finished: bool) -> None:
     """Write `run.json`: what was asked, of which data, on which machine, with which versions."""
+    # a plugin's file is found again from whichever folder predicting and verifying are asked for
+    files = {key: [str(Path(file).resolve()) for file in getattr(config, key)] for key in ("plugins", "plugins_dirs")}
     document = {
-        "config": config.as_dict(),
+        "config": {**config.as_dict(), **files},
         "finished": finished,
         "written": now().isoformat(timespec="seconds"),
         "bench_version": bench.__version__,

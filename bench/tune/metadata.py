@@ -61,8 +61,16 @@ def metadata(name: str, model: Any) -> dict[str, Any]:
         "default": default,
         "source_hash": source_hash(inspect.getfile(model)),
         "versions": {**versions(), **{module: _version(module) for module in model.requires if module not in missing}},
-        "gpus": sys.modules["torch"].cuda.device_count() if "torch" in sys.modules else 0,
+        "gpus": gpus(model.runtime),
     }
+
+
+def gpus(runtime: str) -> int:
+    """Count the GPUs that a framework sees here; 0 where its plugin has not loaded it, and for a plugin without one."""
+    framework = sys.modules.get(runtime)
+    if framework is None:
+        return 0
+    return int(framework.cuda.device_count()) if runtime == "torch" else len(framework.config.list_physical_devices("GPU"))
 
 
 def _as_json(name: str, where: str, value: Any) -> Any:

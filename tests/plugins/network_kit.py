@@ -13,6 +13,7 @@ from plugins.baseline_kit import panel_of
 
 from bench.api import STATIC, ChurnInputs, ChurnTrain, Context, Model, Panel
 from bench.errors import PluginError
+from bench.tune.metadata import gpus
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 QUICK = Context(epochs=2, history=16, horizon=7, quantiles=LEVELS, rows=300)
@@ -154,6 +155,16 @@ class NetworkContract:
         again = self.kind(TINY[self.kind.name])
         again.load(tmp_path)
         assert (answer(again, inputs) == answer(model, inputs)).all()
+
+    @every_task
+    def test_a_gpu_learns_and_answers_as_the_cpu_does(self, task):
+        if not gpus(self.kind.runtime):
+            pytest.skip(f"{self.kind.runtime} sees no GPU on this machine")
+        train, inputs = data(task)
+        there = replace(QUICK, device="cuda:0")
+        model = fitted(self.kind, TINY[self.kind.name], train, there)
+        moved, expected = answer(model, inputs, there), answer(model, inputs)
+        assert np.abs(moved - expected).max() < 1e-3 * np.abs(expected).max()
 
     @every_task
     def test_a_seed_gives_one_answer_and_another_seed_another(self, task):

@@ -25,6 +25,7 @@ from bench.tasks.base import Board, Split, Stage, StageName
 from bench.tasks.clock import NO_TIME, Clock
 from bench.tasks.entities import whole
 from bench.tasks.forecast_plan import spelt
+from bench.tasks.inject import oracle
 from bench.tasks.injection_plan import Incident, manifest
 
 BOARD = Board("vus_pr", higher=True, reference="random", penalty=0.0, beside="rolling-mean")
@@ -184,7 +185,16 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
     context = {"horizon": 0.0, "loss": "reconstruction"}
     truths: dict[StageName, Steered | Final] = {"search": steered, "final": final}
     members = {"entity": list(found.names), "until": final.until.tolist()}
-    return Split(task_id, stages, truths, facts, notes, flags, reason, BOARD, columns, context, members, missing, untuned=why)
+    ceiling = () if reason or not kept else ({"prediction": _oracle(marked, panel, kept, buffer)},)
+    return Split(
+        task_id, stages, truths, facts, notes, flags, reason, BOARD, columns, context, members, missing, ceiling=ceiling, untuned=why
+    )
+
+
+def _oracle(marked: Marked, panel: Panel, incidents: Sequence[Incident], buffer: int) -> Array:
+    """Score as one who knows what was injected, float64 [N, T]; 0 in the prefixes, into which a buffer may reach."""
+    score = oracle(marked.entities.panel().values, panel.values, incidents, buffer)
+    return np.where(np.arange(panel.steps) < panel.until[:, None], 0.0, score)
 
 
 def _search(marked: Marked, panel: Panel, buffer: int, seed: int) -> tuple[Stage, Steered, str]:

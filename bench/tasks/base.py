@@ -119,6 +119,8 @@ class Split:
     """Column -> what each row of a final prediction is of: users and cut-offs, series."""
     missing: Mapping[str, str] = field(default_factory=dict)
     """Tunings that this split has no rows for, with the reason."""
+    ceiling: Prediction = field(default=(), repr=False)
+    """What one who knows how the truth was made would predict: no model, scored beside them; empty: nobody knows."""
     untuned: str = ""
     """Why nothing can steer a search here: only defaults are run; empty: the search runs."""
 

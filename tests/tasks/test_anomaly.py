@@ -14,6 +14,7 @@ from bench.errors import ConfigError
 from bench.metrics import vus
 from bench.panel import Panel
 from bench.profiles import PROFILES
+from bench.report import build
 from bench.series import Series
 from bench.tasks.anomaly import Anomaly
 from bench.tasks.anomaly_plan import set_aside
@@ -224,12 +225,22 @@ def test_a_run_on_a_simulator_has_a_board_for_each_family_and_league(tmp_path):
     again = bench.run("anomaly", datasets=["retail"], models=FLOORS, profile="smoke", out=tmp_path / "run", options=options)
     assert [r["vus_pr"] for r in again.rows] == [r["vus_pr"] for r in board.rows]
     assert (tmp_path / "run" / "intervals.parquet").is_file()
+    # one ceiling stands above all, in every row's column and in words; it is no model, so it has no row, no rank, no lead
+    ((value, low, high),) = {tuple(r[f"ceiling{end}"] for end in ("", "_low", "_high")) for r in board.rows}
+    assert max(r["vus_pr"] for r in board.rows) < value
+    assert low <= value <= high
+    assert {r["model"] for r in board.rows} == {*FLOORS}
+    assert board.table().count("by an oracle that knows what was injected; no model, not ranked") == 2
+    pages = [file.read_text() for file in build(tmp_path / "run").parent.glob("board-*.html")]
+    assert len(pages) == 2
+    assert all("an oracle that knows what was injected" in text for text in pages)
 
 
 def test_real_tweets_end_in_a_board_with_floors_in_their_known_order(real, tmp_path):
     data = f"social={real / 'nab' / 'realTweets'}"
     board = bench.run("anomaly", datasets=[data], models=FLOORS, profile="smoke", out=tmp_path / "run")
     found = {r["model"]: r["vus_pr"] for r in board.rows}
+    assert {r["ceiling"] for r in board.rows} == {None}
     assert found["random"] < 0.15 < found["abs-median"] < found["rolling-mean-centred"]
     assert all(r["vus_pr_low"] < r["vus_pr"] < r["vus_pr_high"] for r in board.rows)
 

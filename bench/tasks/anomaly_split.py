@@ -169,7 +169,7 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
     aside = marked.aside & steered.aided
     kept = [i for i in marked.incidents if not aside[i.entity]]
     final = Final(
-        found.names, panel.mask, panel.start, panel.until, marked.labels, aside, marked.values, panel.time, found.clock, buffer,
+        found.names, panel.mask, panel.start, panel.until, marked.labels, aside, marked.values, panel.time, found.finest, buffer,
         marked.pooled, kept,
     )  # fmt: skip
     stages: dict[StageName, Stage] = {"search": search, "final": Stage(panel.ending(panel.until), (panel,))}
@@ -178,7 +178,7 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
     flags, reason, notes = _judged(marked, final, facts, missing)
     strength = "" if marked.strength is None else f"/strength={marked.strength:g}"
     task_id = (
-        f"anomaly/v1/family={marked.family}/freq={found.clock.freq or 'none'}/season={found.season}/buffer={buffer}/smooth={smooth}"
+        f"anomaly/v1/family={marked.family}/freq={found.freq or 'none'}/season={found.cycle}/buffer={buffer}/smooth={smooth}"
         f"/{found.choices}{strength}/{profile.caps()}"
     )
     columns = {"family": marked.family, "n_test": int(final.usable.sum()), "objective": "auc_pr"}
@@ -238,7 +238,7 @@ def _facts(marked: Marked, final: Final, buffer: int, smooth: int) -> dict[str, 
         "buffer": buffer,
         "smooth": smooth,
         "season": found.season,
-        "freq": found.clock.freq if found.clock != NO_TIME else "",
+        "freq": found.freq if found.clock != NO_TIME else "",
         "incidents": manifest(marked.incidents, found.names),
     }
 
@@ -255,6 +255,7 @@ def _judged(
     )
     notes = [
         opening,
+        *filter(None, [marked.entities.mixture]),
         *marked.notes,
         *(f"no {', '.join(missing)} rows: {why}" for why in list(missing.values())[:1]),
     ]

@@ -86,7 +86,7 @@ def arrays_in(split):
 def test_a_panel_has_no_field_for_a_label_and_no_array_equals_one():
     split = only(data(noise(), [LATE] * 8))
     names = {f.name for f in fields(Panel)}
-    assert names == {"values", "mask", "start", "until", "time", "known", "freq", "season", "horizon", "counts"}
+    assert names == {"values", "mask", "start", "until", "time", "known", "freq", "season", "seasons", "horizon", "counts"}
     for truth, labels in ((split.truths["final"], split.truths["final"].labels), (split.truths["search"], split.truths["search"].labels)):
         assert labels.any()
         assert truth.labels is labels

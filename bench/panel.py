@@ -43,11 +43,13 @@ class Panel:
     freq: str
     """Step of the grid as `--set freq` takes it (`D`, `h`, `W`, `MS`, `15min`); empty where the data has no time."""
     season: int
-    """Steps of the main cycle, 1 for none."""
+    """Steps of the main cycle, 1 for none; where series differ, that of most steps."""
     horizon: int = 0
     """Steps to forecast, H; 0 in an anomaly task."""
     counts: bool = False
     """The values are counts, or sums that cannot be negative."""
+    seasons: Array | None = None
+    """int64 [N]: each series' own `season`, where series of different steps stand together (anomaly); None: all have one."""
 
     def __len__(self) -> int:
         """Count the series, N."""
@@ -63,16 +65,27 @@ class Panel:
         """Give the number of steps of each series from its start, int64 [N]."""
         return self.steps - self.start
 
+    @property
+    def cycles(self) -> Array:
+        """Give the steps of each series' main cycle, int64 [N]."""
+        return np.full(len(self), self.season) if self.seasons is None else self.seasons
+
     def series(self, n: int) -> Array:
         """Give one series from its first observed step to `until`, gaps filled, float64 [t]."""
         return self.values[n, self.start[n] : self.until[n]]
 
     def take(self, rows: Array) -> Panel:
-        """Select series by index or mask, in the order given."""
+        """Select series by index or mask, in the order given; what has one season then is a panel of that season."""
         rows = np.flatnonzero(rows) if rows.dtype == bool else np.asarray(rows)
         own: dict[str, Any] = {name: getattr(self, name)[rows] for name in ("values", "mask", "start", "until")}
         shared: dict[str, Any] = {name: x if len(x := getattr(self, name)) == 1 else x[rows] for name in ("time", "known")}
-        return replace(self, **own, **shared)
+        return replace(self, **own, **shared, **self._seasons(rows))
+
+    def alike(self, most: int) -> list[Array]:
+        """List series in pieces of at most `most` neighbours that share a season: what a local model is handed at once."""
+        turns = np.flatnonzero(np.diff(self.cycles)) + 1
+        pieces = np.split(np.arange(len(self)), turns)
+        return [piece[at : at + most] for piece in pieces for at in range(0, max(len(piece), 1), most)]
 
     def ending(self, at: Array) -> Panel:
         """Cut each series before its own step `at`, int64 [N], and align the ends again; the horizon follows the cut."""
@@ -94,6 +107,12 @@ class Panel:
         else:
             at = self.until - np.ceil(HELD * np.maximum(self.until - self.start, 0)).astype(np.int64)
         return self.ending(at), replace(self, until=at)
+
+    def _seasons(self, rows: Array) -> dict[str, Any]:
+        if self.seasons is None or not len(rows):
+            return {"seasons": None}
+        own = self.seasons[rows]
+        return {"season": int(own[0]), "seasons": None} if (own == own[0]).all() else {"seasons": own}
 
     def _realigned(self, at: Array, last: int) -> Panel:
         n, beyond = len(self), self.horizon

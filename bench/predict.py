@@ -16,13 +16,14 @@ from bench.ensemble import weighted
 from bench.errors import ConfigError, DataError, PluginError, suggest
 from bench.fitted import Fitted, board_of, fits, run_document
 from bench.metrics.anomaly import threshold
+from bench.panel import Panel
 from bench.profiles import profile
 from bench.registry import Registry, Source, discover
 from bench.sources import registered
 from bench.tasks.anomaly import ALERTS
 from bench.tasks.asked import TASKS as ASK
 from bench.tasks.asked import Asked
-from bench.tasks.base import Arrays, Prediction, Task
+from bench.tasks.base import Arrays, Prediction, Stage, Task
 from bench.tune.describe import Describer
 from bench.tune.jobs import Limits, Result
 from bench.tune.judge import part_of
@@ -120,20 +121,29 @@ def _answer(
     ticket: int, fitted: Fitted, source: Source, asked: Asked, task: Task, context: Mapping[str, Any], executor: LocalExecutor
 ) -> Prediction:
     """Ask one model in a worker, check what it says and bring it into its final form."""
-    stage = asked.split.stages["final"]
     message = {
-        "do": "apply", "source": source.as_dict(), "name": fitted.model, "digest": stage.digest, "params": dict(fitted.entry["params"]),
+        "do": "apply", "source": source.as_dict(), "name": fitted.model, "params": dict(fitted.entry["params"]),
         "seed": fitted.entry["seed"], "device": "cpu", "saved": str(fitted.saved or ""), "context": dict(context),
     }  # fmt: skip
-    executor.submit(ticket, message, Limits(SECONDS, _memory_mb()), runtime="any", stage=stage)
-    result = _done(executor)
-    if result.status != "ok":
-        raise PluginError(f"model {fitted.model!r} failed on the new data: {result.reason}")
-    arrays, reason = part_of([result], 0)
+    results, stages = [], _stages(asked)
+    for at, stage in enumerate(stages, ticket * len(stages)):
+        executor.submit(at, {**message, "digest": stage.digest}, Limits(SECONDS, _memory_mb()), runtime="any", stage=stage)
+        results.append(_done(executor))
+        if results[-1].status != "ok":
+            raise PluginError(f"model {fitted.model!r} failed on the new data: {results[-1].reason}")
+    arrays, reason = part_of(results, 0)
     if reason := reason or task.invalid(asked.split, "final", 0, arrays):
         raise PluginError(f"model {fitted.model!r} failed on the new data: {reason}")
     # copies: large arrays are mapped from files that go with the executor
     return task.finished(asked.split, "final", [{k: np.array(v) for k, v in arrays.items()}], causal=fitted.causal).prediction
+
+
+def _stages(asked: Asked) -> list[Stage]:
+    """Give what is asked at once: all rows, or where series have different seasons, those of one after those of another."""
+    whole, inputs = asked.split.stages["final"], asked.inputs
+    if not isinstance(inputs, Panel) or inputs.seasons is None:
+        return [whole]
+    return [Stage((), (inputs.take(rows),)) for rows in inputs.alike(len(inputs))]
 
 
 def _done(executor: LocalExecutor) -> Result:

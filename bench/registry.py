@@ -183,7 +183,6 @@ EXTRAS = {
     "tensorflow": "tensorflow",
     "keras": "tensorflow",
     "statsforecast": "stats",
-    "stumpy": "tsad",
     "s3fs": "s3",
 }
 """Top-level module -> the extra that brings it."""

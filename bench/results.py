@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 
 from bench.board.ranking import candidates, league
-from bench.board.statistics import Compared, compare
+from bench.board.statistics import compare
 from bench.ensemble import Blend
 from bench.problem import Problem
 from bench.tasks.base import Scorer, Shown, Split, Task
 from bench.tune.jobs import Plugin, stable_seed
 from bench.tune.plan import Entry, Outcome, seconds
 from bench.tune.predictions import read_prediction
+
+CEILING = "ceiling"
+"""The column of what one who knows the truth's making scores; no name of a scorer: those carry numbers, or are floors'."""
 
 
 def rows_of(
@@ -51,16 +54,17 @@ def rows_of(
         scorers[len(rows)] = task.scorer(split, blend.prediction)
         rows.append({**base, **blend.row})
     if scorers:
-        for at, compared in scored(rows, scorers, problem).items():
-            rows[at] |= compared.columns()
+        for at, columns in scored(rows, scorers, problem, task).items():
+            rows[at] |= columns
     return rows
 
 
-def scored(rows: list[dict[str, Any]], scorers: Mapping[int, Scorer], problem: Problem) -> dict[int, Compared]:
-    """Compare all predictions of one board by the same draws; the leader is the best of those that stand for a model.
+def scored(rows: list[dict[str, Any]], scorers: Mapping[int, Scorer], problem: Problem, task: Task) -> dict[int, dict[str, float]]:
+    """Compare all predictions of one board by the same draws: columns by row; the leader is the best that stands for a model.
 
-    `scorers` by the place of their row in `rows`, which take the ranking metric on the way. Verifying calls this too, so
-    that a published number is checked by the code that made it.
+    `scorers` by the place of their row in `rows`, which take the ranking metric on the way. The board's ceiling, where it
+    has one, is scored by the same draws: it is no row, so it can neither rank nor lead. Verifying calls this too, so that
+    a published number is checked by the code that made it.
     """
     board, group = problem.split.board, problem.split.truths["final"].group
     for at, scorer in scorers.items():
@@ -68,16 +72,18 @@ def scored(rows: list[dict[str, Any]], scorers: Mapping[int, Scorer], problem: P
     standing = [at for at in candidates(rows) if at in scorers]
     named = {rows[at]["model"]: at for at in reversed(standing) if rows[at]["model"] in {board.reference, board.beside}}
     names = {at: rows[at]["model"] if at in named.values() else f"{at:06d} {rows[at]['model']}" for at in scorers}
+    ceiling = {CEILING: task.scorer(problem.split, problem.split.ceiling)} if problem.split.ceiling else {}
     compared = compare(
-        {names[at]: scorer for at, scorer in scorers.items()},
+        {names[at]: scorer for at, scorer in scorers.items()} | ceiling,
         group,
         board,
         reference=board.reference,
-        leagues={names[at]: league(rows[at]) for at in scorers},
+        leagues={names[at]: league(rows[at]) for at in scorers} | dict.fromkeys(ceiling, ""),
         leader_among={names[at] for at in standing},
         seed=stable_seed(problem.fingerprint, problem.split.task_id),
     )
-    return {at: compared[names[at]] for at in scorers}
+    highest = compared[CEILING].metrics[board.metric].columns(CEILING) if ceiling else {}
+    return {at: {**compared[names[at]].columns(), **highest} for at in scorers}
 
 
 def _of_model(plugin: Plugin, outcome: Outcome | None, split: Split) -> Iterator[tuple[dict[str, Any], Entry | None]]:

@@ -132,6 +132,21 @@ def test_a_forecaster_holds_out_the_last_horizon_of_every_series(panel: Panel, s
     assert held.values is panel.values
 
 
+def test_series_of_different_seasons_are_handed_out_in_pieces_of_one_season() -> None:
+    panel = replace(make(7, 6, 0, 0), seasons=np.array([24, 24, 24, 7, 7, 1, 24]))
+    pieces = panel.alike(2)
+    assert [piece.tolist() for piece in pieces] == [[0, 1], [2], [3, 4], [5], [6]]
+    alone = [panel.take(piece) for piece in pieces]
+    assert [(one.season, one.seasons) for one in alone] == [(24, None), (24, None), (7, None), (1, None), (24, None)]
+    both = panel.take(np.array([3, 0]))
+    assert both.cycles.tolist() == [7, 24]
+    assert panel.ending(panel.until - np.arange(7) % 3).cycles.tolist() == panel.cycles.tolist()
+    plain = make(5, 6, 0, 0)
+    assert [piece.tolist() for piece in plain.alike(3)] == [[0, 1, 2], [3, 4]]
+    assert plain.cycles.tolist() == [5] * 5
+    assert [len(piece) for piece in make(0, 6, 0, 0).alike(3)] == [0]
+
+
 def test_a_panel_no_longer_than_its_horizon_leaves_nothing_to_fit() -> None:
     fit, held = make(3, 4, 4, 0).holdout(0)
     assert (fit.steps, fit.time.shape, held.until.tolist()) == (0, (1, 4), [0, 0, 0])

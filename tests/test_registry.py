@@ -146,7 +146,7 @@ def test_two_models_of_one_name_in_a_plugin_are_an_error(tmp_path: Path) -> None
     ("line", "words"),
     [
         ("import torchx.nn", "needs torchx, which is not installed: pip install torchx"),
-        ("from stumpy import stump", "needs stumpy, which is not installed: pip install 'seqbench[tsad]'"),
+        ("from s3fs import S3File", "needs s3fs, which is not installed: pip install 'seqbench[s3]'"),
     ],
 )
 def test_a_missing_library_gives_the_command_that_installs_it(
@@ -157,11 +157,11 @@ def test_a_missing_library_gives_the_command_that_installs_it(
 
         @staticmethod
         def find_spec(name: str, *_: object) -> None:
-            if name.partition(".")[0] in {"torchx", "stumpy"}:
+            if name.partition(".")[0] in {"torchx", "s3fs"}:
                 raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr(sys, "meta_path", [Absent, *sys.meta_path])
-    monkeypatch.delitem(sys.modules, "stumpy", raising=False)
+    monkeypatch.delitem(sys.modules, "s3fs", raising=False)
     (path := tmp_path / "lacks.py").write_text(line)
     with pytest.raises(MissingDependencyError, match=re.escape(words)):
         load(file_source(path))

@@ -17,7 +17,7 @@ from bench.metrics.churn import METRICS
 Row: TypeAlias = dict[str, Any]
 
 SCHEMA_VERSION = 2
-"""Raised whenever a column is added, dropped or changes its meaning."""
+"""Raised whenever a column is dropped, changes its meaning, or is added and not among `LATER`."""
 
 AGGREGATOR = "paired-cluster-percentile/1"
 """What turned scores into intervals, skill and ranks; raised whenever the same scores would give other numbers."""
@@ -34,6 +34,9 @@ FLAGS = (
     "underpowered", "trivial", "contaminated", "fallback", "mean-from-quantiles", "quantiles-crossed", "clipped", "charged", "cut-short",
 )  # fmt: skip
 """`cut-short`: the fit asked whether to stop and was told that its time was up."""
+
+LATER = ("ceiling", "ceiling_low", "ceiling_high")
+"""Columns that files of this version may lack: they are read as null, which is what they say of a board without them."""
 
 REQUIRED = ("task", "task_id", "dataset", "model", "tuning", "status")
 """Columns that no row may lack."""
@@ -56,6 +59,7 @@ def _fields() -> list[pa.Field[Any]]:
         "skill": real, "skill_low": real, "skill_high": real,      # ranking metric against the reference's, same rows; + is better
         "behind": real, "behind_low": real, "behind_high": real,   # the leader's ranking metric minus this row's
         "above_floor": real, "above_floor_low": real, "above_floor_high": real,  # better than the named floor (anomaly: rolling-mean)
+        "ceiling": real, "ceiling_low": real, "ceiling_high": real,  # ranking metric of one who knows what was injected: no model
         "objective": text,   # what the search optimised; its value on validation is valid_score
         "valid_score": real, "trials": pa.int32(), "failed_trials": pa.int32(), "stopped_by": text,
         "search_seconds": real, "fit_seconds": real, "predict_seconds": real,
@@ -116,9 +120,20 @@ def read_rows(path: Path) -> pa.Table:
     if found != str(SCHEMA_VERSION):
         cure = "upgrade bench" if found.isdigit() and int(found) > SCHEMA_VERSION else "derive the board again from its run"
         raise RunFolderError(f"{path}: the leaderboard's version is {found}, this bench reads {SCHEMA_VERSION}; {cure}")
+    table = completed(table)
     if not table.schema.equals(SCHEMA):
         differing = ", ".join(sorted(set(table.column_names) ^ set(SCHEMA.names))) or "their types or order"
         raise RunFolderError(f"{path}: its columns are not those of version {found} ({differing}); derive the board again from its run")
+    return table
+
+
+def completed(table: pa.Table) -> pa.Table:
+    """Give a table that lacks columns of `LATER` these columns, null, in their places; any other table as it is."""
+    missing = [name for name in LATER if name not in table.column_names]
+    if not missing or table.schema.names != [name for name in SCHEMA.names if name not in missing]:
+        return table
+    for name in missing:
+        table = table.add_column(SCHEMA.names.index(name), SCHEMA.field(name), pa.nulls(table.num_rows, SCHEMA.field(name).type))
     return table
 
 

@@ -186,9 +186,19 @@ def _facts(rows: Sequence[Row]) -> str:
         "" if n is None else f"{n:,} {NOUNS[rows[0]['task']]}",
         "" if rate is None else f"base rate {100 * rate:.0f} %",
         "" if horizon is None else f"horizon {horizon:g} days",
+        _ceiling(rows),
         "underpowered: nothing is ranked" if any(r["status"] == "ok" for r in rows) and _all_underpowered(rows) else "",
     ]
     return ", ".join(filter(None, facts))
+
+
+def _ceiling(rows: Sequence[Row]) -> str:
+    """Say what one who knows what was injected scores; empty where nothing was. It is no row: it cannot rank or lead."""
+    row = next((row for row in rows if row.get("ceiling") is not None), None)
+    if row is None:
+        return ""
+    found = f"{plain(row['ceiling'])} ({span(row.get('ceiling_low'), row.get('ceiling_high'))})"
+    return f"ceiling: {LABELS[ranking_metric(row)[0]]} {found}, by an oracle that knows what was injected; no model, not ranked"
 
 
 def _caption(rows: Sequence[Row]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-EXTRA_LIBRARIES = {"torch": "torch", "tensorflow": "tensorflow", "keras": "tensorflow", "statsforecast": "stats", "stumpy": "tsad"}
+EXTRA_LIBRARIES = {"torch": "torch", "tensorflow": "tensorflow", "keras": "tensorflow", "statsforecast": "stats"}
 CORE_LIBRARIES = ("numpy", "polars", "pyarrow", "scipy", "scikit-learn", "lightgbm", "statsmodels", "optuna", "pandas")
 
 

@@ -137,7 +137,7 @@ class AnomalyEncoder:
         own = standardised(panel, series, at - (self.view == "lagged"), level, spread)
         columns = [*(np.where(shown, x, 0.0) for x in own), ~shown]
         if self.view == "lagged" and self.season > 1:
-            columns += standardised(panel, series, at - self.season, level, spread)
+            columns += standardised(panel, series, at - panel.cycles[series], level, spread)
         calendar = ahead_known(panel, series, at, self.known)
         stacked = [np.broadcast_to(c, (len(places), len(step)))[..., None] for c in columns]
         return np.concatenate([*stacked, calendar], axis=-1).astype(np.float32)

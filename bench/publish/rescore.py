@@ -22,8 +22,8 @@ from bench.tasks.base import Scorer, Split, Task
 TOLERANCE = 1e-9
 """Relative to 1 or the number itself: what another machine's sums may differ by."""
 METRICS = (*CHURN, *FORECASTING, *ANOMALY)
-RANKED = ("skill", "behind", "above_floor")
-"""What compares a prediction with others of its run."""
+RANKED = ("skill", "behind", "above_floor", "ceiling")
+"""What compares a prediction with others of its run, or with what nobody exceeds."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ def _again(board: Board, scorers: Mapping[int, Scorer]) -> list[dict[str, Any]]:
     split, (first, *_) = board.split, board.rows
     problem = Problem(first["dataset"], bool(first["simulated"]), first["fingerprint"], split, [])
     rows = [dict(row) for row in board.rows]
-    found = scored(rows, scorers, problem)
-    made = [dict(found[at].columns()) if at in found else {} for at in range(len(rows))]
+    found = scored(rows, scorers, problem, board.task)
+    made = [found.get(at, {}) for at in range(len(rows))]
     ranks = rank([{**row, **own} for row, own in zip(rows, made, strict=True)])
     return [{**own, "rank": row["rank"]} if own else {} for own, row in zip(made, ranks, strict=True)]
 

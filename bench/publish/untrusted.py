@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.board.schema import SCHEMA, SCHEMA_VERSION, Row, rows_to_table
+from bench.board.schema import SCHEMA, SCHEMA_VERSION, Row, completed, rows_to_table
 from bench.config import TASKS
 from bench.publish.store import PlaceError, told
 from bench.ragged import Array
@@ -75,6 +75,7 @@ def rows(content: bytes, what: str) -> list[Row]:
     version = (read.schema.metadata or {}).get(b"bench_schema_version", b"none").decode(errors="replace")
     if version != str(SCHEMA_VERSION):
         raise PlaceError(f"{what}: the rows' version is {version[:20]}, this bench reads {SCHEMA_VERSION}; use the bench that wrote them")
+    read = completed(read)
     if not read.schema.equals(SCHEMA):
         raise PlaceError(f"{what}: its columns are not those of version {version}")
     try:

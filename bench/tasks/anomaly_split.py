@@ -25,6 +25,7 @@ from bench.tasks.base import Board, Split, Stage, StageName
 from bench.tasks.clock import NO_TIME, Clock
 from bench.tasks.entities import whole
 from bench.tasks.forecast_plan import spelt
+from bench.tasks.inject import oracle
 from bench.tasks.injection_plan import Incident, manifest
 
 BOARD = Board("vus_pr", higher=True, reference="random", penalty=0.0, beside="rolling-mean")
@@ -168,7 +169,7 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
     aside = marked.aside & steered.aided
     kept = [i for i in marked.incidents if not aside[i.entity]]
     final = Final(
-        found.names, panel.mask, panel.start, panel.until, marked.labels, aside, marked.values, panel.time, found.clock, buffer,
+        found.names, panel.mask, panel.start, panel.until, marked.labels, aside, marked.values, panel.time, found.finest, buffer,
         marked.pooled, kept,
     )  # fmt: skip
     stages: dict[StageName, Stage] = {"search": search, "final": Stage(panel.ending(panel.until), (panel,))}
@@ -177,14 +178,23 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
     flags, reason, notes = _judged(marked, final, facts, missing)
     strength = "" if marked.strength is None else f"/strength={marked.strength:g}"
     task_id = (
-        f"anomaly/v1/family={marked.family}/freq={found.clock.freq or 'none'}/season={found.season}/buffer={buffer}/smooth={smooth}"
+        f"anomaly/v1/family={marked.family}/freq={found.freq or 'none'}/season={found.cycle}/buffer={buffer}/smooth={smooth}"
         f"/{found.choices}{strength}/{profile.caps()}"
     )
     columns = {"family": marked.family, "n_test": int(final.usable.sum()), "objective": "auc_pr"}
     context = {"horizon": 0.0, "loss": "reconstruction"}
     truths: dict[StageName, Steered | Final] = {"search": steered, "final": final}
     members = {"entity": list(found.names), "until": final.until.tolist()}
-    return Split(task_id, stages, truths, facts, notes, flags, reason, BOARD, columns, context, members, missing, untuned=why)
+    ceiling = () if reason or not kept else ({"prediction": _oracle(marked, panel, kept, buffer)},)
+    return Split(
+        task_id, stages, truths, facts, notes, flags, reason, BOARD, columns, context, members, missing, ceiling=ceiling, untuned=why
+    )
+
+
+def _oracle(marked: Marked, panel: Panel, incidents: Sequence[Incident], buffer: int) -> Array:
+    """Score as one who knows what was injected, float64 [N, T]; 0 in the prefixes, into which a buffer may reach."""
+    score = oracle(marked.entities.panel().values, panel.values, incidents, buffer)
+    return np.where(np.arange(panel.steps) < panel.until[:, None], 0.0, score)
 
 
 def _search(marked: Marked, panel: Panel, buffer: int, seed: int) -> tuple[Stage, Steered, str]:
@@ -228,7 +238,7 @@ def _facts(marked: Marked, final: Final, buffer: int, smooth: int) -> dict[str, 
         "buffer": buffer,
         "smooth": smooth,
         "season": found.season,
-        "freq": found.clock.freq if found.clock != NO_TIME else "",
+        "freq": found.freq if found.clock != NO_TIME else "",
         "incidents": manifest(marked.incidents, found.names),
     }
 
@@ -245,6 +255,7 @@ def _judged(
     )
     notes = [
         opening,
+        *filter(None, [marked.entities.mixture]),
         *marked.notes,
         *(f"no {', '.join(missing)} rows: {why}" for why in list(missing.values())[:1]),
     ]

@@ -26,7 +26,7 @@ Prediction: TypeAlias = Sequence[Arrays]
 """What a job gave: one item for each part of its stage."""
 
 CHUNK = 128
-"""Series that a local model is handed at once: part of the protocol, whatever the number of workers."""
+"""Series that a local model is handed at once, at most: part of the protocol, whatever the number of workers."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,10 @@ class Stage:
 
     @cached_property
     def chunks(self) -> tuple[Stage, ...]:
-        """Cut a stage of panels into stages of at most `CHUNK` series."""
-        import numpy as np
-
-        n = len(self.train)
-        if n <= CHUNK:
+        """Cut a stage of panels into stages of at most `CHUNK` series, of one season each."""
+        cuts = self.train.alike(CHUNK)
+        if len(cuts) == 1:
             return (self,)
-        cuts = (np.arange(at, min(at + CHUNK, n)) for at in range(0, n, CHUNK))
         return tuple(Stage(self.train.take(rows), tuple(part.take(rows) for part in self.parts)) for rows in cuts)
 
 
@@ -119,6 +116,8 @@ class Split:
     """Column -> what each row of a final prediction is of: users and cut-offs, series."""
     missing: Mapping[str, str] = field(default_factory=dict)
     """Tunings that this split has no rows for, with the reason."""
+    ceiling: Prediction = field(default=(), repr=False)
+    """What one who knows how the truth was made would predict: no model, scored beside them; empty: nobody knows."""
     untuned: str = ""
     """Why nothing can steer a search here: only defaults are run; empty: the search runs."""
 

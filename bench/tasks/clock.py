@@ -21,6 +21,8 @@ HORIZONS = {HOUR: 48, DAY: 14, WEEK: 13, "MS": 18, "QS": 8, "YS": 6}
 """Step -> steps to forecast unless told otherwise; of months and longer, M4's."""
 MONTHS = {"MS": 1, "QS": 3, "YS": 12}
 """Months of a step that has no fixed length."""
+FEW, MOST = 10, 0.5
+"""Fewest distances of neighbours, and the share of them that must be alike, for a series to have a step of its own."""
 DAYS = {"MS": (28, 31), "QS": (90, 92), "YS": (365, 366)}
 """Least and most days of such a step."""
 
@@ -86,6 +88,15 @@ def clock_of(step: int) -> Clock:
         if step % unit == 0:
             return Clock(name if step == unit else f"{step // unit}{name}", step)
     return Clock(f"{step / 1e6:g}s", step)
+
+
+def own_clock(time: Array, common: Clock) -> Clock:
+    """Guess the step of one of several series, rising int64 [T]: its own where most of its steps are one, else the common."""
+    gaps = np.diff(time)
+    if len(gaps) < FEW:
+        return common
+    own = guessed_clock(time, np.zeros(len(time), np.int64))
+    return own if own.months or (gaps == own.step).mean() > MOST else common
 
 
 def guessed_clock(time: Array, owner: Array) -> Clock:

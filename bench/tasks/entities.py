@@ -5,6 +5,7 @@ Letters for shapes: N entities, T steps.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,7 @@ from bench.panel import Panel, calendar, filled
 from bench.profiles import Profile
 from bench.ragged import Array
 from bench.series import Series
-from bench.tasks.clock import NO_TIME, Clock, guessed_clock
+from bench.tasks.clock import NO_TIME, Clock, guessed_clock, own_clock
 from bench.tasks.grid import from_events
 from bench.tasks.incidents import incident_labels
 
@@ -47,7 +48,9 @@ class Entities:
     labels: Array | None
     """bool [N, T], or None where the source labels nothing."""
     clock: Clock
+    """Of the most frequent step."""
     season: int
+    """Of that step."""
     counts: bool
     contaminated: Array
     """bool [N]: a labelled step lies in the prefix."""
@@ -55,26 +58,69 @@ class Entities:
     """What was chosen of them, as it stands in a task id."""
     of_log: bool = False
     """They are the users of a log."""
+    clocks: tuple[Clock, ...] = ()
+    """The clock of each entity where their steps differ, N of them, equal ones side by side; empty: all have `clock`."""
+    seasons: Array | None = None
+    """int64 [N]: the season of each entity's own step, where these differ."""
+
+    @property
+    def freq(self) -> str:
+        """Spell the step, or all steps where entities differ: `5min+h`."""
+        return "+".join(dict.fromkeys(clock.freq for clock in self.clocks or (self.clock,)))
+
+    @property
+    def cycle(self) -> str:
+        """Spell the season, or that of each step where entities differ: `288+24`."""
+        each = (self.season,) if self.seasons is None else self.seasons.tolist()
+        return "+".join(dict.fromkeys(str(season) for season in each))
+
+    @property
+    def finest(self) -> Clock:
+        """Give the clock of the shortest step, which can spell every entity's times."""
+        return min(self.clocks or (self.clock,), key=lambda clock: clock.step)
+
+    @property
+    def mixture(self) -> str:
+        """Say which steps stand together, and with which seasons; empty where all have one."""
+        if not self.clocks:
+            return ""
+        seasons = [self.season] * len(self.clocks) if self.seasons is None else self.seasons.tolist()
+        kinds = Counter((clock.freq, season) for clock, season in zip(self.clocks, seasons, strict=True))
+        listed = ", ".join(f"{n} of {freq} (season {season})" for (freq, season), n in kinds.items())
+        return f"series of different steps stand together: {listed}"
 
     def panel(self, values: Array | None = None) -> Panel:
         """Give what a model sees, with other values where some were injected; never a label."""
         complete, mask, start = filled(self.values if values is None else values)
-        known = calendar(self.time, self.number, self.season, self.clock.step)
+        known = self._calendar()
         return Panel(
             values=complete, mask=mask, start=start, until=np.maximum(self.until, start), time=self.time, known=known,
-            freq=self.clock.freq, season=self.season, counts=self.counts,
+            freq=self.clock.freq, season=self.season, counts=self.counts, seasons=self.seasons,
         )  # fmt: skip
+
+    def _calendar(self) -> Array:
+        if not self.clocks:
+            return calendar(self.time, self.number, self.season, self.clock.step)
+        seasons = np.full(len(self.names), self.season) if self.seasons is None else self.seasons
+        each = zip(self.time, self.number, seasons.tolist(), self.clocks, strict=True)
+        return np.stack([calendar(time, number, season, clock.step) for time, number, season, clock in each])
 
     def take(self, rows: Array) -> Entities:
         """Select entities by index, in the order given."""
         own = {name: getattr(self, name)[rows] for name in ("values", "until", "contaminated")}
+        own |= {} if self.seasons is None else {"seasons": self.seasons[rows]}
+        clocks = tuple(self.clocks[n] for n in rows) if self.clocks else ()
         shared = {name: x if len(x := getattr(self, name)) == 1 else x[rows] for name in ("time", "number")}
         labels = None if self.labels is None else self.labels[rows]
-        return replace(self, names=tuple(self.names[n] for n in rows), labels=labels, **own, **shared)
+        return replace(self, names=tuple(self.names[n] for n in rows), labels=labels, clocks=clocks, **own, **shared)
 
 
 def from_series(series: Series, options: Mapping[str, str]) -> Entities:
-    """Take given series step by step as they come, their ends aligned; the season is that of the most frequent step."""
+    """Take given series step by step as they come, their ends aligned.
+
+    Series of different steps stand together, the shortest step first, each with the season of its own; `season=288` sets
+    one for all.
+    """
     for key in ("target", "users", "freq"):
         if key in options:
             raise ConfigError(f"{key}={options[key]!r} cannot be set for {series.name}: its series are given; leave out --set {key}")
@@ -97,10 +143,18 @@ def from_series(series: Series, options: Mapping[str, str]) -> Entities:
     share = _share(options, "labelled")
     until, contaminated = _prefixes(None if labels is None else labels & np.isfinite(values), start, shape[1], share)
     season = whole(options, "season", clock.season)
-    number = clock.number(time) if dated else time
+    clocks, number = (clock,) * len(names), time
+    if dated:
+        clocks = tuple(own_clock(row[n:], clock) for row, n in zip(time, start.tolist(), strict=True))
+        number = np.stack([own.number(row) for own, row in zip(clocks, time, strict=True)])
     # the prefixes tell: what falls below 0 only later must not
     counts = not (values[np.arange(shape[1]) < until[:, None]] < 0).any()
-    return Entities(names, values, time, number, until, labels, clock, season, counts, contaminated, f"prefix={share:g}")
+    found = Entities(names, values, time, number, until, labels, clock, season, counts, contaminated, f"prefix={share:g}")
+    if len(set(clocks)) == 1:
+        return found
+    seasons = None if "season" in options else np.array([own.season for own in clocks])
+    order = np.argsort([own.step for own in clocks], kind="stable")
+    return replace(found, clocks=clocks, seasons=seasons).take(order)
 
 
 def from_log(events: Events, options: Mapping[str, str], profile: Profile, *, simulated: bool, among: Collection[str] | None) -> Entities:

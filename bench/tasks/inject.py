@@ -34,6 +34,8 @@ TRIVIAL = 0.8
 """VUS-PR above which a floor makes a cell trivial: flagged, and left out of the headline."""
 ROBUST = 1.4826
 """Makes the median absolute deviation of normal values their standard deviation (Rousseeuw and Croux 1993)."""
+NEAR = 1e-6
+"""Of the oracle, beside an anomaly: below all that is one, also as ranks, which count more where a prefix is short."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -124,16 +126,26 @@ def refilled(changed: Array, values: Array, mask: Array) -> Array:
     return changed
 
 
-def oracle(before: Array, after: Array, incidents: Sequence[Incident]) -> Array:
-    """Score as one who knows the injector: float64 [N, T], over each anomaly the mean change that it made, else 0.
+def oracle(before: Array, after: Array, incidents: Sequence[Incident], buffer: int = 0) -> Array:
+    """Score as one who knows the injector: float64 [N, T], 1 to 2 over each anomaly, rising with the mean change it made, else 0.
 
-    The ceiling of what a detector can reach: below 1 only where an anomaly left no trace, as all do at strength 0.
+    The ceiling of what a detector can reach: an anomaly that left no trace, as all do at strength 0, is scored 0. VUS also
+    counts steps near an anomaly: over `buffer` // 2 steps on either side the score is `NEAR` at most, and falls as their
+    soft labels do.
     """
     score = np.zeros(before.shape)
-    which, row, col, offsets = cells([i for i in incidents if not i.decoy])
-    if len(which):
-        made = np.bincount(which, np.abs(after[row, col] - before[row, col])) / np.diff(offsets)
-        score[row, col] = made[which]
+    anomalies = [i for i in incidents if not i.decoy]
+    which, row, col, offsets = cells(anomalies)
+    if not len(which):
+        return score
+    made = np.bincount(which, np.abs(after[row, col] - before[row, col])) / np.diff(offsets)
+    half = buffer // 2
+    for away in range(half, 0, -1):  # the nearer anomaly is written last
+        for i, change in zip(anomalies, made, strict=True):
+            for at in (i.begin - away, i.end - 1 + away):
+                if change > 0 and 0 <= at < before.shape[1]:
+                    score[i.entity, at] = NEAR * (1 - away / (half + 1))
+    score[row, col] = np.where(made > 0, 1 + made / (1 + made), 0.0)[which]
     return score
 
 

@@ -23,6 +23,7 @@ class Floor(Model):
 
     tasks = frozenset({"anomaly"})
     deterministic = True
+    local = True
 
     def fit(self, train: Panel, ctx: Context) -> None:
         """Learn nothing."""

@@ -1,18 +1,17 @@
-"""Matrix profile: how far a window is from the most similar one of the entity's own prefix (Yeh et al. 2016), by stumpy."""
+"""Matrix profile: how far a window is from the most similar one of the entity's own prefix (Yeh et al. 2016)."""
 
 from __future__ import annotations
 
 import math
-import warnings
 
-import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from bench.api import Array, ArrayModel, Context, Model, Panel, Params, hookimpl
 from bench_plugins import _windows
+from bench_plugins._self_join import nearest
 
 LEAST = 3
-"""Steps of the shortest window that stumpy takes."""
+"""Steps of the shortest window that has a shape: two steps rise or fall."""
 
 
 class MatrixProfile(ArrayModel):
@@ -22,7 +21,6 @@ class MatrixProfile(ArrayModel):
     tasks = frozenset({"anomaly"})
     deterministic = True
     local = True
-    requires = ("stumpy",)
 
     @staticmethod
     def space() -> dict[str, BaseDistribution]:
@@ -39,9 +37,6 @@ class MatrixProfile(ArrayModel):
 
     def predict(self, inputs: Panel, ctx: Context) -> Array:
         """Give each step the distance of the window that ends at it, float64 [N, T]; see `bench_plugins._windows.scored`."""
-        import numba  # type: ignore[import-not-found, import-untyped, unused-ignore]
-
-        numba.set_num_threads(ctx.threads)
         params = {**self.default(), **self.params}
 
         def one(z: Array, width: int, k: int) -> Array:
@@ -55,16 +50,7 @@ def distances(z: Array, width: int, k: int, *, normalise: bool) -> Array:
 
     `z`: finite [T], its first k + W - 1 steps the prefix, at least 4 W. A window nearer than that is nearly the same one.
     """
-    import stumpy  # type: ignore[import-not-found, import-untyped, unused-ignore]
-
-    prefix = z[: k + width - 1]
-    apart = math.ceil(width / 4)  # stumpy's own choice where a series is joined with itself
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # stumpy takes equal windows, those of a constant stretch, for a mistake
-        found = [stumpy.stump(prefix, width, normalize=normalise)[:, 0]]
-        if len(z) > len(prefix):
-            found.append(stumpy.stump(z[k:], width, prefix[:-apart], ignore_trivial=False, normalize=normalise)[:, 0])
-    return np.concatenate(found).astype(np.float64)
+    return nearest(z, width, k, math.ceil(width / 4), shape=normalise)
 
 
 @hookimpl

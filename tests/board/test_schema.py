@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bench.board.schema import (
     AGGREGATOR,
     FLAGS,
+    LATER,
     REQUIRED,
     SCHEMA,
     SCHEMA_VERSION,
@@ -111,6 +112,18 @@ def test_another_version_is_refused_with_the_cure(tmp_path, row, version, cure):
 def test_a_file_with_other_columns_is_refused(tmp_path, row):
     table = rows_to_table([row("a", 0.5)]).drop_columns(["ece"])
     pq.write_table(table, tmp_path / "cut.parquet")
+    with pytest.raises(RunFolderError, match="ece"):
+        read_rows(tmp_path / "cut.parquet")
+
+
+def test_a_file_from_before_the_ceiling_is_read_with_none(tmp_path, row):
+    whole = rows_to_table([row("a", 0.5, ceiling=0.9)])
+    pq.write_table(whole.drop_columns(list(LATER)), tmp_path / "old.parquet")
+    back = read_rows(tmp_path / "old.parquet")
+    assert back.schema.equals(SCHEMA)
+    assert table_to_rows(back) == [{**one, "ceiling": None} for one in table_to_rows(whole)]
+    shuffled = whole.drop_columns([*LATER, "ece"])
+    pq.write_table(shuffled, tmp_path / "cut.parquet")
     with pytest.raises(RunFolderError, match="ece"):
         read_rows(tmp_path / "cut.parquet")
 

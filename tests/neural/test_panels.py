@@ -12,6 +12,7 @@ pytest.importorskip("safetensors", reason="safetensors is not installed")
 
 from bench.api import Context, Panel  # noqa: E402
 from bench.errors import PluginError  # noqa: E402
+from bench.neural.anomaly import AnomalyEncoder  # noqa: E402
 from bench.neural.torch_model import TorchModel  # noqa: E402
 from bench.panel import calendar, filled  # noqa: E402
 from bench_plugins.lstm import LSTM  # noqa: E402
@@ -254,6 +255,19 @@ def test_units_do_not_matter(models, kind, task):
     scaled = replace(inputs, values=inputs.values * 1024.0)
     factor = 1024.0 if task == "forecasting" else 1.0
     assert np.allclose(answer(models[kind, task], scaled) / factor, answer(models[kind, task], inputs), rtol=1e-4, atol=1e-4)
+
+
+def test_each_series_is_shown_what_stood_its_own_season_before():
+    values = np.random.default_rng(0).normal(size=(2, 60))
+    mixed = panel(values, horizon=0, seasons=np.array([4, 7]))
+    encoder = AnomalyEncoder.fit(mixed, replace(QUICK, history=16), "lagged")
+    whole = encoder.asked(mixed).features(np.arange(len(encoder.asked(mixed).target)))
+    for n, season in enumerate((4, 7)):
+        alone = panel(values[[n]], horizon=0, season=season)
+        own = encoder.asked(alone)
+        half = len(whole) // 2
+        np.testing.assert_array_equal(whole[n * half : (n + 1) * half, :, :5], own.features(np.arange(len(own.target)))[..., :5])
+    assert not np.array_equal(whole[:half, :, 3], encoder.asked(panel(values[[0]], horizon=0)).features(np.arange(half))[..., 3])
 
 
 @every_model

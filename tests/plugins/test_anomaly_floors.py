@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import fields, replace
 
 import numpy as np
@@ -16,10 +14,9 @@ from sklearn.covariance import EmpiricalCovariance
 from bench.api import Context
 from bench.metrics.areas import areas_of, collect
 from bench.panel import Panel, filled
-from bench.tune.metadata import metadata
-from bench_plugins import anomaly_floors, anomaly_windows
+from bench_plugins import anomaly_floors, anomaly_windows, matrix_profile
 from bench_plugins._windows import standardised
-from bench_plugins.matrix_profile import MatrixProfile
+from bench_plugins.matrix_profile import distances
 
 NAMES = (
     "random", "abs-median", "rolling-variance", "rolling-mean", "rolling-mean-centred", "seasonal-residual", "sub-pca", "iforest",
@@ -31,30 +28,21 @@ SEASON, STEPS, UNTIL = 12, 120, 70
 
 @pytest.fixture(scope="module")
 def models():
-    """Give the models by name; forests of few trees, and stumpy's loops uncompiled, for compiling takes half a minute."""
-    found = {m.name: m for m in [*anomaly_floors.bench_models(), *anomaly_windows.bench_models()]}
+    """Give the models by name; forests of few trees."""
+    found = {m.name: m for plugin in (anomaly_floors, anomaly_windows, matrix_profile) for m in plugin.bench_models()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(anomaly_windows, "TREES", 10)
-        patch.setenv("NUMBA_DISABLE_JIT", "1")
-        if importlib.util.find_spec("stumpy") is not None:
-            found["matrix-profile"] = MatrixProfile
         yield found
 
 
 @pytest.fixture(params=NAMES)
 def model(models, request):
-    return _made(models, request.param)
+    return models[request.param]({})
 
 
 @pytest.fixture(params=CAUSAL)
 def causal(models, request):
-    return _made(models, request.param)
-
-
-def _made(models, name):
-    if name not in models:
-        pytest.skip("stumpy is not installed")
-    return models[name]({})
+    return models[request.param]({})
 
 
 def panel(rows, until=UNTIL, season=SEASON):
@@ -280,10 +268,7 @@ def test_any_numbers_are_standardised_to_finite_ones(values, learnt):
 
 @pytest.mark.parametrize("normalise", [True, False])
 def test_the_matrix_profile_is_that_of_a_plain_search(models, normalise):
-    model = _made(models, "matrix-profile")
-    from bench_plugins.matrix_profile import distances
-
-    assert model.causal
+    assert models["matrix-profile"].causal
     z, width, until = usual(1)[0], 8, 64
     k, apart = until - width + 1, 2
     windows = sliding_window_view(z, width)
@@ -292,11 +277,3 @@ def test_the_matrix_profile_is_that_of_a_plain_search(models, normalise):
     far = np.sqrt(((windows[:, None] - windows[None, :k]) ** 2).sum(axis=2))
     far[np.abs(np.arange(len(windows))[:, None] - np.arange(k)) <= apart] = np.inf
     np.testing.assert_allclose(distances(z, width, k, normalise=normalise), far.min(axis=1), atol=1e-6)
-
-
-def test_without_stumpy_the_matrix_profile_is_skipped_with_the_command_that_installs_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "stumpy", None)
-    told = metadata("matrix-profile", MatrixProfile)
-    assert told["status"] == "skipped"
-    assert told["tasks"] == ["anomaly"]
-    assert told["reason"] == "needs stumpy, which is not installed: pip install 'seqbench[tsad]'"

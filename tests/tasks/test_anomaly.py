@@ -13,7 +13,9 @@ import bench
 from bench.errors import ConfigError
 from bench.metrics import vus
 from bench.panel import Panel
+from bench.predict import predict
 from bench.profiles import PROFILES
+from bench.report import build
 from bench.series import Series
 from bench.tasks.anomaly import Anomaly
 from bench.tasks.anomaly_plan import set_aside
@@ -224,14 +226,51 @@ def test_a_run_on_a_simulator_has_a_board_for_each_family_and_league(tmp_path):
     again = bench.run("anomaly", datasets=["retail"], models=FLOORS, profile="smoke", out=tmp_path / "run", options=options)
     assert [r["vus_pr"] for r in again.rows] == [r["vus_pr"] for r in board.rows]
     assert (tmp_path / "run" / "intervals.parquet").is_file()
+    # one ceiling stands above all, in every row's column and in words; it is no model, so it has no row, no rank, no lead
+    ((value, low, high),) = {tuple(r[f"ceiling{end}"] for end in ("", "_low", "_high")) for r in board.rows}
+    assert max(r["vus_pr"] for r in board.rows) < value
+    assert low <= value <= high
+    assert {r["model"] for r in board.rows} == {*FLOORS}
+    assert board.table().count("by an oracle that knows what was injected; no model, not ranked") == 2
+    pages = [file.read_text() for file in build(tmp_path / "run").parent.glob("board-*.html")]
+    assert len(pages) == 2
+    assert all("an oracle that knows what was injected" in text for text in pages)
 
 
 def test_real_tweets_end_in_a_board_with_floors_in_their_known_order(real, tmp_path):
     data = f"social={real / 'nab' / 'realTweets'}"
     board = bench.run("anomaly", datasets=[data], models=FLOORS, profile="smoke", out=tmp_path / "run")
     found = {r["model"]: r["vus_pr"] for r in board.rows}
+    assert {r["ceiling"] for r in board.rows} == {None}
     assert found["random"] < 0.15 < found["abs-median"] < found["rolling-mean-centred"]
     assert all(r["vus_pr_low"] < r["vus_pr"] < r["vus_pr_high"] for r in board.rows)
+
+
+def test_series_of_different_steps_are_each_scored_by_their_own_day(tmp_path):
+    frames = []
+    for k, minutes in enumerate((60, 60, 60, 30)):
+        steps = 24 * 60 // minutes * 20
+        stamps = pl.datetime_range(
+            pl.datetime(2024, 1, 1), pl.datetime(2024, 1, 1) + pl.duration(minutes=minutes * (steps - 1)), f"{minutes}m", eager=True
+        )
+        day = np.tile(np.random.default_rng(k).permutation(24 * 60 // minutes).astype(float), 20)
+        label = np.zeros(steps, bool)
+        label[-40:-30] = True
+        frames.append(pl.DataFrame({"unique_id": f"s{k}", "ds": stamps, "y": day + 0.5 * label, "label": label.astype(int)}))
+    pl.concat(frames).write_csv(tmp_path / "mixed.csv")
+    models = ["random", "seasonal-residual"]
+    given = {"datasets": [f"series={tmp_path / 'mixed.csv'}"], "models": models, "profile": "smoke"}
+    board = bench.run("anomaly", out=tmp_path / "run", options={"buffer": "2", "smooth": "1"}, **given)
+    (task_id,) = {r["task_id"] for r in board.rows}
+    assert "/freq=30min+h/season=48+24/" in task_id
+    found = {r["model"]: r for r in board.rows}
+    assert found["seasonal-residual"]["auc_pr"] == 1.0  # of its own day each series knows every value
+    asked = predict(tmp_path / "run", tmp_path / "mixed.csv", model="seasonal-residual")
+    assert (asked.filter(pl.col("score") > 0)["entity"].value_counts()["count"] == 10).all()
+    alone = pl.concat(frames[:1])
+    alone.write_csv(tmp_path / "alone.csv")
+    asked = predict(tmp_path / "run", tmp_path / "alone.csv", model="seasonal-residual")
+    assert asked.filter(pl.col("score") > 0).height == 10
 
 
 PATHOLOGICAL = {

@@ -86,7 +86,7 @@ def arrays_in(split):
 def test_a_panel_has_no_field_for_a_label_and_no_array_equals_one():
     split = only(data(noise(), [LATE] * 8))
     names = {f.name for f in fields(Panel)}
-    assert names == {"values", "mask", "start", "until", "time", "known", "freq", "season", "horizon", "counts"}
+    assert names == {"values", "mask", "start", "until", "time", "known", "freq", "season", "seasons", "horizon", "counts"}
     for truth, labels in ((split.truths["final"], split.truths["final"].labels), (split.truths["search"], split.truths["search"].labels)):
         assert labels.any()
         assert truth.labels is labels
@@ -229,6 +229,44 @@ def test_at_full_strength_the_same_floors_see_the_injections():
     floor, random = (metrics(split, m({})) for m in (anomaly_floors.AbsMedian, anomaly_floors.Random))
     assert floor["vus_pr"] > 3 * random["vus_pr"]
     assert floor["auc_roc"] > 0.75
+
+
+# ---- the ceiling
+
+
+def ceiling(split, weights=None):
+    scorer = Anomaly().scorer(split, split.ceiling)
+    return scorer.score(np.ones((1, len(split.truths["final"].group))) if weights is None else weights)["vus_pr"]
+
+
+@pytest.mark.parametrize("family", ["spliced", "injected"])
+def test_at_strength_zero_the_oracle_knows_no_more_than_chance(family):
+    gaps = []
+    for seed in range(5):
+        split = only(log(60, seed=7), {"family": family, "strength": "0"}, seed)
+        assert not split.ceiling[0]["prediction"].any()
+        gaps.append(ceiling(split)[0] - metrics(split, anomaly_floors.Random({}), seed)["vus_pr"])
+    assert abs(np.mean(gaps)) < 0.01  # of strength 4 it is 0.8
+
+
+@pytest.mark.parametrize(("family", "strength"), [("spliced", "1"), ("injected", "4"), ("injected", None)])
+def test_of_what_left_a_trace_the_oracle_finds_more_than_any_detector(family, strength):
+    models = [*anomaly_floors.bench_models(), anomaly_windows.SubPca]
+    for seed in range(3):
+        split = only(log(60, seed=7), {"family": family} | ({"strength": strength} if strength else {}), seed)
+        found = ceiling(split)[0]
+        assert found > max(metrics(split, m({}), seed)["vus_pr"] for m in models)
+        assert found > 0.7
+
+
+def test_the_oracle_says_nothing_of_prefixes_and_there_is_none_where_nothing_was_injected():
+    split = only(log(60, seed=7), {"family": "injected", "strength": "4", "buffer": "60"})
+    truth, score = split.truths["final"], split.ceiling[0]["prediction"]
+    assert score.any()
+    assert not score[np.arange(score.shape[1]) < truth.until[:, None]].any()
+    assert not score[truth.aside].any()
+    assert only(data(noise(), [LATE] * 8)).ceiling == ()
+    assert only(data(noise(1))).ceiling == ()
 
 
 # ---- reasons

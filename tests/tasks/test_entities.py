@@ -15,6 +15,7 @@ from bench.errors import ConfigError, ProtocolError
 from bench.events import Events
 from bench.profiles import PROFILES
 from bench.series import Series
+from bench.tasks.clock import clock_of, own_clock
 from bench.tasks.entities import LEAST, Entities, _prefixes, from_log, from_series, with_incidents
 from bench_datasets._social_nab import read_nab
 
@@ -167,6 +168,51 @@ def test_the_early_windows_of_tweets_shorten_prefixes_without_being_told(real):
     first = found.labels.argmax(axis=1)
     assert (found.until < first).all(), "no prefix ends where a window begins"
     assert all(length[name] in {share[name] >> k for k in range(3)} for name in found.names)
+
+
+# ---- series of different steps
+
+
+def stepped(minutes, steps=300, label=True):
+    """Make one series for each step in minutes; each repeats every day."""
+    frames = []
+    for k, step in enumerate(minutes):
+        time = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(minutes=step * i) for i in range(steps)]
+        day = np.sin(2 * np.pi * np.arange(steps) * step / 1440)
+        frames.append(pl.DataFrame({"series": f"s{k}", "time": time, "value": day}))
+        if label:
+            frames[-1] = frames[-1].with_columns(label=pl.Series(np.arange(steps) >= steps - 20))
+    return Series.build(pl.concat(frames), name="mixed")
+
+
+def test_each_of_series_of_different_steps_has_the_season_of_its_own_step():
+    found = from_series(stepped([60, 5, 30, 5]), {})
+    assert found.names == ("s1", "s3", "s2", "s0")  # the shortest step first: equal ones stand side by side
+    assert (found.freq, found.cycle, found.season) == ("5min+30min+h", "288+48+24", 288)
+    words = "series of different steps stand together: 2 of 5min (season 288), 1 of 30min (season 48), 1 of h (season 24)"
+    assert found.mixture == words
+    panel = found.panel()
+    assert panel.cycles.tolist() == [288, 288, 48, 24]
+    np.testing.assert_allclose(found.values[2, -48:], found.values[2, -96:-48], atol=1e-12)  # the values went with the names
+    phase = panel.known[..., 0]  # the phase of the season repeats after it, in each series' own steps
+    for n, season in enumerate(panel.cycles):
+        np.testing.assert_allclose(phase[n, season:], phase[n, :-season], atol=1e-6)
+        assert np.ptp(phase[n]) > 1.4
+
+
+def test_a_season_that_is_set_holds_for_every_step_and_one_step_needs_no_list_of_seasons():
+    found = from_series(stepped([60, 5]), {"season": "12"})
+    assert (found.freq, found.cycle, found.panel().cycles.tolist()) == ("5min+h", "12", [12, 12])
+    same = from_series(stepped([5, 5]), {})
+    assert (same.freq, same.cycle, same.seasons, same.mixture) == ("5min", "288", None, "")
+
+
+def test_too_few_or_too_irregular_steps_are_no_step_of_their_own():
+    common = clock_of(5 * 60_000_000)
+    irregular = np.cumsum(np.tile([1, 2, 3, 4], 20)) * 60_000_000
+    assert own_clock(np.arange(10) * 3_600_000_000, common) == common
+    assert own_clock(np.arange(11) * 3_600_000_000, common).freq == "h"
+    assert own_clock(irregular, common) == common
 
 
 # ---- users of a log

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from bench.errors import ProtocolError
-from bench.tasks.inject import CHANGES, apply, detection, oracle, usual
+from bench.tasks.inject import CHANGES, NEAR, apply, detection, oracle, usual
 from bench.tasks.injection_plan import (
     RATE,
     SCORING,
@@ -327,6 +327,24 @@ def test_the_oracle_is_the_ceiling_at_strength_and_nothing_at_zero():
         score = oracle(values, apply(values, mask, until, incidents, counts=True), incidents)
         assert least <= average_precision_score(y.ravel(), score.ravel()) <= most
         assert not score[~y].any()
+
+
+def test_the_oracle_falls_off_beside_an_anomaly_that_left_a_trace_and_nowhere_else():
+    before = np.zeros((2, 12))
+    incidents = [
+        Incident(0, 4, 6, "spike", 1.0),
+        Incident(0, 9, 11, "spike", 1.0),
+        Incident(1, 4, 6, "drop", 1.0),
+        Incident(1, 9, 10, "rise", 1.0, decoy=True),
+    ]
+    after = before.copy()
+    after[0, 4:6], after[0, 9:11], after[1, 9] = 3, 1, 7
+    score = oracle(before, after, incidents, buffer=5)  # 2 steps on either side
+    np.testing.assert_allclose(score[0, 4:6], 1.75)
+    np.testing.assert_allclose(score[0, 9:11], 1.5)
+    np.testing.assert_allclose(score[0, [2, 3, 6, 7, 8, 11]] / NEAR, [1 / 3, 2 / 3, 2 / 3, 1 / 3, 2 / 3, 2 / 3])
+    assert not score[0, :2].any()
+    assert not score[1].any()
 
 
 def test_the_detection_curve_counts_what_was_found_by_kind_and_strength():

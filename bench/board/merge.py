@@ -1,104 +1,189 @@
-"""Put the rows of several runs into one board, with checks that they may stand there together.
+"""Merge the rows of several runs into one board, by rules that anybody can repeat from the rows alone.
 
-Rows of one run were compared on the same resamples. Across runs they were not: there the distance to the leader gets the
-widest interval that the two single intervals allow, so that "told apart" is never claimed without ground.
+1. Of several rows for one (task id, data set, model, tuning, seed) the newest by `created` stands (of equals that of the
+   run with the higher id). A `skipped` row stands only where no other run has tried that model: a library that one machine
+   lacks must not take another's result away. A failed row goes where a newer one of that model and tuning worked.
+2. A board holds one fingerprint for each (task id, data set), and one schema and one aggregator for all. Where runs
+   differ, the earliest run stands and the others' rows are left out and named. Publishing refuses to bring this about, and
+   `bench board` refuses to show it.
+3. Scores, their intervals, `skill` and `above_floor` stay those of a row's own run: they compare with predictions of that
+   run, row by row. `behind` refers to the leader of the merged board. Where that leader is of the same run and led there
+   too, the paired interval stays. Otherwise nobody resampled the two together: the difference then gets the widest
+   interval that the two single intervals allow, so that "told apart" is never claimed without ground.
+4. Ranks are made anew, from these intervals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
 
-from bench.board.ranking import boards, candidates, merit, rank, ranking_metric
-from bench.board.schema import AGGREGATOR, Row
-from bench.errors import RunFolderError
+from bench.board.families import flag_trivial
+from bench.board.ranking import boards, candidates, merit, rank, ranking_metric, value
+from bench.board.schema import TUNINGS, Row
 
-IDENTITY = ("task_id", "dataset", "model", "tuning", "seed")
-"""What names a row; of several with the same names the newest stands."""
-CELL = ("task_id", "dataset", "model", "tuning")
-"""What a failed row is of: it goes where a newer run has mended it, whatever its seed."""
-
-
-def merged(runs: Sequence[tuple[str, Sequence[Row]]]) -> tuple[list[Row], list[str]]:
-    """Merge runs, (name, rows) each; also say in words what was left out.
-
-    Raises `RunFolderError` where two runs differ in the data behind one name and task id, or in how scores were made.
-    """
-    _refuse_others(runs)
-    newest: dict[tuple[object, ...], tuple[Row, int]] = {}
-    dropped = 0
-    for at, (_, rows) in enumerate(runs):
-        for row in rows:
-            key = _names(row, IDENTITY)
-            dropped += key in newest
-            if key not in newest or _age(row) >= _age(newest[key][0]):
-                newest[key] = (row, at)
-    standing = [pair for pair in newest.values() if not _mended(pair[0], newest.values())]
-    dropped += len(newest) - len(standing)
-    kept = sorted(standing, key=lambda pair: tuple(map(str, _names(pair[0], IDENTITY))))
-    words = [f"{dropped:,} rows were there twice; the newest stand"] if dropped else []
-    return rank(_apart([row for row, _ in kept], [at for _, at in kept])), words
+Runs: TypeAlias = Mapping[str, Sequence[Row]]
+"""Run id (or folder) -> its rows."""
+Owned: TypeAlias = tuple[str, Row]
+"""The run that a row is of, and the row."""
+Key: TypeAlias = tuple[str, str, str, str, int | None]
 
 
-def _refuse_others(runs: Sequence[tuple[str, Sequence[Row]]]) -> None:
-    seen: dict[tuple[str, str], tuple[str, str]] = {}
-    for name, rows in runs:
-        for row in rows:
-            if row["aggregator"] != AGGREGATOR:
-                raise RunFolderError(f"{name}: its scores were made by {row['aggregator']}, this bench makes {AGGREGATOR}; run it again")
-            key, print_ = (row["task_id"], row["dataset"]), str(row.get("fingerprint"))
-            other, before = seen.setdefault(key, (name, print_))
-            if before != print_:
-                raise RunFolderError(
-                    f"{other} and {name} hold different data under the name {row['dataset']!r} "
-                    f"(fingerprints {before[:12]} and {print_[:12]}); rename one, or give runs on the same data"
-                )
+@dataclass(frozen=True)
+class Merged:
+    """Hold a merged board."""
+
+    rows: Sequence[Row]
+    runs: Sequence[str]
+    """The run of each row."""
+    superseded: int
+    """Rows for which another run has a newer or a better tried one."""
+    unpaired: int
+    """Rows whose distance to the leader was never resampled together with it."""
+    left_out: Sequence[str]
+    """Sentences on rows that do not fit the others."""
+
+    @property
+    def words(self) -> list[str]:
+        """Say what a reader of the board must know of how it was put together."""
+        older = f"{_rows(self.superseded)} of cells that a newer run has too: not shown"
+        bound = f"{_rows(self.unpaired)} of another run than the leader: to it the widest interval stands that the two single ones allow"
+        return [*([older] if self.superseded else []), *([bound] if self.unpaired else []), *self.left_out]
 
 
-def _names(row: Row, columns: Sequence[str]) -> tuple[object, ...]:
-    return tuple(row.get(name) for name in columns)
+def row_key(row: Mapping[str, Any]) -> Key:
+    """Name a row: what it is a result of."""
+    return row["task_id"], row["dataset"], row["model"], row["tuning"], row.get("seed")
 
 
-def _mended(row: Row, others: Collection[tuple[Row, int]]) -> bool:
-    """Say whether a row failed in one run and worked in a newer one."""
-    return row["status"] != "ok" and any(
-        other["status"] == "ok" and _names(other, CELL) == _names(row, CELL) and _age(other) > _age(row) for other, _ in others
-    )
+def merge(runs: Runs) -> Merged:
+    """Merge rows; the same runs give the same board, in whatever order they come."""
+    fitting, left_out = _fitting(_ordered(runs))
+    kept = sorted(_standing(fitting), key=lambda owned: _order(owned[1]))
+    owners = [run for run, _ in kept]
+    rows = [row for _, row in kept]
+    distances = dict(_distances(rows, owners))
+    placed = rank(_trivial([{**row, **distances.get(at, {})} for at, row in enumerate(rows)]))
+    unpaired = sum(gap["behind"] is not None and not _led(gap) for gap in distances.values())
+    return Merged(placed, owners, len(fitting) - len(kept), unpaired, left_out)
+
+
+def misfit(runs: Runs) -> list[str]:
+    """Say which rows could not stand on one board, and why; empty: all can."""
+    return _fitting(_ordered(runs))[1]
+
+
+def _ordered(runs: Runs) -> Runs:
+    """Put the earliest run first; one without rows says nothing."""
+    filled = {run: rows for run, rows in runs.items() if rows}
+    return {run: filled[run] for run in sorted(filled, key=lambda run: (max(map(_age, filled[run])), run))}
 
 
 def _age(row: Row) -> str:
-    return str(row.get("created") or "")
+    # as text, because a row that was made by hand may lack it
+    made = row.get("created")
+    return made.isoformat(timespec="microseconds") if isinstance(made, datetime) else ""
 
 
-def _apart(rows: list[Row], run: Sequence[int]) -> list[Row]:
-    """Give rows of another run than their board's leader the distance that single intervals allow."""
-    found = [dict(row) for row in rows]
+def _fitting(runs: Runs) -> tuple[list[Owned], list[str]]:
+    """Choose the rows that agree with the earliest run on data and versions; say of the others why not."""
+    first: dict[tuple[str, ...], tuple[str, str]] = {}
+    kept, told = [], []
+    for run, rows in runs.items():
+        for row in rows:
+            claims = {
+                ("schema",): str(row["schema_version"]),
+                ("aggregator",): str(row["aggregator"]),
+                (row["task_id"], row["dataset"]): str(row["fingerprint"]),
+            }
+            wrong = [key for key, mine in claims.items() if first.setdefault(key, (mine, run))[0] != mine]
+            if not wrong:
+                kept.append((run, row))
+            told += [_difference(key, first[key], (claims[key], run)) for key in wrong]
+    return kept, list(dict.fromkeys(told))
+
+
+def _difference(key: tuple[str, ...], one: tuple[str, str], other: tuple[str, str]) -> str:
+    what = f"the fingerprint of {key[1]} ({key[0]})" if len(key) > 1 else f"the {key[0]}"
+    return f"{what} is {one[0]} in run {one[1]} and {other[0]} in run {other[1]}: they cannot stand on one board"
+
+
+def _standing(owned: Sequence[Owned]) -> list[Owned]:
+    """Choose the newest row of each name, and drop what another run has done better."""
+    tried: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    worked: dict[tuple[str, ...], str] = {}
+    newest: dict[Key, Owned] = {}
+    for run, row in owned:
+        model = (row["task_id"], row["dataset"], row["model"])
+        if row["status"] != "skipped":
+            tried[model].add(run)
+        if row["status"] == "ok":
+            cell = (*model, row["tuning"])
+            worked[cell] = max(worked.get(cell, ""), _age(row))
+    for run, row in owned:
+        model = (row["task_id"], row["dataset"], row["model"])
+        if row["status"] == "skipped" and tried[model] and run not in tried[model]:
+            continue
+        if row["status"] not in {"ok", "skipped"} and worked.get((*model, row["tuning"]), "") > _age(row):
+            continue
+        before = newest.get(row_key(row))
+        if before is None or (_age(row), run) > (_age(before[1]), before[0]):
+            newest[row_key(row)] = (run, row)
+    return list(newest.values())
+
+
+def _order(row: Row) -> tuple[str, str, str, str, int, int]:
+    seed = -1 if row["seed"] is None else row["seed"]
+    return row["task"], row["task_id"], row["dataset"], row["model"], TUNINGS.index(row["tuning"]), seed
+
+
+def _distances(rows: Sequence[Row], owners: Sequence[str]) -> Iterator[tuple[int, Row]]:
+    """Give the rows that were not compared with their board's leader their distance to it."""
     standing = set(candidates(rows))
     for members in boards(rows).values():
-        able = [at for at in members if at in standing and "underpowered" not in (rows[at].get("flags") or [])]
-        if len({run[at] for at in members}) < 2 or not able:
+        able = [at for at in members if at in standing]
+        if not able:
             continue
-        leader = max(able, key=lambda at: merit(rows[at]))
-        for at in members:
-            paired = run[at] == run[leader] and _led(rows[leader])
-            if not paired or rows[at].get("behind") is None:
-                found[at] |= _distance(rows[leader], rows[at])
-    return found
+        leader = min(able, key=lambda at: (-merit(rows[at]), not _led(rows[at]), rows[at]["model"]))
+        paired = owners[leader] if _led(rows[leader]) else None
+        yield from ((at, _distance(rows[leader], rows[at])) for at in members if owners[at] != paired)
 
 
 def _led(row: Row) -> bool:
-    """Say whether a row led in its own run, so that `behind` of the rows beside it refers to it, or to the same forecasts."""
-    return row.get("behind") == row.get("behind_low") == row.get("behind_high") == 0
+    """Say whether a row was the leader of its own run, or has the very forecasts of it."""
+    return all(row[name] == 0 for name in ("behind", "behind_low", "behind_high"))
 
 
 def _distance(leader: Row, row: Row) -> Row:
-    metric, higher = ranking_metric(row)
-    if row["status"] != "ok" or row.get(metric) is None:
-        return {}
-    low, high = f"{metric}_low", f"{metric}_high"
-    if leader is row:
+    """Bound the difference of two scores by the ends of their own intervals; null where one has none."""
+    if row is leader:
         return {"behind": 0.0, "behind_low": 0.0, "behind_high": 0.0}
-    ends = [leader.get(low), leader.get(high), row.get(low), row.get(high)]
+    if math.isnan(value(row)):
+        return {"behind": None, "behind_low": None, "behind_high": None}
+    metric, higher = ranking_metric(row)
+    ends = [r[f"{metric}_{end}"] for r in (leader, row) for end in (("low", "high") if higher else ("high", "low"))]
     if any(end is None for end in ends):
         return {"behind": merit(leader) - merit(row), "behind_low": None, "behind_high": None}
-    first, last = (ends[0] - ends[3], ends[1] - ends[2]) if higher else (ends[2] - ends[1], ends[3] - ends[0])  # type: ignore[operator]
-    return {"behind": merit(leader) - merit(row), "behind_low": first, "behind_high": last}
+    # the worst and the best of each, turned so that more is better
+    a_low, a_high, b_low, b_high = ends if higher else [-end for end in ends]
+    return {"behind": merit(leader) - merit(row), "behind_low": a_low - b_high, "behind_high": a_high - b_low}
+
+
+def _trivial(rows: Sequence[Row]) -> list[Row]:
+    return [{**row, "flags": list(dict.fromkeys(row["flags"] or []))} for row in flag_trivial(rows)]
+
+
+def _rows(n: int) -> str:
+    return f"{n:,} row{'s are' if n != 1 else ' is'}"
+
+
+def counts(merged: Merged) -> dict[str, int]:
+    """Count the rows of each run on the board."""
+    found: dict[str, int] = defaultdict(int)
+    for run in merged.runs:
+        found[run] += 1
+    return dict(sorted(found.items()))

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from bench.board import Board
 from bench.board.families import family_words
-from bench.board.merge import merged
+from bench.board.merge import merge, misfit
 from bench.board.schema import rows_to_table, write_rows
-from bench.errors import ConfigError
+from bench.errors import ConfigError, RunFolderError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,8 +61,11 @@ def opened(places: Sequence[Path]) -> tuple[Board, list[str]]:
     boards = [Board.read(place) for place in places]
     if len(boards) == 1:
         return boards[0], []
-    rows, words = merged([(str(place), board.rows) for place, board in zip(places, boards, strict=True)])
-    return Board(rows_to_table(rows)), words
+    runs = {str(place): board.rows for place, board in zip(places, boards, strict=True)}
+    if words := misfit(runs):
+        raise RunFolderError(f"{words[0]}; give runs on the same data, or name one's data otherwise")
+    merged = merge(runs)
+    return Board(rows_to_table(merged.rows)), merged.words
 
 
 def overall_lines(board: Board) -> list[str]:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import bench
+from bench.board.merge import Merged, counts, merge
 from bench.board.schema import Row, rows_to_table, write_rows
 from bench.publish import untrusted
-from bench.publish.merge import Merged, counts, merge
 from bench.publish.package import dumped, parquet
 from bench.publish.place import Published, State, retraction, state
 from bench.publish.store import PlaceError, Store
@@ -153,10 +153,10 @@ def _index(store: Store, seen: State, merged: Merged, tasks: Sequence[str]) -> P
         section("Boards", ways if tasks else tag("p", "No run is published.")),
         section("Runs", plain_table("Published runs", ("run", "rows on the board"), runs)) if runs else None,
         section("Retracted", plain_table("Retracted runs", ("run", "when", "reason"), gone)) if gone else None,
-        section("Left out", _sentences(merged.left_out)) if merged.left_out else None,
+        section("How the runs were merged", _sentences(merged.words)) if merged.words else None,
         section("Check it", tag("p", "Every number can be checked: ", tag("code", "bench verify PLACE"))),
     )
-    words = f"{len(merged.rows):,} rows of {len(runs):,} runs; {merged.superseded:,} older rows of the same cells are not shown."
+    words = f"{len(merged.rows):,} row{'s' * (len(merged.rows) != 1)} of {len(runs):,} run{'s' * (len(runs) != 1)}."
     return Page(INDEX, "Published benchmark", words, body, [], [f"rows: {BOARD}"])
 
 

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
+from bench.board.merge import row_key
 from bench.board.schema import Row, read_rows, rows_to_table, table_to_rows
 from bench.errors import RunFolderError
 from bench.publish.store import MOST
@@ -99,11 +100,6 @@ def opaque(records: Sequence[Mapping[str, Any]], fingerprint: str) -> list[str]:
     spelt = [json.dumps(record, sort_keys=True, default=str) for record in records]
     key = hashlib.sha256("\n".join(["bench-members/1", fingerprint, *spelt]).encode()).digest()
     return [hashlib.blake2b(text.encode(), key=key, digest_size=16).hexdigest() for text in spelt]
-
-
-def row_key(row: Mapping[str, Any]) -> tuple[str, str, str, str, int | None]:
-    """Name a row: what it is a result of."""
-    return row["task_id"], row["dataset"], row["model"], row["tuning"], row.get("seed")
 
 
 def digest(content: Content) -> str:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.board.merge import Merged, misfit
 from bench.board.schema import Row
 from bench.errors import ConfigError
 from bench.publish.derive import derive, merged_rows
-from bench.publish.merge import Merged, misfit
 from bench.publish.package import RUN, Package, dumped, package
 from bench.publish.place import Published, State, retraction, state
 from bench.publish.store import PlaceError, Store, open_store

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from bench.board.merge import row_key
 from bench.board.ranking import ranking_metric
 from bench.board.schema import Row
 from bench.ensemble import NAME as ENSEMBLE
 from bench.publish import untrusted
-from bench.publish.package import row_key
 from bench.publish.rescore import Board
 from bench.publish.truth import Run
 from bench.registry import Registry, Source

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from bench.board.merge import row_key
 from bench.board.ranking import rank
 from bench.board.schema import ANOMALY, CHURN, FORECASTING, Row
 from bench.problem import Problem
 from bench.publish import untrusted
-from bench.publish.package import opaque, row_key
+from bench.publish.package import opaque
 from bench.publish.place import Published
 from bench.publish.store import PlaceError
 from bench.results import scored

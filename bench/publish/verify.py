@@ -16,11 +16,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bench.board.merge import row_key
 from bench.board.schema import AGGREGATOR, SCHEMA_VERSION, Row
 from bench.errors import BenchError
 from bench.publish import untrusted
 from bench.publish.derive import ABOUT, FOLDERS, derived_files, merged_rows
-from bench.publish.package import row_key, versions
+from bench.publish.package import versions
 from bench.publish.place import SMALL, Published, State, retraction, state
 from bench.publish.rerun import repeatable, repeater
 from bench.publish.rescore import Board, rescored

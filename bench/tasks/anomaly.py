@@ -9,6 +9,7 @@ Letters: N entities, T steps, B draws.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -65,7 +66,9 @@ class Anomaly:
             marked += _of_log(data, options, profile, seed, wanted, strength, simulated=simulated)
         if not marked:
             raise DataError(f"{data.name}: family={wanted!r} cannot be made of it; leave out --set family")
-        return [split_of(one, options, profile, seed) for one in marked]
+        cut = [split_of(one, options, profile, seed) for one in marked]
+        # the seed places the anomalies and sets entities aside: under another one the same data is another test
+        return [replace(split, task_id=f"{split.task_id}/seed={seed}") for split in cut]
 
     def invalid(self, split: Split, stage: StageName, part: int, arrays: Arrays) -> str:
         """Say what is wrong with scores: they must be float [N, T], finite."""

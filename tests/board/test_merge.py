@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.board import Board
-from bench.board.merge import merged
+from bench.board.merge import merge, misfit
 from bench.board.schema import AGGREGATOR, rows_to_table, table_to_rows
 from bench.board.statistics import compare
-from bench.errors import RunFolderError
 from bench.metrics.churn import ranked
 from bench.tasks.churn import BOARD
 
@@ -32,15 +31,23 @@ def made(row):
     return make
 
 
+OLDER = "{} of cells that a newer run has too: not shown"
 LED = {"lstm": (0.80, 0.78, 0.82, (0, 0, 0)), "rfm-logit": (0.79, 0.77, 0.81, (0.010, 0.005, 0.015))}
 
 
-def test_data_of_another_content_under_one_name_is_refused_with_both_runs_named(made):
-    one, other = made(LED), made(LED, fingerprint="e" * 64)
-    with pytest.raises(
-        RunFolderError, match=r"runs/a and runs/b hold different data under the name 'retail-sim' \(fingerprints f{12} and e{12}\)"
-    ):
-        merged([("runs/a", one), ("runs/b", other)])
+def merged(runs):
+    """Merge runs, (name, rows) each; give the rows and what is said of them."""
+    found = merge(dict(runs))
+    return found.rows, found.words
+
+
+def test_data_of_another_content_under_one_name_is_a_misfit_with_both_runs_named_and_the_earlier_run_stands(made):
+    runs = {"runs/b": made(LED, day=2, fingerprint="e" * 64), "runs/a": made(LED)}
+    (words,) = misfit(runs)
+    assert words.startswith(f"the fingerprint of retail-sim (churn/v1/h=28d) is {'f' * 64} in run runs/a and {'e' * 64} in run runs/b")
+    found = merge(runs)
+    assert (set(found.runs), found.left_out) == ({"runs/a"}, [words])
+    assert misfit({"runs/a": made(LED), "runs/c": made(LED, day=3)}) == []
 
 
 def test_other_data_under_another_name_or_task_id_is_another_board(made):
@@ -54,10 +61,12 @@ def test_other_data_under_another_name_or_task_id_is_another_board(made):
     assert len(Board(rows_to_table(rows)).verdicts) == 3
 
 
-def test_scores_of_another_aggregator_are_refused(made):
-    old = [{**r, "aggregator": "bootstrap/0"} for r in made(LED)]
-    with pytest.raises(RunFolderError, match=f"runs/b: its scores were made by bootstrap/0, this bench makes {AGGREGATOR}; run it again"):
-        merged([("runs/a", made(LED)), ("runs/b", old)])
+def test_scores_of_another_aggregator_or_schema_are_a_misfit(made):
+    old = [{**r, "aggregator": "bootstrap/0"} for r in made(LED, day=2)]
+    (words,) = misfit({"runs/a": made(LED), "runs/b": old})
+    assert words.startswith(f"the aggregator is {AGGREGATOR} in run runs/a and bootstrap/0 in run runs/b")
+    (words,) = misfit({"runs/a": made(LED), "runs/b": [{**r, "schema_version": 99} for r in made(LED, day=2)]})
+    assert words.startswith("the schema is 2 in run runs/a and 99 in run runs/b")
 
 
 @pytest.mark.parametrize("newer_first", [False, True])
@@ -68,13 +77,30 @@ def test_of_two_runs_of_the_same_cells_the_newest_stands(made, newer_first):
     rows, words = merged(runs)
     assert {r["model"]: r["roc_auc"] for r in rows} == {"lstm": 0.70, "rfm-logit": 0.75}
     assert {r["model"]: (r["rank"], r["behind"]) for r in rows} == {"rfm-logit": (1, 0), "lstm": (2, 0.05)}
-    assert words == ["2 rows were there twice; the newest stand"]
+    assert words == [OLDER.format("2 rows are")]
 
 
-def test_the_same_run_given_twice_is_that_run(made):
-    rows, words = merged([("a", made(LED)), ("a", made(LED))])
-    assert [(r["model"], r["behind"], r["behind_low"]) for r in rows] == [("lstm", 0, 0), ("rfm-logit", 0.01, 0.005)]
-    assert words == ["2 rows were there twice; the newest stand"]
+def test_a_run_alone_and_a_copy_of_it_keep_their_paired_intervals(made):
+    for runs in ([("a", made(LED))], [("a", made(LED)), ("b", made(LED))], [("b", made(LED)), ("a", made(LED)), ("empty", [])]):
+        rows, words = merged(runs)
+        assert [(r["model"], r["behind"], r["behind_low"]) for r in rows] == [("lstm", 0, 0), ("rfm-logit", 0.01, 0.005)]
+        assert words == ([] if len(runs) == 1 else [OLDER.format("2 rows are")])
+
+
+def test_the_order_of_the_runs_changes_nothing(made):
+    runs = [("a", made(LED)), ("b", made({"gru": (0.79, 0.77, 0.81, (0, 0, 0))})), ("c", made({"lstm": (0.7, 0.6, 0.8, (0, 0, 0))}))]
+    found = [merge(dict(ordered)) for ordered in (runs, runs[::-1], [runs[1], runs[2], runs[0]])]
+    assert found[0] == found[1] == found[2]
+    # of equals the higher id stands
+    assert {r["model"]: r["roc_auc"] for r in found[0].rows}["lstm"] == 0.7
+
+
+def test_a_skipped_row_takes_no_result_of_another_run_away_and_stands_where_nobody_tried(made):
+    skipped = [{**r, "status": "skipped", "roc_auc": None} for r in made({"lstm": (None, None, None, None)}, day=3, seed=None)]
+    rows, _ = merged([("a", made(LED)), ("b", skipped)])
+    assert {r["model"]: r["status"] for r in rows} == {"lstm": "ok", "rfm-logit": "ok"}
+    rows, _ = merged([("a", made({"rfm-logit": LED["rfm-logit"]})), ("b", skipped)])
+    assert {r["model"]: r["status"] for r in rows} == {"lstm": "skipped", "rfm-logit": "ok"}
 
 
 def test_a_failure_goes_where_a_newer_run_has_mended_it_and_stays_where_not(made):
@@ -82,7 +108,7 @@ def test_a_failure_goes_where_a_newer_run_has_mended_it_and_stays_where_not(made
     mended = made({**LED, "gru": (0.7, 0.68, 0.72, (0.1, 0.08, 0.12))}, day=2)
     rows, words = merged([("a", [failed]), ("b", mended)])
     assert [(r["model"], r["status"]) for r in rows] == [("gru", "ok"), ("lstm", "ok"), ("rfm-logit", "ok")]
-    assert words == ["1 rows were there twice; the newest stand"]
+    assert words == [OLDER.format("1 row is")]
     later = {**failed, "created": datetime(2026, 1, 3, tzinfo=UTC)}
     rows, words = merged([("a", [later]), ("b", mended)])
     assert sorted((r["model"], r["status"]) for r in rows if r["model"] == "gru") == [("gru", "failed"), ("gru", "ok")]
@@ -92,7 +118,7 @@ def test_a_failure_goes_where_a_newer_run_has_mended_it_and_stays_where_not(made
 def test_seeds_of_several_runs_stand_beside_each_other(made):
     rows, words = merged([("a", made(LED, seed=0)), ("b", made(LED, seed=1))])
     assert sorted((r["model"], r["seed"]) for r in rows) == [("lstm", 0), ("lstm", 1), ("rfm-logit", 0), ("rfm-logit", 1)]
-    assert words == []
+    assert [w for w in words if w.startswith("2 rows are of another run than the leader")] == words
 
 
 def test_within_the_leaders_run_intervals_stay_paired_and_across_runs_they_widen(made):
@@ -102,6 +128,11 @@ def test_within_the_leaders_run_intervals_stay_paired_and_across_runs_they_widen
     assert found["rfm-logit"] == (0.010, 0.005, 0.015, 3)
     assert found["gru"][:3] == pytest.approx((0.01, 0.78 - 0.81, 0.82 - 0.77))
     assert found["gru"][3] == 1, "it could not be told apart"
+
+
+def test_where_a_row_has_no_interval_of_its_own_none_is_made_up(made):
+    rows, _ = merged([("a", made(LED)), ("b", made({"gru": (0.7, None, None, (0, 0, 0))}))])
+    assert [(r["behind"], r["behind_low"], r["behind_high"]) for r in rows if r["model"] == "gru"] == [(pytest.approx(0.1), None, None)]
 
 
 def test_where_the_default_was_the_best_its_row_beside_the_leaders_does_not_hide_that_it_led(made):

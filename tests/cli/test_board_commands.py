@@ -52,7 +52,8 @@ def test_two_runs_are_merged_into_one_board(runs: tuple[Path, Path], capsys: pyt
         assert "base-rate" in paired
     assert invoke(["board", "compare", *map(str, runs)]) == 0
     captured = capsys.readouterr()
-    assert captured.err == "1 rows were there twice; the newest stand\n"
+    assert captured.err.startswith("1 row is of cells that a newer run has too: not shown\n")
+    assert "of another run than the leader: to it the widest interval stands" in captured.err
     assert "rfm-logit" in captured.out
     assert "recency" in captured.out
 
@@ -62,7 +63,7 @@ def test_two_runs_are_merged_into_one_board(runs: tuple[Path, Path], capsys: pyt
     [
         (["compare", "A"], "one run cannot be compared; give at least two, or: bench board show RUN"),
         (["show", "nowhere"], "no such leaderboard; finish the run first, or give its folder"),
-        (["compare", "A", "OTHER"], "hold different data under the name 'log'"),
+        (["compare", "A", "OTHER"], "the fingerprint of log "),
         (["export", "A", "--to", "board.xlsx"], "write to a file that ends in .csv, .parquet or .json"),
         (["export", "A", "--to", "nowhere/board.csv"], "nowhere"),
         (["export", "A"], "--to"),

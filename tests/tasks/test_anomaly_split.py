@@ -302,6 +302,14 @@ def test_the_task_id_spells_what_was_chosen_and_not_how_large_the_data_is():
     assert only(log(), {"family": "spliced"}).task_id not in ids
 
 
+def test_another_seed_is_another_task_id_because_it_puts_the_anomalies_elsewhere():
+    for family in ("injected", "spliced"):
+        one, other = (only(log(), {"family": family}, seed=seed) for seed in (0, 1))
+        assert not np.array_equal(one.truths["final"].labels, other.truths["final"].labels)
+        assert one.task_id != other.task_id
+        assert one.task_id.removesuffix("seed=0") == other.task_id.removesuffix("seed=1")
+
+
 def test_the_buffer_is_a_hundred_steps_for_series_and_a_season_for_users():
     assert only(data(noise(), [LATE] * 8)).facts["buffer"] == 100
     assert [s.facts["buffer"] for s in splits(log())] == [7, 7]

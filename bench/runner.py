@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import bench
 from bench.config import Config, task_options
 from bench.datasets import Loaded, Request, loaded, requested
+from bench.devices import refuse_blind, resolved
 from bench.errors import ConfigError, RunFolderError, suggest
 from bench.events import Events
 from bench.outputs import write_results
@@ -68,6 +69,8 @@ def execute(config: Config, listen: Listener = silent) -> Board:
     limits = _limits(config)
     with _executor(config) as executor:
         describer = Describer(executor, sources, limits.memory_mb)
+        if config.device.startswith("cuda"):
+            refuse_blind(_serving(describer.finish()[0], config, registry), config.device)
         with relayed(lambda *far: listen(Reading(*far))):
             problems = list(_problems(requests, config, registry, task, listen))
         plugins = _serving(describer.finish()[0], config, registry)
@@ -128,7 +131,7 @@ def _budget(config: Config) -> Budget:
 def describe_all(registry: Registry, scratch: Path) -> list[Plugin]:
     """Load every model plugin in workers and tell what each is, or why it cannot be loaded."""
     scratch.mkdir(parents=True)
-    executor = LocalExecutor(1, _device("auto"), scratch)
+    executor = LocalExecutor(1, resolved("auto"), scratch)
     try:
         return Describer(executor, [*registry.sources["bench.models"].values(), *registry.files], memory_mb=8192).finish()[0]
     finally:
@@ -138,7 +141,7 @@ def describe_all(registry: Registry, scratch: Path) -> list[Plugin]:
 @contextlib.contextmanager
 def _executor(config: Config) -> Iterator[LocalExecutor]:
     scratch = Path(tempfile.mkdtemp(prefix="bench-"))
-    executor = LocalExecutor(config.n_workers(), _device(config.device), scratch)
+    executor = LocalExecutor(config.n_workers(), resolved(config.device), scratch)
     try:
         yield executor
     finally:
@@ -153,13 +156,6 @@ def _limits(config: Config) -> Limits:
     return Limits(config.job_seconds or 600.0, memory, config.limits_given())
 
 
-def _device(asked: str) -> str:
-    """Resolve `auto`: a GPU where the machine has NVIDIA's driver."""
-    if asked != "auto":
-        return asked
-    return "cuda:0" if Path("/proc/driver/nvidia/version").exists() else "cpu"
-
-
 def _cells(problem: Problem, config: Config, limits: Limits) -> list[Cell]:
     if problem.split.reason:
         return []
@@ -167,10 +163,7 @@ def _cells(problem: Problem, config: Config, limits: Limits) -> list[Cell]:
     for plugin in problem.plugins:
         if plugin.status != "ok":
             continue
-        wants_gpu = _device(config.device).startswith("cuda") and plugin.runtime != "none"
-        if wants_gpu and not plugin.gpus and plugin.runtime == "torch" and config.device != "auto":
-            raise ConfigError(f"--device {config.device}: torch sees no GPU; use --device cpu, or see bench doctor")
-        device = "cuda" if wants_gpu and plugin.gpus else "cpu"
+        device = "cuda" if resolved(config.device).startswith("cuda") and plugin.gpus else "cpu"
         parts = {
             "task_id": problem.split.task_id,
             "data": problem.fingerprint,
@@ -243,7 +236,7 @@ def _size(series: Series) -> str:
 def _write_run(folder: Path, config: Config, problems: Sequence[Problem], *, finished: bool) -> None:
     """Write `run.json`: what was asked, of which data, on which machine, with which versions."""
     document = {
-        "config": config.as_dict(),
+        "config": config.anchored().as_dict(),
         "finished": finished,
         "written": now().isoformat(timespec="seconds"),
         "bench_version": bench.__version__,

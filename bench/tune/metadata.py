@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import inspect
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,8 +63,19 @@ def metadata(name: str, model: Any) -> dict[str, Any]:
         "default": default,
         "source_hash": source_hash(inspect.getfile(model)),
         "versions": {**versions(), **{module: _version(module) for module in model.requires if module not in missing}},
-        "gpus": sys.modules["torch"].cuda.device_count() if "torch" in sys.modules else 0,
+        "gpus": 0 if missing else gpus(model.runtime),
     }
+
+
+def gpus(runtime: str) -> int:
+    """Count the GPUs that a framework sees here; none is imported where the process was shown no GPU."""
+    if runtime == "none" or os.environ.get("CUDA_VISIBLE_DEVICES", "0") in {"", "-1"}:
+        return 0
+    try:
+        framework: Any = importlib.import_module(runtime)
+    except ImportError:  # its models say so themselves
+        return 0
+    return int(framework.cuda.device_count()) if runtime == "torch" else len(framework.config.list_physical_devices("GPU"))
 
 
 def _as_json(name: str, where: str, value: Any) -> Any:

@@ -21,7 +21,7 @@ from bench.events import Events
 from bench.outputs import write_results
 from bench.problem import Problem
 from bench.reading import relayed
-from bench.registry import Registry, Source, discover
+from bench.registry import RESERVED, Registry, Source, discover, kept
 from bench.results import now
 from bench.series import Series
 from bench.tasks.anomaly import Anomaly
@@ -197,6 +197,8 @@ def _serving(found: Sequence[Plugin], config: Config, registry: Registry) -> lis
     lost = [Plugin(n, Source(n, ""), status="failed", reason=r) for n, r in broken.items() if not config.models or n in config.models]
     by_name: dict[str, Plugin] = {}
     for plugin in [*found, *lost]:
+        if plugin.name in RESERVED:
+            raise ConfigError(f"plugin {plugin.name!r} ({plugin.source.origin()}) has {kept(plugin.name)}")
         if plugin.name in by_name or (plugin.source.is_file and plugin.name in registry.sources["bench.models"]):
             other = by_name[plugin.name].source if plugin.name in by_name else registry.sources["bench.models"][plugin.name]
             raise ConfigError(f"model {plugin.name!r} is offered by {other.origin()} and by {plugin.source.origin()}; rename one")

@@ -120,9 +120,15 @@ class Config:
         parts = {name: value for name, value in self.as_dict().items() if name not in NOT_IN_NAME}
         parts["datasets"] = [_absolute(text) for text in self.datasets]
         parts["source"] = str(Path(self.source).resolve()) if self.source else None
-        parts["plugins"] = [str(Path(p).resolve()) for p in (*self.plugins, *self.plugins_dirs)]
+        anchored = self.anchored()
+        parts["plugins"] = [*anchored.plugins, *anchored.plugins_dirs]
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
         return Path("runs") / f"{self.task}-{digest}"
+
+    def anchored(self) -> Config:
+        """Spell the plugins' paths in full: a run is repeated, and asked for predictions, from other folders too."""
+        files, folders = (tuple(str(Path(p).resolve()) for p in paths) for paths in (self.plugins, self.plugins_dirs))
+        return replace(self, plugins=files, plugins_dirs=folders)
 
     def as_dict(self) -> dict[str, Any]:
         """Give the fields as JSON takes them."""

@@ -15,6 +15,8 @@ from bench.errors import ConfigError, PluginError, suggest
 
 Group = Literal["bench.models", "bench.datasets"]
 GROUPS: tuple[Group, ...] = ("bench.models", "bench.datasets")
+RESERVED = frozenset({"ensemble", "oracle"})
+"""Names that boards keep for rows of their own: no model may have them."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,6 @@ def load(source: Source) -> Any:
     return manager
 
 
-RESERVED = frozenset({"ensemble", "oracle"})
-"""Names of rows that are not of a model."""
-
-
 def models(source: Source) -> dict[str, Any]:
     """Load the model classes that a plugin offers, by name; raise `PluginError` on duplicates and wrong types."""
     from bench.api import Model
@@ -117,12 +115,15 @@ def models(source: Source) -> dict[str, Any]:
     offered = _offered(source, "bench_models")
     for name, model in offered.items():
         if name in RESERVED:
-            raise PluginError(
-                f"plugin {source.name!r} offers a model named {name!r}, a row that boards make themselves; give it another name"
-            )
+            raise PluginError(f"plugin {source.name!r} ({source.origin()}) offers a model {name!r}, {kept(name)}")
         if not (isinstance(model, type) and issubclass(model, Model)):
             raise PluginError(f"plugin {source.name!r} offers {name!r}, which is no subclass of bench.Model")
     return offered
+
+
+def kept(name: str) -> str:
+    """Say why a reserved name cannot be had: the end of a message."""
+    return f"a name that boards keep for a row of their own; choose another, such as my-{name}"
 
 
 def _offered(source: Source, hook: str) -> dict[str, Any]:

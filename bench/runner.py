@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import bench
 from bench.config import Config, task_options
 from bench.datasets import Loaded, Request, loaded, requested
+from bench.devices import refuse_blind, resolved
 from bench.errors import ConfigError, RunFolderError, suggest
 from bench.events import Events
 from bench.outputs import write_results
 from bench.problem import Problem
 from bench.reading import relayed
-from bench.registry import Registry, Source, discover
+from bench.registry import RESERVED, Registry, Source, discover, kept
 from bench.results import now
 from bench.series import Series
 from bench.tasks.anomaly import Anomaly
@@ -68,6 +69,8 @@ def execute(config: Config, listen: Listener = silent) -> Board:
     limits = _limits(config)
     with _executor(config) as executor:
         describer = Describer(executor, sources, limits.memory_mb)
+        if config.device.startswith("cuda"):
+            refuse_blind(_serving(describer.finish()[0], config, registry), config.device)
         with relayed(lambda *far: listen(Reading(*far))):
             problems = list(_problems(requests, config, registry, task, listen))
         plugins = _serving(describer.finish()[0], config, registry)
@@ -128,7 +131,7 @@ def _budget(config: Config) -> Budget:
 def describe_all(registry: Registry, scratch: Path) -> list[Plugin]:
     """Load every model plugin in workers and tell what each is, or why it cannot be loaded."""
     scratch.mkdir(parents=True)
-    executor = LocalExecutor(1, _device("auto"), scratch)
+    executor = LocalExecutor(1, resolved("auto"), scratch)
     try:
         return Describer(executor, [*registry.sources["bench.models"].values(), *registry.files], memory_mb=8192).finish()[0]
     finally:
@@ -138,7 +141,7 @@ def describe_all(registry: Registry, scratch: Path) -> list[Plugin]:
 @contextlib.contextmanager
 def _executor(config: Config) -> Iterator[LocalExecutor]:
     scratch = Path(tempfile.mkdtemp(prefix="bench-"))
-    executor = LocalExecutor(config.n_workers(), _device(config.device), scratch)
+    executor = LocalExecutor(config.n_workers(), resolved(config.device), scratch)
     try:
         yield executor
     finally:
@@ -153,13 +156,6 @@ def _limits(config: Config) -> Limits:
     return Limits(config.job_seconds or 600.0, memory, config.limits_given())
 
 
-def _device(asked: str) -> str:
-    """Resolve `auto`: a GPU where the machine has NVIDIA's driver."""
-    if asked != "auto":
-        return asked
-    return "cuda:0" if Path("/proc/driver/nvidia/version").exists() else "cpu"
-
-
 def _cells(problem: Problem, config: Config, limits: Limits) -> list[Cell]:
     if problem.split.reason:
         return []
@@ -167,10 +163,7 @@ def _cells(problem: Problem, config: Config, limits: Limits) -> list[Cell]:
     for plugin in problem.plugins:
         if plugin.status != "ok":
             continue
-        wants_gpu = _device(config.device).startswith("cuda") and plugin.runtime != "none"
-        if wants_gpu and not plugin.gpus and config.device != "auto":
-            raise ConfigError(f"--device {config.device}: {plugin.runtime} sees no GPU; use --device cpu, or see bench doctor")
-        device = "cuda" if wants_gpu and plugin.gpus else "cpu"
+        device = "cuda" if resolved(config.device).startswith("cuda") and plugin.gpus else "cpu"
         parts = {
             "task_id": problem.split.task_id,
             "data": problem.fingerprint,
@@ -204,6 +197,8 @@ def _serving(found: Sequence[Plugin], config: Config, registry: Registry) -> lis
     lost = [Plugin(n, Source(n, ""), status="failed", reason=r) for n, r in broken.items() if not config.models or n in config.models]
     by_name: dict[str, Plugin] = {}
     for plugin in [*found, *lost]:
+        if plugin.name in RESERVED:
+            raise ConfigError(f"plugin {plugin.name!r} ({plugin.source.origin()}) has {kept(plugin.name)}")
         if plugin.name in by_name or (plugin.source.is_file and plugin.name in registry.sources["bench.models"]):
             other = by_name[plugin.name].source if plugin.name in by_name else registry.sources["bench.models"][plugin.name]
             raise ConfigError(f"model {plugin.name!r} is offered by {other.origin()} and by {plugin.source.origin()}; rename one")
@@ -242,10 +237,8 @@ def _size(series: Series) -> str:
 
 def _write_run(folder: Path, config: Config, problems: Sequence[Problem], *, finished: bool) -> None:
     """Write `run.json`: what was asked, of which data, on which machine, with which versions."""
-    # a plugin's file is found again from whichever folder predicting and verifying are asked for
-    files = {key: [str(Path(file).resolve()) for file in getattr(config, key)] for key in ("plugins", "plugins_dirs")}
     document = {
-        "config": {**config.as_dict(), **files},
+        "config": config.anchored().as_dict(),
         "finished": finished,
         "written": now().isoformat(timespec="seconds"),
         "bench_version": bench.__version__,

@@ -137,6 +137,22 @@ def test_a_model_whose_plugin_is_gone_is_named(tmp_path: Path) -> None:
         predict(tmp_path / "run", place / "series.csv", model="level")
 
 
+def test_a_plugin_given_by_a_relative_path_is_found_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waves().write_csv(tmp_path / "series.csv")
+    for folder, name in ((tmp_path, "level"), (tmp_path / "more", "lower")):
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.py").write_text(run_kit.LEVEL.format(name=name))
+    monkeypatch.chdir(tmp_path)
+    data = {"datasets": [f"series={tmp_path / 'series.csv'}"], "models": ["level", "lower"], "trials": 1}
+    run_kit.run("forecasting", tmp_path / "run", **data, plugins=["level.py"], plugins_dirs=["more"])
+    config = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
+    assert (config["plugins"], config["plugins_dirs"]) == ([str(tmp_path / "level.py")], [str(tmp_path / "more")])
+    (tmp_path / "away").mkdir()
+    monkeypatch.chdir(tmp_path / "away")
+    for model in ("level", "lower"):
+        assert len(predict(tmp_path / "run", tmp_path / "series.csv", model=model)) == 14 * SERIES
+
+
 def test_a_plugin_that_was_changed_and_run_again_predicts_with_its_latest_fit(tmp_path: Path) -> None:
     waves().write_csv(tmp_path / "series.csv")
     plugin, found = tmp_path / "level.py", []

@@ -1,80 +1,120 @@
-"""The README's own code: the tutorial ends with a model on a leaderboard, and the Python example with a frame."""
+"""The README's tutorial, done as a reader would: its files are written, its commands given, its leaderboard compared.
+
+What its blocks mean: a `python` block is the file that the sentence before it names ("Save this as `NAME`:"), a `bash`
+block holds commands, a block without a language shows what the last command printed.
+"""
+
+from __future__ import annotations
 
 import os
 import re
-import shlex
+import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-import polars as pl
 import pytest
 
-README = Path(__file__).parents[1] / "README.md"
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+from bench.board import Board
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+TUTORIAL = "## Writing a model"
+SAVED = re.compile(r"Save this as `([\w./-]+)`:\s*$")
+MOST = 40
+"""Lines that a reader writes until a model of their own stands on a leaderboard, commands included."""
 
 
-def section(title):
-    text = README.read_text()
-    start = text.index(f"\n## {title}\n")
-    return text[start : text.find("\n## ", start + 1)]
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, its text, and the paragraph before it."""
+
+    language: str
+    text: str
+    before: str
+
+    @property
+    def lines(self) -> list[str]:
+        return [line for line in self.text.splitlines() if line.strip()]
 
 
-def blocks(title, language):
-    found = [body for name, body in BLOCK.findall(section(title)) if name == language]
-    assert found, f"the section {title!r} has lost its {language or 'plain'} blocks"
-    return found
+def blocks(text: str) -> list[Block]:
+    """Give the fenced blocks of the tutorial's section, in order."""
+    assert text.count(f"\n{TUTORIAL}\n") == 1, f"the README has no section {TUTORIAL!r}"
+    section = text.partition(f"\n{TUTORIAL}\n")[2].partition("\n## ")[0]
+    parts = re.split(r"^```(\w*)\n(.*?)^```$", section, flags=re.MULTILINE | re.DOTALL)
+    return [Block(*parts[at + 1 : at + 3], parts[at].strip().rpartition("\n\n")[2]) for at in range(0, len(parts) - 1, 3)]
 
 
-def run(words, folder):
-    environ = {**os.environ, "BENCH_CACHE": str(folder / "cache"), "COLUMNS": "200"}
-    done = subprocess.run(words, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, f"{shlex.join(words)}: {done.stdout}{done.stderr}"
+@cache
+def tutorial() -> list[Block]:
+    return blocks(README.read_text("utf-8"))
+
+
+def saved(block: Block) -> str:
+    """Name the file that a python block is."""
+    found = SAVED.search(block.before)
+    assert found, f"no sentence before a python block says where to save it: {block.before!r}"
+    return found[1]
+
+
+def told(commands: str, home: Path) -> str:
+    """Give commands to a shell in which `bench` is the one that is tested; any that fails, fails the test."""
+    tools = home / ".tools"
+    tools.mkdir(exist_ok=True)
+    (tools / "bench").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m bench "$@"\n')
+    (tools / "bench").chmod(0o755)
+    env = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "200"}
+    done = subprocess.run(["sh", "-e"], input=commands, cwd=home, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def tutorial(tmp_path_factory):
-    """Do what the tutorial says, word for word; give what each command printed."""
-    folder = tmp_path_factory.mktemp("tutorial")
-    named = re.search(r"save this as `(\w+\.py)`", section("Writing a model"))
-    assert named, "the tutorial does not say under which name to save the model"
-    (folder / named[1]).write_text(blocks("Writing a model", "python")[0])
-    said = {}
-    for line in blocks("Writing a model", "")[0].strip().splitlines():
-        words = shlex.split(line)
-        assert words[0] == "bench", f"the tutorial has a command that is not ours: {line}"
-        # the smallest profile: the tutorial is about the steps, not the numbers
-        smaller = ["--profile", "smoke", "--out", "run"] if words[1] == "run" else []
-        said[" ".join(words[1:3])] = run([sys.executable, "-m", "bench", *words[1:], *smaller], folder)
-    return folder, said
+def ranks(table: str) -> list[str]:
+    """List the models of a printed leaderboard, from the top."""
+    return re.findall(r"^\d+=?  +(\S+)", table, flags=re.MULTILINE)
 
 
-def test_the_tutorials_model_ends_on_a_leaderboard_beside_the_reference(tutorial):
-    folder, said = tutorial
-    rows = pl.read_parquet(folder / "run" / "leaderboard.parquet")
-    scored = rows.filter(pl.col("status") == "ok", pl.col("roc_auc").is_not_null())
-    boards = rows.select("task_id", "dataset").unique()
-    for model in ("overdue", "rfm-logit"):
-        assert scored.filter(pl.col("model") == model).select("task_id", "dataset").unique().height == boards.height
-        assert model in said["run --task"]
-    tuned = scored.filter(pl.col("model") == "overdue", pl.col("tuning") == "tuned")
-    assert (tuned["trials"] > 1).all(), "the model's space was not searched"
+def test_the_tutorial_has_its_blocks_and_is_short():
+    assert [block.language for block in tutorial()] == ["python", "bash", ""]
+    file, commands, _ = tutorial()
+    assert saved(file) == "my_model.py"
+    assert [line.split()[:2] for line in commands.lines] == [["bench", "plugin"], ["bench", "run"]]
+    assert len(file.lines) + len(commands.lines) < MOST
 
 
-def test_the_tutorials_model_passes_every_check(tutorial):
-    said = tutorial[1]
-    assert "overdue" in said["plugin list"]
-    assert "overdue" in said["plugin check"]
-    assert re.search(r"^my_model\.py: \d{2,} checks, 0 failed", said["plugin check"], re.MULTILINE)
+@pytest.mark.skipif(shutil.which("sh") is None, reason="no shell on this machine")
+def test_the_tutorial_ends_with_its_model_on_the_leaderboard_that_it_shows(tmp_path):
+    printed = ""
+    for block in tutorial():
+        match block.language:
+            case "python":
+                (tmp_path / saved(block)).write_text(block.text, "utf-8")
+            case "bash":
+                printed = told(block.text, tmp_path)
+            case _:
+                assert ranks(printed) == ranks(block.text) != []
+    assert "16 checks, 0 failed" in printed
+    (run,) = (tmp_path / "runs").iterdir()
+    rows = {row["model"]: row for row in Board.read(run).rows if row["tuning"] == "tuned"}
+    assert {row["status"] for row in rows.values()} == {"ok"}
+    assert rows["overdue"]["roc_auc"] > 0.7
+    assert (run / "report" / "index.html").is_file()
 
 
-def test_the_tutorials_model_is_shorter_than_a_page():
-    assert len(blocks("Writing a model", "python")[0].splitlines()) < 40
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("\n## Another\n```bash\nbench run\n```\n", "has no section"),
+        (f"\n{TUTORIAL}\nSave it:\n\n```python\nimport bench\n```\n", "no sentence before"),
+    ],
+)
+def test_a_tutorial_that_lost_what_it_needs_is_found(text, why):
+    with pytest.raises(AssertionError, match=why):
+        saved(blocks(text)[0])
 
 
-def test_the_python_example_runs_as_it_stands(tmp_path):
-    (example,) = blocks("Results", "python")
-    file = tmp_path / "example.py"
-    file.write_text(example + "print('frame of', *sorted(set(frame.model)))\n")
-    assert "frame of bgnbd rfm-logit" in run([sys.executable, str(file)], tmp_path)
+def test_a_command_that_fails_is_found(tmp_path):
+    with pytest.raises(AssertionError, match="no such file"):
+        told("bench plugin check nowhere.py\ntrue", tmp_path)

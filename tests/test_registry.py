@@ -127,15 +127,6 @@ def test_a_class_that_is_no_model_is_named(tmp_path: Path) -> None:
         models(file_source(path))
 
 
-@pytest.mark.parametrize("name", ["ensemble", "oracle"])
-def test_a_name_of_a_row_that_boards_make_themselves_is_refused(name: str, tmp_path: Path) -> None:
-    path = write_plugin(tmp_path, "mine", model_text(body=f'name = "{name}"'), classes="Odd")
-    with pytest.raises(
-        PluginError, match=f"plugin 'mine' offers a model named '{name}', a row that boards make themselves; give it another"
-    ):
-        models(file_source(path))
-
-
 def test_two_models_of_one_name_in_a_plugin_are_an_error(tmp_path: Path) -> None:
     path = write_plugin(tmp_path, "twins", model_text() + "\n\nclass Other(Odd):\n    pass\n", classes="Odd, Other")
     with pytest.raises(PluginError, match="plugin 'twins' offers the name 'twins' twice"):

@@ -130,16 +130,6 @@ def test_without_a_framework_its_models_are_rows_that_say_what_to_install_and_th
     assert status[model] == ("skipped", f"needs {library}, which is not installed: pip install 'seqbench[{extra}]'")
 
 
-@pytest.mark.parametrize(("model", "framework"), [("lstm", "torch"), ("keras-lstm", "tensorflow")])
-def test_a_gpu_that_is_asked_for_and_not_there_is_said_before_anything_runs(
-    model: str, framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bench.tune.surroundings._visible", lambda _: "-1")  # whatever this machine has
-    with pytest.raises(bench.BenchError, match=f"^--device cuda: {framework} sees no GPU; use --device cpu, or see bench doctor$"):
-        bench.run("churn", datasets=["retail"], models=[model, "base-rate"], profile="smoke", device="cuda", out=tmp_path / "run")
-    assert not (tmp_path / "run" / "leaderboard.parquet").exists()
-
-
 def test_a_plugin_given_by_a_relative_path_is_found_again_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = odd(tmp_path, "mine")
     monkeypatch.chdir(tmp_path)

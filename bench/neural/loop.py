@@ -152,7 +152,7 @@ def outputs(net: nn.Module, rows: Rows, ctx: Context) -> Array:
 def forward(net: nn.Module, rows: Rows, batch: Array, device: str) -> Tensor:
     """Run a network on one padded batch; returns float32 [n, O]."""
     x, length = rows.padded(batch)  # [n, T, F], [n]
-    with torch.autocast("cuda", torch.bfloat16, enabled=in_bf16(net, device)):
+    with torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=in_bf16(net, device)):
         raw: Tensor = net(tensor(x, device), tensor(length, device))
     return raw.float()
 

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from bench.errors import ConfigError
+from bench.registry import RESERVED, kept
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -46,6 +47,8 @@ def refuse_name(name: str, taken: Iterable[str]) -> None:
     module = module_of(name)
     if keyword.iskeyword(module) or module in sys.stdlib_module_names or module in {"bench", "numpy", "torch", "test", "tests"}:
         raise ConfigError(f"{name!r} would be the Python module {module!r}, which has another meaning; choose another, such as my-{name}")
+    if name in RESERVED:
+        raise ConfigError(f"{name!r} is {kept(name)}")
     if name in set(taken):
         raise ConfigError(f"{name!r} is installed already; choose another, such as my-{name}")
 

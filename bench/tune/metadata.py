@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import inspect
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,14 +63,17 @@ def metadata(name: str, model: Any) -> dict[str, Any]:
         "default": default,
         "source_hash": source_hash(inspect.getfile(model)),
         "versions": {**versions(), **{module: _version(module) for module in model.requires if module not in missing}},
-        "gpus": gpus(model.runtime),
+        "gpus": 0 if missing else gpus(model.runtime),
     }
 
 
 def gpus(runtime: str) -> int:
-    """Count the GPUs that a framework sees here; 0 where its plugin has not loaded it, and for a plugin without one."""
-    framework = sys.modules.get(runtime)
-    if framework is None:
+    """Count the GPUs that a framework sees here; none is imported where the process was shown no GPU."""
+    if runtime == "none" or os.environ.get("CUDA_VISIBLE_DEVICES", "0") in {"", "-1"}:
+        return 0
+    try:
+        framework: Any = importlib.import_module(runtime)
+    except ImportError:  # its models say so themselves
         return 0
     return int(framework.cuda.device_count()) if runtime == "torch" else len(framework.config.list_physical_devices("GPU"))
 

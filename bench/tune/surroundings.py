@@ -37,12 +37,15 @@ def environment(folder: Path, device: str) -> dict[str, str]:
 
 
 def _visible(device: str) -> str:
-    """Choose the one GPU that a worker sees, counted within those that the user's environment shows us."""
+    """Choose the one GPU that a worker sees, counted within those that the user's environment shows us; empty: none."""
     if not device.startswith("cuda"):
         return ""
     number = int(device.partition(":")[2] or 0)
-    shown = [n for n in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if n]
-    return shown[number] if number < len(shown) else str(number)
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is None:
+        return str(number)
+    shown = [n for n in given.split(",") if n]
+    return shown[number] if number < len(shown) else ""
 
 
 def resident_mb(pid: int, *, whole_tree: bool) -> float:

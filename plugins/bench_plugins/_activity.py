@@ -56,8 +56,8 @@ class Activity:
         counts = np.bincount(at, minlength=len(inputs) * periods).reshape(len(inputs), periods)
         return cls(counts.astype(np.float64), np.clip(begin[:, None] / width - np.arange(periods)[::-1], 0.0, 1.0))
 
-    def take(self, rows: Array) -> Activity:
-        """Select rows by index or mask."""
+    def take(self, rows: Array | slice) -> Activity:
+        """Select rows by index, mask or slice."""
         return Activity(self.counts[rows], self.exposure[rows])
 
 
@@ -87,10 +87,15 @@ def passive_kinds(train: ChurnTrain, history: int) -> Array:
 
 
 def chosen(train: ChurnTrain) -> Array:
-    """Choose at most `MOST` rows to learn shared parameters from, by a hash of user and cut-off: indices int64."""
+    """Choose at most `MOST` rows to learn shared parameters from: indices int64."""
+    return shuffled(train)[:MOST]
+
+
+def shuffled(train: ChurnTrain) -> Array:
+    """Order the rows by a hash of user and cut-off, so that any first part is a fair sample of all: indices int64 [N]."""
     mixed = hashed(train.group * 1_000_003 + np.floor(train.cutoff).astype(np.int64), 0)
     order: Array = np.argsort(mixed, kind="stable")
-    return order[:MOST]
+    return order
 
 
 def calibration(p: Array, y: Array) -> Array:

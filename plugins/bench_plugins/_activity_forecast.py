@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from bench.api import Array, ChurnInputs, ChurnTrain, Context
-from bench_plugins._activity import Activity, calibrated, calibration, chosen, passive_kinds, surprise
+from bench_plugins._activity import MOST, Activity, calibrated, calibration, passive_kinds, shuffled, surprise
 
+ROWS = 2000
+"""Rows that are forecast between two looks at the clock."""
 DRAW = 4.0
 """Periods that the mean of all users weighs in a user's own."""
 RIDGE = 1.0
@@ -89,25 +91,37 @@ def expected(seen: Activity, state: Mapping[str, Array], params: Mapping[str, An
     return np.asarray(LINKS[params["transform"]][1](np.maximum(ahead, LEAST)).sum(axis=1))
 
 
+def expected_until(seen: Activity, state: Mapping[str, Array], params: Mapping[str, Any], stop: Callable[[], bool]) -> Array:
+    """Forecast the first rows, `ROWS` at a time, until told to stop: [n], of which the first `ROWS` are always there."""
+    parts: list[Array] = []
+    for at in range(0, max(len(seen.counts), 1), ROWS):
+        if parts and stop():
+            break
+        parts.append(expected(seen.take(slice(at, at + ROWS)), state, params))
+    return np.concatenate(parts)
+
+
 def learn(train: ChurnTrain, params: Mapping[str, Any], ctx: Context) -> dict[str, Array]:
-    """Fit coefficients on some of the rows, then the gamma's shape and a calibration on all labels.
+    """Fit coefficients on some of the rows, then the gamma's shape and a calibration on all labels, or on those reached in time.
 
     Where the trend is `auto`, that d is kept whose probabilities the training labels prefer.
     """
-    passive = passive_kinds(train, ctx.history)
-    seen = Activity.of(train, ctx.horizon / params["periods"], passive)
-    some = seen.take(chosen(train))
+    passive, order = passive_kinds(train, ctx.history), shuffled(train)
+    seen, y = Activity.of(train, ctx.horizon / params["periods"], passive).take(order), train.y[order]
+    some = seen.take(slice(MOST))
     z, known = LINKS[params["transform"]][0](some.counts), some.exposure >= 1
     everyone = float(z[known].mean()) if known.any() else 0.0
     best, least = {}, np.inf
     for d in {"always": (1,), "never": (0,)}.get(params["trend"], (0, 1)):
+        if best and ctx.should_stop():
+            break
         fitted = coefficients(z, known, everyone, params["lags"], d)
         state = {"everyone": np.asarray(everyone), "coefficients": fitted, "d": np.asarray(d)}
-        mean = expected(seen, state, params)
-        shape = min(SHAPES, key=lambda k: surprise(empty(mean, k), train.y))
+        mean = expected_until(seen, state, params, ctx.should_stop)
+        shape = min(SHAPES, key=lambda k: surprise(empty(mean, k), y[: len(mean)]))
         p = empty(mean, shape)
-        found = calibration(p, train.y)
-        if (loss := surprise(calibrated(p, found), train.y)) < least:
+        found = calibration(p, y[: len(mean)])
+        if (loss := surprise(calibrated(p, found), y[: len(mean)])) < least:
             best, least = {**state, "shape": np.asarray(shape), "calibration": found, "passive": passive}, loss
     return best
 

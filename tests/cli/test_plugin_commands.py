@@ -90,7 +90,9 @@ def test_a_written_adapter_distribution_is_found_among_datasets(tmp_path):
     assert '[project.entry-points."bench.datasets"]\nmy-own = "my_own.plugin"' in (home / "pyproject.toml").read_text()
 
 
-@pytest.mark.parametrize("name", ["My-Model", "my_model", "-x", "a--b", "3d", "", "../x", "json", "class", "bench", "lstm", "retail"])
+@pytest.mark.parametrize(
+    "name", ["My-Model", "my_model", "-x", "a--b", "3d", "", "../x", "json", "class", "bench", "lstm", "retail", "ensemble"]
+)
 def test_a_name_that_cannot_be_one_is_refused_in_one_line(name, tmp_path, capsys):
     assert invoke(["plugin", "new", "--to", str(tmp_path), "--", name]) == 2
     assert capsys.readouterr().err.count("\n") == 1
@@ -162,6 +164,24 @@ def test_a_plugin_that_cannot_be_loaded_is_one_failed_line(head, words, tmp_path
     (row,) = checked(odd(tmp_path, head=head), code=1, capsys=capsys)
     assert (row["check"], row["status"]) == ("it can be loaded", "failed")
     assert words in row["reason"]
+
+
+@pytest.mark.parametrize("name", ["ensemble", "oracle"])
+def test_a_name_that_boards_keep_for_themselves_is_refused(name, tmp_path, capsys):
+    path = odd(tmp_path)
+    text = path.read_text().replace('"odd"', f'"{name}"')
+    path.write_text(text)
+    (row,) = checked(path, code=1, capsys=capsys)
+    assert (row["check"], row["status"]) == ("it can be loaded", "failed")
+    assert f"offers a model '{name}', a name that boards keep for a row of their own; choose another, such as my-{name}" in row["reason"]
+    words = ["--task", "churn", "--dataset", "retail", "--profile", "smoke", "--quiet", "--model", name, "--out", str(tmp_path / "run")]
+    for file in (path, tmp_path / f"{name}.py"):  # known by what it offers, and by the file's own name
+        file.write_text(text)
+        assert invoke(["run", *words, "--plugin", str(file)]) == 2
+        captured = capsys.readouterr()
+        assert "a name that boards keep for a row of their own" in captured.err
+        assert captured.err.count("\n") == 1
+        assert captured.out == ""
 
 
 def test_a_missing_library_is_skipped_with_the_command_that_brings_it_and_is_no_success(tmp_path, capsys):

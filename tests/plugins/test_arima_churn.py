@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 import pytest
 from plugins.churn_kit import fitted, inputs_of, leavers, rows_of
 from scipy.stats import nbinom
+from sklearn.metrics import roc_auc_score
 from statsmodels.tsa.ar_model import AutoReg
 
-from bench.api import Context
+from bench.api import ChurnTrain, Context
+from bench_plugins import _activity as activity
 from bench_plugins import _activity_forecast as forecasts
 from bench_plugins.arima import Arima
 
@@ -93,3 +97,44 @@ def test_the_trend_decides_the_differences_and_auto_takes_the_likelier():
         forecasts.surprise(fitted(Arima, train, CTX, trend=trend).predict(inputs_of(train), CTX), train.y) for trend in ("never", "always")
     ]
     assert int(state["auto"]["d"]) == int(np.argmin(losses))
+
+
+@dataclass(frozen=True)
+class Counting(Context):
+    """Say stop from the `last`-th time on that it is asked."""
+
+    last: int = 10**9
+    asked: list[int] = field(default_factory=list)
+
+    def should_stop(self) -> bool:
+        self.asked.append(1)
+        return len(self.asked) >= self.last
+
+
+def test_told_to_stop_it_calibrates_on_the_rows_that_it_reached(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(forecasts, "ROWS", 100)
+    train, told = leavers(600, 0), Counting(horizon=28.0, history=10_000, last=3)
+    model = fitted(Arima, train, told)
+    assert len(told.asked) == 4, "asked before each hundred rows but the first, and before the second trend"
+    assert int(model.state["d"]) == 0
+    reached = train.take(activity.shuffled(train)[:300])
+    np.testing.assert_allclose(model.state["calibration"], refitted(model, reached), rtol=1e-6)
+    assert (model.state["calibration"] != fitted(Arima, train, CTX, trend="never").state["calibration"]).any()
+    assert roc_auc_score(train.y, model.predict(inputs_of(train), CTX)) > 0.75
+
+
+def refitted(model: Arima, rows: ChurnTrain) -> np.ndarray:
+    """Calibrate what a fitted model foresees for some rows."""
+    seen = activity.Activity.of(rows, CTX.horizon / model.params["periods"], model.state["passive"])
+    mean = forecasts.expected(seen, model.state, model.params)
+    return activity.calibration(forecasts.empty(mean, float(model.state["shape"])), rows.y)
+
+
+def test_in_parts_it_foresees_what_it_does_at_once(monkeypatch: pytest.MonkeyPatch):
+    train = leavers(600, 0)
+    at_once = fitted(Arima, train, CTX)
+    monkeypatch.setattr(forecasts, "ROWS", 7)
+    in_parts = fitted(Arima, train, CTX)
+    assert at_once.state.keys() == in_parts.state.keys()
+    for name, array in at_once.state.items():
+        np.testing.assert_array_equal(array, in_parts.state[name])

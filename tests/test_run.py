@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 import polars as pl
@@ -114,15 +116,27 @@ def test_a_simulators_folder_that_is_given_by_its_path_is_still_marked_as_simula
     assert {(row["dataset"], row["simulated"]) for row in board.rows} == {("retail-sim", True)}
 
 
-def test_without_torch_its_models_are_rows_that_say_what_to_install_and_the_others_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("missing", "lost", "extra"), [(["torch"], "lstm", "torch"), (["tensorflow", "keras"], "keras-lstm", "tensorflow")]
+)
+def test_without_a_framework_its_models_are_rows_that_say_what_to_install_and_the_others_run(
+    missing: list[str], lost: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "torch.py").write_text('raise ModuleNotFoundError("No module named \'torch\'", name="torch")\n')
+    for other in {"torch", "keras"} - set(missing):
+        if find_spec(other) is None:
+            pytest.skip(f"{other} is not installed")
+    for name in missing:
+        (tmp_path / f"{name}.py").write_text(f'raise ModuleNotFoundError("No module named {name!r}", name={name!r})\n')
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    board = bench.run("churn", datasets=["retail"], models=["lstm", "base-rate"], profile="smoke", out=tmp_path / "run")
-    status = {row["model"]: (row["status"], row["reason"]) for row in board.rows}
-    assert status["base-rate"] == ("ok", "")
-    assert status["lstm"] == ("skipped", "needs torch, which is not installed: pip install 'seqbench[torch]'")
+    models = [word for name in ("lstm", "keras-lstm", "base-rate") for word in ("--model", name)]
+    words = ["--task", "churn", "--dataset", "retail", "--profile", "smoke", "--trials", "1", "--out", str(tmp_path / "run")]
+    assert invoke(["run", *words, *models]) == 0
+    found = {row["model"]: (row["status"], row["reason"] or "") for row in Board.read(tmp_path / "run").rows if row["model"] in models}
+    status, reason = found.pop(lost)
+    assert status == "skipped"
+    assert re.fullmatch(rf"needs ({'|'.join(missing)}), which is not installed: pip install 'seqbench\[{extra}\]'", reason)
+    assert f"pip install 'seqbench[{extra}]'" in " ".join(capsys.readouterr().err.split())  # said to people too, not in the rows alone
+    assert found == dict.fromkeys({"lstm", "keras-lstm", "base-rate"} - {lost}, ("ok", ""))
 
 
 def test_where_all_users_churned_the_row_says_so(tmp_path: Path) -> None:

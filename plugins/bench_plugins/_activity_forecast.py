@@ -111,7 +111,8 @@ def learn(train: ChurnTrain, params: Mapping[str, Any], ctx: Context) -> dict[st
     some = seen.take(slice(MOST))
     z, known = LINKS[params["transform"]][0](some.counts), some.exposure >= 1
     everyone = float(z[known].mean()) if known.any() else 0.0
-    best, least = {}, np.inf
+    best: dict[str, Array] = {}
+    least = np.inf
     for d in {"always": (1,), "never": (0,)}.get(params["trend"], (0, 1)):
         if best and ctx.should_stop():
             break

@@ -9,6 +9,7 @@ Letters for shapes: N rows, n rows of a batch, T steps, F features, O outputs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -152,7 +153,7 @@ def outputs(net: nn.Module, rows: Rows, ctx: Context) -> Array:
 def forward(net: nn.Module, rows: Rows, batch: Array, device: str) -> Tensor:
     """Run a network on one padded batch; returns float32 [n, O]."""
     x, length = rows.padded(batch)  # [n, T, F], [n]
-    with torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=in_bf16(net, device)):
+    with torch.autocast(device.partition(":")[0], torch.bfloat16) if in_bf16(net, device) else nullcontext():
         raw: Tensor = net(tensor(x, device), tensor(length, device))
     return raw.float()
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.api import Array, ArrayModel, Context, Model, hookimpl
 from bench.panel import Forecast, Panel
-from bench_plugins._stats_spread import historic, mean, normal, rms
+from bench_plugins._stats_spread import historic, mean, normal, step_error, window_error
 
 WINDOW = 14
 """Steps of the window average where there is no season; else it is one season."""
@@ -23,14 +23,6 @@ def last_value(panel: Panel) -> Array:
     return panel.values[:, -1] if panel.steps else np.zeros(len(panel))
 
 
-def step_error(panel: Panel, lag: int) -> tuple[Array, Array]:
-    """Give the root mean square of y(t) - y(t - lag), float [N], and the number of such pairs that were observed, int [N]."""
-    if panel.steps <= lag:
-        return np.zeros(len(panel)), np.zeros(len(panel), np.int64)
-    pairs = panel.mask[:, lag:] & panel.mask[:, :-lag]
-    return rms(panel.values[:, lag:] - panel.values[:, :-lag], pairs), pairs.sum(axis=1)
-
-
 def naive(panel: Panel, levels: tuple[float, ...]) -> Forecast:
     """Repeat the last value; its spread grows with the root of the step (Hyndman and Athanasopoulos, FPP3, 5.5)."""
     point = np.repeat(last_value(panel)[:, None], panel.horizon, axis=1)
@@ -41,8 +33,7 @@ def naive(panel: Panel, levels: tuple[float, ...]) -> Forecast:
 def seasonal_naive(panel: Panel, levels: tuple[float, ...]) -> Forecast:
     """Repeat the last season; its spread grows with the root of the seasons ahead (FPP3, 5.5).
 
-    A series shorter than one season is served by `naive` and marked; one without a pair of values a season apart takes
-    only the spread from there.
+    A series shorter than one season is served by `naive` and marked; one without a pair a season apart takes its spread.
     """
     simple, m = naive(panel, levels), panel.season
     if panel.steps < m:
@@ -66,7 +57,7 @@ def window_average(panel: Panel, levels: tuple[float, ...]) -> Forecast:
     w = panel.season if panel.season > 1 else WINDOW
     recent = panel.mask[:, -w:]
     level = np.where(recent.any(axis=1), mean(panel.values[:, -w:], recent), last_value(panel))
-    near, far = _window_error(panel, w, 1)[0], _window_error(panel, w, max(panel.horizon, 1))
+    near, far = window_error(panel, w, 1)[0], window_error(panel, w, max(panel.horizon, 1))
     far_enough = np.where(far[1] >= PER_PHASE, far[0], near)
     way = np.linspace(0.0, 1.0, panel.horizon)
     top = np.maximum(np.maximum(near, far_enough), np.finfo(float).tiny)[:, None]
@@ -75,27 +66,8 @@ def window_average(panel: Panel, levels: tuple[float, ...]) -> Forecast:
     return Forecast(normal(point, spread, levels, counts=panel.counts), point, panel.lengths == 0)
 
 
-def _window_error(panel: Panel, w: int, ahead: int) -> tuple[Array, Array]:
-    """Give the root mean square error of past window averages `ahead` steps on, float [N], and their number, int [N]."""
-    steps = panel.steps - ahead  # origins 1 .. steps: a window of up to w values before each, the target `ahead` behind it
-    if steps < 1:
-        return np.zeros(len(panel)), np.zeros(len(panel), np.int64)
-    total, number = (
-        np.concatenate([np.zeros((len(panel), 1)), np.cumsum(x[:, :steps], axis=1)], axis=1)
-        for x in (np.where(panel.mask, panel.values, 0.0), panel.mask)
-    )
-    begin = np.maximum(np.arange(1, steps + 1) - w, 0)
-    held = number[:, 1:] - number[:, begin]
-    average = (total[:, 1:] - total[:, begin]) / np.maximum(held, 1)
-    seen = panel.mask[:, ahead:] & (held > 0)
-    return rms(panel.values[:, ahead:] - average, seen), seen.sum(axis=1)
-
-
 def climatology(panel: Panel, levels: tuple[float, ...]) -> Forecast:
-    """Give the quantiles and the mean of each series' observed values.
-
-    Those of the same phase of the season where there are at least 8 of them, else all.
-    """
+    """Give quantiles and mean of each series' observed values: of those of one phase of the season where they are 8, else of all."""
     n, m, h = len(panel), panel.season, panel.horizon
     quantiles, point = np.empty((n, h, len(levels))), np.empty((n, h))
     everything, average = historic(panel.values, panel.mask, levels), mean(panel.values, panel.mask)

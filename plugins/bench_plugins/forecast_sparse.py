@@ -19,7 +19,7 @@ import numpy as np
 from bench.api import Array, ArrayModel, Context, Model, hookimpl
 from bench.panel import Forecast, Panel
 from bench_plugins._stats_smoothing import best_smoothed
-from bench_plugins._stats_spread import mean, normal, rms
+from bench_plugins._stats_spread import mean, normal, rms, squeezed
 
 ALPHA = 0.1
 """Smoothing weight of demands, intervals and probabilities; Croston (1972) takes .1 to .3, Syntetos and Boylan .05 to .2."""
@@ -33,13 +33,6 @@ LARGE = 1e6
 """Means from which on a count is taken as normal."""
 POISSON = 1 + 1e-6
 """Variance-to-mean ratio at which a negative binomial is a Poisson for all that matters here."""
-
-
-def squeezed(panel: Panel) -> tuple[Array, Array]:
-    """Give the observed values alone, right-aligned, float [N, T], and where they stand, bool [N, T]; 0 before them."""
-    order = np.argsort(panel.mask, axis=1, kind="stable")
-    there = np.take_along_axis(panel.mask, order, axis=1)
-    return np.where(there, np.take_along_axis(panel.values, order, axis=1), 0.0), there
 
 
 def demand_levels(y: Array, there: Array) -> tuple[Array, Array, Array]:

@@ -49,7 +49,7 @@ class Net(nn.Module):
     def forward(self, x: Tensor, length: Tensor) -> Tensor:  # [N, T, F], [N] -> [N, O]
         """Read each row's context, all but its last `steps`, then answer at each of those."""
         context = length - self.steps  # [N]
-        memory, _ = self.encoder(x[:, : max(int(context.max()), 1)])  # [N, T', hidden]
+        memory, _ = self.encoder(x[:, : max(x.shape[1] - self.steps, 1)])  # [N, T', hidden]: no longer context is there
         state = last(memory, context, 1) * (context > 0)[:, None, None]  # [N, 1, hidden]
         h, _ = self.decoder(last(x, length, self.steps), state.transpose(0, 1).contiguous())  # [N, steps, hidden]
         found = state.expand_as(h) if self.attention is None else self.attention(h, memory, context)

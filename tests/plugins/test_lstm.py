@@ -195,10 +195,3 @@ def test_the_hook_gives_the_model_and_asking_too_early_is_a_clear_error():
     assert bench_models() == [LSTM]
     with pytest.raises(PluginError, match="lstm was asked before `fit` or `load`"):
         LSTM(LSTM.default()).predict(inputs_of(users(3)), QUICK)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
-def test_a_gpu_gives_the_answers_of_the_cpu():
-    model = fitted(ctx=replace(QUICK, device="cuda:0"))
-    test = inputs_of(users(100, seed=7))
-    assert np.abs(model.predict(test, replace(QUICK, device="cuda:0")) - model.predict(test, QUICK)).max() < 1e-3

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from functools import cache, partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from bench.testing.dataset_checks import DATASET_CHECKS
 from bench.testing.dataset_checks import it_imports_without_a_gpu as adapter_imports
 from bench.testing.verdicts import announced, judge, reason_for, refuse_unsound
 
+ROOT = Path(__file__).resolve().parents[2]
+HOMES = {"bench.models": ("plugins", "bench_plugins"), "bench.datasets": ("datasets", "bench_datasets")}
 REGISTRY = discover()
 SHIPPED = {n: s for n, s in sorted(REGISTRY.sources["bench.models"].items()) if s.distribution == "seqbench"}
 ADAPTERS = {n: s for n, s in sorted(REGISTRY.sources["bench.datasets"].items()) if s.distribution == "seqbench"}
@@ -44,6 +48,24 @@ def test_a_shipped_model_passes_in_each_of_its_tasks(name: str) -> None:
         verdicts = [judge(name, task, c.name, partial(c.run, model, task), reason_for(expected, task, c.name)) for c in checks]
         assert [f"{task}: {v.check}: {v.reason}" for v in verdicts if v.status == "failed"] == []
         assert sum(v.status == "ok" for v in verdicts) > len(checks) // 2
+
+
+def test_every_plugin_of_the_project_is_among_those_checked() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]
+    for group, found in (("bench.models", SHIPPED), ("bench.datasets", ADAPTERS)):
+        assert declared[group] == {name: source.target for name, source in found.items()}, "install the project again: pip install -e ."
+        package = ROOT.joinpath(*HOMES[group])
+        offering = {path.stem for path in package.glob("*.py") if "@hookimpl" in path.read_text("utf-8")}
+        assert {f"{package.name}.{stem}" for stem in offering} == set(declared[group].values())
+
+
+def test_every_model_that_a_shipped_file_offers_has_its_entry_point() -> None:
+    for target in sorted({source.target for source in SHIPPED.values()}):
+        own = {name: source for name, source in SHIPPED.items() if source.target == target}
+        try:
+            assert set(models(next(iter(own.values())))) == set(own)
+        except MissingDependencyError:
+            continue
 
 
 def test_every_shipped_module_is_imported_where_there_is_no_gpu() -> None:

@@ -21,6 +21,34 @@ def test_a_published_run_is_on_the_board_with_all_its_rows_and_a_site(made: Path
     assert "rfm-logit" in (place / "site" / "churn" / "index.html").read_text()
 
 
+def test_pages_of_all_tasks_share_one_set_of_scripts_and_lead_back_to_the_first_page(made: Path, place: Path) -> None:
+    pages = sorted((place / "site").rglob("*.html"))
+    assert len(pages) > 3
+    assert not list((place / "site").rglob("assets"))
+    for page in [place / "index.html", *pages]:
+        told = Links(page.read_text())
+        wanted = [link for link in told.found if not link.startswith(("#", "data:", "http"))]
+        assert any(link.endswith("assets/bench.js") for link in wanted)
+        assert [link for link in wanted if not (page.parent / link.partition("#")[0]).is_file()] == []
+        assert (page.name == "index.html" and page.parent == place) or "../../index.html" in wanted
+    first = (place / "index.html").read_text()
+    row = rows_of(made)[0]
+    for words in (run_of(place), "retail-sim", f"{row['created']:%Y-%m-%d}", row["bench_version"]):
+        assert words in first
+
+
+class Links(HTMLParser):
+    """Every address on a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value for name, value in attrs if name in {"href", "src"} and value]
+
+
 def test_publishing_the_same_run_again_changes_no_byte(made: Path, place: Path) -> None:
     before = tree(place)
     assert not publish(made, str(place)).new

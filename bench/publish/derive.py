@@ -29,6 +29,10 @@ from bench.report.tables import plain_table
 from bench.tune.jobs import bench_source
 
 BOARD, ABOUT, INDEX = "board.parquet", "board.json", "index.html"
+TITLE = "Published benchmark"
+TRAIL = b'<nav aria-label="Breadcrumb" class="trail"><ol>'
+"""How the way back to the first page begins on each page of a report."""
+RUNS = ("run", "task", "data sets", "finished", "bench", "rows", "on the board")
 FOLDERS = ("assets", "site")
 """Folders that hold nothing but derived files."""
 
@@ -43,7 +47,7 @@ def derive(store: Store, *, everything: bool = False) -> Merged:
             store.remove(name)
         for name, content in files.items():
             # the shared scripts are large and never change: one of the same size is left alone
-            if everything or "assets/" not in name or store.size(name) != len(content):
+            if everything or not name.startswith("assets/") or store.size(name) != len(content):
                 store.write(name, content)
         if state(store) == seen:
             return merged
@@ -55,7 +59,7 @@ def merged_rows(store: Store, seen: State) -> Merged:
 
 
 def derived_files(store: Store, seen: State, merged: Merged) -> dict[str, bytes]:
-    """Make every derived file, `board.json` the last: the same runs give the same bytes."""
+    """Make every derived file, `board.json` the last: the same runs give the same bytes, those of Parquet with the same library."""
     figures = _figures(store, seen, merged)
     files = {BOARD: parquet(rows_to_table(merged.rows))}
     tasks = list(dict.fromkeys(row["task"] for row in merged.rows))
@@ -72,7 +76,8 @@ def derived_files(store: Store, seen: State, merged: Merged) -> dict[str, bytes]
         "left_out": list(merged.left_out),
         "bench_version": bench.__version__,
         "bench_source": bench_source(),
-        "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
+        # but the board's: another version of the Parquet library may write the same rows in other bytes
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items()) if name != BOARD},
     }
     return {**files, ABOUT: dumped(about)}
 
@@ -103,7 +108,20 @@ def _site(rows: Sequence[Row], figures: Sequence[Mapping[str, Any]]) -> dict[str
                 f"the site of {rows[0]['task']} cannot be made of what is published ({type(error).__name__}: {error})"
             ) from None
         report = folder / "report"
-        return {file.relative_to(report).as_posix(): file.read_bytes() for file in sorted(report.rglob("*")) if file.is_file()}
+        files = {file.relative_to(report).as_posix(): file.read_bytes() for file in sorted(report.rglob("*")) if file.is_file()}
+    return {n: _placed(content) if n.endswith(".html") else content for n, content in files.items() if not n.startswith("assets/")}
+
+
+def _placed(page: bytes) -> bytes:
+    """Let a report's page use the place's own scripts and rows, which all tasks share, and lead back to the first page.
+
+    What is replaced holds quotation marks, which foreign text on a page never does: there they are escaped.
+    """
+    up = "../../"
+    for kind in (b"href", b"src"):
+        page = page.replace(kind + b'="assets/', kind + f'="{up}assets/'.encode())
+    page = page.replace(b'href="../leaderboard.parquet"', f'href="{up}{BOARD}"'.encode())
+    return page.replace(TRAIL, TRAIL + tag("li", tag("a", TITLE, href=f"{up}{INDEX}")).encode(), 1)
 
 
 def _figures(store: Store, seen: State, merged: Merged) -> list[dict[str, Any]]:
@@ -145,19 +163,38 @@ def _assets() -> list[Path]:
 
 def _index(store: Store, seen: State, merged: Merged, tasks: Sequence[str]) -> Page:
     """Make the first page: the tasks, the runs, and what was retracted, with the reasons."""
-    own = counts(merged)
     ways = tag("ul", (tag("li", tag("a", f"{task} benchmark", href=f"site/{task}/index.html")) for task in tasks))
-    runs = [(run, str(own.get(run, 0))) for run in seen.standing]
+    runs = list(_runs(store, seen, merged))
     gone = [(run, *retraction(store, run)) for run in seen.retracted]
     body = joined(
         section("Boards", ways if tasks else tag("p", "No run is published.")),
-        section("Runs", plain_table("Published runs", ("run", "rows on the board"), runs)) if runs else None,
+        section("Runs", plain_table("Published runs", RUNS, runs)) if runs else None,
         section("Retracted", plain_table("Retracted runs", ("run", "when", "reason"), gone)) if gone else None,
         section("How the runs were merged", _sentences(merged.words)) if merged.words else None,
-        section("Check it", tag("p", "Every number can be checked: ", tag("code", "bench verify PLACE"))),
+        section("Check it", tag("p", "All rows: ", tag("a", BOARD, href=BOARD), ". Every number of them can be checked:"), _checks()),
     )
     words = f"{len(merged.rows):,} row{'s' * (len(merged.rows) != 1)} of {len(runs):,} run{'s' * (len(runs) != 1)}."
-    return Page(INDEX, "Published benchmark", words, body, [], [f"rows: {BOARD}"])
+    return Page(INDEX, TITLE, words, body, [], [])
+
+
+def _checks() -> Html:
+    ways = (
+        ("bench verify PLACE", "the files are those that were published, and the board is what they give"),
+        ("bench verify PLACE --source NAME=PATH", "with the data at hand, every stored prediction is scored again"),
+        ("bench verify PLACE --source NAME=PATH --rerun 2", "two rows, drawn at random, are fitted again"),
+    )
+    return tag("ul", (tag("li", tag("code", command), ": ", words) for command, words in ways))
+
+
+def _runs(store: Store, seen: State, merged: Merged) -> Iterator[tuple[str, ...]]:
+    """Say of each run what it is of, from its rows."""
+    own = counts(merged)
+    for run in seen.standing:
+        rows = Published(store, run).rows()
+        texts = (", ".join(sorted({str(row[name]) for row in rows})) for name in ("task", "dataset", "bench_version"))
+        task, datasets, version = texts
+        finished = max(row["created"] for row in rows)
+        yield run, task, datasets, f"{finished:%Y-%m-%d}", version, f"{len(rows):,}", f"{own.get(run, 0):,}"
 
 
 def _sentences(words: Sequence[str]) -> Html:

@@ -8,19 +8,23 @@ guess the whole list at once, so that trying one customer number after the other
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 
 from bench.board.merge import row_key
 from bench.board.schema import Row, read_rows, rows_to_table, table_to_rows
 from bench.errors import RunFolderError
 from bench.publish.store import MOST
+from bench.tune.predictions import read_prediction
 
 Content: TypeAlias = bytes | Path
 FORMAT = 1
@@ -42,17 +46,13 @@ class Package:
     """Its id: the digest of the manifest."""
     rows: Sequence[Row]
     files: Mapping[str, Content]
-    """Name within the run's folder -> content, the manifest last."""
+    """Name within the run's folder -> content, the manifest last; the path of a prediction stands for what `packed` makes of it."""
+    sizes: Mapping[str, int]
+    """Bytes of each file as it is published."""
 
     def read(self, name: str) -> bytes:
-        """Give a file's bytes."""
-        content = self.files[name]
-        return content if isinstance(content, bytes) else content.read_bytes()
-
-    @property
-    def bytes(self) -> int:
-        """Count the bytes of all files."""
-        return sum(len(c) if isinstance(c, bytes) else c.stat().st_size for c in self.files.values())
+        """Give the bytes of a file as it is published."""
+        return _read(self.files[name])
 
 
 def package(folder: Path, *, with_figures: bool = False) -> Package:
@@ -71,8 +71,9 @@ def package(folder: Path, *, with_figures: bool = False) -> Package:
     }
     if with_figures and (folder / "figures.json").is_file():
         files["figures.json"] = folder / "figures.json"
-    manifest = _manifest(files, rows)
-    return Package(hashlib.sha256(manifest).hexdigest()[:32], rows, {**files, "manifest.json": manifest})
+    manifest, sizes = _manifest(files, rows)
+    run = hashlib.sha256(manifest).hexdigest()[:32]
+    return Package(run, rows, {**files, "manifest.json": manifest}, {**sizes, "manifest.json": len(manifest)})
 
 
 INDEX = pa.schema(
@@ -90,6 +91,26 @@ def parquet(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
+def packed(path: Path) -> bytes:
+    """Write a stored prediction anew, compressed: every number stays, to the last bit. Scores of steps take 40 % of the room."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        for part, arrays in enumerate(read_prediction(path)):
+            for name, array in sorted(arrays.items()):
+                member = io.BytesIO()
+                np.lib.format.write_array(member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+                # a fixed date: the same numbers give the same bytes
+                about = zipfile.ZipInfo(f"{part}.{name}.npy", (1980, 1, 1, 0, 0, 0))
+                archive.writestr(about, member.getvalue(), zipfile.ZIP_DEFLATED, compresslevel=6)
+    return sink.getvalue()
+
+
+def _read(content: Content) -> bytes:
+    if isinstance(content, bytes):
+        return content
+    return packed(content) if content.suffix == ".npz" else content.read_bytes()
+
+
 def dumped(document: Mapping[str, Any]) -> bytes:
     """Write JSON; the same document gives the same bytes."""
     return json.dumps(document, indent=1, sort_keys=True).encode()
@@ -102,11 +123,9 @@ def opaque(records: Sequence[Mapping[str, Any]], fingerprint: str) -> list[str]:
     return [hashlib.blake2b(text.encode(), key=key, digest_size=16).hexdigest() for text in spelt]
 
 
-def digest(content: Content) -> str:
+def digest(file: Path) -> str:
     """Give the sha256 of a file."""
-    if isinstance(content, bytes):
-        return hashlib.sha256(content).hexdigest()
-    with content.open("rb") as stream:
+    with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -194,17 +213,15 @@ def _stripped(about: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
     return {**{name: about.get(name) for name in ABOUT}, "config": kept, "datasets": datasets, "models": models}
 
 
-def _manifest(files: Mapping[str, Content], rows: Sequence[Row]) -> bytes:
-    sizes = {name: len(c) if isinstance(c, bytes) else c.stat().st_size for name, c in files.items()}
-    return dumped(
-        {
-            "format": FORMAT,
-            "files": {name: {"sha256": digest(content), "bytes": sizes[name]} for name, content in files.items()},
-            "rows": len(rows),
-            "created": max(row["created"] for row in rows).isoformat(),
-            **versions(rows),
-        }
-    )
+def _manifest(files: Mapping[str, Content], rows: Sequence[Row]) -> tuple[bytes, dict[str, int]]:
+    """List every file with its digest and size; each is read once and not kept: together they may not fit the memory."""
+    sizes, found = {}, {}
+    for name, content in files.items():
+        data = _read(content)
+        sizes[name] = len(data)
+        found[name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    about = {"format": FORMAT, "files": found, "rows": len(rows), "created": max(row["created"] for row in rows).isoformat()}
+    return dumped({**about, **versions(rows)}), sizes
 
 
 def versions(rows: Sequence[Row]) -> dict[str, Any]:

@@ -118,6 +118,6 @@ def _named(run: str, store: Store) -> str:
 
 
 def _done(made: Package, store: Store, merged: Merged, *, new: bool) -> Done:
-    files = {name: len(made.read(name)) for name in made.files}
+    files = made.sizes
     predictions = sum(name.startswith("predictions/") for name in files)
     return Done(made.run, store.shown, new, len(made.rows), predictions, sum(files.values()), files, len(merged.rows), merged.superseded)

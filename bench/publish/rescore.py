@@ -50,7 +50,7 @@ def rescored(board: Board, index: Sequence[Mapping[str, Any]], members: Sequence
     scorers: dict[int, Scorer] = {}
     files = {row_key(entry): entry["file"] for entry in index}
     for at, row in enumerate(board.rows):
-        told[at] = _columns(row, board.split.columns)
+        told[at] = _columns(row, board.split)
         if row["status"] == "ok":
             try:
                 scorers[at] = _scorer(board, row, files)
@@ -99,12 +99,14 @@ def _again(board: Board, scorers: Mapping[int, Scorer]) -> list[dict[str, Any]]:
     return [{**own, "rank": row["rank"]} if own else {} for own, row in zip(made, ranks, strict=True)]
 
 
-def _columns(row: Row, columns: Mapping[str, Any]) -> str:
-    """Compare what the split itself puts into every row: sizes, base rate, level, family."""
+def _columns(row: Row, split: Split) -> str:
+    """Compare what the split itself puts into every row: sizes, base rate, level, family, what it is measured against, flags."""
+    columns = {"objective": split.board.metric, "reference": split.board.reference, **split.columns}
     for name, value in columns.items():
         if name in row and not _same(row[name], value):
             return f"{name}: the row says {row[name]!r:.40}, the data gives {value!r:.40}"
-    return ""
+    lost = [flag for flag in split.flags if flag not in (row["flags"] or [])]
+    return f"flags: the row lacks {lost[0]!r}, which the data gives" if lost and row["status"] == "ok" else ""
 
 
 def _numbers(board: Board, at: int, found: Mapping[str, Any], *, whole: bool) -> str:

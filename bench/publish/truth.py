@@ -89,13 +89,14 @@ def _split(run: Run, about: Mapping[str, Any], rows: Sequence[Row], task: Task, 
     claimed = rows[0]["fingerprint"]
     if any(row["fingerprint"] != claimed for row in rows):
         return Found(wrong="the rows of one data set have several fingerprints")
-    data, fingerprint, how = _data(run, about, str(claimed), sources, registry)
+    data, fingerprint, simulated, how = _data(run, about, str(claimed), sources, registry)
     if data is None:
         return Found(missing=how)
     if fingerprint != claimed:
         return Found(wrong=f"fingerprint: the rows say {claimed}, the data ({how}) has {fingerprint}")
+    if any(bool(row["simulated"]) != simulated for row in rows):
+        return Found(wrong=f"simulated: the rows say {not simulated}, the data ({how}) says {simulated}")
     own = {key: value for key, value in run.options.items() if key in task.options}
-    simulated = any(row["simulated"] for row in rows)
     splits = {s.task_id: s for s in task.splits(data, own, run.profile, run.seed, simulated=simulated)}
     unknown = sorted({row["task_id"] for row in rows} - set(splits))
     if unknown:
@@ -105,22 +106,26 @@ def _split(run: Run, about: Mapping[str, Any], rows: Sequence[Row], task: Task, 
 
 def _data(
     run: Run, about: Mapping[str, Any], claimed: str, sources: Mapping[str, Path], registry: Registry
-) -> tuple[Events | Series | None, str, str]:
-    """Give the data, its fingerprint and where it comes from; None with the reason where it is not at hand."""
+) -> tuple[Events | Series | None, str, bool, str]:
+    """Give the data, its fingerprint, whether it is simulated and where it comes from; None with the reason where it is not at hand."""
     name, adapter = about["name"], about["adapter"]
     if adapter not in registry.names("bench.datasets"):
-        return None, "", f"the adapter {adapter!r} is not installed here"
+        return None, "", False, f"the adapter {adapter!r} is not installed here"
     if name in sources:
         options = {k.partition(".")[2]: v for k, v in run.options.items() if k.startswith(f"{adapter}.")}
         found = loaded(Request(adapter, sources[name]), registry, options, size=run.profile.users, seed=run.seed)
-        return found.data, found.fingerprint, str(sources[name])
+        return found.data, found.fingerprint, found.simulated, str(sources[name])
     if about["simulator"] is True:
         found = loaded(Request(adapter, None), registry, {}, size=run.profile.users, seed=run.seed)
         if found.fingerprint != claimed and run.bench_version != bench.__version__:
-            return None, "", f"it was simulated by bench {run.bench_version}, this is {bench.__version__}"
-        return found.data, found.fingerprint, "simulated anew"
+            return None, "", True, f"it was simulated by bench {run.bench_version}, this is {bench.__version__}"
+        return found.data, found.fingerprint, True, "simulated anew"
     kept = _cached(claimed)
-    return (None, "", NO_DATA.format(name=name)) if kept is None else (kept, claimed, "from the cache")
+    simulated = kept is not None and kept.name == registry.dataset(adapter).simulated_name
+    # what went wrong in a simulated log stands beside its files, not in the cache
+    if kept is None or (simulated and run.task == "anomaly"):
+        return None, "", False, NO_DATA.format(name=name)
+    return kept, claimed, simulated, "from the cache"
 
 
 def _cached(fingerprint: str) -> Events | Series | None:

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.board.merge import row_key
-from bench.board.schema import AGGREGATOR, SCHEMA_VERSION, Row
+from bench.board.schema import Row
 from bench.errors import BenchError
 from bench.publish import untrusted
-from bench.publish.derive import ABOUT, FOLDERS, derived_files, merged_rows
-from bench.publish.package import versions
+from bench.publish.consistent import contradictions
+from bench.publish.derive import ABOUT, BOARD, FOLDERS, derived_files, merged_rows
 from bench.publish.place import SMALL, Published, State, retraction, state
 from bench.publish.rerun import repeatable, repeater
 from bench.publish.rescore import Board, rescored
@@ -91,7 +91,8 @@ def verify(place: str, registry: Registry, *, sources: Sequence[str] = (), rerun
         faults += wrong
         try:
             one = _opened(Published(store, run))
-            faults += [] if wrong else _versions(one)
+            rows = [line.row for line in one.lines]
+            faults += [] if wrong else contradictions(run, rows, one.published.manifest(), one.run, one.index)
             opened += [one] if run in seen.standing else []
         except BenchError as error:
             faults += [] if wrong else [str(error)]
@@ -128,22 +129,6 @@ def _opened(published: Published) -> _Open:
     return _Open(published, [Line(published.run, row) for row in rows], about, published.index())
 
 
-def _versions(one: _Open) -> Iterator[str]:
-    """Check that rows, manifest and this bench speak of the same metrics."""
-    rows, manifest = [line.row for line in one.lines], one.published.manifest()
-    for name, found in versions(rows).items():
-        if manifest.get(name) != found:
-            yield f"run {one.published.run}: {name} is {found} in its rows and {manifest.get(name)!r:.80} in its manifest"
-    for name, ours in (("aggregator", AGGREGATOR), ("schema_version", SCHEMA_VERSION)):
-        other = sorted({str(row[name]) for row in rows if row[name] != ours})
-        if other:
-            where = f"run {one.published.run}: metric version: {name} is {other[0][:80]}"
-            yield f"{where}, this bench scores by {ours}; its numbers cannot be compared"
-    for line in one.lines:
-        if line.row["protocol"] != f"{line.row['task']}/v1" or not line.row["task_id"].startswith(f"{line.row['protocol']}/"):
-            yield f"{line.name}: protocol {str(line.row['protocol'])[:40]!r} is not that of its task id {line.row['task_id'][:40]!r}"
-
-
 def _retractions(store: Store, seen: State) -> Iterator[str]:
     for run in seen.retracted:
         if run not in seen.committed:
@@ -162,20 +147,21 @@ def _strays(store: Store, seen: State) -> Iterator[str]:
 
 
 def _board(store: Store, seen: State) -> tuple[list[str], list[str]]:
-    """Derive everything anew and compare it byte for byte with what lies there."""
+    """Derive everything anew and compare it with what lies there: the board's rows by their values, all else byte for byte."""
     try:
-        files = derived_files(store, seen, merged_rows(store, seen))
+        merged = merged_rows(store, seen)
+        files = derived_files(store, seen, merged)
         about = untrusted.document(store.read(ABOUT, SMALL), ABOUT)
     except BenchError as error:
         return [f"the board cannot be derived anew: {error}"], []
     cure = f"derive it with bench publish --rebuild {store.shown}"
+    faults = [] if _rows_of(store) == merged.rows else [f"{BOARD}: not what its runs give; {cure}"]
     if about.get("bench_source") != bench_source():
-        # another bench draws other pages: then the rows alone are compared
-        same = _rows_of(store) == merged_rows(store, seen).rows
-        note = "site: made by another state of bench, not compared; the board's rows were"
-        return ([] if same else [f"board.parquet: not what its runs give; {cure}"]), [note]
+        # another bench draws other pages
+        return faults, ["site: made by another state of bench, not compared; the board's rows were"]
     there = {name for folder in FOLDERS for name in store.tree(folder)}
-    faults = [f"{name}: not what its runs give; {cure}" for name, content in files.items() if not _same(store, name, content)]
+    drawn = {name: content for name, content in files.items() if name != BOARD}
+    faults += [f"{name}: not what its runs give; {cure}" for name, content in drawn.items() if not _same(store, name, content)]
     faults += [f"{name}: not made by bench from the runs; {cure}" for name in sorted(there - set(files))]
     return faults, []
 
@@ -184,11 +170,11 @@ def _same(store: Store, name: str, content: bytes) -> bool:
     return store.size(name) == len(content) and store.read(name) == content
 
 
-def _rows_of(store: Store) -> list[Row]:
+def _rows_of(store: Store) -> list[Row] | None:
     try:
-        return untrusted.rows(store.read("board.parquet"), "board.parquet")
+        return untrusted.rows(store.read(BOARD), BOARD)
     except PlaceError:
-        return []
+        return None
 
 
 def _rescore(one: _Open, sources: Mapping[str, Any], registry: Registry) -> None:

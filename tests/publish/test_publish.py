@@ -2,6 +2,7 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from publish.kit import board_of, edited, forged, only, rows_of, run_of, tree, variant
@@ -18,6 +19,34 @@ def test_a_published_run_is_on_the_board_with_all_its_rows_and_a_site(made: Path
     assert keys(board_of(place)) == keys(rows_of(made))
     assert "site/churn/index.html" in (place / "index.html").read_text()
     assert "rfm-logit" in (place / "site" / "churn" / "index.html").read_text()
+
+
+def test_pages_of_all_tasks_share_one_set_of_scripts_and_lead_back_to_the_first_page(made: Path, place: Path) -> None:
+    pages = sorted((place / "site").rglob("*.html"))
+    assert len(pages) > 3
+    assert not list((place / "site").rglob("assets"))
+    for page in [place / "index.html", *pages]:
+        told = Links(page.read_text())
+        wanted = [link for link in told.found if not link.startswith(("#", "data:", "http"))]
+        assert any(link.endswith("assets/bench.js") for link in wanted)
+        assert [link for link in wanted if not (page.parent / link.partition("#")[0]).is_file()] == []
+        assert (page.name == "index.html" and page.parent == place) or "../../index.html" in wanted
+    first = (place / "index.html").read_text()
+    row = rows_of(made)[0]
+    for words in (run_of(place), "retail-sim", f"{row['created']:%Y-%m-%d}", row["bench_version"]):
+        assert words in first
+
+
+class Links(HTMLParser):
+    """Every address on a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value for name, value in attrs if name in {"href", "src"} and value]
 
 
 def test_publishing_the_same_run_again_changes_no_byte(made: Path, place: Path) -> None:
@@ -43,6 +72,28 @@ def test_the_order_in_which_runs_were_published_does_not_show(made: Path, tmp_pa
         for run in ordered:
             publish(run, str(tmp_path / name))
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
+
+
+def test_published_predictions_are_smaller_and_every_number_is_the_runs_own(made: Path, place: Path, tmp_path: Path) -> None:
+    from bench.publish.package import packed
+    from bench.publish.untrusted import prediction
+    from bench.tune.predictions import read_prediction, write_prediction
+
+    files = sorted((place / "runs" / run_of(place) / "predictions").iterdir())
+    assert files
+    for file in files:
+        one, other = prediction(file.read_bytes(), file.name), read_prediction(made / "predictions" / file.name)
+        assert [{name: (a.dtype, a.tobytes()) for name, a in part.items()} for part in one] == [
+            {name: (a.dtype, a.tobytes()) for name, a in part.items()} for part in other
+        ]
+    steps = np.where(np.arange(1000) < 600, 0, np.random.default_rng(0).random((7, 1000)))
+    forms = [{"prediction": steps, "b": np.arange(4, dtype=np.int32)}, {"prediction": steps.T.astype(np.float32)}]
+    write_prediction(tmp_path / "a.npz", forms)
+    smaller = packed(tmp_path / "a.npz")
+    assert len(smaller) < 0.5 * (tmp_path / "a.npz").stat().st_size
+    assert smaller == packed(tmp_path / "a.npz")
+    for one, other in zip(prediction(smaller, "a"), forms, strict=True):
+        assert {name: (a.dtype, a.tolist()) for name, a in one.items()} == {name: (a.dtype, a.tolist()) for name, a in other.items()}
 
 
 def test_a_dry_run_says_what_would_be_sent_and_writes_nothing(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,6 +44,53 @@ def base_rate(files: Files) -> None:
     edited(files, only("recency", base_rate=0.9))
 
 
+def reference(files: Files) -> None:
+    edited(files, only("recency", reference="base-rate"))
+
+
+def objective(files: Files) -> None:
+    edited(files, only("recency", objective="log_loss"))
+
+
+def flags(files: Files) -> None:
+    edited(files, only("recency", flags=[]))
+
+
+def simulated(files: Files) -> None:
+    edited(files, lambda row: {**row, "simulated": False})
+
+
+def without(files: Files, model: str) -> None:
+    rows = pq.read_table(io.BytesIO(files["rows.parquet"])).to_pylist()
+    files["rows.parquet"] = parquet(rows_to_table([row for row in rows if row["model"] != model]))
+
+
+def removed(files: Files) -> None:
+    without(files, "recency")
+
+
+def removed_with_its_prediction(files: Files) -> None:
+    name = prediction_file(files, "recency")
+    without(files, "recency")
+    index = pq.read_table(io.BytesIO(files["predictions.parquet"]))
+    files["predictions.parquet"] = parquet(pa.Table.from_pylist([r for r in index.to_pylist() if r["file"] != name], index.schema))
+    del files[name]
+
+
+def leader_removed(files: Files) -> None:
+    rows = pq.read_table(io.BytesIO(files["rows.parquet"])).to_pylist()
+    (leader,) = {row["model"] for row in rows if row["behind"] == row["behind_low"] == row["behind_high"] == 0}
+    without(files, leader)
+    about = json.loads(files["run.json"])
+    about["models"] = [m for m in about["models"] if m["name"] != leader]
+    files["run.json"] = json.dumps(about).encode()
+
+
+def doubled(files: Files) -> None:
+    rows = pq.read_table(io.BytesIO(files["rows.parquet"])).to_pylist()
+    files["rows.parquet"] = parquet(rows_to_table([*rows, next(row for row in rows if row["model"] == "recency")]))
+
+
 def prediction(files: Files) -> None:
     name = prediction_file(files, "recency")
     with np.load(io.BytesIO(files[name])) as stored:
@@ -97,6 +144,15 @@ CONSISTENT = [
     (skill, r"recency on retail-sim .*: skill_low: the row says 0\.3, "),
     (rank_, r"base-rate on retail-sim .*: rank: the row says 1, "),
     (base_rate, r"recency on retail-sim .*: base_rate: the row says 0\.9, the data gives"),
+    (reference, r"recency on retail-sim .*: reference: the row says 'base-rate', the data gives 'rfm-logit'"),
+    (objective, r"recency on retail-sim .*: objective: the row says 'log_loss', the data gives 'roc_auc'"),
+    (flags, r"recency on retail-sim .*: flags: the row lacks 'underpowered', which the data gives"),
+    (simulated, r"simulated: the rows say False, the data \(simulated anew\) says True"),
+    (removed, r"run [0-9a-f]{32}: its manifest counts \d+ rows, there are \d+"),
+    (removed, r"recency on retail-sim \(default, seed 0\): a prediction without a row: one was removed"),
+    (removed_with_its_prediction, r"recency on retail-sim: no row, though the run had the model: it was removed"),
+    (leader_removed, r" on retail-sim .*: behind.*: the row says .*, its prediction gives"),
+    (doubled, r"recency on retail-sim \(default, seed 0\): 2 rows of one name"),
     (prediction, r"recency on retail-sim .*: roc_auc.*: the row says .*, its prediction gives"),
     (swapped, r"recency on retail-sim .*: roc_auc.*: the row says .*, its prediction gives 0\.5"),
     (fingerprint, r"fingerprint: the rows say 0{64}, the data \(simulated anew\) has [0-9a-f]{64}"),
@@ -115,6 +171,16 @@ def test_a_change_that_mends_every_digest_is_found_by_scoring_again(place: Path,
     import re
 
     assert any(re.search(said, words) for words in found), found
+
+
+def test_a_board_that_another_parquet_library_wrote_is_compared_by_its_rows(place: Path) -> None:
+    table = pq.read_table(place / "board.parquet")
+    pq.write_table(table, place / "board.parquet", compression="gzip")
+    assert failures(place) == []
+    at = table.column_names.index("roc_auc")
+    forgery = table.set_column(at, table.field(at), pa.array([0.9] * len(table)))
+    pq.write_table(forgery, place / "board.parquet")
+    assert [words.partition(":")[0] for words in failures(place)] == ["board.parquet"]
 
 
 @pytest.mark.parametrize("name", ["rows.parquet", "run.json", "predictions.parquet", "members.parquet", "predictions", "manifest.json"])

@@ -183,11 +183,7 @@ def _charts(run: Run, key: Key, shown: Sequence[Row]) -> list[Chart]:
 
 def _linked(run: Run, key: Key) -> Html | None:
     files = overview_files(run.drawn)
-    found = run.of(run.drawn, key)
-    if any(figure["kind"] == "churn" for figure in found):
-        curves: list[Link] = [("ROC, precision, calibration and churners reached, for each model", files[at_board(f)]) for f in found]
-        return section("Curves", links(curves, "Curves"))
-    pairs: list[Link] = [("Best, median and worst series of each model", files[at_board(f)]) for f in found]
+    pairs: list[Link] = [("Best, median and worst series of each model", files[at_board(f)]) for f in run.of(run.drawn, key)]
     return section("Series by series", links(pairs, "Series")) if pairs else None
 
 

@@ -29,7 +29,7 @@ def cell_page(run: Run, key: Key, model: str) -> Page:
     body = joined(
         section("Score", _score(best, rows), _all_rows(own)),
         section("Repeat", command_html(command(run.about, model), "This model, as it was run (the run folder is found again):")),
-        section("Curves" if run.task == "churn" else "Series", (figure_html(chart) for chart in charts)) if charts else None,
+        section("Series", (figure_html(chart) for chart in charts)) if charts else None,
         _rates(run, key, model),
         section("Search", tag("p", words), (figure_html(chart) for chart in searched)),
         section("Parameters", _params(best)),

@@ -116,7 +116,7 @@ def _tops(title: str, key: Key, rows: Sequence[Row]) -> Html | None:
 def _ways(run: Run) -> Html:
     files = overview_files(run.drawn)
     kinds = {f["kind"]: files[at_board(f)] for f in reversed(run.drawn)}
-    names = {"forecast": "Forecasts, series by series", "anomaly": "Anomaly scores, series by series", "churn": "Churn curves"}
+    names = {"forecast": "Forecasts, series by series", "anomaly": "Anomaly scores, series by series"}
     pairs: list[Link] = [(names[kind], to) for kind, to in kinds.items()]
     pairs += [("All data sets in one grid", "grid.html")] if len(run.boards) > 1 else []
     return links([*pairs, ("The run: every row, hardware, versions", "run.html")], "More pages")

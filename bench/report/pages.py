@@ -1,4 +1,4 @@
-"""Pages of forecasts, anomaly scores and churn curves: an overview led by the leader, and a page for each model."""
+"""Pages of forecasts and of anomaly scores: an overview led by the leader, and for each model its three series."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from typing import Any
 from bench.board.numbers import clean
 from bench.report.assets import copy_assets
 from bench.report.chart import Chart, figure_html
-from bench.report.churn_charts import churn_charts
 from bench.report.figures import anomaly_chart, forecast_chart, horizon_chart
 from bench.report.html import joined, slug, tag
 from bench.report.page import Link, Page, links, section, write_page
 
 Figure = Mapping[str, Any]
-"""One item of `figures.json`: `task_id`, `dataset`, and what the `collect` of forecast, anomaly or churn figures gave."""
+"""One item of `figures.json`: `task_id`, `dataset`, and what `forecast_figures.collect` or `anomaly_figures.collect` gave."""
 To = Callable[[Figure, str], str]
 """Where the page of a model on a figure's board lies."""
-NAMES = {"forecast": ("forecasts", "Forecasts"), "anomaly": ("anomalies", "Anomaly scores"), "churn": ("curves", "Churn curves")}
+NAMES = {"forecast": ("forecasts", "Forecasts"), "anomaly": ("anomalies", "Anomaly scores")}
 """Kind of a figure -> the name of its pages and their title."""
 
 
@@ -61,8 +60,6 @@ def model_file(figure: Figure, model: str) -> str:
 
 def model_charts(figure: Figure, model: str) -> list[Chart]:
     """Make the charts of one model's series."""
-    if figure["kind"] == "churn":
-        return churn_charts(figure, model)
     draw = forecast_chart if figure["kind"] == "forecast" else anomaly_chart
     return [draw(figure, model, at) for at in range(len(figure["models"].get(model, ())))]
 
@@ -95,22 +92,18 @@ def _title(figure: Figure) -> str:
 def _overview(figure: Figure, file: str, title: str, boards: Sequence[Link], trail: Sequence[Link], to: To) -> Page:
     charts, models = _leading(figure), ordered(figure)
     pairs = [(model, to(figure, model)) for model in models]
-    what = "curves" if figure["kind"] == "churn" else "series"
     body = joined(
         section("Data sets", links(boards, "Data sets")) if len(boards) > 1 else None,
-        section("Models", tag("p", f"Each leads to its own {what}."), links(pairs, "Models")),
-        section(what.capitalize(), (figure_html(chart) for chart in charts)),
+        section("Models", tag("p", "Each leads to its own series."), links(pairs, "Models")),
+        section("Series", (figure_html(chart) for chart in charts)),
     )
     name = f"{NAMES[figure['kind']][1]}: {_title(figure)}"
-    words = f"{_led(figure, models[0])}; {_chosen(figure)}." if models else "No model has predictions."
+    words = (
+        f"{_led(figure, models[0])}; the best, the median and the worst series by its own scores."
+        if models
+        else "No model has predictions."
+    )
     return Page(file, name, words, body, trail, [*([title] if title else []), figure["task_id"]], charts)
-
-
-def _chosen(figure: Figure) -> str:
-    """Say what stands on an overview."""
-    if figure["kind"] == "churn":
-        return f"on {figure['users']:,} test users, beside {clean(figure['reference'])}"
-    return "the best, the median and the worst series by its own scores"
 
 
 def _led(figure: Figure, first: str) -> str:
@@ -131,11 +124,6 @@ def _model_page(figure: Figure, model: str, files: Mapping[tuple[str, str], str]
     pairs = [(other, "" if other == model else model_file(figure, other)) for other in ordered(figure)]
     body = joined(links(pairs, "Models"), (figure_html(chart) for chart in charts))
     leads = _led(figure, model) if model == figure["leader"] else f"The leader here is {clean(figure['leader'] or 'unknown')}"
-    shown = (
-        f"{len(charts)} of {figure['series_total']:,} series, chosen by {figure['metric']}"
-        if figure["kind"] != "churn"
-        else _chosen(figure)
-    )
-    words = f"{leads}; {shown}."
+    words = f"{leads}; {len(charts)} of {figure['series_total']:,} series, chosen by {figure['metric']}."
     above = (f"{NAMES[figure['kind']][1]}: {_title(figure)}", files[at_board(figure)])
     return Page(model_file(figure, model), f"{model} on {_title(figure)}", words, body, [*trail, above], [figure["task_id"]], charts)

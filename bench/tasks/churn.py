@@ -149,12 +149,8 @@ class Churn:
         return []
 
     def figures(self, split: Split, shown: Sequence[Shown], leader: str) -> dict[str, Any]:
-        """Choose what the pages draw: each model's curves on the test users."""
-        from bench.report.churn_figures import collect
-
-        predictions = {one.model: one.prediction[0]["prediction"] for one in shown}
-        when = split.facts.get("test_cutoff", "the end of each user's records")
-        return collect(split.truths["final"].y, predictions, leader, BOARD.reference, when) if predictions else {}
+        """Draw nothing yet."""
+        return {}
 
 
 def choose(history: History, options: Mapping[str, str], name: str) -> Protocol:

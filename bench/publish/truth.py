@@ -10,8 +10,8 @@ from typing import Any
 
 import bench
 from bench.board.schema import Row
-from bench.cache import load as load_entry
 from bench.cache import cache_entries, cache_folder
+from bench.cache import load as load_entry
 from bench.datasets import Request, loaded
 from bench.errors import BenchError, ConfigError, suggest
 from bench.events import Events

@@ -16,7 +16,7 @@ from bench.report.chart import Chart, figure_html
 from bench.report.figures import horizon_chart
 from bench.report.html import Html, joined, name_of, tag
 from bench.report.page import Link, Page, links, section
-from bench.report.pages import at_board, overview_files
+from bench.report.pages import NAMES, at_board, overview_files
 from bench.report.run_folder import Key, Run, board_file, cell_file, trail
 from bench.report.strips import Span, scale, strip
 from bench.report.tables import Cell, Head, plain_table, sortable
@@ -183,8 +183,9 @@ def _charts(run: Run, key: Key, shown: Sequence[Row]) -> list[Chart]:
 
 def _linked(run: Run, key: Key) -> Html | None:
     files = overview_files(run.drawn)
-    pairs: list[Link] = [("Best, median and worst series of each model", files[at_board(f)]) for f in run.of(run.drawn, key)]
-    return section("Series by series", links(pairs, "Series")) if pairs else None
+    found = run.of(run.drawn, key)
+    pairs: list[Link] = [(NAMES[f["kind"]].link, files[at_board(f)]) for f in found]
+    return section("Model by model", links(pairs, "Model by model")) if pairs else None
 
 
 def _about(run: Run, key: Key) -> Html:

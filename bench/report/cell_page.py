@@ -12,7 +12,7 @@ from bench.report.board_figures import spent
 from bench.report.chart import Chart, figure_html
 from bench.report.html import Html, joined, tag
 from bench.report.page import Link, Page, links, section
-from bench.report.pages import model_charts
+from bench.report.pages import NAMES, Figure, at_board, charts_html, model_charts, overview_files
 from bench.report.run_folder import Key, Run, board_file, cell_file, trail
 from bench.report.search_figures import LEAST, history_chart, importance, importance_chart
 from bench.report.tables import plain_table
@@ -24,12 +24,13 @@ def cell_page(run: Run, key: Key, model: str) -> Page:
     rows = run.boards[key]
     own = [row for row in rows if row["model"] == model]
     best = standing(rows, model)
-    charts = [chart for figure in run.of(run.drawn, key) for chart in model_charts(figure, model)]
+    drawn = [(figure, model_charts(figure, model)) for figure in run.of(run.drawn, key)]
+    charts = [chart for _, own in drawn for chart in own]
     searched, words = _search(run, key, model, best)
     body = joined(
         section("Score", _score(best, rows), _all_rows(own)),
         section("Repeat", command_html(command(run.about, model), "This model, as it was run (the run folder is found again):")),
-        section("Series", (figure_html(chart) for chart in charts)) if charts else None,
+        *(_drawn(run, figure, own) for figure, own in drawn if own),
         _rates(run, key, model),
         section("Search", tag("p", words), (figure_html(chart) for chart in searched)),
         section("Parameters", _params(best)),
@@ -41,6 +42,12 @@ def cell_page(run: Run, key: Key, model: str) -> Page:
     simulated = ["simulated data"] if best.get("simulated") else []
     facts = [*simulated, *run.facts, key[0]]
     return Page(cell_file(key, model), title, _verdict(best), body, trail(run, to_board), facts, [*charts, *searched])
+
+
+def _drawn(run: Run, figure: Figure, charts: Sequence[Chart]) -> Html:
+    """Show the charts of the task, with the way to those of all models."""
+    named, to = NAMES[figure["kind"]], overview_files(run.drawn)[at_board(figure)]
+    return section(named.own, charts_html(figure, charts), links([(f"{named.title} of all models", to)], "All models"))
 
 
 def standing(rows: Sequence[Row], model: str) -> Row:

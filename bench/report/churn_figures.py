@@ -17,6 +17,12 @@ from bench.report.rounding import listed, short
 
 MOST_POINTS = 100
 """Points of a curve; longer ones keep those that bend it most."""
+TOP = (0.05, 0.10, 0.20)
+"""Shares of the users, highest scores first, at which the share of churners caught is told."""
+FALSE_ALARMS = (0.05, 0.10, 0.20, 0.50)
+"""False positive rates at which the true positive rate is told."""
+RECALLS = (0.25, 0.50, 0.75)
+"""Recalls at which the precision is told."""
 CONFIDENCE = 1.959964
 """The normal quantile of a 95 % interval."""
 
@@ -130,5 +136,8 @@ def _model(truth: Mapping[str, Array], own: Mapping[str, Array], test: str) -> d
     return {
         "auc": short(float(np.trapezoid(roc[:, 1], roc[:, 0]))),
         "reliability": by_cutoff,
+        "captured": listed(np.interp(TOP, *drawn["gain"].T)),
+        "true_rate": listed(np.interp(FALSE_ALARMS, *roc.T)),
+        "precision": listed(drawn["pr"][np.searchsorted(drawn["pr"][:, 0], np.array(RECALLS) - 1e-12), 1]),
         **{name: listed(np.round(thinned(curve), 5)) for name, curve in drawn.items()},
     }

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
-from bench.report.churn_figures import collect, curves, reliability, thinned, wilson
+from bench.metrics.churn import churn_metrics
+from bench.report.churn_figures import RECALLS, collect, curves, reliability, thinned, wilson
 
 
 def sample(n=1000, seed=0, digits=2):
@@ -83,6 +84,11 @@ def test_collected_figures_put_leader_and_reference_first_and_keep_the_area():
     assert [r["cutoff"] for r in figure["models"]["a"]["reliability"]] == ["2024-01-01", "2024-02-01"]
     assert [r["cutoff"] for r in figure["models"]["b"]["reliability"]] == ["2024-02-01"]
     assert figure["base_rate"] == pytest.approx(y.mean())
+    exact = churn_metrics(y, worse, 0.5)
+    assert figure["models"]["b"]["captured"] == pytest.approx([exact[f"captured_{k}"][0] for k in (5, 10, 20)], abs=1e-5)
+    precision, recall, _ = precision_recall_curve(y, worse)
+    wanted = [precision[recall >= r][-1] for r in RECALLS]  # recall falls along scikit-learn's curve
+    assert figure["models"]["b"]["precision"] == pytest.approx(wanted, abs=1e-5)
     assert len(json.dumps(figure, allow_nan=False)) < 40_000
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bench.report.chart import Chart, figure_html
 from bench.report.churn_charts import beside, curves_chart, gain_chart, ordered_churn, rates_chart, reliability_chart
 from bench.report.html import Html, tag
+from bench.report.looks_charts import looks_chart, looks_words
 from bench.report.page import section
 
 Data = Mapping[str, Any]
@@ -24,7 +25,7 @@ class Part:
 
     def html(self) -> Html:
         """Write the part."""
-        return section(self.title, (tag("p", words) for words in self.words), paired(self.charts))
+        return section(self.title, (tag("p", words) for words in self.words), paired(self.charts) if self.charts else None)
 
 
 def paired(charts: list[Chart]) -> Html:
@@ -42,7 +43,15 @@ def overview_parts(figure: Data) -> list[Part]:
     return [
         Part("Whom to choose", [gain_chart(figure, models), curves_chart(figure, models)]),
         Part("Is it calibrated?", [*calibrated, rates_chart(figure, two)]),
+        looks_part(figure, two),
     ]
+
+
+def looks_part(figure: Data, models: Sequence[str]) -> Part:
+    """Make the part on what models look at; one that could not be asked has a sentence."""
+    drawn = [looks_chart(figure, m, f"looks-{at}") for at, m in enumerate(models)]
+    words = [said for m in models if (said := looks_words(figure, m))]
+    return Part("What it looks at", [chart for chart in drawn if chart is not None], words)
 
 
 def churn_model_charts(figure: Data, model: str) -> list[Chart]:
@@ -50,4 +59,10 @@ def churn_model_charts(figure: Data, model: str) -> list[Chart]:
     if model not in figure["models"]:
         return []
     models = beside(figure, model)
-    return [reliability_chart(figure, model), gain_chart(figure, models), curves_chart(figure, models)]
+    asked = looks_chart(figure, model) if model in figure.get("looks_at", {}) else None
+    return [
+        reliability_chart(figure, model),
+        gain_chart(figure, models),
+        curves_chart(figure, models),
+        *([] if asked is None else [asked]),
+    ]

@@ -14,6 +14,7 @@ from bench.report.churn_charts import ordered_churn
 from bench.report.churn_page import churn_model_charts, overview_parts, paired
 from bench.report.figures import anomaly_chart, forecast_chart, horizon_chart
 from bench.report.html import Html, joined, slug, tag
+from bench.report.looks_charts import looks_words
 from bench.report.page import Link, Page, links, section, write_page
 
 Figure = Mapping[str, Any]
@@ -157,6 +158,12 @@ def charts_html(figure: Figure, charts: Sequence[Chart]) -> Html:
     return paired(list(charts)) if figure["kind"] == "churn" else joined(figure_html(chart) for chart in charts)
 
 
+def words_of(figure: Figure, model: str) -> str:
+    """Say what cannot be drawn of a model that should be: what a leader looks at; empty where there is nothing to say."""
+    wanted = figure["kind"] == "churn" and model in {figure["leader"], *figure.get("looks_at", {})}
+    return looks_words(figure, model) if wanted else ""
+
+
 def _chosen(figure: Figure, count: int) -> str:
     return f"{count} of {figure['series_total']:,} series, chosen by {figure['metric']}"
 
@@ -164,7 +171,8 @@ def _chosen(figure: Figure, count: int) -> str:
 def _model_page(figure: Figure, model: str, files: Mapping[tuple[str, str], str], trail: Sequence[Link]) -> Page:
     charts = model_charts(figure, model)
     pairs = [(other, "" if other == model else model_file(figure, other)) for other in ordered(figure)]
-    body = joined(links(pairs, "Models"), charts_html(figure, charts))
+    said = words_of(figure, model)
+    body = joined(links(pairs, "Models"), charts_html(figure, charts), tag("p", said) if said else None)
     leads = _led(figure, model) if model == figure["leader"] else f"The leader here is {clean(figure['leader'] or 'unknown')}"
     words = f"{leads}; {_shown(figure) if figure['kind'] == 'churn' else _chosen(figure, len(charts))}."
     above = (f"{NAMES[figure['kind']].title}: {_title(figure)}", files[at_board(figure)])

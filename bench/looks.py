@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.api import ChurnInputs
 from bench.metrics.bootstrap import draws, interval
 from bench.metrics.churn import ranked
 from bench.problem import Problem
@@ -68,7 +69,7 @@ class Asker:
         return {**found, "users": len(truth.y), "auc": short(_auc(before, np.ones((1, len(truth.y))))[0]), "rows": rows}
 
     def _answer(
-        self, problem: Problem, one: Shown, task: Task, folder: Path, split: Split, inputs: occlusion.ChurnInputs
+        self, problem: Problem, one: Shown, task: Task, folder: Path, split: Split, inputs: ChurnInputs
     ) -> tuple[Array | None, str]:
         """Ask once, in a worker: P(churn) [N], or the reason why there is none."""
         plugin = next(p for p in problem.plugins if p.name == one.model)
@@ -117,7 +118,7 @@ def first_of(models: Sequence[str], shown: Sequence[Shown], reference: str) -> l
     return [by_name[m] for m in dict.fromkeys((leader, reference)) if m in by_name]
 
 
-def _sampled(problem: Problem) -> tuple[Split, occlusion.ChurnInputs]:
+def _sampled(problem: Problem) -> tuple[Split, ChurnInputs]:
     """Cut the test down to the users who are asked about: a split for the checks, and the inputs."""
     whole, truth = problem.split.stages["final"].parts[0], problem.split.truths["final"]
     rows = occlusion.sample(whole, _seed(problem))

@@ -175,6 +175,15 @@ CHURN_ID = "churn/v1/h=28d/elig=h/split=time/cutoffs=2/activity=purchase/rows=al
 CHURN_MODELS = ("lstm", "rfm-logit", ATTACK, LONG, RIGHT_TO_LEFT, MARKUP, "base-rate")
 
 
+LOST = [
+    {"group": "kind", "what": "purchase", "drop": 0.2, "low": 0.15, "high": 0.25},
+    {"group": "time", "what": "the last 7 days", "drop": 0.05, "low": 0.01, "high": 0.09},
+    {"group": "aggregate", "what": "recency", "drop": -0.01, "low": -0.02, "high": 0.0},
+    {"group": "aggregate", "what": "tenure", "drop": 0, "low": 0, "high": 0},
+]
+"""What a model is told to look at."""
+
+
 def churn(seed: int = 0, users: int = 900, off: float = 0.0) -> dict[str, Any]:
     """Collect figures of seven models at two cut-offs, each worse than the one before; `off` is added to all predictions."""
     rng = np.random.default_rng(seed)
@@ -204,7 +213,8 @@ def write_churn_run(folder: Path, figure: dict[str, Any] | None = None) -> Path:
     """Write the run folder of a churn board: rows, and the figures."""
     folder.mkdir(parents=True, exist_ok=True)
     write_rows(folder / "leaderboard.parquet", Board.build([churn_row(at, model) for at, model in enumerate(CHURN_MODELS)]).rows)
-    figures = [{"task_id": CHURN_ID, "dataset": "shop", **(figure or churn())}]
+    asked = {"key": "k", "reason": "", "users": 900, "auc": 0.8, "rows": LOST}
+    figures = [{"task_id": CHURN_ID, "dataset": "shop", **(figure or {**churn(), "looks_at": {"lstm": asked}})}]
     (folder / "figures.json").write_text(json.dumps(figures, allow_nan=False))
     return folder
 

@@ -4,13 +4,14 @@ import json
 import re
 
 import pytest
-from report.kit import ATTACK, CHURN_ID, CHURN_MODELS, LONG, churn, write_churn_run
+from report.kit import ATTACK, CHURN_ID, CHURN_MODELS, LONG, MARKUP, churn, write_churn_run
 from report.screen import draw_all, violations
 from report.test_site import read
 
 from bench.report import build
 from bench.report.churn_charts import COLOURED, curves_chart, gain_chart, ordered_churn, rates_chart, reliability_chart
 from bench.report.churn_page import churn_model_charts, overview_parts
+from bench.report.looks_charts import looks_chart
 from bench.report.pages import write_plots
 
 browsed = [
@@ -85,8 +86,43 @@ def test_the_cell_of_a_model_shows_itself_beside_leader_and_reference():
     assert churn_model_charts(figure, "gone") == []
 
 
+def looks(**more):
+    row = {"group": "aggregate", "what": "recency", "drop": 0.12, "low": 0.1, "high": 0.14}
+    still = {"group": "kind", "what": MARKUP, "drop": 0, "low": 0, "high": 0}
+    lost = {"group": "time", "what": "the last 7 days", "reason": "IndexError: empty"}
+    return {"key": "k", "reason": "", "users": 900, "auc": 0.8, "rows": [still, row, lost], **more}
+
+
+def test_what_a_model_looks_at_is_drawn_with_the_largest_loss_in_words():
+    chart = looks_chart({**churn(), "looks_at": {"lstm": looks()}}, "lstm")
+    assert "it loses most, .120 (+.100 to +.140), with recency shuffled." in chart.finding
+    assert chart.traces[0]["x"] == [0.12], "what changes nothing has no bar"
+    assert "1 of 2 changes leave the order" in chart.note
+    assert [row[1] for row in chart.rows] == ["+.120", ".000", "not known: IndexError: empty"]
+
+
+def test_a_loss_that_chance_may_explain_is_said_to_be_so():
+    row = {"group": "aggregate", "what": "recency", "drop": 0.01, "low": -0.1, "high": 0.14}
+    assert "which chance may explain" in looks_chart({**churn(), "looks_at": {"lstm": looks(rows=[row])}}, "lstm").finding
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({}, "What lstm looks at was not asked in this run."),
+        ({"lstm": looks(reason="its fit could not be saved (x)")}, "What lstm looks at is not known: its fit could not be saved (x)."),
+        ({"lstm": looks(rows=looks()["rows"][2:])}, "What lstm looks at is not known: IndexError: empty."),
+    ],
+)
+def test_a_leader_that_was_or_could_not_be_asked_has_a_sentence_on_its_page_and_its_cell(tmp_path, found, said):
+    folder = build(write_churn_run(tmp_path, {**churn(), "looks_at": found})).parent
+    assert said in read(folder / "churn.html").text
+    assert said in read(next(folder.glob("cell-shop-lstm-*"))).text
+    assert "looks at" not in read(next(folder.glob("cell-shop-base-rate-*"))).text
+
+
 def test_names_cannot_be_markup_in_any_churn_chart():
-    figure = churn()
+    figure = {**churn(), "looks_at": {"lstm": looks()}}
     for chart in (*charts(figure), *(c for m in CHURN_MODELS for c in churn_model_charts(figure, m))):
         assert not re.search("<(img|b>|script)", json.dumps(chart.spec()))
 

@@ -13,6 +13,8 @@ from bench.board.sheet import BESIDE, LABELS, listed, sheets
 from bench.metrics.kinds import Metric
 from bench.report.board_figures import forest_chart, pareto_chart, spent
 from bench.report.chart import Chart, figure_html
+from bench.report.coverage_chart import coverage_chart
+from bench.report.detection_tables import by_kind
 from bench.report.figures import horizon_chart
 from bench.report.html import Html, joined, name_of, tag
 from bench.report.page import Link, Page, links, section
@@ -38,6 +40,7 @@ def board_page(run: Run, key: Key) -> Page:
         section("Leaderboard", leaderboard(run.titles[key], key, shown, rows), _legend(shown), tag("p", sheet.caption, class_="caption")),
         _failed(rows),
         section("Charts", (figure_html(chart) for chart in charts)) if charts else None,
+        _detected(run, key),
         _linked(run, key),
         section("The data set", _about(run, key), tag("p", clean(key[0]), class_="task-id")),
     )
@@ -178,7 +181,12 @@ def _charts(run: Run, key: Key, shown: Sequence[Row]) -> list[Chart]:
     )
     figures = [f for f in run.of(run.drawn, key) if f["kind"] == "forecast"]
     wide = [horizon_chart(figure) for figure in figures]
-    return [chart for chart in (forest_chart(order), pareto_chart(order), *wide) if chart is not None]
+    return [chart for chart in (forest_chart(order), pareto_chart(order), *wide, coverage_chart(order)) if chart is not None]
+
+
+def _detected(run: Run, key: Key) -> Html | None:
+    table = by_kind(run.of(run.details, key), run.models(key))
+    return section("What was found", table) if table is not None else None
 
 
 def _linked(run: Run, key: Key) -> Html | None:

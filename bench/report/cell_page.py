@@ -10,6 +10,7 @@ from bench.board.schema import Row
 from bench.board.sheet import LABELS
 from bench.report.board_figures import spent
 from bench.report.chart import Chart, figure_html
+from bench.report.detection_tables import by_strength
 from bench.report.html import Html, joined, tag
 from bench.report.page import Link, Page, links, section
 from bench.report.pages import NAMES, Figure, at_board, charts_html, model_charts, overview_files, words_of
@@ -32,6 +33,7 @@ def cell_page(run: Run, key: Key, model: str) -> Page:
         section("Repeat", command_html(command(run.about, model), "This model, as it was run (the run folder is found again):")),
         *(_drawn(run, figure, model, own) for figure, own in drawn if own),
         _rates(run, key, model),
+        _detected(run, key, model),
         section("Search", tag("p", words), (figure_html(chart) for chart in searched)),
         section("Parameters", _params(best)),
         _log(run, key, model),
@@ -146,6 +148,11 @@ def _rates(run: Run, key: Key, model: str) -> Html | None:
     lines = [(str(d["cutoff"]), plain(d["predicted"]), plain(d["actual"]), signed(d["predicted"] - d["actual"])) for d in found]
     table = plain_table("Churn rate by cut-off", ("cut-off", "predicted", "actual", "difference"), lines)
     return section("Predicted and actual churn", table)
+
+
+def _detected(run: Run, key: Key, model: str) -> Html | None:
+    table = by_strength(run.of(run.details, key, model), model)
+    return section("What was found", table) if table is not None else None
 
 
 def _params(row: Row) -> Html:

@@ -11,6 +11,7 @@ import polars as pl
 
 import bench
 from bench.ensemble import Blend, blended
+from bench.looks import Asker, first_of, look
 from bench.problem import Problem
 from bench.results import details, now, prediction_rows, rows_of, shown, trial_rows
 from bench.tasks.base import Shown, Task
@@ -23,9 +24,12 @@ TABLES = ("trials", "details", "predictions", "members", "intervals")
 
 
 def write_results(
-    folder: Path, problems: Sequence[Problem], outcomes: Mapping[str, Outcome], task: Task, common: Mapping[str, Any]
+    folder: Path, problems: Sequence[Problem], outcomes: Mapping[str, Outcome], task: Task, common: Mapping[str, Any], asker: Asker
 ) -> Board:
-    """Score everything once and write `leaderboard.parquet`, `TABLES` and `figures.json`; `common`: columns of all rows."""
+    """Score everything once and write `leaderboard.parquet`, `TABLES` and `figures.json`.
+
+    `common`: columns of all rows; `asker`: asks the saved fits what they look at.
+    """
     from bench.board import Board
     from bench.board.families import flag_trivial
     from bench.board.schema import write_rows
@@ -45,7 +49,7 @@ def write_results(
     write_rows(folder / "leaderboard.parquet", board.rows)
     for name, found in tables.items():
         _write_table(folder / f"{name}.parquet", pl.concat(found, how="diagonal_relaxed") if found else pl.DataFrame())
-    _write_figures(folder / "figures.json", board, drawn, task)
+    _write_figures(folder / "figures.json", board, drawn, task, asker)
     return board
 
 
@@ -64,17 +68,32 @@ def _tables(
     return {name: frame.with_columns(**board) if len(frame) else frame for name, frame in frames.items()}
 
 
-def _write_figures(path: Path, board: Board, drawn: Sequence[tuple[Problem, list[Shown]]], task: Task) -> None:
+def _write_figures(path: Path, board: Board, drawn: Sequence[tuple[Problem, list[Shown]]], task: Task, asker: Asker) -> None:
     """Write what a report draws, one item a board; what it shows of the data is a tail of few series."""
+    from bench.board.sheet import listed
+
+    known = _looked(path)
     figures = []
     for problem, found in drawn:
         own = [r for r in board.rows if (r["task_id"], r["dataset"]) == (problem.split.task_id, problem.dataset) and r["status"] == "ok"]
         leader = min(own, key=lambda r: (r["rank"] is None, r["rank"] or 0, r["model"]), default={"model": ""})["model"]
         if figure := task.figures(problem.split, found, leader):
-            figures.append({"task_id": problem.split.task_id, "dataset": problem.dataset, **figure})
+            at = {"task_id": problem.split.task_id, "dataset": problem.dataset}
+            if figure["kind"] == "churn":
+                chosen = first_of([row["model"] for row in listed(own)], found, problem.split.board.reference)
+                figure["looks_at"] = look(asker, problem, chosen, task, path.parent, known.get((at["task_id"], at["dataset"]), {}))
+            figures.append({**at, **figure})
     partial = path.with_suffix(".part")
     partial.write_text(json.dumps(figures, allow_nan=False))
     partial.replace(path)
+
+
+def _looked(path: Path) -> dict[tuple[str, str], Any]:
+    """Read what an earlier end of the same run has found by asking; nothing where there is none or it is damaged: it is asked anew."""
+    try:
+        return {(f["task_id"], f["dataset"]): f.get("looks_at", {}) for f in json.loads(path.read_text())}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _write_table(path: Path, table: pl.DataFrame) -> None:

@@ -145,7 +145,9 @@ def shown(outcomes: Mapping[str, Outcome], folder: Path) -> list[Shown]:
         final = next((e for (t, _), e in outcome.finals.items() if t == tuning and e["status"] == "ok"), None)
         if final is not None:
             chosen = outcome.best.get(tuning, outcome.valid)
-            found.append(Shown(name, tuning, chosen, final, read_prediction(folder / final["prediction"])))
+            kept = folder / "valid" / f"{chosen['key']}.npz"
+            checked = kept if chosen["status"] == "ok" and kept.is_file() else None
+            found.append(Shown(name, tuning, chosen, final, read_prediction(folder / final["prediction"]), checked))
     return found
 
 

@@ -18,6 +18,7 @@ from bench.datasets import Loaded, Request, loaded, requested
 from bench.devices import refuse_blind, resolved
 from bench.errors import ConfigError, RunFolderError, suggest
 from bench.events import Events
+from bench.looks import Asker
 from bench.outputs import write_results
 from bench.problem import Problem
 from bench.reading import relayed
@@ -78,7 +79,9 @@ def execute(config: Config, listen: Listener = silent) -> Board:
         with Ledger(config.folder()) as ledger, _told_where(ledger.folder):
             _write_run(ledger.folder, config, solved, finished=False)
             outcomes = _outcomes(solved, config, Driver(task, executor, ledger, limits, _budget(config), listen))
-            board = write_results(ledger.folder, solved, outcomes, task, {"workers": config.n_workers(), "git_commit": git_commit()})
+            asker = Asker(executor, limits.memory_mb, _caps(config))
+            common = {"workers": config.n_workers(), "git_commit": git_commit()}
+            board = write_results(ledger.folder, solved, outcomes, task, common, asker)
             _write_run(ledger.folder, config, solved, finished=True)
     return board
 
@@ -174,9 +177,13 @@ def _cells(problem: Problem, config: Config, limits: Limits) -> list[Cell]:
             "device": device,
             "limits": limits.given,
         }
-        caps = {"epochs": config.caps.epochs, "history": config.caps.history, "rows": config.caps.rows}
-        made.append(Cell(problem.title, problem.split, plugin, device, parts, {**caps, **problem.split.context}))
+        made.append(Cell(problem.title, problem.split, plugin, device, parts, {**_caps(config), **problem.split.context}))
     return made
+
+
+def _caps(config: Config) -> dict[str, Any]:
+    """Give the fields of `bench.Context` that the profile sets."""
+    return {"epochs": config.caps.epochs, "history": config.caps.history, "rows": config.caps.rows}
 
 
 def _model_sources(config: Config, registry: Registry) -> list[Source]:

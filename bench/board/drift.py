@@ -25,11 +25,18 @@ def drift_words(rows: Sequence[Row], details: Sequence[Mapping[str, Any]]) -> li
         n = next((row["n_test"] for row in rows if (row["task_id"], row["dataset"]) == (task_id, dataset)), None) or 1
         own = [d for d in details if (d["task_id"], d["dataset"]) == (task_id, dataset)]
         leader = _leader([row for row in rows if (row["task_id"], row["dataset"]) == (task_id, dataset)])
-        found = [d for d in own if d["model"] == leader]
-        if found:
-            pairs = ", ".join(f"{d['predicted']:.0%} against {d['actual']:.0%} at {d['cutoff']}" for d in found)
-            told.append(f"{dataset}: churn predicted by {clean(leader)} against actual: {pairs}{_verdict(own, found[-1], n)}")
+        if words := drift_sentence(leader, own, n):
+            told.append(f"{dataset}: {words}")
     return told
+
+
+def drift_sentence(leader: str, details: Sequence[Mapping[str, Any]], n: int) -> str:
+    """Write the sentence of one board, empty where `leader` has no rates; `details` of all its models, `n` test users."""
+    found = [d for d in details if d["model"] == leader]
+    if not found:
+        return ""
+    pairs = ", ".join(f"{d['predicted']:.0%} against {d['actual']:.0%} at {d['cutoff']}" for d in found)
+    return f"churn predicted by {clean(leader)} against actual: {pairs}{_verdict(details, found[-1], n)}"
 
 
 def _leader(rows: Sequence[Row]) -> str:

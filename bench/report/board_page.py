@@ -13,10 +13,12 @@ from bench.board.sheet import BESIDE, LABELS, listed, sheets
 from bench.metrics.kinds import Metric
 from bench.report.board_figures import forest_chart, pareto_chart, spent
 from bench.report.chart import Chart, figure_html
+from bench.report.coverage_chart import coverage_chart
+from bench.report.detection_tables import by_kind
 from bench.report.figures import horizon_chart
 from bench.report.html import Html, joined, name_of, tag
 from bench.report.page import Link, Page, links, section
-from bench.report.pages import at_board, overview_files
+from bench.report.pages import NAMES, at_board, overview_files
 from bench.report.run_folder import Key, Run, board_file, cell_file, trail
 from bench.report.strips import Span, scale, strip
 from bench.report.tables import Cell, Head, plain_table, sortable
@@ -38,6 +40,7 @@ def board_page(run: Run, key: Key) -> Page:
         section("Leaderboard", leaderboard(run.titles[key], key, shown, rows), _legend(shown), tag("p", sheet.caption, class_="caption")),
         _failed(rows),
         section("Charts", (figure_html(chart) for chart in charts)) if charts else None,
+        _detected(run, key),
         _linked(run, key),
         section("The data set", _about(run, key), tag("p", clean(key[0]), class_="task-id")),
     )
@@ -178,13 +181,19 @@ def _charts(run: Run, key: Key, shown: Sequence[Row]) -> list[Chart]:
     )
     figures = [f for f in run.of(run.drawn, key) if f["kind"] == "forecast"]
     wide = [horizon_chart(figure) for figure in figures]
-    return [chart for chart in (forest_chart(order), pareto_chart(order), *wide) if chart is not None]
+    return [chart for chart in (forest_chart(order), pareto_chart(order), *wide, coverage_chart(order)) if chart is not None]
+
+
+def _detected(run: Run, key: Key) -> Html | None:
+    table = by_kind(run.of(run.details, key), run.models(key))
+    return section("What was found", table) if table is not None else None
 
 
 def _linked(run: Run, key: Key) -> Html | None:
     files = overview_files(run.drawn)
-    pairs: list[Link] = [("Best, median and worst series of each model", files[at_board(f)]) for f in run.of(run.drawn, key)]
-    return section("Series by series", links(pairs, "Series")) if pairs else None
+    found = run.of(run.drawn, key)
+    pairs: list[Link] = [(NAMES[f["kind"]].link, files[at_board(f)]) for f in found]
+    return section("Model by model", links(pairs, "Model by model")) if pairs else None
 
 
 def _about(run: Run, key: Key) -> Html:

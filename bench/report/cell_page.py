@@ -10,9 +10,10 @@ from bench.board.schema import Row
 from bench.board.sheet import LABELS
 from bench.report.board_figures import spent
 from bench.report.chart import Chart, figure_html
+from bench.report.detection_tables import by_strength
 from bench.report.html import Html, joined, tag
 from bench.report.page import Link, Page, links, section
-from bench.report.pages import model_charts
+from bench.report.pages import NAMES, Figure, at_board, charts_html, model_charts, overview_files, words_of
 from bench.report.run_folder import Key, Run, board_file, cell_file, trail
 from bench.report.search_figures import LEAST, history_chart, importance, importance_chart
 from bench.report.tables import plain_table
@@ -24,13 +25,15 @@ def cell_page(run: Run, key: Key, model: str) -> Page:
     rows = run.boards[key]
     own = [row for row in rows if row["model"] == model]
     best = standing(rows, model)
-    charts = [chart for figure in run.of(run.drawn, key) for chart in model_charts(figure, model)]
+    drawn = [(figure, model_charts(figure, model)) for figure in run.of(run.drawn, key)]
+    charts = [chart for _, own in drawn for chart in own]
     searched, words = _search(run, key, model, best)
     body = joined(
         section("Score", _score(best, rows), _all_rows(own)),
         section("Repeat", command_html(command(run.about, model), "This model, as it was run (the run folder is found again):")),
-        section("Series", (figure_html(chart) for chart in charts)) if charts else None,
+        *(_drawn(run, figure, model, own) for figure, own in drawn if own),
         _rates(run, key, model),
+        _detected(run, key, model),
         section("Search", tag("p", words), (figure_html(chart) for chart in searched)),
         section("Parameters", _params(best)),
         _log(run, key, model),
@@ -41,6 +44,14 @@ def cell_page(run: Run, key: Key, model: str) -> Page:
     simulated = ["simulated data"] if best.get("simulated") else []
     facts = [*simulated, *run.facts, key[0]]
     return Page(cell_file(key, model), title, _verdict(best), body, trail(run, to_board), facts, [*charts, *searched])
+
+
+def _drawn(run: Run, figure: Figure, model: str, charts: Sequence[Chart]) -> Html:
+    """Show the charts of the task, with the way to those of all models."""
+    named, to = NAMES[figure["kind"]], overview_files(run.drawn)[at_board(figure)]
+    said = words_of(figure, model)
+    way = links([(f"{named.title} of all models", to)], "All models")
+    return section(named.own, charts_html(figure, charts), tag("p", said) if said else None, way)
 
 
 def standing(rows: Sequence[Row], model: str) -> Row:
@@ -65,6 +76,7 @@ def _score(row: Row, rows: Sequence[Row]) -> Html:
     name = str(row.get("reference") or "")
     reference = standing(rows, name) if any(r["model"] == name for r in rows) else None
     default = next((r for r in rows if r["model"] == row["model"] and r["tuning"] == "default" and r["status"] == "ok"), None)
+    default = None if default is row else default
     named = [(f"this model, {row['tuning']}", row), ("this model, default", default), ("reference", reference)]
     lines = [
         (
@@ -73,7 +85,7 @@ def _score(row: Row, rows: Sequence[Row]) -> Html:
             span(r.get(f"{metric}_low"), r.get(f"{metric}_high")),
         )
         for what, r in named
-        if r is not None and r["status"] == "ok" and not (what.endswith("default") and r is row and what != named[0][0])
+        if r is not None and r["status"] == "ok"
     ]
     gap = (signed(row.get("skill")), span(row.get("skill_low"), row.get("skill_high"), signed))
     words = f"Against the reference: {gap[0]} ({gap[1]}), higher is better." if row.get("skill") is not None else ""
@@ -136,6 +148,11 @@ def _rates(run: Run, key: Key, model: str) -> Html | None:
     lines = [(str(d["cutoff"]), plain(d["predicted"]), plain(d["actual"]), signed(d["predicted"] - d["actual"])) for d in found]
     table = plain_table("Churn rate by cut-off", ("cut-off", "predicted", "actual", "difference"), lines)
     return section("Predicted and actual churn", table)
+
+
+def _detected(run: Run, key: Key, model: str) -> Html | None:
+    table = by_strength(run.of(run.details, key, model), model)
+    return section("What was found", table) if table is not None else None
 
 
 def _params(row: Row) -> Html:

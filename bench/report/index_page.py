@@ -11,7 +11,7 @@ from bench.board.schema import Row
 from bench.board.sheet import LABELS, listed
 from bench.report.html import Html, joined, name_of, tag
 from bench.report.page import Link, Page, links, section
-from bench.report.pages import at_board, overview_files
+from bench.report.pages import NAMES, at_board, overview_files
 from bench.report.run_folder import Key, Run, board_file, cell_file
 from bench.report.strips import Span, scale, strip
 from bench.report.tables import Cell, plain_table
@@ -116,7 +116,6 @@ def _tops(title: str, key: Key, rows: Sequence[Row]) -> Html | None:
 def _ways(run: Run) -> Html:
     files = overview_files(run.drawn)
     kinds = {f["kind"]: files[at_board(f)] for f in reversed(run.drawn)}
-    names = {"forecast": "Forecasts, series by series", "anomaly": "Anomaly scores, series by series"}
-    pairs: list[Link] = [(names[kind], to) for kind, to in kinds.items()]
+    pairs: list[Link] = [(NAMES[kind].way, to) for kind, to in kinds.items()]
     pairs += [("All data sets in one grid", "grid.html")] if len(run.boards) > 1 else []
     return links([*pairs, ("The run: every row, hardware, versions", "run.html")], "More pages")

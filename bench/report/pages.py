@@ -1,34 +1,60 @@
-"""Pages of forecasts and of anomaly scores: an overview led by the leader, and for each model its three series."""
+"""Pages of forecasts, of anomaly scores and of churn: an overview led by the leader, and for each model its own charts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.board.numbers import clean
 from bench.report.assets import copy_assets
 from bench.report.chart import Chart, figure_html
+from bench.report.churn_charts import ordered_churn
+from bench.report.churn_page import churn_model_charts, overview_parts, paired
 from bench.report.figures import anomaly_chart, forecast_chart, horizon_chart
-from bench.report.html import joined, slug, tag
+from bench.report.html import Html, joined, slug, tag
+from bench.report.looks_charts import looks_words
 from bench.report.page import Link, Page, links, section, write_page
 
 Figure = Mapping[str, Any]
-"""One item of `figures.json`: `task_id`, `dataset`, and what `forecast_figures.collect` or `anomaly_figures.collect` gave."""
+"""One item of `figures.json`: `task_id`, `dataset`, and what the `collect` of the figures' module gave."""
 To = Callable[[Figure, str], str]
 """Where the page of a model on a figure's board lies."""
-NAMES = {"forecast": ("forecasts", "Forecasts"), "anomaly": ("anomalies", "Anomaly scores")}
-"""Kind of a figure -> the name of its pages and their title."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """Say how pages of one kind of figure are called."""
+
+    front: str
+    """The beginning of their files' names."""
+    title: str
+    way: str
+    """What leads there from the first page."""
+    link: str
+    """What leads there from a board's page."""
+    own: str
+    """What a model's own charts are called."""
+
+
+SERIES = "Best, median and worst series of each model"
+NAMES = {
+    "forecast": Named("forecasts", "Forecasts", "Forecasts, series by series", SERIES, "Series"),
+    "anomaly": Named("anomalies", "Anomaly scores", "Anomaly scores, series by series", SERIES, "Series"),
+    "churn": Named("churn", "Churn curves", "Churn: curves and calibration", "Gain, curves and calibration of all models", "Curves"),
+}
+"""Kind of a figure -> its names."""
 
 
 def write_plots(folder: Path, figures: Sequence[Figure], title: str = "") -> Path:
-    """Write `folder/report/forecasts.html` (or `anomalies.html`), a page for each model, and the assets; return the first.
+    """Write `folder/report/forecasts.html` (or another kind's), a page for each model, and the assets; return the first.
 
     Raises ValueError where there is nothing to draw.
     """
     drawn = [figure for figure in figures if figure.get("kind") in NAMES]
     if not drawn:
-        raise ValueError("no figure of forecasts or anomaly scores; give what their collect functions return")
+        raise ValueError("no figure of forecasts, anomaly scores or churn; give what their collect functions return")
     report = Path(folder) / "report"
     copy_assets(report)
     for page in plot_pages(drawn, title):
@@ -45,7 +71,7 @@ def overview_files(figures: Sequence[Figure]) -> dict[tuple[str, str], str]:
     """Name the page that shows each board's leader: the first of a kind has the plain name."""
     found: dict[tuple[str, str], str] = {}
     for figure in figures:
-        front = NAMES[figure["kind"]][0]
+        front = NAMES[figure["kind"]].front
         plain = f"{front}.html"
         found[at_board(figure)] = (
             plain if plain not in found.values() else f"{front}-{slug(figure['dataset'], beside=figure['task_id'])}.html"
@@ -54,18 +80,22 @@ def overview_files(figures: Sequence[Figure]) -> dict[tuple[str, str], str]:
 
 
 def model_file(figure: Figure, model: str) -> str:
-    """Name the page of one model's series on one board."""
-    return f"{NAMES[figure['kind']][0]}-{slug(figure['dataset'], model, beside=figure['task_id'])}.html"
+    """Name the page of one model's charts on one board."""
+    return f"{NAMES[figure['kind']].front}-{slug(figure['dataset'], model, beside=figure['task_id'])}.html"
 
 
 def model_charts(figure: Figure, model: str) -> list[Chart]:
-    """Make the charts of one model's series."""
+    """Make the charts of one model: its series, or its curves."""
+    if figure["kind"] == "churn":
+        return churn_model_charts(figure, model)
     draw = forecast_chart if figure["kind"] == "forecast" else anomaly_chart
     return [draw(figure, model, at) for at in range(len(figure["models"].get(model, ())))]
 
 
 def ordered(figure: Figure) -> list[str]:
     """List the models that a figure shows, the leader first."""
+    if figure["kind"] == "churn":
+        return ordered_churn(figure)
     return sorted(figure["models"], key=lambda model: (model != figure["leader"], model))
 
 
@@ -90,20 +120,24 @@ def _title(figure: Figure) -> str:
 
 
 def _overview(figure: Figure, file: str, title: str, boards: Sequence[Link], trail: Sequence[Link], to: To) -> Page:
-    charts, models = _leading(figure), ordered(figure)
+    models, own = ordered(figure), NAMES[figure["kind"]].own
     pairs = [(model, to(figure, model)) for model in models]
+    parts = overview_parts(figure) if figure["kind"] == "churn" else []
+    charts = [chart for part in parts for chart in part.charts] or _leading(figure)
     body = joined(
         section("Data sets", links(boards, "Data sets")) if len(boards) > 1 else None,
-        section("Models", tag("p", "Each leads to its own series."), links(pairs, "Models")),
-        section("Series", (figure_html(chart) for chart in charts)),
+        section("Models", tag("p", f"Each leads to its own {own.lower()}."), links(pairs, "Models")),
+        [part.html() for part in parts] or section(own, (figure_html(chart) for chart in charts)),
     )
-    name = f"{NAMES[figure['kind']][1]}: {_title(figure)}"
-    words = (
-        f"{_led(figure, models[0])}; the best, the median and the worst series by its own scores."
-        if models
-        else "No model has predictions."
-    )
+    name = f"{NAMES[figure['kind']].title}: {_title(figure)}"
+    words = f"{_led(figure, models[0])}; {_shown(figure)}." if models else "No model has predictions."
     return Page(file, name, words, body, trail, [*([title] if title else []), figure["task_id"]], charts)
+
+
+def _shown(figure: Figure) -> str:
+    if figure["kind"] != "churn":
+        return "the best, the median and the worst series by its own scores"
+    return f"{figure['n'][figure['test_cutoff']]:,} test users, of whom {figure['base_rate']:.0%} churned"
 
 
 def _led(figure: Figure, first: str) -> str:
@@ -119,11 +153,27 @@ def _leading(figure: Figure) -> list[Chart]:
     return [*first, *([wide] if wide is not None else [])]
 
 
+def charts_html(figure: Figure, charts: Sequence[Chart]) -> Html:
+    """Write the charts of one model: timelines need the whole width, curves stand in pairs."""
+    return paired(list(charts)) if figure["kind"] == "churn" else joined(figure_html(chart) for chart in charts)
+
+
+def words_of(figure: Figure, model: str) -> str:
+    """Say what cannot be drawn of a model that should be: what a leader looks at; empty where there is nothing to say."""
+    wanted = figure["kind"] == "churn" and model in {figure["leader"], *figure.get("looks_at", {})}
+    return looks_words(figure, model) if wanted else ""
+
+
+def _chosen(figure: Figure, count: int) -> str:
+    return f"{count} of {figure['series_total']:,} series, chosen by {figure['metric']}"
+
+
 def _model_page(figure: Figure, model: str, files: Mapping[tuple[str, str], str], trail: Sequence[Link]) -> Page:
     charts = model_charts(figure, model)
     pairs = [(other, "" if other == model else model_file(figure, other)) for other in ordered(figure)]
-    body = joined(links(pairs, "Models"), (figure_html(chart) for chart in charts))
+    said = words_of(figure, model)
+    body = joined(links(pairs, "Models"), charts_html(figure, charts), tag("p", said) if said else None)
     leads = _led(figure, model) if model == figure["leader"] else f"The leader here is {clean(figure['leader'] or 'unknown')}"
-    words = f"{leads}; {len(charts)} of {figure['series_total']:,} series, chosen by {figure['metric']}."
-    above = (f"{NAMES[figure['kind']][1]}: {_title(figure)}", files[at_board(figure)])
+    words = f"{leads}; {_shown(figure) if figure['kind'] == 'churn' else _chosen(figure, len(charts))}."
+    above = (f"{NAMES[figure['kind']].title}: {_title(figure)}", files[at_board(figure)])
     return Page(model_file(figure, model), f"{model} on {_title(figure)}", words, body, [*trail, above], [figure["task_id"]], charts)

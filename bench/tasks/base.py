@@ -10,6 +10,7 @@ import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 from bench.events import Events
@@ -151,6 +152,8 @@ class Shown:
     final: Mapping[str, Any]
     """The ledger's entry of its final fit."""
     prediction: Prediction
+    valid_file: Path | None = None
+    """The chosen configuration's prediction on validation, where the run has kept it."""
 
 
 class Task(Protocol):

@@ -149,8 +149,19 @@ class Churn:
         return []
 
     def figures(self, split: Split, shown: Sequence[Shown], leader: str) -> dict[str, Any]:
-        """Draw nothing yet."""
-        return {}
+        """Draw each model's curves on the test, and its reliability on validation and test."""
+        from bench.report.churn_figures import collect
+        from bench.tune.predictions import read_prediction
+
+        if not shown:
+            return {}
+        valid, test = split.facts["valid_cutoff"], split.facts["test_cutoff"]
+        truth = {valid: split.truths["search"].y, test: split.truths["final"].y}
+        predictions = {one.model: {test: one.prediction[0]["prediction"]} for one in shown}
+        for one in shown:
+            if one.valid_file is not None:
+                predictions[one.model][valid] = read_prediction(one.valid_file)[0]["prediction"]
+        return collect(split.facts["churn_by_cutoff"], truth, predictions, leader, reference=split.board.reference)
 
 
 def choose(history: History, options: Mapping[str, str], name: str) -> Protocol:

@@ -2,7 +2,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from report.kit import anomalies, write_run
+from report.kit import anomalies, write_churn_run, write_run
 
 from bench.report import build
 from bench.report.pages import write_plots
@@ -14,6 +14,12 @@ BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome
 def site(tmp_path_factory) -> Path:
     """Build the report of the run folder once; gives the report's folder."""
     return build(write_run(tmp_path_factory.mktemp("run"))).parent
+
+
+@pytest.fixture(scope="session")
+def churn_site(tmp_path_factory) -> Path:
+    """Build the report of a churn run once; gives the report's folder."""
+    return build(write_churn_run(tmp_path_factory.mktemp("churn"))).parent
 
 
 @pytest.fixture(scope="module")

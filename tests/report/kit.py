@@ -10,7 +10,7 @@ import polars as pl
 
 from bench.board import Board
 from bench.board.schema import write_rows
-from bench.report import anomaly_figures, forecast_figures
+from bench.report import anomaly_figures, churn_figures, forecast_figures
 
 ATTACK = '<img src=x onerror="window.hacked=1">'
 MARKUP = "<b>bold</b> & </script><script>window.hacked=2</script>"
@@ -50,7 +50,10 @@ def row(dataset: str, at: int, model: str, **more: Any) -> dict[str, Any]:
         "mase_high": mase + 0.06,
         "sql": mase / 2,
         "wape": mase / 3,
-        "coverage_80": 0.7,
+        "coverage_60": 0.5 + 0.02 * at,
+        "coverage_80": 0.7 + 0.02 * at,
+        "coverage_80_low": 0.675 + 0.02 * at,
+        "coverage_80_high": 0.715 + 0.02 * at,
         "reference": "seasonal-naive",
         "skill": 0.84 - mase,
         "skill_low": 0.78 - mase,
@@ -169,6 +172,54 @@ def anomalies(seed: int = 0, steps: int = 3000) -> dict[str, Any]:
     time = [str(np.datetime64("2024-01-01T00:00") + 5 * n) for n in range(steps)]
     thresholds = dict.fromkeys(scores, 3.2)
     return anomaly_figures.collect(names, time, values, scores, thresholds, windows, [1000] * 5, "rolling-mean", judged=judged)
+
+
+CHURN_ID = "churn/v1/h=28d/elig=h/split=time/cutoffs=2/activity=purchase/rows=all"
+CHURN_MODELS = ("lstm", "rfm-logit", ATTACK, LONG, RIGHT_TO_LEFT, MARKUP, "base-rate")
+
+
+LOST = [
+    {"group": "kind", "what": "purchase", "drop": 0.2, "low": 0.15, "high": 0.25},
+    {"group": "time", "what": "the last 7 days", "drop": 0.05, "low": 0.01, "high": 0.09},
+    {"group": "aggregate", "what": "recency", "drop": -0.01, "low": -0.02, "high": 0.0},
+    {"group": "aggregate", "what": "tenure", "drop": 0, "low": 0, "high": 0},
+]
+"""What a model is told to look at."""
+
+
+def churn(seed: int = 0, users: int = 900, off: float = 0.0) -> dict[str, Any]:
+    """Collect figures of seven models at two cut-offs, each worse than the one before; `off` is added to all predictions."""
+    rng = np.random.default_rng(seed)
+    cutoffs = ("2024-03-01", "2024-03-29")
+    chance = {cutoff: rng.beta(2, 2, users) for cutoff in cutoffs}
+    truth = {cutoff: (rng.random(users) < p).astype(np.int8) for cutoff, p in chance.items()}
+
+    def blurred(p: np.ndarray, at: int) -> np.ndarray:
+        return np.clip(p + rng.normal(0, 0.08 * at, users) + off, 0, 1)
+
+    predictions = {m: {cutoff: blurred(p, at) for cutoff, p in chance.items()} for at, m in enumerate(CHURN_MODELS[:-1])}
+    predictions[CHURN_MODELS[-1]] = {cutoff: np.full(users, 0.5 + off) for cutoff in cutoffs}
+    rates = {"2024-02-02": 0.45, **{cutoff: float(y.mean()) for cutoff, y in truth.items()}}
+    return churn_figures.collect(rates, truth, predictions, "lstm", reference="rfm-logit")
+
+
+def churn_row(at: int, model: str) -> dict[str, Any]:
+    """Make a row of a churn board."""
+    auc = 0.8 - 0.03 * at
+    kept = {k: v for k, v in row("shop", at, model).items() if not k.startswith(("mase", "sql", "wape", "coverage", "level", "skill"))}
+    scores = {"roc_auc": auc, "roc_auc_low": auc - 0.02, "roc_auc_high": auc + 0.02, "ap_churn": auc, "skill": auc - 0.77}
+    own = {"task": "churn", "task_id": CHURN_ID, "n_test": 900, "reference": "rfm-logit", "objective": "roc_auc"}
+    return {**kept, **own, **scores, "simulated": False, "horizon_days": 28.0, "base_rate": 0.5, "protocol": "churn/v1"}
+
+
+def write_churn_run(folder: Path, figure: dict[str, Any] | None = None) -> Path:
+    """Write the run folder of a churn board: rows, and the figures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_rows(folder / "leaderboard.parquet", Board.build([churn_row(at, model) for at, model in enumerate(CHURN_MODELS)]).rows)
+    asked = {"key": "k", "reason": "", "users": 900, "auc": 0.8, "rows": LOST}
+    figures = [{"task_id": CHURN_ID, "dataset": "shop", **(figure or {**churn(), "looks_at": {"lstm": asked}})}]
+    (folder / "figures.json").write_text(json.dumps(figures, allow_nan=False))
+    return folder
 
 
 def write_run(folder: Path) -> Path:

@@ -1,0 +1,68 @@
+"""What the pages of churn are made of: parts with their words and charts, for the overview and for one model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.report.chart import Chart, figure_html
+from bench.report.churn_charts import beside, curves_chart, gain_chart, ordered_churn, rates_chart, reliability_chart
+from bench.report.html import Html, tag
+from bench.report.looks_charts import looks_chart, looks_words
+from bench.report.page import section
+
+Data = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Hold one part of a page: a heading, words, and charts that stand in pairs where there is room."""
+
+    title: str
+    charts: list[Chart]
+    words: list[str] = field(default_factory=list)
+
+    def html(self) -> Html:
+        """Write the part."""
+        return section(self.title, (tag("p", words) for words in self.words), paired(self.charts) if self.charts else None)
+
+
+def paired(charts: list[Chart]) -> Html:
+    """Write charts, two beside each other where there is room."""
+    return tag("div", (figure_html(chart) for chart in charts), class_="pair")
+
+
+def overview_parts(figure: Data) -> list[Part]:
+    """Make the parts of a board's churn page: the first models in colour, all others grey."""
+    models = ordered_churn(figure)
+    if not models:
+        return []
+    two = [m for at, m in enumerate(models[:2]) if at == 0 or m == figure["reference"]]
+    calibrated = [reliability_chart(figure, m, f"reliability-{at}") for at, m in enumerate(two)]
+    return [
+        Part("Whom to choose", [gain_chart(figure, models), curves_chart(figure, models)]),
+        Part("Is it calibrated?", [*calibrated, rates_chart(figure, two)]),
+        looks_part(figure, two),
+    ]
+
+
+def looks_part(figure: Data, models: Sequence[str]) -> Part:
+    """Make the part on what models look at; one that could not be asked has a sentence."""
+    drawn = [looks_chart(figure, m, f"looks-{at}") for at, m in enumerate(models)]
+    words = [said for m in models if (said := looks_words(figure, m))]
+    return Part("What it looks at", [chart for chart in drawn if chart is not None], words)
+
+
+def churn_model_charts(figure: Data, model: str) -> list[Chart]:
+    """Make the charts of one model's own page: itself beside leader and reference."""
+    if model not in figure["models"]:
+        return []
+    models = beside(figure, model)
+    asked = looks_chart(figure, model) if model in figure.get("looks_at", {}) else None
+    return [
+        reliability_chart(figure, model),
+        gain_chart(figure, models),
+        curves_chart(figure, models),
+        *([] if asked is None else [asked]),
+    ]

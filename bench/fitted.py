@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from bench.board.numbers import clean, several
 from bench.board.ranking import candidates, merit
 from bench.board.schema import Row, read_rows, table_to_rows
 from bench.ensemble import NAME as ENSEMBLE
@@ -41,15 +42,34 @@ def run_document(folder: Path) -> dict[str, Any]:
     return document
 
 
-def board_of(document: Mapping[str, Any], dataset: str) -> dict[str, Any]:
-    """Choose the data set whose models are asked; of an anomaly run's families the first."""
+def board_of(document: Mapping[str, Any], dataset: str, family: str = "") -> dict[str, Any]:
+    """Choose the board whose models are asked: by the data set, and of an anomaly run's families by `family`, or the first."""
     found = {d["name"]: d for d in reversed(document["datasets"])}
     if not dataset and len(found) > 1:
         raise ConfigError(f"the run has several data sets ({', '.join(sorted(found))}); choose with --dataset NAME")
     name = dataset or next(iter(found), "")
     if name not in found:
         raise ConfigError(f"the run has no data set {name!r}; {suggest(name, sorted(found))}")
-    return dict(found[name])
+    families = families_of(document, name)
+    if family and family not in families:
+        known = f"it has {', '.join(families)}" if families else "only anomaly runs have families"
+        raise ConfigError(f"the run has no board of family {family!r} on {name}; {known}")
+    return dict(families[family] if family else found[name])
+
+
+def families_of(document: Mapping[str, Any], name: str) -> dict[str, Mapping[str, Any]]:
+    """Give the boards of one data set by family, in the run's order; none where its task has no families."""
+    return {d["facts"]["family"]: d for d in document["datasets"] if d["name"] == name and "family" in d["facts"]}
+
+
+def words_of(document: Mapping[str, Any], board: Mapping[str, Any], fitted: Sequence[Fitted]) -> str:
+    """Say who answers: the models, the board that they stand on, and which other boards there were to choose from."""
+    names = [clean(one.model) for one in fitted]
+    asked = names[0] if len(names) == 1 else f"{ENSEMBLE} of {several(names, 8)}"
+    family = board["facts"].get("family", "")
+    others = [f"--family {other}" for other in families_of(document, board["name"]) if other != family]
+    where = " ".join(filter(None, [clean(board["name"]), family]))
+    return f"{asked}, of the board {where}" + (f"; other boards: {', '.join(others)}" if others else "")
 
 
 def fits(folder: Path, board: Mapping[str, Any], model: str = "") -> list[Fitted]:

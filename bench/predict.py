@@ -14,7 +14,7 @@ import polars as pl
 from bench.datasets import Request, holds_series, kept_frame, loaded
 from bench.ensemble import weighted
 from bench.errors import ConfigError, DataError, PluginError, suggest
-from bench.fitted import Fitted, board_of, fits, run_document
+from bench.fitted import Fitted, board_of, fits, run_document, words_of
 from bench.metrics.anomaly import threshold
 from bench.panel import Panel
 from bench.profiles import profile
@@ -35,20 +35,29 @@ SECONDS = 3600.0
 """Most that one model may take."""
 
 
-def predict(run: Path | str, data: Any, *, model: str = "", dataset: str = "", options: Mapping[str, str] | None = None) -> pl.DataFrame:
+def predict(
+    run: Path | str, data: Any, *, model: str = "", dataset: str = "", family: str = "", options: Mapping[str, str] | None = None
+) -> pl.DataFrame:
     """Predict on new data with the winner of a run, or a named model; see `bench predict`.
 
-    `data`: a path, ADAPTER=PATH or a frame (pandas, polars, Arrow); a path is read by the run's own adapter. Returns one
-    row a user (`user, cutoff, p_churn`), a series and step (`unique_id, ds, mean, q0.1, ...`), or an entity and step
-    (`entity, time, score, threshold, alarm`). Raises `RunFolderError` where the run cannot serve, `DataError` for data of
-    another kind.
+    `data`: a path, ADAPTER=PATH or a frame (pandas, polars, Arrow); a path is read by the run's own adapter. `family`: of an
+    anomaly run, the family whose board is asked; the first by default. Returns one row a user (`user, cutoff, p_churn`), a
+    series and step (`unique_id, ds, mean, q0.1, ...`), or an entity and step (`entity, time, score, threshold, alarm`).
+    Raises `RunFolderError` where the run cannot serve, `DataError` for data of another kind.
     """
+    return answered(run, data, model=model, dataset=dataset, family=family, options=options)[0]
+
+
+def answered(
+    run: Path | str, data: Any, *, model: str, dataset: str, family: str, options: Mapping[str, str] | None
+) -> tuple[pl.DataFrame, str]:
+    """Predict as `predict` does; also say in words which models answered, and of which board."""
     from bench.runner import TASKS
 
     folder = Path(run)
     document = run_document(folder)
     config, caps = document["config"], profile(document["config"]["profile"])
-    board, task = board_of(document, dataset), TASKS[config["task"]]()
+    board, task = board_of(document, dataset, family), TASKS[config["task"]]()
     fitted = fits(folder, board, model)
     request = _request(data, board)
     own, theirs = _options(options or {}, config, task, request.adapter)
@@ -60,7 +69,8 @@ def predict(run: Path | str, data: Any, *, model: str = "", dataset: str = "", o
         sources = _sources([one.model for one in fitted], registry, executor)
         answers = [_answer(n, one, sources[one.model], asked, task, context, executor) for n, one in enumerate(fitted)]
     parts = [task.blendable(asked.split, "final", p) for p in answers] if len(answers) > 1 else answers
-    return FRAMES[config["task"]](asked, weighted([(p, one.weight) for p, one in zip(parts, fitted, strict=True)])[0])
+    whole = weighted([(p, one.weight) for p, one in zip(parts, fitted, strict=True)])[0]
+    return FRAMES[config["task"]](asked, whole), words_of(document, board, fitted)
 
 
 def _request(data: Any, board: Mapping[str, Any]) -> Request:

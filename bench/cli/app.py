@@ -291,13 +291,14 @@ def predict_new(
     new: Annotated[str, typer.Option("--data", metavar="FILE", help="New data: a path, or ADAPTER=PATH (default: the run's adapter).")],
     model: Annotated[str, typer.Option(help="A model of the run (default: the winner).")] = "",
     dataset: Annotated[str, typer.Option(metavar="NAME", help="The run's data set, where it has several.")] = "",
+    family: Annotated[str, typer.Option(metavar="NAME", help="The anomaly family whose board is asked (default: the run's first).")] = "",
     set_: Sets = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="A .csv or .parquet file (default: CSV on stdout).")] = None,
 ) -> None:
     """Score new users, forecast on or flag anomalies with a run's winner, without its training data."""
     from bench.cli.predict import predict_command
 
-    predict_command(run_folder, new, model, dataset, set_ or [], out)
+    predict_command(run_folder, new, model, dataset, family, set_ or [], out)
 
 
 @app.command("publish")

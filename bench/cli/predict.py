@@ -8,14 +8,15 @@ from pathlib import Path
 
 from bench.cli.run import pairs
 from bench.errors import ConfigError
-from bench.predict import predict
+from bench.predict import answered
 
 
-def predict_command(run: Path, data: str, model: str, dataset: str, options: Sequence[str], out: Path | None) -> None:
-    """Predict and write CSV to stdout, or CSV or Parquet to a file."""
+def predict_command(run: Path, data: str, model: str, dataset: str, family: str, options: Sequence[str], out: Path | None) -> None:
+    """Predict and write CSV to stdout, or CSV or Parquet to a file; who answered goes to stderr."""
     if out is not None and out.suffix not in {".csv", ".parquet"}:
         raise ConfigError(f"--out {out}: write to a file that ends in .csv or .parquet")
-    frame = predict(run, data, model=model, dataset=dataset, options=pairs(options))
+    frame, words = answered(run, data, model=model, dataset=dataset, family=family, options=pairs(options))
+    sys.stderr.write(f"{words}\n")
     if out is None:
         sys.stdout.write(frame.write_csv())
     elif out.suffix == ".csv":

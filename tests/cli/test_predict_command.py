@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ def test_the_table_goes_to_stdout_or_into_a_file(tmp_path: Path, capsys: pytest.
     command = ["predict", str(place / "run"), "--data", str(place / "series.csv"), "--model", "climatology"]
     assert invoke(command) == 0
     captured = capsys.readouterr()
+    assert captured.err == "climatology, of the board series\n"
     shown = pl.read_csv(io.StringIO(captured.out), try_parse_dates=True)
     assert shown.columns[:3] == ["unique_id", "ds", "mean"]
     assert len(shown) == 14 * SERIES
@@ -29,6 +31,28 @@ def test_the_table_goes_to_stdout_or_into_a_file(tmp_path: Path, capsys: pytest.
     assert captured.out == ""
     assert f"112 rows in {tmp_path / 'found.parquet'}" in captured.err
     assert pl.read_parquet(tmp_path / "found.parquet")["mean"].to_list() == pytest.approx(shown["mean"].to_list())
+
+
+def test_of_several_anomaly_families_the_board_that_is_asked_is_named_and_can_be_chosen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(["data", "simulate", "social", str(tmp_path / "social"), "--size", "60", "--seed", "1"]) == 0
+    log = str(next(f for f in sorted((tmp_path / "social").iterdir()) if f.suffix == ".txt"))
+    models = ["--model", "random", "--model", "rolling-mean"]
+    out = ["--out", str(tmp_path / "run"), "--profile", "smoke", "--trials", "1", "--quiet"]
+    assert invoke(["run", "--task", "anomaly", "--dataset", f"social={log}", *models, *out]) == 0
+    capsys.readouterr()
+    families = [d["facts"]["family"] for d in json.loads((tmp_path / "run" / "run.json").read_text())["datasets"]]
+    assert len(families) >= 2
+    command = ["predict", str(tmp_path / "run"), "--data", log, "--model", "rolling-mean", "--out", str(tmp_path / "found.csv")]
+    for chosen, words in (([], families[0]), (["--family", families[-1]], families[-1])):
+        assert invoke([*command, *chosen]) == 0
+        said = capsys.readouterr().err.splitlines()[0]
+        others = ", ".join(f"--family {f}" for f in families if f != words)
+        assert said.startswith("rolling-mean, of the board ")
+        assert said.endswith(f" {words}; other boards: {others}")
+    assert invoke([*command, "--family", "other"]) == 2
+    assert f"no board of family 'other' on {said.split()[4]}; it has {', '.join(families)}" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,9 @@ import pytest
 from publish.kit import Files, edited, forged, npz, only, prediction_file, run_of
 
 from bench.board.schema import rows_to_table
+from bench.publish import untrusted
 from bench.publish.package import parquet
+from bench.publish.store import PlaceError
 from bench.publish.verify import verify
 from bench.registry import discover
 
@@ -26,6 +28,10 @@ def failures(place: Path, **more: int) -> list[str]:
 
 def score(files: Files) -> None:
     edited(files, only("recency", roc_auc=0.99))
+
+
+def a_hair(files: Files) -> None:
+    edited(files, lambda row: {**row, "brier": row["brier"] + 1e-7} if row["model"] == "recency" else row)
 
 
 def interval(files: Files) -> None:
@@ -140,6 +146,7 @@ def seed(files: Files) -> None:
 
 CONSISTENT = [
     (score, r"recency on retail-sim \(default, seed 0\) of run [0-9a-f]{32}: roc_auc.*: the row says 0\.99, its prediction gives"),
+    (a_hair, r"recency on retail-sim .*: brier: the row says .*, its prediction gives"),
     (interval, r"recency on retail-sim .*: roc_auc_low: the row says 0\.1, "),
     (skill, r"recency on retail-sim .*: skill_low: the row says 0\.3, "),
     (rank_, r"base-rate on retail-sim .*: rank: the row says 1, "),
@@ -205,6 +212,38 @@ def test_a_file_that_is_gone_is_named(place: Path, name: str) -> None:
 def test_a_file_that_was_put_into_a_run_is_named(place: Path) -> None:
     (place / "runs" / run_of(place) / "extra.bin").write_bytes(b"x")
     assert failures(place) == [f"runs/{run_of(place)}/extra.bin: not in the run's manifest"]
+
+
+def test_a_commit_of_another_run_and_a_retraction_of_none_are_named(place: Path) -> None:
+    commit = place / "commits" / f"{run_of(place)}.json"
+    before = commit.read_bytes()
+    commit.write_text('{"run": "0"}')
+    assert any(words == f"commits/{commit.name}: names another run" for words in failures(place))
+    commit.write_bytes(before)
+    (place / "retractions").mkdir()
+    stray = place / "retractions" / f"{'0' * 32}.json"
+    stray.write_text('{"reason": "x", "time": "2026-01-01"}')
+    assert any(words.startswith(f"retractions/{stray.name}: no such run was published") for words in failures(place))
+    stray.write_text('{"reason": 1}')
+    assert any("lacks its reason or its time" in words for words in failures(place))
+
+
+def test_versions_that_differ_between_rows_and_manifest_are_named(place: Path) -> None:
+    forged(place, metric_version, whole=False)
+    assert any("aggregator is ['other/9'] in its rows and ['paired-cluster" in words for words in failures(place))
+
+
+def test_a_small_file_that_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb, packed = parquet(pa.table({"a": ["x" * 1_000] * 50_000})), zipped("0.prediction.npy", bytes(5_000_000))
+    assert max(len(bomb), len(packed)) < 10_000
+    monkeypatch.setattr(untrusted, "MOST_BYTES", 4_000_000)
+    with pytest.raises(PlaceError, match=r"rows.parquet: larger than 4,000,000 bytes in memory, which is refused"):
+        untrusted.table(bomb, "rows.parquet")
+    with pytest.raises(PlaceError, match=r"x.npz: larger than 4,000,000 bytes in memory, which is refused"):
+        untrusted.prediction(packed, "x.npz")
+    monkeypatch.setattr(untrusted, "MOST_ROWS", 49_999)
+    with pytest.raises(PlaceError, match="50,000 rows and 1 columns, which is refused"):
+        untrusted.table(bomb, "rows.parquet")
 
 
 def test_a_changed_board_or_page_is_named(place: Path) -> None:

@@ -1,0 +1,57 @@
+"""What `bench plugin new --distribution` writes, installed as it stands: found by its name, checked, run, and its own tests pass."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bench.testing.scaffold import write_distribution
+
+
+def installed(home: Path) -> Path:
+    """Do what an editable installation does: put the sources on the path, with the metadata of the project file beside them."""
+    project = tomllib.loads((home / "pyproject.toml").read_text())["project"]
+    info = home / "src" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    groups = project["entry-points"].items()
+    lines = [line for group, points in groups for line in (f"[{group}]", *(f"{name} = {module}" for name, module in points.items()))]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    return home / "src"
+
+
+def told(home: Path, *words: str) -> str:
+    """Give a command in the distribution's folder, where it is installed."""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(home / "src"), os.environ.get("PYTHONPATH")]))}
+    done = subprocess.run([sys.executable, "-m", *words], cwd=home, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("dataset", [False, True], ids=["model", "adapter"])
+def test_a_written_distribution_is_found_checked_and_run_by_its_name(dataset, tmp_path):
+    home = write_distribution("my-own", tmp_path, dataset=dataset)
+    installed(home)
+    listed = json.loads(told(home, "bench", "list", "datasets" if dataset else "models", "--json"))
+    assert {"name": "my-own", "origin": "my-own (my_own.plugin)"} in listed
+    verdicts = json.loads(told(home, "bench", "plugin", "check", "my-own", *([] if dataset else ["--task", "churn"]), "--json"))
+    assert {v["status"] for v in verdicts} <= {"ok", "skipped"}
+    data, model = ("my-own", "base-rate") if dataset else ("retail", "my-own")
+    words = ["--task", "churn", "--profile", "smoke", "--trials", "1", "--dataset", data, "--model", model, "--json", "--quiet"]
+    rows = json.loads(told(home, "bench", "run", *words, "--out", str(tmp_path / "run")))["rows"]
+    assert {(row["model"], row["status"]) for row in rows} == {(model, "ok")}
+
+
+@pytest.mark.parametrize("dataset", [False, True], ids=["model", "adapter"])
+def test_the_tests_of_a_written_distribution_pass(dataset, tmp_path):
+    home = write_distribution("my-own", tmp_path, dataset=dataset)
+    installed(home)
+    out = told(home, "pytest", "-q", "-p", "no:cacheprovider")
+    assert " passed" in out
+    assert "failed" not in out

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.report.calibration_charts import rates_chart, reliability_chart
 from bench.report.chart import Chart, figure_html
-from bench.report.churn_charts import beside, curves_chart, gain_chart, ordered_churn, rates_chart, reliability_chart
+from bench.report.churn_charts import beside, curves_chart, gain_chart, ordered_churn
 from bench.report.html import Html, tag
 from bench.report.looks_charts import looks_chart, looks_words
 from bench.report.page import section

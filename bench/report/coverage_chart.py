@@ -14,6 +14,9 @@ from bench.report.rounding import short
 NOMINAL = (60, 80)
 """Bands in per cent, named so in the columns of the leaderboard."""
 
+APART = 0.3
+"""Distance of a model's two bands from each other, in rows: their intervals would hide one another."""
+
 
 def coverage_chart(rows: Sequence[Row]) -> Chart | None:
     """Draw the coverage of each model's bands, `rows` as the table orders them; None where nothing was measured."""
@@ -28,7 +31,7 @@ def coverage_chart(rows: Sequence[Row]) -> Chart | None:
         layout=_layout(shown),
         head=("model", *(head for k in NOMINAL for head in (f"inside the {k} % band", f"95 % interval of {k} %"))),
         rows=[(row["model"], *(word for k in NOMINAL for word in _words(row, k))) for row in shown],
-        note="Left of its line a band is too narrow, right of it too wide.",
+        note="The dashed lines stand at 60 and 80 %: left of its line a band is too narrow, right of it too wide.",
     )
 
 
@@ -62,7 +65,7 @@ def _dots(rows: Sequence[Row], k: int, at: int) -> dict[str, Any]:
         "mode": "markers",
         "name": f"{k} % band",
         "x": [short(x) for _, x, _ in ends],
-        "y": [y for y, _ in own],
+        "y": [y + (at - 0.5) * APART for y, _ in own],
         "text": [mark(row["model"]) for _, row in own],
         "hovertemplate": "%{text}: %{x:.1%}<extra></extra>",
         "error_x": {
@@ -81,10 +84,10 @@ def _dots(rows: Sequence[Row], k: int, at: int) -> dict[str, Any]:
 def _layout(rows: Sequence[Row]) -> dict[str, Any]:
     names = [wrapped(row["model"]) for row in rows]
     lines = sum(name.count("<br>") + 1 for name in names)
-    ticks: dict[str, Any] = {"tickvals": list(range(len(rows))), "ticktext": names, "range": [len(rows) - 0.5, -0.9], "showgrid": False}
+    ticks: dict[str, Any] = {"tickvals": list(range(len(rows))), "ticktext": names, "range": [len(rows) - 0.5, -0.5], "showgrid": False}
     return layout(
         height=120 + 10 * len(rows) + 16 * lines,
-        shapes=[upright(k / 100, f"{k} %", dash="dash") for k in NOMINAL],
+        shapes=[upright(k / 100, dash="dash") for k in NOMINAL],
         xaxis=axis("share of actual values inside", range=[-0.01, 1.01], tickformat=".0%"),
         yaxis=axis(**ticks),
     )

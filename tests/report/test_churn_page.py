@@ -9,7 +9,8 @@ from report.screen import draw_all, violations
 from report.test_site import read
 
 from bench.report import build
-from bench.report.churn_charts import COLOURED, curves_chart, gain_chart, ordered_churn, rates_chart, reliability_chart
+from bench.report.calibration_charts import rates_chart, reliability_chart
+from bench.report.churn_charts import COLOURED, curves_chart, gain_chart, ordered_churn
 from bench.report.churn_page import churn_model_charts, overview_parts
 from bench.report.looks_charts import looks_chart
 from bench.report.pages import write_plots

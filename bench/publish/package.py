@@ -142,7 +142,9 @@ def _about(folder: Path) -> dict[str, Any]:
     try:
         about: dict[str, Any] = json.loads((folder / "run.json").read_text())
     except (OSError, ValueError) as error:
-        raise RunFolderError(f"{folder}: no finished run ({error}); give the folder that bench run wrote") from error
+        raise RunFolderError(
+            f"{folder}: no finished run ({getattr(error, 'strerror', None) or error}); give the folder that bench run wrote"
+        ) from error
     if not about.get("finished"):
         raise RunFolderError(f"{folder}: the run is not finished; give its command again to end it, then publish")
     return about

@@ -81,7 +81,9 @@ def splits_of(run: Run, rows: Sequence[Row], sources: Mapping[str, Path], regist
             else:
                 found[name] = _split(run, about, own, TASKS[run.task](), sources, registry)
         except BenchError as error:
-            found[name] = Found(missing=f"the data cannot be read or split here: {error}")
+            words = f"the data cannot be read or split here: {error}"
+            # data that was given for this check must not be passed over in silence
+            found[name] = Found(wrong=words) if name in sources else Found(missing=words)
     return found
 
 
@@ -144,7 +146,7 @@ def _cached(fingerprint: str) -> Events | Series | None:
 
 
 def given_sources(words: Sequence[str], known: Sequence[str]) -> dict[str, Path]:
-    """Read `--source NAME=PATH`; raise `ConfigError` for what is none, or names no data set of the place."""
+    """Read `--source NAME=PATH`; raise `ConfigError` for what is none, or names no data set of the place or no file."""
     found = {}
     for word in words:
         name, equals, path = word.partition("=")
@@ -153,4 +155,6 @@ def given_sources(words: Sequence[str], known: Sequence[str]) -> dict[str, Path]
         if name not in known:
             raise ConfigError(f"--source {word}: no published row is of data set {name!r}; {suggest(name, list(known))}")
         found[name] = Path(path).expanduser()
+        if not found[name].exists():
+            raise ConfigError(f"--source {word}: no such file or folder")
     return found

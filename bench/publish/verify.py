@@ -101,8 +101,8 @@ def verify(place: str, registry: Registry, *, sources: Sequence[str] = (), rerun
     given = given_sources(sources, sorted({line.row["dataset"] for one in opened for line in one.lines}))
     for one in opened:
         _rescore(one, given, registry)
-    _rerun(opened, registry, rerun, seed)
-    return Checked([line for one in opened for line in one.lines], [*faults, *board_faults], [*notes, *board_notes])
+    notes += [*board_notes, *_rerun(opened, registry, rerun, seed)]
+    return Checked([line for one in opened for line in one.lines], [*faults, *board_faults], notes)
 
 
 def _files(published: Published) -> Iterator[str]:
@@ -204,13 +204,18 @@ def _rescore(one: _Open, sources: Mapping[str, Any], registry: Registry) -> None
             one.lines[n] = replace(one.lines[n], level=level, words=wrong or done, wrong=bool(wrong))
 
 
-def _rerun(opened: Sequence[_Open], registry: Registry, count: int, seed: int) -> None:
-    """Fit random cells again, of those whose data is at hand; which ones the seed says, and nobody who published."""
+def _rerun(opened: Sequence[_Open], registry: Registry, count: int, seed: int) -> list[str]:
+    """Fit random cells again, of those whose data is at hand; which ones the seed says, and nobody who published.
+
+    Notes where fewer than `count` can be.
+    """
     able = [(one, n) for one in opened for n, line in enumerate(one.lines) if repeatable(line.row) and _board_of(one, line.row)]
     able.sort(key=lambda item: (item[0].published.run, str(row_key(item[0].lines[item[1]].row))))
     chosen = random.Random(seed).sample(able, min(count, len(able)))  # noqa: S311 - a draw that must be repeatable
+    short = f"--rerun {count}: {len(able):,} rows can be fitted again here: of the others the data is not at hand, or they have no fit"
+    notes = [short] if len(able) < count else []
     if not chosen:
-        return
+        return notes
     with repeater(registry) as again:
         for one, n in chosen:
             line = one.lines[n]
@@ -223,6 +228,7 @@ def _rerun(opened: Sequence[_Open], registry: Registry, count: int, seed: int) -
                 one.lines[n] = replace(line, words=str(error), wrong=True)
                 continue
             one.lines[n] = replace(line, level=result.level, words=result.words, wrong=result.wrong)
+    return notes
 
 
 def _board_of(one: _Open, row: Row) -> Board | None:

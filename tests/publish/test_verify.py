@@ -52,10 +52,11 @@ def test_without_the_data_rows_are_claimed_and_say_what_to_give(
     shop_place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "nothing"))
-    found = document(capsys, str(shop_place))
+    found = document(capsys, str(shop_place), "--rerun", "2")
     assert {(row["level"], row["check"]) for row in found["rows"]} == {
         ("claimed", "the data is not at hand: give it with --source retail-sim=PATH")
     }
+    assert found["notes"] == ["--rerun 2: 0 rows can be fitted again here: of the others the data is not at hand, or they have no fit"]
 
 
 def test_data_is_found_in_the_cache_by_its_fingerprint(shop_place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,6 +77,9 @@ def test_a_source_that_is_other_data_fails_with_both_fingerprints(
     capsys.readouterr()
     found = document(capsys, str(shop_place), "--source", f"retail-sim={tmp_path / 'other'}", code=3)
     assert all("fingerprint: the rows say" in words and "has" in words for words in found["failures"])
+    (tmp_path / "junk.csv").write_text("what,ever\n1,2\n")
+    found = document(capsys, str(shop_place), "--source", f"retail-sim={tmp_path / 'junk.csv'}", code=3)
+    assert all("the data cannot be read or split here: " in words for words in found["failures"])
 
 
 @pytest.mark.parametrize(
@@ -83,6 +87,7 @@ def test_a_source_that_is_other_data_fails_with_both_fingerprints(
     [
         (["--source", "retail-sim"], "is no NAME=PATH"),
         (["--source", "retail-sin=x"], "did you mean 'retail-sim'"),
+        (["--source", "retail-sim=nowhere"], "--source retail-sim=nowhere: no such file or folder"),
         (["--rerun", "-1"], "is negative"),
     ],
 )

@@ -1,5 +1,6 @@
 """What somebody changes in a published board is found and named: by its digests, or where those are mended too, by the data."""
 
+import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from publish.kit import Files, edited, forged, npz, only, prediction_file, run_o
 
 from bench.board.schema import rows_to_table
 from bench.publish import untrusted
-from bench.publish.package import parquet
+from bench.publish.package import dumped, parquet
 from bench.publish.store import PlaceError
 from bench.publish.verify import verify
 from bench.registry import discover
@@ -92,6 +93,22 @@ def leader_removed(files: Files) -> None:
     files["run.json"] = json.dumps(about).encode()
 
 
+def unlisted(files: Files) -> None:
+    name = prediction_file(files, "recency")
+    index = pq.read_table(io.BytesIO(files["predictions.parquet"]))
+    files["predictions.parquet"] = parquet(pa.Table.from_pylist([r for r in index.to_pylist() if r["file"] != name], index.schema))
+
+
+def two_fingerprints(files: Files) -> None:
+    edited(files, lambda row: {**row, "task_id": f"{row['task_id']}/x", "fingerprint": "0" * 64} if row["model"] == "recency" else row)
+
+
+def unknown_data(files: Files) -> None:
+    about = json.loads(files["run.json"])
+    about["datasets"] = [{**d, "name": "other"} for d in about["datasets"]]
+    files["run.json"] = json.dumps(about).encode()
+
+
 def doubled(files: Files) -> None:
     rows = pq.read_table(io.BytesIO(files["rows.parquet"])).to_pylist()
     files["rows.parquet"] = parquet(rows_to_table([*rows, next(row for row in rows if row["model"] == "recency")]))
@@ -159,6 +176,9 @@ CONSISTENT = [
     (removed, r"recency on retail-sim \(default, seed 0\): a prediction without a row: one was removed"),
     (removed_with_its_prediction, r"recency on retail-sim: no row, though the run had the model: it was removed"),
     (leader_removed, r" on retail-sim .*: behind.*: the row says .*, its prediction gives"),
+    (unlisted, r"recency on retail-sim .*: its prediction is not among those published"),
+    (two_fingerprints, r"the rows of one data set have several fingerprints"),
+    (unknown_data, r"run\.json knows no data set 'retail-sim' of task churn"),
     (doubled, r"recency on retail-sim \(default, seed 0\): 2 rows of one name"),
     (prediction, r"recency on retail-sim .*: roc_auc.*: the row says .*, its prediction gives"),
     (swapped, r"recency on retail-sim .*: roc_auc.*: the row says .*, its prediction gives 0\.5"),
@@ -265,20 +285,52 @@ def test_a_changed_parameter_is_found_where_the_cell_is_fitted_again(place: Path
     assert "not what these parameters give" in found[0]
 
 
-def test_a_prediction_and_its_scores_made_up_together_are_found_where_the_cell_is_fitted_again(place: Path) -> None:
-    def better(files: Files) -> None:
-        rows = {(r["model"], r["tuning"]): r for r in pq.read_table(io.BytesIO(files["rows.parquet"])).to_pylist()}
-        one, other = prediction_file(files, "base-rate"), prediction_file(files, "recency")
-        files[one] = files[other]
-        kept = ("model", "plugin", "source_hash", "params", "reason", "tuning", "trials", "valid_score", "fit_seconds", "predict_seconds")
-        twin = {**rows["recency", "default"], **{k: v for k, v in rows["base-rate", "default"].items() if k in kept}}
-        edited(files, lambda row: twin if row["model"] == "base-rate" else row)
+def better(files: Files) -> None:
+    """Give `base-rate` the predictions and the scores of `recency`."""
+    rows = {(r["model"], r["tuning"]): r for r in pq.read_table(io.BytesIO(files["rows.parquet"])).to_pylist()}
+    one, other = prediction_file(files, "base-rate"), prediction_file(files, "recency")
+    files[one] = files[other]
+    kept = ("model", "plugin", "source_hash", "params", "reason", "tuning", "trials", "valid_score", "fit_seconds", "predict_seconds")
+    twin = {**rows["recency", "default"], **{k: v for k, v in rows["base-rate", "default"].items() if k in kept}}
+    edited(files, lambda row: twin if row["model"] == "base-rate" else row)
 
+
+def test_a_prediction_and_its_scores_made_up_together_are_found_where_the_cell_is_fitted_again(place: Path) -> None:
     forged(place, better)
     assert failures(place) == []
     found = failures(place, rerun=20)
     assert len(found) == 1
     assert "base-rate on retail-sim" in found[0]
+
+
+@pytest.mark.parametrize(("made_up", "level"), [(False, "re-run"), (True, "re-scored")])
+def test_where_the_plugin_is_another_a_repeat_must_score_inside_the_published_interval(place: Path, made_up: bool, level: str) -> None:
+    def change(files: Files) -> None:
+        if made_up:
+            better(files)
+        edited(files, lambda row: {**row, "source_hash": "0", "params": '{"C": 1e-6}' if row["model"] == "rfm-logit" else row["params"]})
+
+    forged(place, change)
+    found = verify(str(place), discover(), rerun=20)
+    model = "base-rate" if made_up else "rfm-logit"
+    (line,) = [one for one in found.lines if (one.row["model"], one.row["tuning"]) == (model, "default")]
+    assert "(the plugin's source differs): roc_auc 0." in line.words
+    assert (line.level, line.wrong) == (level, made_up)
+
+
+def test_a_manifest_of_another_format_or_with_names_outside_is_refused(place: Path) -> None:
+    for change, said in (
+        ({"format": 99}, "has format 99, this bench reads 1"),
+        ({"format": 1, "files": {"../x": {}}}, "the entry of file '../x' is refused"),
+    ):
+        old = run_of(place)
+        content = dumped({**json.loads((place / "runs" / old / "manifest.json").read_bytes()), **change})
+        new = hashlib.sha256(content).hexdigest()[:32]
+        (place / "runs" / old).rename(place / "runs" / new)
+        (place / "runs" / new / "manifest.json").write_bytes(content)
+        (place / "commits" / f"{old}.json").unlink()
+        (place / "commits" / f"{new}.json").write_bytes(dumped({"run": new}))
+        assert any(said in words for words in failures(place)), said
 
 
 BOMB = 1 << 40

@@ -1,8 +1,8 @@
 """Compute the areas under the ROC and precision-recall curves, point by point, over pooled entities of any weights.
 
-Only the labelled steps' scores matter as thresholds: all steps are sorted into the places between and at them once, and
-a weighting costs one count of those places. Letters for shapes: N entities, T steps of all entities, B weightings,
-G distinct scores of labelled steps.
+Only the labelled steps' scores matter as thresholds: each entity's steps are counted at and between them once, and many
+weightings cost one matrix product. Letters for shapes: N entities, T steps of all entities, B weightings, G distinct scores
+of labelled steps.
 """
 
 from __future__ import annotations
@@ -14,22 +14,20 @@ import numpy as np
 
 from bench.ragged import Array
 
+AT_ONCE = 1 << 15
+"""Numbers looked at together: 256 KB an array (or one draw, if longer), so that they stay in the cache."""
 SMOOTH = 1e-5
 """Added to precision + recall under the oracle's F1: so the code behind the published values has it, 5e-6 below the exact one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Areas:
-    """Hold where each step's score stands among the distinct scores of labelled steps; made by `collect`."""
+    """Hold how many steps of each entity stand at and between the distinct scores of labelled steps; made by `collect`."""
 
-    place: Array
-    """int64 [T]: 2 g + 1 for the g-th lowest score of a labelled step, 2 g just below it, 2 G above all."""
-    owner: Array
-    """int64 [T]: the entity of each step."""
-    labelled: tuple[Array, Array]
-    """Place and entity of the labelled steps alone, in the order of time."""
-    places: int
-    """2 G + 1."""
+    every: Array
+    """float64 [N, 2 G + 1]: all steps; column 2 g + 1 those at the g-th lowest score of a labelled step, 2 g just below it."""
+    labelled: Array
+    """float64 [N, G]: the labelled steps at each score."""
 
 
 def checked(y: Array, score: Array) -> tuple[Array, Array]:
@@ -67,8 +65,14 @@ def collect(parts: Sequence[tuple[Array, Array]]) -> Areas:
     """Sort the scores of N entities, each (y [T_n], score [T_n]), into places among the labelled steps' scores."""
     y, score, owner = end_to_end(parts)
     cuts = np.unique(score[y])  # [G]
-    place = np.searchsorted(cuts, score) + np.searchsorted(cuts, score, side="right")
-    return Areas(place, owner, (place[y], owner[y]), 2 * len(cuts) + 1)
+    g, n = len(cuts), len(parts)
+    left = np.searchsorted(cuts, score)
+    place = left + np.searchsorted(cuts, score, side="right")
+
+    def counted(cell: Array, columns: int) -> Array:
+        return np.bincount(cell, minlength=n * columns).reshape(n, columns).astype(np.float64)
+
+    return Areas(counted(owner * (2 * g + 1) + place, 2 * g + 1), counted(owner[y] * g + left[y], g))
 
 
 def areas_of(areas: Areas, weights: Array) -> dict[str, Array]:
@@ -79,23 +83,27 @@ def areas_of(areas: Areas, weights: Array) -> dict[str, Array]:
     `SMOOTH`.
     nan where no step, or every step, has a label.
     """
-    rows = [_areas(areas, row) for row in np.asarray(weights, np.float64)]
-    return dict(zip(("auc_pr", "auc_roc", "oracle_f1"), np.array(rows, np.float64).reshape(-1, 3).T, strict=True))
+    weights = np.asarray(weights, np.float64)
+    step = max(1, AT_ONCE // areas.every.shape[1])
+    parts = [_areas(areas, weights[b : b + step]) for b in range(0, len(weights), step)]
+    found = np.concatenate([np.zeros((3, 0)), *parts], axis=1)
+    return dict(zip(("auc_pr", "auc_roc", "oracle_f1"), found, strict=True))
 
 
-def _areas(a: Areas, weights: Array) -> tuple[float, float, float]:
-    place, owner = a.labelled
-    up = np.bincount(place, weights[owner], a.places)[1::2]  # [G]
-    every = np.bincount(a.place, weights[a.owner], a.places)
-    below = np.cumsum(every)[:-1:2]  # [G]: all steps below each score
-    positive, total = up.sum(), every.sum()
-    if not 0 < positive < total:
-        return np.nan, np.nan, np.nan
-    missed = np.cumsum(up) - up  # labelled steps below each score
+def _areas(a: Areas, weights: Array) -> Array:
+    """Give the three for `weights` [b, N], float64 [3, b]; sums of whole counts are exact, in whatever order."""
+    up, every = weights @ a.labelled, weights @ a.every  # [b, G], [b, 2 G + 1]
+    below = np.cumsum(every, axis=1)[:, :-1:2]  # [b, G]: all steps below each score
+    positive, total = up.sum(axis=1, keepdims=True), every.sum(axis=1, keepdims=True)  # [b, 1]
+    missed = np.cumsum(up, axis=1) - up  # labelled steps below each score
     hits, seen = positive - missed, total - below
-    worse = below - missed + (every[1::2] - up) / 2
-    precision = np.divide(hits, seen, out=np.zeros(len(up)), where=seen > 0)
-    recall = hits / positive
-    auc_roc = np.sum(up * worse) / (positive * (total - positive))
-    oracle = np.max(2 * precision * recall / (precision + recall + SMOOTH))
-    return float(np.sum(up * precision) / positive), float(auc_roc), float(oracle)
+    worse = below - missed + (every[:, 1::2] - up) / 2
+    with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0 is nan: the answer for what is undefined
+        precision = np.divide(hits, seen, out=np.zeros(up.shape), where=seen > 0)
+        recall = hits / positive
+        auc_pr = np.sum(up * precision, axis=1) / positive[:, 0]
+        auc_roc = np.sum(up * worse, axis=1) / (positive * (total - positive))[:, 0]
+        oracle = np.max(2 * precision * recall / (precision + recall + SMOOTH), axis=1, initial=0)
+    found = np.stack([auc_pr, auc_roc, oracle])
+    found[:, ~((positive > 0) & (positive < total))[:, 0]] = np.nan
+    return found

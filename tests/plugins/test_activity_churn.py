@@ -12,8 +12,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
 from bench.api import ArrayModel, ChurnTrain, Context
-from bench.testing.asking import NotApplicableError
-from bench.testing.checks import CHECKS, Check
 from bench_plugins import _activity as activity
 from bench_plugins.arima import Arima
 from bench_plugins.state_space import StateSpace
@@ -99,18 +97,6 @@ def test_a_calibration_of_one_class_or_of_nothing_stays_near_the_model(y: int):
 def test_extreme_probabilities_are_calibrated_without_overflow():
     p = np.array([0.0, 1.0, 0.0, 1.0])
     assert np.isfinite(activity.calibrated(p, activity.calibration(p, np.array([1, 0, 1, 0])))).all()
-
-
-# ---- the contract
-
-
-@both
-@pytest.mark.parametrize("check", [c for c in CHECKS if not c.tasks or "churn" in c.tasks], ids=lambda c: c.name)
-def test_it_keeps_the_contract_of_churn_models(model: type[ArrayModel], check: Check):
-    try:
-        check.run(model, "churn" if check.tasks else "")
-    except NotApplicableError as reason:
-        pytest.skip(str(reason))
 
 
 @both

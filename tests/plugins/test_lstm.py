@@ -10,40 +10,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("safetensors", reason="safetensors is not installed")
 
+from plugins.network_kit import users  # noqa: E402
 from sklearn.metrics import roc_auc_score  # noqa: E402
 
-from bench.api import STATIC, ChurnInputs, ChurnTrain, Context  # noqa: E402
+from bench.api import ChurnInputs, Context  # noqa: E402
 from bench.errors import PluginError  # noqa: E402
 from bench_plugins.lstm import LSTM, Net, bench_models  # noqa: E402
 
 TINY = {"hidden": 16, "dropout": 0.0, "lr": 0.02, "batch": 32}
 QUICK = Context(epochs=2)
-
-
-def users(n, seed=0, shortest=0):
-    """Make rows in which only order tells: churned where the last `a` comes after the last `b`."""
-    rng = np.random.default_rng(seed)
-    length = rng.integers(shortest, 9, n)
-    offsets = np.r_[0, np.cumsum(length)]
-    kind = rng.integers(1, 4, offsets[-1]).astype(np.int16)  # [E] of a, b, c
-    row, at = np.repeat(np.arange(n), length), np.arange(offsets[-1])
-    last_a, last_b = np.full(n, -1), np.full(n, -1)
-    np.maximum.at(last_a, row[kind == 1], at[kind == 1])
-    np.maximum.at(last_b, row[kind == 2], at[kind == 2])
-    gap = rng.exponential(5, offsets[-1]).astype(np.float32)
-    return ChurnTrain(
-        offsets=offsets,
-        days_before_cutoff=gap[::-1].copy(),
-        gap=gap,
-        kind=kind,
-        value=rng.normal(0, 30, offsets[-1]).astype(np.float32),
-        count=np.ones(offsets[-1], np.float32),
-        static=rng.exponential(3, (n, len(STATIC))),
-        cutoff=np.full(n, 12_000.0),
-        group=np.arange(n) + 10_000 * seed,
-        kinds=("?", "a", "b", "c"),
-        y=(last_a > last_b).astype(np.int8),
-    )
 
 
 def inputs_of(train):

@@ -50,7 +50,7 @@ def _summary(run: Run) -> str:
     simulated = sum(bool(rows[0].get("simulated")) for rows in boards.values())
     leaders = Counter(model for rows in boards.values() if (model := _leader(rows)))
     led = several([f"{clean(model)} leads on {n}" for model, n in leaders.most_common()], TOP) if leaders else "nothing is ranked"
-    return f"{len(boards)} boards ({simulated} of simulated data): {led}. {counted(run.rows)}."
+    return f"{len(boards)} board{'s' * (len(boards) != 1)} ({simulated} of simulated data): {led}. {counted(run.rows)}."
 
 
 def _leader(rows: Sequence[Row]) -> str:

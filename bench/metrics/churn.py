@@ -23,9 +23,9 @@ BINS = 10
 TOP = (0.05, 0.10, 0.20)
 """Shares of the rows that `lift_K` and `captured_K` look at."""
 
-AT_ONCE = 1 << 15
-"""Weights looked at together: 256 KB an array (or one draw, if longer). Larger ones leave the cache, and their memory
-is given back and asked for again at each step, which takes half of the time."""
+AT_ONCE = 1 << 18
+"""Weights looked at together: 2 MB an array (or one draw, if longer). With fewer, calls of Python hold the lock that the
+threads of a bootstrap share, with more, arrays leave the cache; `bench_bootstrap.py` tells the two apart."""
 
 TINY = 1e-300
 """Stands for an empty denominator: the numerator beside it is 0 as well."""

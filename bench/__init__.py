@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from bench.version import VERSION
+
+__version__ = VERSION
 
 if TYPE_CHECKING:
     from bench.api import (
@@ -21,9 +23,9 @@ if TYPE_CHECKING:
         hookimpl,
     )
     from bench.board import Board
+    from bench.data.events import Events
     from bench.errors import BenchError
-    from bench.events import Events
-    from bench.runner import run
+    from bench.runs.runner import run
 
 # name -> module: imported at first use, so that `bench --help` does not wait for numpy or polars
 _HOME = {
@@ -45,8 +47,8 @@ _HOME = {
     ),
     "Board": "bench.board",
     "BenchError": "bench.errors",
-    "Events": "bench.events",
-    "run": "bench.runner",
+    "Events": "bench.data.events",
+    "run": "bench.runs.runner",
 }
 
 __all__ = [

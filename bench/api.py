@@ -16,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import pluggy
 
+from bench.data.panel import Forecast, Panel
+from bench.data.ragged import hashed, spans
 from bench.errors import PluginError
-from bench.panel import Forecast, Panel
-from bench.ragged import hashed, spans
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-    from bench.events import Events
-    from bench.series import Series
+    from bench.data.events import Events
+    from bench.data.series import Series
 
 hookimpl = pluggy.HookimplMarker("bench")
 
@@ -50,7 +50,7 @@ HOLDOUT = 0.15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChurnInputs:
-    """Hold what a churn model may see: for each row, one user's past up to one cut-off.
+    """What a churn model may see: for each row, one user's past up to one cut-off.
 
     The events of row n are `[offsets[n], offsets[n + 1])`, oldest first. Events of one user that share time and
     kind are one step (an invoice of fifty lines is one purchase); `count` says how many were merged.
@@ -78,16 +78,16 @@ class ChurnInputs:
     """Names of the kinds; the first stands for all that are unknown."""
 
     def __len__(self) -> int:
-        """Count the rows, N."""
+        """Return the number of rows, N."""
         return len(self.offsets) - 1
 
     @property
     def lengths(self) -> Array:
-        """Give the number of steps of each row, int64 [N]."""
+        """Return the number of steps of each row, int64 [N]."""
         return np.diff(self.offsets)
 
     def column(self, name: str) -> Array:
-        """Give one static aggregate by name, float64 [N]."""
+        """Return one static aggregate by name, float64 [N]."""
         return self.static[:, STATIC.index(name)]
 
     def take(self, rows: Array) -> Any:
@@ -101,7 +101,7 @@ class ChurnInputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChurnTrain(ChurnInputs):
-    """Hold inputs with labels: what `fit` sees."""
+    """Inputs with labels: what `fit` sees."""
 
     y: Array = field(default_factory=lambda: np.zeros(0, np.int8))
     """int8 [N]: 1 where the user churned (no activity in the horizon after the cut-off)."""
@@ -114,7 +114,7 @@ class ChurnTrain(ChurnInputs):
 
 @dataclass(frozen=True)
 class Context:
-    """Tell a model how to run: seed, device, threads, the task's horizon and loss, caps, and when to stop."""
+    """How a model is to run: seed, device, threads, the task's horizon and loss, caps, and when to stop."""
 
     seed: int = 0
     device: str = "cpu"
@@ -136,14 +136,14 @@ class Context:
     on_stop: Callable[[], None] | None = None
 
     def should_stop(self) -> bool:
-        """Say whether to wind down now; a model that trains in steps asks at each step."""
+        """Return whether to wind down now; a model that trains in steps asks at each step."""
         stop = time.monotonic() >= self.deadline
         if stop and self.on_stop is not None:
             self.on_stop()
         return stop
 
     def report(self, step: int, value: float) -> None:
-        """Tell how training goes (an epoch's holdout loss, say); for display only."""
+        """Report how training goes (an epoch's holdout loss, say); for display only."""
         if self.on_report is not None:
             self.on_report(step, float(value))
 
@@ -175,12 +175,12 @@ class Model(ABC):
 
     @staticmethod
     def space() -> dict[str, BaseDistribution]:
-        """Give the search space as optuna distributions; empty: nothing to tune."""
+        """Return the search space as optuna distributions; empty: nothing to tune."""
         return {}
 
     @staticmethod
     def default() -> Params:
-        """Give the author's default, a point of the space: trial 0 of every search."""
+        """Return the author's default, a point of the space: trial 0 of every search."""
         return {}
 
     @abstractmethod

@@ -13,13 +13,13 @@ hookspec = pluggy.HookspecMarker("bench")
 
 @hookspec
 def bench_models() -> list[type[Model]]:
-    """Give the model classes of this plugin."""
+    """Return the model classes of this plugin."""
     raise NotImplementedError
 
 
 @hookspec
 def bench_datasets() -> list[type[Dataset]]:
-    """Give the dataset adapters of this plugin."""
+    """Return the dataset adapters of this plugin."""
     raise NotImplementedError
 
 

@@ -21,7 +21,7 @@ RESERVED = frozenset({"ensemble", "oracle"})
 
 @dataclass(frozen=True)
 class Source:
-    """Say where a plugin's code lies: a module of a distribution, or a file."""
+    """Describe where a plugin's code lies: a module of a distribution, or a file."""
 
     name: str
     """Entry-point name; for a file its stem."""
@@ -36,13 +36,13 @@ class Source:
         return self.target if self.is_file else f"{self.distribution} ({self.target})"
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the fields, as a worker is sent them."""
+        """Return the fields, as a worker is sent them."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Registry:
-    """Hold what was found; built once by the command line and passed on."""
+    """What was found; built once by the command line and passed on."""
 
     sources: Mapping[Group, Mapping[str, Source]]
     files: tuple[Source, ...] = ()
@@ -115,14 +115,14 @@ def models(source: Source) -> dict[str, Any]:
     offered = _offered(source, "bench_models")
     for name, model in offered.items():
         if name in RESERVED:
-            raise PluginError(f"plugin {source.name!r} ({source.origin()}) offers a model {name!r}, {kept(name)}")
+            raise PluginError(f"plugin {source.name!r} ({source.origin()}) offers a model {name!r}, {reserved_name_hint(name)}")
         if not (isinstance(model, type) and issubclass(model, Model)):
             raise PluginError(f"plugin {source.name!r} offers {name!r}, which is no subclass of bench.Model")
     return offered
 
 
-def kept(name: str) -> str:
-    """Say why a reserved name cannot be had: the end of a message."""
+def reserved_name_hint(name: str) -> str:
+    """Explain why a reserved name cannot be had: the end of a message."""
     return f"a name that boards keep for a row of their own; choose another, such as my-{name}"
 
 
@@ -197,7 +197,7 @@ def _missing(source: Source, error: ModuleNotFoundError) -> str:
 
 
 def needed(module: str) -> str:
-    """Say that a module is missing and what brings it."""
+    """State that a module is missing and what brings it."""
     what = f"'seqbench[{EXTRAS[module]}]'" if module in EXTRAS else module
     return f"needs {module}, which is not installed: pip install {what}"
 

@@ -26,7 +26,7 @@ import numpy as np
 from optuna.distributions import FloatDistribution
 
 import bench
-from bench.panel import Forecast
+from bench.data.panel import Forecast
 
 
 class Level(bench.ArrayModel):
@@ -147,7 +147,7 @@ def stored(run_folder: Path, model: str, dataset: str, tuning: str | None = None
     """Read what a run predicted with the fit that stands for a model on the board."""
     from bench.board import Board
     from bench.board.ranking import candidates
-    from bench.tune.predictions import read_prediction
+    from bench.execute.prediction_files import read_prediction
 
     rows = Board.read(run_folder).rows
     row = next(rows[at] for at in candidates(rows) if (rows[at]["model"], rows[at]["dataset"]) == (model, dataset))

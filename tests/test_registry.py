@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tune.kit import file_source, model_text, odd, write_plugin
+from execute.kit import file_source, model_text, odd, write_plugin
 
 import bench
 from bench.cli import invoke

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Board:
-    """Hold a leaderboard: one row per (cell, tuning, seed), and the files beside it."""
+    """A leaderboard: one row per (cell, tuning, seed), and the files beside it."""
 
     arrow: pa.Table
     """The rows, of `bench.board.schema.SCHEMA`."""
@@ -44,12 +44,12 @@ class Board:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """Give the rows as dicts."""
+        """Return the rows as dicts."""
         return table_to_rows(self.arrow)
 
     @property
     def verdicts(self) -> dict[tuple[str, str], str]:
-        """Say each board's outcome in one sentence, by (task id, data set)."""
+        """Describe each board's outcome in one sentence, by (task id, data set)."""
         return {key: verdict([self.rows[at] for at in members]) for key, members in boards(self.rows).items()}
 
     @property
@@ -58,24 +58,24 @@ class Board:
         return overall(self.rows)
 
     def table(self, *, width: int | None = None, all_rows: bool = False) -> str:
-        """Give the tables as text, plain unwrapped lines or laid out in `width` columns."""
+        """Return the tables as text, plain unwrapped lines or laid out in `width` columns."""
         from bench.board.text import render
 
         return render(self.rows, width=width, all_rows=all_rows)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Give all rows as a pandas frame."""
+        """Return all rows as a pandas frame."""
         frame: pd.DataFrame = self.arrow.to_pandas()
         return frame
 
     def to_polars(self) -> pl.DataFrame:
-        """Give all rows as a polars frame."""
+        """Return all rows as a polars frame."""
         import polars as pl
 
         return pl.DataFrame(pl.from_arrow(self.arrow))
 
     def forecasts(self, models: Sequence[str] = (), *, form: str = "long") -> Any:
-        """Give the run's forecasts as pandas frames: `long` (unique_id, cutoff, ds, model, quantiles), `nixtla` or `fev`.
+        """Return the run's forecasts as pandas frames: `long` (unique_id, cutoff, ds, model, quantiles), `nixtla` or `fev`.
 
         `fev` gives {(data set, model, cut-off): frame}. Raises `RunFolderError` where there are none, `ConfigError` for an
         unknown form or model.
@@ -92,7 +92,7 @@ class Board:
         return forecasts.to_nixtla(frame) if form == "nixtla" else forecasts.to_long(frame)
 
     def __len__(self) -> int:
-        """Count the rows."""
+        """Return the number of rows."""
         return int(self.arrow.num_rows)
 
     def __repr__(self) -> str:

@@ -37,7 +37,7 @@ def flag_trivial(rows: Sequence[Row]) -> list[Row]:
 
 
 def family_words(rows: Sequence[Row]) -> list[str]:
-    """Say for each anomaly board which models beat the rolling mean, and for each data set whether its families agree."""
+    """Describe for each anomaly board which models beat the rolling mean, and for each data set whether its families agree."""
     own = [row for row in rows if row["task"] == "anomaly"]
     told = [words for members in boards(own).values() if (words := _against_floor([own[at] for at in members]))]
     return told + [words for dataset in dict.fromkeys(r["dataset"] for r in own) for words in _agreement(own, dataset)]
@@ -65,7 +65,7 @@ def _against_floor(rows: Sequence[Row]) -> str:
 
 
 def _agreement(rows: Sequence[Row], dataset: str) -> list[str]:
-    """Give Kendall's tau between the VUS-PR of the models that two families have in common."""
+    """Return Kendall's tau between the VUS-PR of the models that two families have in common."""
     from scipy.stats import kendalltau
 
     scores: dict[str, dict[str, float]] = {}

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from bench.errors import ConfigError, RunFolderError, suggest
-from bench.tune.predictions import read_prediction
+from bench.execute.prediction_files import read_prediction
 
 STANDING = ("tuned", "default")
 
@@ -65,7 +65,7 @@ def standing(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def to_long(frame: pl.DataFrame) -> Any:
-    """Give the long table as a pandas frame; `cutoff` and `ds` are then times without a zone, or whole numbers."""
+    """Return the long table as a pandas frame; `cutoff` and `ds` are then times without a zone, or whole numbers."""
     return frame.with_columns(_typed(frame[name]) for name in ("cutoff", "ds")).to_pandas()
 
 
@@ -78,7 +78,7 @@ def _typed(texts: pl.Series) -> pl.Series:
 
 
 def to_nixtla(frame: pl.DataFrame) -> Any:
-    """Give forecasts side by side, as Nixtla's `cross_validation` does, as a pandas frame.
+    """Return forecasts side by side, as Nixtla's `cross_validation` does, as a pandas frame.
 
     Columns: `dataset, unique_id, ds, cutoff`, and for each model its mean, median and the ends of its 80 and 60 % intervals:
     `MODEL, MODEL-median, MODEL-lo-80, MODEL-hi-80, ...`. A `cutoff` is the first step forecast, where Nixtla's is the step

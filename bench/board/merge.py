@@ -35,7 +35,7 @@ Key: TypeAlias = tuple[str, str, str, str, int | None]
 
 @dataclass(frozen=True)
 class Merged:
-    """Hold a merged board."""
+    """A merged board."""
 
     rows: Sequence[Row]
     runs: Sequence[str]
@@ -49,7 +49,7 @@ class Merged:
 
     @property
     def words(self) -> list[str]:
-        """Say what a reader of the board must know of how it was put together."""
+        """Describe what a reader of the board must know of how it was put together."""
         older = f"{_rows(self.superseded)} of cells that a newer run has too: not shown"
         bound = f"{_rows(self.unpaired)} of another run than the leader: to it the widest interval stands that the two single ones allow"
         return [*([older] if self.superseded else []), *([bound] if self.unpaired else []), *self.left_out]
@@ -73,7 +73,7 @@ def merge(runs: Runs) -> Merged:
 
 
 def misfit(runs: Runs) -> list[str]:
-    """Say which rows could not stand on one board, and why; empty: all can."""
+    """Return which rows could not stand on one board, and why; empty: all can."""
     return _fitting(_ordered(runs))[1]
 
 
@@ -142,7 +142,7 @@ def _order(row: Row) -> tuple[str, str, str, str, int, int]:
 
 
 def _distances(rows: Sequence[Row], owners: Sequence[str]) -> Iterator[tuple[int, Row]]:
-    """Give the rows that were not compared with their board's leader their distance to it."""
+    """Compute the distance to their board's leader of the rows that were not compared with it."""
     standing = set(candidates(rows))
     for members in boards(rows).values():
         able = [at for at in members if at in standing]
@@ -154,7 +154,7 @@ def _distances(rows: Sequence[Row], owners: Sequence[str]) -> Iterator[tuple[int
 
 
 def _led(row: Row) -> bool:
-    """Say whether a row was the leader of its own run, or has the very forecasts of it."""
+    """Return whether a row was the leader of its own run, or has the very forecasts of it."""
     return all(row[name] == 0 for name in ("behind", "behind_low", "behind_high"))
 
 
@@ -182,7 +182,7 @@ def _rows(n: int) -> str:
 
 
 def counts(merged: Merged) -> dict[str, int]:
-    """Count the rows of each run on the board."""
+    """Return the number of rows of each run on the board."""
     found: dict[str, int] = defaultdict(int)
     for run in merged.runs:
         found[run] += 1

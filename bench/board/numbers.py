@@ -10,7 +10,7 @@ ABSENT = "-"
 
 
 def plain(x: float | None, digits: int = 3) -> str:
-    """Spell a number without the zero before the point: `.782`, `-.041`, `1.204`."""
+    """Format a number without the zero before the point: `.782`, `-.041`, `1.204`."""
     if x is None or math.isnan(x):
         return ABSENT
     text = f"{x:,.{digits}f}"
@@ -20,20 +20,20 @@ def plain(x: float | None, digits: int = 3) -> str:
 
 
 def signed(x: float | None, digits: int = 3) -> str:
-    """Spell a difference with its sign: `+.001`, `-.041`; what rounds to zero has none: `.000`."""
+    """Format a difference with its sign: `+.001`, `-.041`; what rounds to zero has none: `.000`."""
     text = plain(x, digits)
     nothing = text.startswith("-") or not any(c in "123456789i" for c in text)
     return text if nothing else f"+{text}"
 
 
 def span(low: float | None, high: float | None, spell: Callable[[float | None], str] = plain) -> str:
-    """Spell an interval: `-.004 to +.006`; absent ends give one dash."""
+    """Format an interval: `-.004 to +.006`; absent ends give one dash."""
     ends = spell(low), spell(high)
     return ABSENT if ABSENT in ends else f"{ends[0]} to {ends[1]}"
 
 
 def seconds(*parts: float | None) -> str:
-    """Spell the sum of the known parts: `322`, `0.4`; a dash where none is known."""
+    """Format the sum of the known parts: `322`, `0.4`; a dash where none is known."""
     known = [part for part in parts if part is not None and not math.isnan(part)]
     if not known:
         return ABSENT

@@ -13,7 +13,7 @@ from bench.board.schema import Row
 
 @dataclass(frozen=True)
 class Overall:
-    """Hold one model's summary over the data sets of one task id."""
+    """One model's summary over the data sets of one task id."""
 
     task_id: str
     """Followed by the league, where a task has leagues."""
@@ -33,7 +33,7 @@ class Overall:
 
 
 def charge(rows: Sequence[Row]) -> list[Row]:
-    """Give each failed cell a score: the worse of the reference's and the worst finite one on that data set.
+    """Charge each failed cell: the worse of the reference's and the worst finite one on that data set.
 
     Returns the rows that stand for their models (ranks as given) and one row for each failed cell, with the ranking
     metric, `skill` and the flag `charged` set, intervals and rank left out. Where nothing scored, nothing is
@@ -79,7 +79,7 @@ def _failures(rows: Sequence[Row], members: Sequence[int], scored: set[str]) -> 
 
 
 def _beside(one: Row, other: Row) -> bool:
-    """Say whether two rows are of one task id and data set, whatever their leagues: a reference may stand in another."""
+    """Return whether two rows are of one task id and data set, whatever their leagues: a reference may stand in another."""
     return (one["task_id"], one["dataset"]) == (other["task_id"], other["dataset"])
 
 

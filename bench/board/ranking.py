@@ -26,13 +26,13 @@ def ranking_metric(row: Row) -> tuple[str, bool]:
 
 
 def value(row: Row) -> float:
-    """Give the row's ranking metric, nan where it has none or the row failed."""
+    """Return the row's ranking metric, nan where it has none or the row failed."""
     found = row.get(ranking_metric(row)[0])
     return math.nan if found is None or row["status"] != "ok" else float(found)
 
 
 def merit(row: Row) -> float:
-    """Give the ranking metric turned so that more is better; nan where there is none. For sorting, never for showing."""
+    """Return the ranking metric turned so that more is better; nan where there is none. For sorting, never for showing."""
     return value(row) if ranking_metric(row)[1] else -value(row)
 
 
@@ -80,7 +80,7 @@ def judged(rows: Sequence[Row], cell: Sequence[int]) -> list[int]:
 
 
 def rank(rows: Sequence[Row]) -> list[Row]:
-    """Give the rows of each board their numbers: copies with `rank` set, None where unranked.
+    """Rank the rows of each board: copies with `rank` set, None where unranked.
 
     The leader and all that are not separable from it share rank 1; the others follow by value (1, 1, 3, 4), equal
     values sharing a number. Rows flagged underpowered, failed rows and rows that do not stand for their model are
@@ -95,7 +95,7 @@ def rank(rows: Sequence[Row]) -> list[Row]:
 
 
 def separable(row: Row, leader: Row) -> bool:
-    """Say whether a row is told apart from the leader; without an interval, any difference counts."""
+    """Return whether a row is told apart from the leader; without an interval, any difference counts."""
     low, high = row.get("behind_low"), row.get("behind_high")
     if low is None or high is None or math.isnan(low) or math.isnan(high):
         return value(row) != value(leader)
@@ -103,7 +103,7 @@ def separable(row: Row, leader: Row) -> bool:
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """Say in one sentence what the ranked rows of one board show: who leads, and from whom it cannot be told apart.
+    """State in one sentence what the ranked rows of one board show: who leads, and from whom it cannot be told apart.
 
     Names are model authors' text: control characters are replaced, markup is not (print without markup).
     """

@@ -91,7 +91,7 @@ def rows_to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 
 def table_to_rows(table: pa.Table) -> list[Row]:
-    """Give the rows as plain dicts, every key of `SCHEMA` present, null as None."""
+    """Return the rows as plain dicts, every key of `SCHEMA` present, null as None."""
     rows: list[Row] = table.to_pylist()
     return rows
 
@@ -128,7 +128,7 @@ def read_rows(path: Path) -> pa.Table:
 
 
 def completed(table: pa.Table) -> pa.Table:
-    """Give a table that lacks columns of `LATER` these columns, null, in their places; any other table as it is."""
+    """Add the columns of `LATER` that a table lacks, null, in their places; any other table as it is."""
     missing = [name for name in LATER if name not in table.column_names]
     if not missing or table.schema.names != [name for name in SCHEMA.names if name not in missing]:
         return table

@@ -38,7 +38,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """Hold one row in words; `cells` match the sheet's columns, the note stands apart because it may be long."""
+    """One row in words; `cells` match the sheet's columns, the note stands apart because it may be long."""
 
     cells: tuple[str, ...]
     note: str
@@ -47,7 +47,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Hold one board in words; all text is clean, none of it is escaped for a medium."""
+    """One board in words; all text is clean, none of it is escaped for a medium."""
 
     title: str
     facts: str
@@ -193,7 +193,7 @@ def _facts(rows: Sequence[Row]) -> str:
 
 
 def _ceiling(rows: Sequence[Row]) -> str:
-    """Say what one who knows what was injected scores; empty where nothing was. It is no row: it cannot rank or lead."""
+    """Describe what one who knows what was injected scores; empty where nothing was. It is no row: it cannot rank or lead."""
     row = next((row for row in rows if row.get("ceiling") is not None), None)
     if row is None:
         return ""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.machine import cores
+from bench.data.ragged import Array
+from bench.execute.machine import cores
 from bench.metrics.bootstrap import draws, interval
-from bench.ragged import Array
 from bench.tasks.base import Board, Scorer
 
 NAN = float("nan")
@@ -19,20 +19,20 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Estimate:
-    """Hold a value with its 95 % interval; nan where undefined."""
+    """A value with its 95 % interval; nan where undefined."""
 
     value: float = NAN
     low: float = NAN
     high: float = NAN
 
     def columns(self, name: str) -> dict[str, float]:
-        """Give the three columns of a leaderboard row: NAME, NAME_low, NAME_high."""
+        """Return the three columns of a leaderboard row: NAME, NAME_low, NAME_high."""
         return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Hold what one prediction scored, alone and beside the others."""
+    """What one prediction scored, alone and beside the others."""
 
     metrics: Mapping[str, Estimate]
     """Every metric that its scorer gives."""
@@ -48,11 +48,11 @@ class Compared:
 
     @property
     def separable(self) -> bool:
-        """Say whether it is told apart from the leader: the interval of `behind` leaves out 0."""
+        """Return whether it is told apart from the leader: the interval of `behind` leaves out 0."""
         return self.behind.low > 0 or self.behind.high < 0
 
     def columns(self) -> dict[str, float]:
-        """Give the columns of a leaderboard row; the row's `reference` is a model's name, which the caller knows."""
+        """Return the columns of a leaderboard row; the row's `reference` is a model's name, which the caller knows."""
         flat = {key: value for name, estimate in self.metrics.items() for key, value in estimate.columns(name).items()}
         return {**flat, **self.skill.columns("skill"), **self.behind.columns("behind"), **self.above_floor.columns("above_floor")}
 

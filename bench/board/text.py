@@ -44,7 +44,7 @@ def show(rows: Sequence[Row], console: Console | None = None, *, all_rows: bool 
 
 
 def render(rows: Sequence[Row], *, width: int | None = None, all_rows: bool = False) -> str:
-    """Give the same as one string without colour; `width` None: plain unwrapped lines, as for a pipe."""
+    """Return the same as one string without colour; `width` None: plain unwrapped lines, as for a pipe."""
     return "\n".join(text for text, _ in _all(rows, width=width, all_rows=all_rows))
 
 

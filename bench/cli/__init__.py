@@ -38,7 +38,7 @@ def invoke(arguments: list[str]) -> int:
 
 
 def fail(message: str, code: int, *, as_json: bool) -> int:
-    """Say in one line on stderr what went wrong; with `--json` as a document on stdout instead."""
+    """State in one line on stderr what went wrong; with `--json` as a document on stdout instead."""
     if as_json:
         import json
 

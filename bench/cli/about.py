@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bench.events import Events
-from bench.series import Series
+from bench.data.events import Events
+from bench.data.series import Series
 
 
 def about(data: Events | Series) -> dict[str, Any]:

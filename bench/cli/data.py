@@ -20,10 +20,10 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 
 def list_data(*, as_json: bool) -> None:
     """List adapters with their cards, the registered sets, what can be downloaded, and the cached data."""
-    from bench.cache import cache_entries, cache_folder
     from bench.cli.lists import show_columns
-    from bench.fetch import DOWNLOADS
-    from bench.sources import registered, sources_file
+    from bench.sources.cache import cache_entries, cache_folder
+    from bench.sources.download import DOWNLOADS
+    from bench.sources.registered import registered, sources_file
 
     registry = discover()
     adapters = [_adapter(registry, name) for name in registry.names("bench.datasets")]
@@ -57,7 +57,7 @@ def info(dataset: str, sets: Sequence[str], size: int, seed: int, *, as_json: bo
     """Describe one data set in the terminal."""
     from bench.cli.about import about
     from bench.cli.progress import reading_shown
-    from bench.datasets import loaded, requested
+    from bench.sources.load import loaded, requested
 
     registry = discover()
     request = requested([dataset], None, registry)[0]
@@ -108,10 +108,10 @@ def _dropped(facts: Mapping[str, Any]) -> str:
 
 def check(adapter: str, path: Path, sets: Sequence[str], *, as_json: bool) -> None:
     """Read past the cache once; report counts, rate and the peak of this process's memory."""
-    from bench.cache import overheard
     from bench.cli.progress import reading_shown
-    from bench.datasets import refuse_options
-    from bench.events import Events
+    from bench.data.events import Events
+    from bench.sources.cache import overheard
+    from bench.sources.load import refuse_options
 
     reader, options = discover().dataset(adapter), adapter_options(adapter, sets)
     refuse_options(reader, options)
@@ -146,7 +146,7 @@ def check(adapter: str, path: Path, sets: Sequence[str], *, as_json: bool) -> No
 
 def clear() -> None:
     """Empty the cache and say what that freed."""
-    from bench.cache import clear_cache
+    from bench.sources.cache import clear_cache
 
     entries, size = clear_cache()
     typer.echo(f"removed {entries} cached logs, {size / 1e6:.1f} MB")

@@ -40,7 +40,7 @@ def machine() -> dict[str, Any]:
     import psutil
 
     import bench
-    from bench.cache import cache_folder
+    from bench.sources.cache import cache_folder
 
     cache = cache_folder().parent
     writable = os.access(next(p for p in (cache, *cache.parents) if p.exists()), os.W_OK)

@@ -29,7 +29,7 @@ BAR = 20
 
 @dataclass(frozen=True)
 class Layout:
-    """Say what the lines of cells show; `detail` is how many words the score may have."""
+    """Describe what the lines of cells show; `detail` is how many words the score may have."""
 
     gap: str
     detail: int
@@ -51,7 +51,7 @@ LAYOUTS = (
 
 @dataclass(frozen=True)
 class Columns:
-    """Hold the layout that was chosen and the widths of its columns."""
+    """The layout that was chosen and the widths of its columns."""
 
     layout: Layout
     name: int
@@ -74,7 +74,7 @@ class Columns:
 
 
 def frame(run: RunState, now: float, width: int, height: int, logs: Logs) -> list[Line]:
-    """Give the lines of the live view: at most `height`, none wider than `width`."""
+    """Return the lines of the live view: at most `height`, none wider than `width`."""
     last = _folded(_total(run, now, width), width)
     room = height - len(last) - (1 if width >= WIDE else 2)
     blocks = _blocks(run, now, width, room, logs)
@@ -132,7 +132,7 @@ def _block(run: RunState, cell: CellState, now: float, width: int, columns: Colu
 
 
 def _failed(line: Line, cell: CellState, now: float, width: int, columns: Columns, log: str) -> list[Line]:
-    """Say why a cell failed: in its line where the cause fits, else in whole lines below; the cure waits for the summary."""
+    """Explain why a cell failed: in its line where the cause fits, else in whole lines below; the cure waits for the summary."""
     reason, times = clean(cell.reason).partition("; ")[0], _times(cell, now, columns)
     tail = (f"  {log}" if log else "", "")
     aligned = [*line, (_padded(reason, columns.info), "red"), *times, tail]
@@ -162,7 +162,7 @@ def _count(cell: CellState) -> str:
 
 
 def _info(run: RunState, cell: CellState, detail: int) -> str:
-    """Say the best score so far, always as one on validation."""
+    """Describe the best score so far, always as one on validation."""
     if cell.word == "failed":
         return ""
     notes = [f"{cell.failed_trials} failed"] if cell.failed_trials else []
@@ -189,7 +189,7 @@ def _left(run: RunState, cell: CellState, now: float) -> str:
 
 
 def _others(run: RunState, shown: Sequence[tuple[str, str]]) -> str:
-    """Count the cells that have no line."""
+    """Return the number of cells that have no line."""
     called = {"search": "running", "final": "running"}
     words = {key: called.get(cell.word, cell.word) for key, cell in run.cells.items()}
     hidden = [word for key, word in words.items() if key not in shown]

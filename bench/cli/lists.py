@@ -24,19 +24,23 @@ def list_plugins(group: Group, files: Sequence[Path], folders: Sequence[Path], *
 
 def list_tasks(*, as_json: bool) -> None:
     """List the tasks and their options."""
-    from bench.runner import TASKS
+    from bench.tasks.known import NAMES, task_named
 
-    rows = [{"task": name, "option": key, "meaning": text} for name, task in TASKS.items() for key, text in task.options.items()]
+    rows = [
+        {"task": name, "option": key, "meaning": text}
+        for name, task in ((name, task_named(name)) for name in NAMES)
+        for key, text in task.options.items()
+    ]
     _show(rows, as_json=as_json)
 
 
 def list_metrics(*, as_json: bool) -> None:
     """List the metrics of all tasks."""
-    from bench.runner import TASKS
+    from bench.tasks.known import NAMES, task_named
 
     rows = [
         {"task": name, "metric": m.name, "better": "higher" if m.higher_is_better else "lower", "meaning": m.help}
-        for name, task in TASKS.items()
+        for name, task in ((name, task_named(name)) for name in NAMES)
         for m in task.metrics.values()
     ]
     _show(rows, as_json=as_json)
@@ -50,7 +54,7 @@ def check_plugins(files: Sequence[Path], folders: Sequence[Path], *, as_json: bo
 def plugin_report(files: Sequence[Path] = (), folders: Sequence[Path] = ()) -> list[dict[str, Any]]:
     """Describe every model plugin, in workers, and every adapter; a failure is a line with its reason."""
     from bench.errors import BenchError
-    from bench.runner import describe_all
+    from bench.runs.runner import describe_all
 
     registry = discover(files, folders)
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:

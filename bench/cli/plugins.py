@@ -35,12 +35,12 @@ def new(name: str, folder: Path, *, dataset: bool, distribution: bool) -> None:
 
 def check(what: str, task: str | None, *, as_json: bool) -> int:
     """Check a plugin, one line a check; 1 where a check failed, or none could be run."""
-    from bench.runner import TASKS
+    from bench.tasks.known import NAMES
     from bench.testing.supervise import check as verdicts_of
     from bench.testing.verdicts import Verdict
 
-    if task is not None and task not in TASKS:
-        raise ConfigError(f"unknown task {task!r}; {suggest(task, list(TASKS))}")
+    if task is not None and task not in NAMES:
+        raise ConfigError(f"unknown task {task!r}; {suggest(task, list(NAMES))}")
     verdicts: list[Verdict] = []
     for source, groups in _sources(what, discover()):
         for verdict in verdicts_of(source, groups, task or ""):

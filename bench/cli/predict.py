@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.cli.run import pairs
 from bench.errors import ConfigError
-from bench.predict import answered
+from bench.runs.predict import answered
 
 
 def predict_command(run: Path, data: str, model: str, dataset: str, family: str, options: Sequence[str], out: Path | None) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 from bench.board.numbers import clean, plain, seconds
 from bench.cli.summary import log_file
 from bench.cli.view import RunState, clock, remaining
-from bench.tune.progress import CellDone, DataReady, Event, JobRetried, Reading, RunReady
+from bench.runs.run_events import CellDone, DataReady, Event, JobRetried, Reading, RunReady
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -216,7 +216,7 @@ def choose(
 @contextmanager
 def reading_shown(stream: TextIO, *, quiet: bool) -> Iterator[None]:
     """Show how far the reading of large files is, while the body reads."""
-    from bench.reading import relayed
+    from bench.sources.read_progress import relayed
 
     with choose(stream, quiet=quiet, json=False) as listen, relayed(lambda *far: listen(Reading(*far))):
         yield

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from bench.config import Config
 from bench.errors import ConfigError, suggest
+from bench.runs.config import Config
 
 LISTS = {"dataset": "datasets", "model": "models", "plugin": "plugins", "plugins-dir": "plugins_dirs"}
 """Long options that may be repeated -> fields of the configuration."""
@@ -28,7 +28,7 @@ SINGLE = (
 def run_command(study: Path | None, given: Mapping[str, Any], *, as_json: bool, quiet: bool) -> int:
     """Run and print; returns the exit code."""
     from bench.cli.progress import choose
-    from bench.runner import execute
+    from bench.runs.runner import execute
 
     config = configuration(study, given)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -63,7 +63,7 @@ def report(folder: Path) -> Path:
 
 
 def drift(rows: Sequence[dict[str, Any]], folder: Path) -> list[str]:
-    """Say how predicted and actual churn compare, from the run folder's details."""
+    """Describe how predicted and actual churn compare, from the run folder's details."""
     import polars as pl
 
     from bench.board.drift import drift_words
@@ -97,7 +97,7 @@ def pairs(items: Sequence[str]) -> dict[str, str]:
 
 
 def document(board: Any, config: Config) -> dict[str, Any]:
-    """Give the run as one JSON document: rows, verdicts, failures, paths."""
+    """Return the run as one JSON document: rows, verdicts, failures, paths."""
     folder = config.folder()
     failures = [{k: row[k] for k in ("dataset", "model", "tuning", "status", "reason")} for row in board.rows if row["status"] != "ok"]
     return {
@@ -138,7 +138,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _stopped(config: Config) -> int:
-    """Say what was kept, and how to go on."""
+    """Describe what was kept, and how to go on."""
     folder = config.folder()
     ledger = folder / "ledger.jsonl"
     kept = ledger.read_bytes().count(b"\n") if ledger.exists() else 0
@@ -148,7 +148,7 @@ def _stopped(config: Config) -> int:
 
 
 def width() -> int | None:
-    """Give the terminal's width; None where stdout is none: lines are then left unwrapped."""
+    """Return the terminal's width; None where stdout is none: lines are then left unwrapped."""
     if not sys.stdout.isatty():
         return None
     import shutil

@@ -19,7 +19,7 @@ from bench.registry import Registry, discover
 def add(name: str, path: Path | None, adapter: str | None, sets: Sequence[str], *, as_json: bool) -> None:
     """Register a set after reading it once: what cannot be read is not registered."""
     from bench.cli.data import adapter_options
-    from bench.sources import refuse_name
+    from bench.sources.registered import refuse_name
 
     registry = discover()
     refuse_name(name, registry.names("bench.datasets"))
@@ -33,7 +33,7 @@ def add(name: str, path: Path | None, adapter: str | None, sets: Sequence[str], 
 
 def remove_source(name: str) -> None:
     """Take a set off the list."""
-    from bench.sources import forget
+    from bench.sources.registered import forget
 
     gone = forget(name)
     typer.echo(f"removed {name} from the list; {gone.path} is not touched")
@@ -42,7 +42,7 @@ def remove_source(name: str) -> None:
 def list_downloads(*, as_json: bool) -> None:
     """List what can be downloaded, and what must be added by hand."""
     from bench.cli.lists import show_columns
-    from bench.fetch import BY_HAND, DOWNLOADS
+    from bench.sources.download import BY_HAND, DOWNLOADS
 
     rows = [
         {
@@ -64,8 +64,8 @@ def list_downloads(*, as_json: bool) -> None:
 
 def fetch_source(name: str, to: Path | None, *, as_json: bool) -> None:
     """Download a set, check it, and register it."""
-    from bench.fetch import download_named, downloads_folder, fetch
-    from bench.sources import refuse_name
+    from bench.sources.download import download_named, downloads_folder, fetch
+    from bench.sources.registered import refuse_name
 
     download = download_named(name)
     registry = discover()
@@ -99,9 +99,9 @@ def simulate(adapter: str, folder: Path, size: int, seed: int) -> None:
 
 
 def _register(name: str, adapter: str, path: Path, options: dict[str, str], registry: Registry, *, as_json: bool) -> None:
-    from bench.datasets import Request, loaded
-    from bench.series import Series
-    from bench.sources import Registered, register
+    from bench.data.series import Series
+    from bench.sources.load import Request, loaded
+    from bench.sources.registered import Registered, register
 
     if not path.exists():
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def usage_error(error: Exception) -> str | None:
-    """Give the words of a usage error; None where the error is none."""
+    """Return the words of a usage error; None where the error is none."""
     words = getattr(error, "format_message", None)
     if words is None:
         return None

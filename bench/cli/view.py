@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.tune.progress import CellDone, DataReady, Event, JobDone, JobReport, JobRetried, JobStarted, RunReady
+from bench.runs.run_events import CellDone, DataReady, Event, JobDone, JobReport, JobRetried, JobStarted, RunReady
 
 METRICS = {"roc_auc": "AUC", "mase": "MASE", "wql": "WQL", "vus_pr": "VUS-PR", "auc_pr": "AUC-PR"}
 """Metric -> how a score on validation is called."""
@@ -57,17 +57,17 @@ class CellState:
 
     @property
     def finished(self) -> bool:
-        """Say whether nothing more is to come."""
+        """Return whether nothing more is to come."""
         return self.word in {"done", "failed"}
 
     @property
     def jobs(self) -> int:
-        """Count the jobs that ended."""
+        """Return the number of jobs that ended."""
         return self.searched + self.finals
 
     @property
     def wanted_finals(self) -> int:
-        """Count the final fits to expect; where the default won (or nothing did), tuned and default are one.
+        """Return the number of final fits to expect; where the default won (or nothing did), tuned and default are one.
 
         A deterministic model needs one seed, which is not known here: then it is done before this count is reached.
         """
@@ -76,12 +76,12 @@ class CellState:
 
     @property
     def wanted(self) -> int:
-        """Count the jobs to expect in all."""
+        """Return the number of jobs to expect in all."""
         return max(self.searched if self.closed else self.trials, self.searched, 1) + self.wanted_finals
 
     @property
     def open(self) -> int:
-        """Count the jobs to come, at least."""
+        """Return the number of jobs to come, at least."""
         return 0 if self.finished else max(self.wanted - self.jobs, 1)
 
     def seconds(self, now: float) -> float:
@@ -210,7 +210,7 @@ class RunState:
 
     @property
     def fraction(self) -> float:
-        """Give the share of the jobs that ended, in [0, 1]; 1 only at the end."""
+        """Return the share of the jobs that ended, in [0, 1]; 1 only at the end."""
         done = sum(c.jobs for c in self.cells.values())
         left = sum(c.open for c in self.cells.values())
         return done / (done + left) if left else 1.0
@@ -231,7 +231,7 @@ class RunState:
 
 
 def remaining(run: RunState, now: float) -> str:
-    """Say in words how long the run still takes, as far as that is known."""
+    """State in words how long the run still takes, as far as that is known."""
     left, known = run.left(now), run.at_least(now)
     if left is not None:
         return f"left ~{clock(left)}"
@@ -239,7 +239,7 @@ def remaining(run: RunState, now: float) -> str:
 
 
 def clock(seconds: float, *, padded: bool = False) -> str:
-    """Spell a duration: `0:12`, `3:02`, `1:02:03`; padded `03:02`."""
+    """Format a duration: `0:12`, `3:02`, `1:02:03`; padded `03:02`."""
     whole = int(max(seconds, 0.0))
     hours, rest = divmod(whole, 3600)
     minutes = f"{rest // 60:02d}" if hours or padded else f"{rest // 60}"

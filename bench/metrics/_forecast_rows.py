@@ -13,9 +13,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from bench.data.ragged import Array
 from bench.metrics.quantiles import level_index, quantile_loss
 from bench.metrics.scales import Scales, undefined
-from bench.ragged import Array
 
 Rows: TypeAlias = tuple[Array, Array]
 """Numerator and denominator, float64 [N] each."""
@@ -32,7 +32,7 @@ LEVELS = (0.1, 0.2, 0.5, 0.8, 0.9)
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Hold some rows and what several metrics need of them, float64 [N, H] where nothing else is said."""
+    """Some rows and what several metrics need of them, float64 [N, H] where nothing else is said."""
 
     y: Array
     mask: Array
@@ -66,7 +66,7 @@ def blocks(y: Array, mask: Array, quantiles: Array, mean: Array, levels: Sequenc
 
 
 def checked(y: Array, mask: Array | None, **forecasts: Array) -> tuple[Array, Array]:
-    """Give truth float64 [N, H] and mask bool [N, H]; raise ValueError where shapes differ or a scored number is not finite."""
+    """Return truth float64 [N, H] and mask bool [N, H]; raise ValueError where shapes differ or a scored number is not finite."""
     y = np.asarray(y, np.float64)
     mask = np.ones(y.shape, bool) if mask is None else np.asarray(mask)
     if y.ndim != 2 or mask.shape != y.shape or mask.dtype != bool:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bench.data.ragged import Array
 from bench.metrics.areas import areas_of, checked, collect, segments
 from bench.metrics.kinds import Metric
 from bench.metrics.volume import pooled, vus_of
-from bench.ragged import Array
 
 BUDGETS: Mapping[str, float] = {"event_f1": 0.0, "f1_at_01": 0.001, "f1_at_1": 0.01}
 """Share of the training steps that may raise an alert under the threshold of each of the alert metrics."""
@@ -40,7 +40,7 @@ METRICS: Mapping[str, Metric] = _table()
 
 
 class Interval(NamedTuple):
-    """Hold a run of alerted steps, `start` to before `end`, and how far its highest score lies above the threshold."""
+    """A run of alerted steps, `start` to before `end`, and how far its highest score lies above the threshold."""
 
     start: int
     end: int
@@ -48,7 +48,7 @@ class Interval(NamedTuple):
 
 
 def undefined(y: Array) -> str:
-    """Say why the labels `y`, 0 or 1 [T], leave the metrics undefined; empty where they do not."""
+    """Explain why the labels `y`, 0 or 1 [T], leave the metrics undefined; empty where they do not."""
     if len(y) < 2:
         return "fewer than 2 steps"
     return {0: "no labelled step", len(y): "every step is labelled"}.get(int(np.count_nonzero(y)), "")
@@ -71,7 +71,7 @@ def series_scores(y: Array, score: Array, prefix_scores: Array, buffer: int) -> 
 
 
 def threshold(prefix_scores: Array, budget: float = 0.0) -> float:
-    """Give the lowest training score that at most a share `budget` of the n training scores exceeds; nan for n = 0.
+    """Return the lowest training score that at most a share `budget` of the n training scores exceeds; nan for n = 0.
 
     A step raises an alert where its score is strictly above. Budget 0 gives the highest training score, and so does any
     budget below 1 / n: on a short prefix the alert metrics agree.
@@ -98,7 +98,7 @@ def alert_counts(y: Array, score: Array, threshold: float) -> Array:
 
 
 def event_f1(counts: Array) -> Array:
-    """Give the composite F1 from `alert_counts`, [..., 4]: float64 [...]; 0 without an alert, nan without a segment.
+    """Return the composite F1 from `alert_counts`, [..., 4]: float64 [...]; 0 without an alert, nan without a segment.
 
     The harmonic mean of the share of segments met and the share of alerted steps that are labelled (Garg et al., 2021).
     Precision over steps, and not over runs of alerts that touch a segment (Hundman et al., 2018): by those, one alert
@@ -143,7 +143,7 @@ def _beyond(score: Array, prefix: Array) -> Array:
 
 
 def spread(prefix_scores: Array) -> float:
-    """Give the scale of training scores, finite [n], n >= 1: interquartile range, or range, or size, or 1; the first above 0."""
+    """Return the scale of training scores, finite [n], n >= 1: interquartile range, or range, or size, or 1; the first above 0."""
     with np.errstate(over="ignore"):
         quartiles = np.percentile(prefix_scores, [25, 75])
         units = (quartiles[1] - quartiles[0], np.ptp(prefix_scores), np.abs(prefix_scores).max(), 1.0)
@@ -163,7 +163,7 @@ def intervals(score: Array, threshold: float, scale: float = 1.0) -> list[Interv
 
 
 def user_auc(y_user: Array, user_score: Array) -> float:
-    """Give the chance that an entity with an anomaly scores above one without, from `y_user` 0 or 1 [N] and `user_score` [N].
+    """Return the chance that an entity with an anomaly scores above one without, from `y_user` 0 or 1 [N] and `user_score` [N].
 
     Ties count half (Hanley and McNeil, 1982); nan where all entities are of one kind.
     """

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.ragged import Array
+from bench.data.ragged import Array
 
 AT_ONCE = 1 << 15
 """Numbers looked at together: 256 KB an array (or one draw, if longer), so that they stay in the cache."""
@@ -22,7 +22,7 @@ SMOOTH = 1e-5
 
 @dataclass(frozen=True, eq=False)
 class Areas:
-    """Hold how many steps of each entity stand at and between the distinct scores of labelled steps; made by `collect`."""
+    """How many steps of each entity stand at and between the distinct scores of labelled steps; made by `collect`."""
 
     every: Array
     """float64 [N, 2 G + 1]: all steps; column 2 g + 1 those at the g-th lowest score of a labelled step, 2 g just below it."""
@@ -31,7 +31,7 @@ class Areas:
 
 
 def checked(y: Array, score: Array) -> tuple[Array, Array]:
-    """Give labels as bool [T] and scores as float64 [T]; raise ValueError on other shapes, labels or scores."""
+    """Return labels as bool [T] and scores as float64 [T]; raise ValueError on other shapes, labels or scores."""
     y, score = np.asarray(y), np.asarray(score, np.float64)
     if y.ndim != 1 or y.shape != score.shape:
         raise ValueError(f"y has shape {y.shape}, score has shape {score.shape}; expected two vectors of one length")
@@ -76,7 +76,7 @@ def collect(parts: Sequence[tuple[Array, Array]]) -> Areas:
 
 
 def areas_of(areas: Areas, weights: Array) -> dict[str, Array]:
-    """Give auc_pr, auc_roc and oracle_f1, each float64 [B], with entity n counted `weights[b, n]` times, [B, N].
+    """Return auc_pr, auc_roc and oracle_f1, each float64 [B], with entity n counted `weights[b, n]` times, [B, N].
 
     auc_roc: chance that a labelled step scores above another, ties count half (Hanley and McNeil, 1982). auc_pr: average
     precision, no interpolation (Davis and Goadrich, 2006). oracle_f1: the best point by point F1 over all thresholds, with
@@ -91,7 +91,7 @@ def areas_of(areas: Areas, weights: Array) -> dict[str, Array]:
 
 
 def _areas(a: Areas, weights: Array) -> Array:
-    """Give the three for `weights` [b, N], float64 [3, b]; sums of whole counts are exact, in whatever order."""
+    """Return the three for `weights` [b, N], float64 [3, b]; sums of whole counts are exact, in whatever order."""
     up, every = weights @ a.labelled, weights @ a.every  # [b, G], [b, 2 G + 1]
     below = np.cumsum(every, axis=1)[:, :-1:2]  # [b, G]: all steps below each score
     positive, total = up.sum(axis=1, keepdims=True), every.sum(axis=1, keepdims=True)  # [b, 1]

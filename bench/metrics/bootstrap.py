@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bench.api import Array
+from bench.data.ragged import Array
 
 AT_ONCE = 1 << 21
 """Counts handed out together: 16 MB a chunk (or one draw, if longer)."""
@@ -39,7 +39,7 @@ def _counts(bits: np.random.PCG64, clusters: int) -> Array:
 
 
 def interval(values: Array, level: float = 0.95) -> tuple[float, float]:
-    """Give the percentile interval (low, high) of bootstrap values [B].
+    """Return the percentile interval (low, high) of bootstrap values [B].
 
     Draws where the metric is undefined (one class only) are left out; with half of them or more undefined, so is
     the interval: (nan, nan).

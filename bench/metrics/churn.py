@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.data.ragged import Array
 from bench.metrics.kinds import Metric
-from bench.ragged import Array
 
 CLIP = 1e-7
 """Probabilities are held in [CLIP, 1 - CLIP] before a logarithm, so one sure mistake costs at most 16.1."""
@@ -70,7 +70,7 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """Hold one model's scores sorted once, highest first, ready for any number of weightings.
+    """One model's scores sorted once, highest first, ready for any number of weightings.
 
     The P churners stand before the Q stayers, each by falling score: what depends on the order needs the sums of one class
     at the rows of the other alone, which halves the work of sums over all rows. G: groups of equal scores.
@@ -241,7 +241,7 @@ def _areas(model: Ranked, w: Array, hits: Array, passed: Array) -> dict[str, Arr
 
 
 def _grouped(side: Side, w: Array, total: Array) -> tuple[Array, Array]:
-    """Give the weight of a class in each group, and down to its end, both [b, g]; where a group is a row, without a copy."""
+    """Return the weight of a class in each group, and down to its end, both [b, g]; where a group is a row, without a copy."""
     if side.alone:
         return w, total[:, 1:]
     last = np.take(total, side.last, axis=1)
@@ -262,7 +262,7 @@ def _tops(model: Ranked, hits: Array, passed: Array) -> dict[str, Array]:
 
 
 def _caught(ends: tuple[Array, Array], hits: Array, passed: Array, share: float) -> float:
-    """Give the weight of churners in the top `share`, linear within the group on its border."""
+    """Return the weight of churners in the top `share`, linear within the group on its border."""
     up, down = ends
     border = share * (hits[-1] + passed[-1])
     # the first group whose end lies beyond the border: bisection looks at 15 of 25,000 groups, a sum at all

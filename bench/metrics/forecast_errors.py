@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from bench.data.ragged import Array
 from bench.metrics import _forecast_rows as rows
 from bench.metrics.quantiles import quantile_loss
 from bench.metrics.scales import Scales
-from bench.ragged import Array
 
 
 def mase(y: Array, median: Array, scales: Scales, mask: Array | None = None) -> float:
-    """Give the mean absolute scaled error: mean over series of mean_h |y - median| / scale; `median` [N, H].
+    """Return the mean absolute scaled error: mean over series of mean_h |y - median| / scale; `median` [N, H].
 
     The scale is the mean |y_t - y_{t-m}| of the history. Sources: Hyndman and Koehler (2006); Makridakis et al. (2020, M4).
     """
@@ -26,7 +26,7 @@ def mase(y: Array, median: Array, scales: Scales, mask: Array | None = None) -> 
 
 
 def rmsse(y: Array, mean: Array, scales: Scales, mask: Array | None = None) -> float:
-    """Give the root mean squared scaled error: mean over series of sqrt(mean_h (y - mean)^2 / scale); `mean` [N, H].
+    """Return the root mean squared scaled error: mean over series of sqrt(mean_h (y - mean)^2 / scale); `mean` [N, H].
 
     The scale is the mean (y_t - y_{t-m})^2 of the history. Source: Makridakis et al. (2022, M5, m = 1), there weighted by sales.
     """
@@ -34,7 +34,7 @@ def rmsse(y: Array, mean: Array, scales: Scales, mask: Array | None = None) -> f
 
 
 def smape(y: Array, median: Array, mask: Array | None = None) -> float:
-    """Give the symmetric percentage error, 0 to 200: mean over series of mean_h 200 |y - median| / (|y| + |median|).
+    """Return the symmetric percentage error, 0 to 200: mean over series of mean_h 200 |y - median| / (|y| + |median|).
 
     `median`: [N, H]. A step where both are 0 counts as 0. Source: Makridakis et al. (2020, M4), which takes positive data.
     """
@@ -42,7 +42,7 @@ def smape(y: Array, median: Array, mask: Array | None = None) -> float:
 
 
 def wape(y: Array, median: Array, mask: Array | None = None) -> float:
-    """Give the sum of |y - median| over all steps of all series, relative to the sum of |y|; `median` [N, H].
+    """Return the sum of |y - median| over all steps of all series, relative to the sum of |y|; `median` [N, H].
 
     Source: Kolassa and Schuetz (2007), as MAE / mean; also called ND.
     """
@@ -50,7 +50,7 @@ def wape(y: Array, median: Array, mask: Array | None = None) -> float:
 
 
 def sql(y: Array, quantiles: Array, levels: Sequence[float], scales: Scales, mask: Array | None = None) -> float:
-    """Give the scaled quantile loss: mean over series of mean_h mean_q (2 x pinball loss) / scale.
+    """Return the scaled quantile loss: mean over series of mean_h mean_q (2 x pinball loss) / scale.
 
     `quantiles`: [N, H, Q] at `levels`; the scale is that of MASE, which SQL equals where .5 is the only level.
     Source: Shchur et al. (2025, fev); Makridakis et al. (2022, M5 uncertainty), without the factor 2.
@@ -63,7 +63,7 @@ def sql(y: Array, quantiles: Array, levels: Sequence[float], scales: Scales, mas
 
 
 def wql(y: Array, quantiles: Array, levels: Sequence[float], mask: Array | None = None) -> float:
-    """Give the sum of mean_q (2 x pinball loss) over all steps of all series, relative to the sum of |y|.
+    """Return the sum of mean_q (2 x pinball loss) over all steps of all series, relative to the sum of |y|.
 
     `quantiles`: [N, H, Q] at `levels`. It equals WAPE where .5 is the only level. Sources: Shchur et al. (2025, fev);
     Alexandrov et al. (2020, gluonts: `MeanWeightedSumQuantileLoss`).
@@ -72,7 +72,7 @@ def wql(y: Array, quantiles: Array, levels: Sequence[float], mask: Array | None 
 
 
 def bias(y: Array, mean: Array, mask: Array | None = None) -> float:
-    """Give the sum of (mean - y) relative to the sum of |y|; above 0 the forecasts, `mean` [N, H], are too high.
+    """Return the sum of (mean - y) relative to the sum of |y|; above 0 the forecasts, `mean` [N, H], are too high.
 
     Source: the sign is that of utilsforecast's `bias`, the denominator that of WAPE.
     """
@@ -80,7 +80,7 @@ def bias(y: Array, mean: Array, mask: Array | None = None) -> float:
 
 
 def poisson_deviance(y: Array, mean: Array, mask: Array | None = None) -> float:
-    """Give the mean over all scored steps of 2 (y log(y / f) - y + f), f = max(mean, `FLOOR`), y log y = 0 at 0.
+    """Return the mean over all scored steps of 2 (y log(y / f) - y + f), f = max(mean, `FLOOR`), y log y = 0 at 0.
 
     `mean`: [N, H], in events per step. nan where any y is negative. A forecast of 0 that is right costs 2 x FLOOR.
     Source: McCullagh and Nelder (1989), 2.3.
@@ -89,7 +89,7 @@ def poisson_deviance(y: Array, mean: Array, mask: Array | None = None) -> float:
 
 
 def coverage(y: Array, low: Array, high: Array, mask: Array | None = None) -> float:
-    """Give the share of scored steps with low <= y <= high, both [N, H]; the quantiles .1 and .9 should cover .8.
+    """Return the share of scored steps with low <= y <= high, both [N, H]; the quantiles .1 and .9 should cover .8.
 
     The ends count, so counts that sit on a quantile are covered: on sparse data expect more than the nominal share.
     Source: Gneiting and Raftery (2007), on central prediction intervals.
@@ -98,7 +98,7 @@ def coverage(y: Array, low: Array, high: Array, mask: Array | None = None) -> fl
 
 
 def total_wape(y: Array, mean: Array, mask: Array | None = None) -> float:
-    """Give the sum over series of |sum_h mean - sum_h y|, relative to the sum of |sum_h y|; `mean` [N, H].
+    """Return the sum over series of |sum_h mean - sum_h y|, relative to the sum of |sum_h y|; `mean` [N, H].
 
     Only scored steps enter the totals. It is WAPE on the total of the horizon: what a plan of the whole period sees.
     """

@@ -36,13 +36,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.data.ragged import Array
 from bench.metrics import _forecast_rows as rows
 from bench.metrics._forecast_rows import FLOOR
 from bench.metrics.forecast_errors import bias, coverage, mase, poisson_deviance, rmsse, smape, sql, total_wape, wape, wql
 from bench.metrics.kinds import Metric
 from bench.metrics.quantiles import clipped, mean_from_quantiles, sorted_quantiles
 from bench.metrics.scales import Scales, scales, undefined
-from bench.ragged import Array
 
 __all__ = [
     "FLOOR", "METRICS", "Parts", "Scales", "bias", "by_horizon", "by_series", "clipped", "coverage", "mase", "mean_from_quantiles",
@@ -77,7 +77,7 @@ METRICS: Mapping[str, Metric] = _table()
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """Hold what each row adds to each metric, ready for any number of weightings; the order of M is that of `METRICS`."""
+    """What each row adds to each metric, ready for any number of weightings; the order of M is that of `METRICS`."""
 
     numerator: Array
     """float64 [N, M]."""
@@ -85,7 +85,7 @@ class Parts:
     """float64 [N, M]: 1 or 0 for a mean over series, |y| for a ratio of sums, scored steps for a pooled mean."""
 
     def __len__(self) -> int:
-        """Count the rows, N."""
+        """Return the number of rows, N."""
         return len(self.numerator)
 
     def score(self, weights: Array) -> dict[str, Array]:
@@ -138,12 +138,12 @@ def score(parts: Parts, weights: Array) -> dict[str, Array]:
 
 
 def by_series(parts: Parts) -> dict[str, Array]:
-    """Give every metric of each row, float64 [N]; nan where it is undefined."""
+    """Return every metric of each row, float64 [N]; nan where it is undefined."""
     return dict(zip(METRICS, rows.ratio(parts.numerator, parts.denominator).T, strict=True))
 
 
 def by_horizon(y: Array, mask: Array, quantiles: Array, mean: Array, levels: Sequence[float], scales: Scales) -> dict[str, Array]:
-    """Give `mase`, `wape`, `wql` and `coverage_80` of each step ahead, float64 [H]; arguments as in `parts`.
+    """Return `mase`, `wape`, `wql` and `coverage_80` of each step ahead, float64 [H]; arguments as in `parts`.
 
     MASE is the mean of |e| / scale over the series that have a scale and are scored at the step; the mean over steps
     is the MASE of all where every step is scored. nan where a step is not scored or its truth is all 0.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.ragged import Array
+from bench.data.ragged import Array
 
 TOLERANCE = 1e-6
 """Quantiles cross where one lies below its neighbour by more than this share of the step's largest: float32 rounds below it."""
@@ -71,7 +71,7 @@ def level_index(quantiles: Array, levels: Sequence[float], level: float) -> int:
 
 
 def checked_levels(levels: Sequence[float], quantiles: Array) -> Array:
-    """Give the levels as float64 [Q]; raise ValueError unless they ascend inside (0, 1) and fit quantiles [N, H, Q]."""
+    """Return the levels as float64 [Q]; raise ValueError unless they ascend inside (0, 1) and fit quantiles [N, H, Q]."""
     at = np.asarray(levels, np.float64)
     if not len(at) or not ((at > 0) & (at < 1)).all() or (np.diff(at) <= 0).any():
         raise ValueError(f"levels are {tuple(levels)}; expected ascending numbers between 0 and 1")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.ragged import Array
+from bench.data.ragged import Array
 
 AT_ONCE = 1 << 17
 """Steps looked at together: 1 MB an array (or one series, if longer), so a long panel needs little memory of its own."""
@@ -20,7 +20,7 @@ ROUNDING = 1e-14
 
 @dataclass(frozen=True, eq=False)
 class Scales:
-    """Hold what the errors of each series are divided by; 0 for a constant series, nan for one without a pair of steps."""
+    """What the errors of each series are divided by; 0 for a constant series, nan for one without a pair of steps."""
 
     absolute: Array
     """float64 [N]: mean |y_t - y_{t-m}|, in units of y."""
@@ -28,7 +28,7 @@ class Scales:
     """float64 [N]: mean (y_t - y_{t-m})^2, in squared units of y."""
 
     def __len__(self) -> int:
-        """Count the series, N."""
+        """Return the number of series, N."""
         return len(self.absolute)
 
     def take(self, rows: Array | slice) -> Scales:
@@ -59,7 +59,7 @@ def scales(history: Array, start: Array, season: int, mask: Array | None = None)
 
 
 def undefined(known: Scales) -> Array:
-    """Tell which series have no usable scale, bool [N]: constant, without a pair, or beyond what float64 can hold."""
+    """Return which series have no usable scale, bool [N]: constant, without a pair, or beyond what float64 can hold."""
     both = np.stack([known.absolute, known.squared])
     return np.asarray(~(np.isfinite(both) & (both > 0)).all(axis=0))
 
@@ -74,7 +74,7 @@ def _check(history: Array, start: Array, season: int, mask: Array | None) -> Non
 
 
 def _changes(values: Array, seen: Array, season: int) -> Array:
-    """Give mean absolute and mean squared seasonal change of series [n, T], float64 [2, n]."""
+    """Return mean absolute and mean squared seasonal change of series [n, T], float64 [2, n]."""
     values = np.where(seen, values, 0.0)
     pairs = seen[:, season:] & seen[:, :-season]  # [n, T - m]; empty where the season is longer than the history
     count = pairs.sum(axis=1)

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.data.ragged import Array, spans
 from bench.metrics.areas import Areas, areas_of, collect, end_to_end, segments
-from bench.ragged import Array, spans
 
 THRESHOLDS = 250
 """Thresholds of the authors' own code; the number is a part of the metric, for it moves VUS in the third digit."""
@@ -37,7 +37,7 @@ TINY = 1e-300
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """Hold what the surface needs of N entities laid end to end: counts that add up over entities."""
+    """What the surface needs of N entities laid end to end: counts that add up over entities."""
 
     buffer: int
     seen: Array
@@ -58,7 +58,7 @@ class Volume:
 
 @dataclass(frozen=True, eq=False)
 class Pooled:
-    """Hold the scores of many entities, ready for any number of weightings; made by `pooled`."""
+    """The scores of many entities, ready for any number of weightings; made by `pooled`."""
 
     volume: Volume
     areas: Areas
@@ -66,7 +66,7 @@ class Pooled:
 
 @dataclass(frozen=True)
 class Runs:
-    """Hold the labelled segments of the entities, each int64 [S]: first and last step, and the bounds of their entity."""
+    """The labelled segments of the entities, each int64 [S]: first and last step, and the bounds of their entity."""
 
     first: Array
     last: Array
@@ -75,7 +75,7 @@ class Runs:
 
 
 def vus(y: Array, score: Array, buffer: int) -> tuple[float, float]:
-    """Give (VUS-ROC, VUS-PR) of one series; nan, both, where no step or every step is labelled.
+    """Return (VUS-ROC, VUS-PR) of one series; nan, both, where no step or every step is labelled.
 
     `y`: 0 or 1 [T], 1 = anomalous. `score`: finite [T], higher = more anomalous. `buffer`: W >= 0, the widest buffer in
     steps, both sides together. Raises ValueError on other shapes or values.
@@ -136,7 +136,7 @@ def _count(cell: Array, shape: tuple[int, int], weight: Array | None = None) -> 
 
 
 def _profiles(y: Array, runs: Runs, half: int) -> tuple[Array, Array, Array]:
-    """Give the buffer steps [A], the profile of each [A] and the distances of each profile [U, at most S]."""
+    """Return the buffer steps [A], the profile of each [A] and the distances of each profile [U, at most S]."""
     left = np.maximum(runs.first - half, runs.low)
     right = np.minimum(runs.last + half, runs.high)
     before, _ = spans(left, runs.first - left)
@@ -154,7 +154,7 @@ def _profiles(y: Array, runs: Runs, half: int) -> tuple[Array, Array, Array]:
 
 
 def _merged(bins: Array, runs: Runs, half: int, K: int) -> tuple[Array, Array]:
-    """Give half-width x K + lowest bin, and a segment inside, of each segment merged at half-widths 0 ... `half`: [M], [M]."""
+    """Return half-width x K + lowest bin, and a segment inside, of each segment merged at half-widths 0 ... `half`: [M], [M]."""
     if not len(runs.first):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     core = np.minimum.reduceat(np.append(bins, 0), np.stack([runs.first, runs.last + 1], axis=1).ravel())[::2]  # [S]
@@ -203,7 +203,7 @@ def _bonus(v: Volume, weights: Array) -> Array:
 
 
 def _soft(distance: Array, buffer: int) -> Array:
-    """Give the soft label of each profile [U, ...] at each width 0 ... `buffer`, float64 [W + 1, U]."""
+    """Return the soft label of each profile [U, ...] at each width 0 ... `buffer`, float64 [W + 1, U]."""
     soft = np.zeros((buffer + 1, len(distance)))
     for w in range(2, buffer + 1):
         near = (distance > 0) & (distance <= w // 2)
@@ -212,7 +212,7 @@ def _soft(distance: Array, buffer: int) -> Array:
 
 
 def _areas_of_widths(seen: Array, core: Array, bonus: Array, existence: Array) -> Array:
-    """Give the areas under both curves, float64 [2, b, W + 1], from counts at each threshold, [b, 1 or W + 1, K].
+    """Return the areas under both curves, float64 [2, b, W + 1], from counts at each threshold, [b, 1 or W + 1, K].
 
     The ROC curve begins at (0, 0), ends at (1, 1) and is joined by straight lines; the other area is a sum of right steps.
     """

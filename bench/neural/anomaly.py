@@ -58,18 +58,18 @@ class AnomalyEncoder:
         return cls(**{name: value for name, value in state.items() if name != "task"})
 
     def state(self) -> dict[str, Any]:
-        """Give what was learnt, ready for JSON."""
+        """Return what was learnt, ready for JSON."""
         return {"task": "anomaly", **asdict(self)}
 
     @property
     def sizes(self) -> Sizes:
-        """Give F, and one number for each scored step."""
+        """Return F, and one number for each scored step."""
         f = 3 + 2 * (self.view == "lagged" and self.season > 1) + len(self.known)
         return Sizes("anomaly", f, self.scored, longest=self.window)
 
     @property
     def passes(self) -> int:
-        """Count the windows that a stretch of steps needs: two where each hides the half of it."""
+        """Return the number of windows that a stretch of steps needs: two where each hides the half of it."""
         return 2 if self.view == "hidden" else 1
 
     def training(self, fit: Panel, ctx: Context) -> Lazy:
@@ -108,7 +108,7 @@ class AnomalyEncoder:
         return every(first, first + (count - 1) * self.scored, self.scored)
 
     def rows(self, panel: Panel, places: Places, low: Array, high: Array) -> Lazy:
-        """Give windows whose scored steps begin at `places`, as rows; only steps in [low, high) are asked for."""
+        """Return windows whose scored steps begin at `places`, as rows; only steps in [low, high) are asked for."""
         level, spread = robust(panel)
 
         def features(rows: Array) -> Array:
@@ -119,7 +119,7 @@ class AnomalyEncoder:
         return Lazy(np.full(count, self.window), self.wanted(panel, places, low, high), features)
 
     def wanted(self, panel: Panel, places: Places, low: Array, high: Array) -> Array:
-        """Give the standardised values that are asked for, float32 [n, S], NaN at the other steps."""
+        """Return the standardised values that are asked for, float32 [n, S], NaN at the other steps."""
         level, spread = robust(panel)
         twice = places.take(np.repeat(np.arange(len(places)), self.passes))
         series, at = twice.series[:, None], twice.at[:, None] + np.arange(self.scored)
@@ -130,7 +130,7 @@ class AnomalyEncoder:
         return np.where(ask & seen, z, np.nan).astype(np.float32)
 
     def features(self, panel: Panel, places: Places, turn: Array, level: Array, spread: Array) -> Array:
-        """Give float32 [n, W, F]: value, seen, asked [, value and seen a season before], then what is known in advance."""
+        """Return float32 [n, W, F]: value, seen, asked [, value and seen a season before], then what is known in advance."""
         step, series = np.arange(self.window), places.series[:, None]
         level, spread = level[:, None], spread[:, None]
         at, shown = self.shown(places, turn)
@@ -154,13 +154,13 @@ class AnomalyEncoder:
                 return begin + step, ~self.hidden(turn)
 
     def hidden(self, turn: Array) -> Array:
-        """Say which steps are hidden: the odd or the even blocks; `turn`: int [n], 0 or 1. Returns bool [n, S]."""
+        """Return which steps are hidden: the odd or the even blocks; `turn`: int [n], 0 or 1. Returns bool [n, S]."""
         block = np.arange(self.scored) // max(self.scored // BLOCKS, 1)
         return np.asarray(block % 2 == turn[:, None])
 
 
 def standardised(panel: Panel, series: Array, at: Array, level: Array, spread: Array) -> tuple[Array, Array]:
-    """Give values at grid steps `at`, [n, W], in interquartile ranges from the median, tails compressed; and whether observed.
+    """Return values at grid steps `at`, [n, W], in interquartile ranges from the median, tails compressed; and whether observed.
 
     Outside of the grid, and where nothing was observed: 0. Large values: asinh(x), near x around 0, near log 2x far out.
     """
@@ -170,7 +170,7 @@ def standardised(panel: Panel, series: Array, at: Array, level: Array, spread: A
 
 
 def distance(wanted: Array, raw: Array) -> Array:
-    """Give absolute errors of compressed values, uncompressed again, in (half) interquartile ranges, float64.
+    """Return absolute errors of compressed values, uncompressed again, in (half) interquartile ranges, float64.
 
     On NAB's tweets (60 s of training, smoothed over a day) this scored VUS-PR .38 to .49 and the compressed errors .24 to
     .31: an incident is a burst, and what its size says should not be compressed away.
@@ -179,7 +179,7 @@ def distance(wanted: Array, raw: Array) -> Array:
 
 
 def robust(panel: Panel) -> tuple[Array, Array]:
-    """Give median and interquartile range of each series' observed steps before `until`, float64 [N] each.
+    """Return median and interquartile range of each series' observed steps before `until`, float64 [N] each.
 
     Where the range is 0: the mean distance from the median, or 1.
     """
@@ -190,17 +190,17 @@ def robust(panel: Panel) -> tuple[Array, Array]:
 
 
 def typical(error: Array, panel: Panel) -> Array:
-    """Give the median error of each series' observed steps before `until`, float64 [N], at least `LEAST`."""
+    """Return the median error of each series' observed steps before `until`, float64 [N], at least `LEAST`."""
     return np.maximum(quantile(error, learnable(panel), 0.5), LEAST)
 
 
 def learnable(panel: Panel) -> Array:
-    """Say which steps were observed and lie before `until`, bool [N, T]."""
+    """Return which steps were observed and lie before `until`, bool [N, T]."""
     return np.asarray(panel.mask & (np.arange(panel.steps) < panel.until[:, None]))
 
 
 def quantile(x: Array, where: Array, level: float) -> Array:
-    """Give a quantile of the steps `where` of each row, linear between ranks; [N, T] to [N], 0 where there are none."""
+    """Return a quantile of the steps `where` of each row, linear between ranks; [N, T] to [N], 0 where there are none."""
     if x.shape[1] == 0:
         return np.zeros(len(x))
     ordered, count = np.sort(np.where(where, x, np.inf), axis=1), where.sum(axis=1)

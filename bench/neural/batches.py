@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from bench.api import Array
-from bench.ragged import spans
+from bench.data.ragged import spans
 
 USEFUL = 0.8
 """Least share of a batch's padded steps that must be real; a batch below it is halved."""
@@ -23,22 +23,22 @@ class Rows(Protocol):
 
     @property
     def target(self) -> Array:
-        """Give what is to be learnt, float32 [N, ...]; [0, ...] where there is none."""
+        """Return what is to be learnt, float32 [N, ...]; [0, ...] where there is none."""
 
     @property
     def lengths(self) -> Array:
-        """Give the number of steps of each row, int64 [N]."""
+        """Return the number of steps of each row, int64 [N]."""
 
     def __len__(self) -> int:
-        """Count the rows, N."""
+        """Return the number of rows, N."""
 
     def padded(self, rows: Array) -> tuple[Array, Array]:
-        """Give a batch: (float32 [n, T, F], right-padded; its lengths, int64 [n], at least 1)."""
+        """Return a batch: (float32 [n, T, F], right-padded; its lengths, int64 [n], at least 1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lazy:
-    """Hold rows whose features are made when a batch is asked for: overlapping windows would fill the memory otherwise."""
+    """Rows whose features are made when a batch is asked for: overlapping windows would fill the memory otherwise."""
 
     lengths: Array
     """int64 [N], each at least 1."""
@@ -48,17 +48,17 @@ class Lazy:
     """Rows, int [n], to float32 [n, T, F], right-padded to the longest of them."""
 
     def __len__(self) -> int:
-        """Count the rows, N."""
+        """Return the number of rows, N."""
         return len(self.lengths)
 
     def padded(self, rows: Array) -> tuple[Array, Array]:
-        """Give a batch: (float32 [n, T, F], right-padded; its lengths, int64 [n])."""
+        """Return a batch: (float32 [n, T, F], right-padded; its lengths, int64 [n])."""
         return self.features(rows), self.lengths[rows]
 
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
-    """Hold encoded rows, ragged: row n has the steps `[offsets[n], offsets[n + 1])`."""
+    """Encoded rows, ragged: row n has the steps `[offsets[n], offsets[n + 1])`."""
 
     offsets: Array
     """int64 [N + 1]: where each row's steps begin."""
@@ -70,16 +70,16 @@ class Sequences:
     """float32 [N, O]; [0, O] where there is none."""
 
     def __len__(self) -> int:
-        """Count the rows, N."""
+        """Return the number of rows, N."""
         return len(self.offsets) - 1
 
     @property
     def lengths(self) -> Array:
-        """Give the number of steps of each row, int64 [N]."""
+        """Return the number of steps of each row, int64 [N]."""
         return np.diff(self.offsets)
 
     def padded(self, rows: Array) -> tuple[Array, Array]:
-        """Give a batch: (float32 [n, T, F + S], right-padded; its lengths, int64 [n], at least 1)."""
+        """Return a batch: (float32 [n, T, F + S], right-padded; its lengths, int64 [n], at least 1)."""
         steps = pad(self.offsets, self.features, rows)  # [n, T, F]
         beside = np.broadcast_to(self.context[rows, None], (*steps.shape[:2], self.context.shape[1]))  # [n, T, S]
         return np.concatenate([steps, beside], axis=2), np.maximum(self.offsets[rows + 1] - self.offsets[rows], 1)

@@ -75,21 +75,21 @@ class ChurnEncoder:
         return cls(state["horizon"], state["kinds"], Scaler(**state["steps"]), Scaler(**state["rows"]), state["longest"])
 
     def state(self) -> dict[str, Any]:
-        """Give vocabulary and scalers, ready for JSON."""
+        """Return vocabulary and scalers, ready for JSON."""
         return {"task": "churn", **asdict(self)}
 
     @property
     def sizes(self) -> Sizes:
-        """Give the features of a step with the aggregates beside it, and one logit a row."""
+        """Return the features of a step with the aggregates beside it, and one logit a row."""
         own, beside = len(self.steps.mean), len(self.rows.mean)
         return Sizes("churn", own + beside, longest=self.longest, beside=beside)
 
     def training(self, fit: ChurnTrain, ctx: Context) -> Sequences:
-        """Give all rows to learn from."""
+        """Return all rows to learn from."""
         return self.asked(fit)
 
     def held(self, held: ChurnTrain) -> Sequences:
-        """Give the rows that decide when to stop."""
+        """Return the rows that decide when to stop."""
         return self.asked(held)
 
     def asked(self, inputs: ChurnInputs) -> Sequences:
@@ -116,7 +116,7 @@ def common_kinds(train: ChurnTrain) -> list[str]:
 
 
 def step_columns(inputs: ChurnInputs, horizon: float, kinds: list[str]) -> list[Array]:
-    """Give the unscaled features of each step, float [E] each: when, how large, and which kind."""
+    """Return the unscaled features of each step, float [E] each: when, how large, and which kind."""
     when = [np.log1p(inputs.days_before_cutoff / horizon), np.log1p(inputs.gap / horizon)]
     size = [signed_log(inputs.value), np.log1p(inputs.count)]
     code = {name: at for at, name in enumerate(inputs.kinds)}  # by name: a later log may number its kinds otherwise
@@ -124,7 +124,7 @@ def step_columns(inputs: ChurnInputs, horizon: float, kinds: list[str]) -> list[
 
 
 def row_columns(inputs: ChurnInputs) -> list[Array]:
-    """Give the unscaled features of the whole past, float64 [N] each."""
+    """Return the unscaled features of the whole past, float64 [N] each."""
     return list(signed_log(inputs.static).T)
 
 

@@ -24,7 +24,7 @@ FARTHEST = 1e3
 
 @dataclass(frozen=True, slots=True)
 class Contexts:
-    """Hold n windows, each from its position 0: first its context, then H steps; what lies behind those is 0."""
+    """N windows, each from its position 0: first its context, then H steps; what lies behind those is 0."""
 
     at: Array
     """int64 [n, P]: step of the grid."""
@@ -62,7 +62,7 @@ class Contexts:
         return cls(at, series, context, panel.horizon, value, seen, base, back, level, spread, scale)
 
     def features(self, panel: Panel, known: list[int]) -> Array:
-        """Give float32 [n, P, F]: value, departures and place in the window, then the columns `known` of what is known."""
+        """Return float32 [n, P, F]: value, departures and place in the window, then the columns `known` of what is known."""
         step = np.arange(self.at.shape[1])
         inside, ahead = step < self.context, step - self.context
         real = ahead < self.horizon  # [n, P]
@@ -88,14 +88,14 @@ class Contexts:
         return np.take_along_axis(x, self.context + np.arange(self.horizon), axis=1)
 
     def target(self, panel: Panel) -> Array:
-        """Give the departures of what came, float32 [n, H]; NaN where nothing was observed."""
+        """Return the departures of what came, float32 [n, H]; NaN where nothing was observed."""
         value, there = look(panel, self.series, self.ahead(self.at))
         departure = (value - self.ahead(self.base)) / self.scale
         return np.where(there, np.clip(departure, -FARTHEST, FARTHEST), np.nan).astype(np.float32)
 
 
 def lagged(value: Array, context: Array, season: int) -> tuple[Array, Array]:
-    """Give the values a season before each step, [n, P], and further back, [len(BACK), n, P].
+    """Return the values a season before each step, [n, P], and further back, [len(BACK), n, P].
 
     Where the context does not reach: the step's own value in the context, its last value in the horizon.
     """
@@ -113,7 +113,7 @@ def reach(value: Array, source: Array, otherwise: Array) -> Array:
 
 
 def units(value: Array, seen: Array, level: Array, season: int, *, counts: bool) -> tuple[Array, Array]:
-    """Give spread and scale of contexts, [n, 1] each, never 0.
+    """Return spread and scale of contexts, [n, 1] each, never 0.
 
     A context without a seasonal difference falls back on its differences from step to step, then on its spread, its size, 1.
     The scale of counts is at least 1, lest a user's only purchase weigh more than a hundred of another's.
@@ -125,7 +125,7 @@ def units(value: Array, seen: Array, level: Array, season: int, *, counts: bool)
 
 
 def difference(value: Array, seen: Array, lag: int) -> Array:
-    """Give the mean absolute difference of steps that lie `lag` apart, [n, 1]; 0 where there are none."""
+    """Return the mean absolute difference of steps that lie `lag` apart, [n, 1]; 0 where there are none."""
     return mean(np.abs(value[:, lag:] - value[:, :-lag]), seen[:, lag:] & seen[:, :-lag])
 
 

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bench.api import Array, ChurnTrain, Context
+from bench.data.ragged import hashed, spans
 from bench.neural.batches import Sequences
 from bench.neural.churn import ChurnEncoder
 from bench.neural.sizes import Sizes
-from bench.ragged import hashed, spans
 
 RECENCY = 1
 """The first features of a step, its distance from the cut-off: it cannot be known of a step that has not come."""
@@ -30,7 +30,7 @@ class Continued:
 
     @property
     def sizes(self) -> Sizes:
-        """Give the sizes of the classifier, but a number for each feature of the next step."""
+        """Return the sizes of the classifier, but a number for each feature of the next step."""
         whole = self.encoder.sizes
         return replace(whole, each=whole.f - whole.beside - RECENCY)
 
@@ -51,13 +51,13 @@ class Continued:
         return Sequences(offsets, rows.features[at], rows.context[many], np.asarray(target, np.float32))
 
     def asked(self, inputs: Any) -> Sequences:
-        """Give the rows as the classifier sees them."""
+        """Return the rows as the classifier sees them."""
         return self.encoder.asked(inputs)
 
     def decode(self, raw: Array, inputs: Any) -> Array:
-        """Give the features as they are: nobody is told what comes next."""
+        """Return the features as they are: nobody is told what comes next."""
         return raw
 
     def state(self) -> dict[str, Any]:
-        """Give the classifier's state."""
+        """Return the classifier's state."""
         return self.encoder.state()

@@ -26,26 +26,26 @@ class Encoder(Protocol):
 
     @property
     def levels(self) -> tuple[float, ...]:
-        """Give the levels of the quantiles, where quantiles are learnt."""
+        """Return the levels of the quantiles, where quantiles are learnt."""
 
     @property
     def sizes(self) -> Sizes:
-        """Give the sizes of the network."""
+        """Return the sizes of the network."""
 
     def training(self, fit: Any, ctx: Context) -> Rows:
-        """Give the rows to learn from, with their target."""
+        """Return the rows to learn from, with their target."""
 
     def held(self, held: Any) -> Rows:
-        """Give the rows, with their target, that decide when to stop."""
+        """Return the rows, with their target, that decide when to stop."""
 
     def asked(self, inputs: Any) -> Rows:
-        """Give the rows whose outputs `decode` needs."""
+        """Return the rows whose outputs `decode` needs."""
 
     def decode(self, raw: Array, inputs: Any) -> Any:
         """Turn the raw outputs of these rows, float32 [N, O], into what `predict` returns."""
 
     def state(self) -> dict[str, Any]:
-        """Give what was learnt, ready for JSON."""
+        """Return what was learnt, ready for JSON."""
 
 
 def encoder_for(train: Any, ctx: Context, view: View) -> Encoder:

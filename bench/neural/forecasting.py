@@ -54,17 +54,17 @@ class ForecastEncoder:
         return cls(**{name: value for name, value in state.items() if name != "task"})
 
     def state(self) -> dict[str, Any]:
-        """Give what was learnt, ready for JSON."""
+        """Return what was learnt, ready for JSON."""
         return {"task": "forecasting", **asdict(self)}
 
     @property
     def levels(self) -> tuple[float, ...]:
-        """Give the levels of the quantiles."""
+        """Return the levels of the quantiles."""
         return tuple(self.quantiles)
 
     @property
     def sizes(self) -> Sizes:
-        """Give F, H, Q and the longest window."""
+        """Return F, H, Q and the longest window."""
         f, h, q = OWN + len(self.known), self.horizon, len(self.quantiles)
         return Sizes("forecasting", f, h, q, longest=self.context + h, levels=self.levels)
 
@@ -80,12 +80,12 @@ class ForecastEncoder:
         return self.rows(fit, some(first, last, min(enough, MOST if ctx.rows is None else ctx.rows), ctx.seed))
 
     def held(self, held: Panel) -> Lazy:
-        """Give a window for each series that has a context: the horizon from `until` on."""
+        """Return a window for each series that has a context: the horizon from `until` on."""
         series = np.flatnonzero(held.start < held.until)
         return self.rows(held, Places(series, held.until[series]))
 
     def asked(self, inputs: Panel) -> Lazy:
-        """Give a window for each series, its context the last steps."""
+        """Return a window for each series, its context the last steps."""
         if inputs.horizon != self.horizon:
             raise PluginError(f"the network was trained to forecast {self.horizon} steps and is asked for {inputs.horizon}; fit it again")
         return self.rows(inputs, ends(inputs))
@@ -98,7 +98,7 @@ class ForecastEncoder:
         return Forecast(np.maximum(quantiles, 0.0) if inputs.counts else quantiles)
 
     def rows(self, panel: Panel, places: Places) -> Lazy:
-        """Give windows as rows; their features are made when asked for."""
+        """Return windows as rows; their features are made when asked for."""
         length = np.minimum(places.at - panel.start[places.series], self.context) + self.horizon
         target = np.concatenate([cut.target(panel) for cut in self.cuts(panel, places)])
         return Lazy(length, target, lambda rows: self.cut(panel, places.take(rows)).features(panel, self.known))
@@ -114,7 +114,7 @@ class ForecastEncoder:
 
 
 def naive(cut: Contexts) -> tuple[Array, Array]:
-    """Give the seasonal naive forecast, [n, H], and the unit of departures from it, [n, 1]."""
+    """Return the seasonal naive forecast, [n, H], and the unit of departures from it, [n, 1]."""
     return cut.ahead(cut.base), cut.scale
 
 

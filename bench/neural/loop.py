@@ -164,7 +164,7 @@ def tensor(x: Array, device: str) -> Tensor:
 
 
 def in_bf16(net: nn.Module, device: str) -> bool:
-    """Say whether to compute in bf16: on a GPU of capability 8 or more, and a network large enough to gain."""
+    """Return whether to compute in bf16: on a GPU of capability 8 or more, and a network large enough to gain."""
     if not device.startswith("cuda") or torch.cuda.get_device_capability(device)[0] < 8:
         return False
     return sum(p.numel() for p in net.parameters()) >= BF16_PARAMETERS

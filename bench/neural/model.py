@@ -82,7 +82,7 @@ class NetworkModel(Model):
         return Recipe(encoder.loss, levels=encoder.levels, **own)
 
     def fitted(self) -> Encoder:
-        """Give the encoder, or say that nothing was learnt yet."""
+        """Return the encoder, or say that nothing was learnt yet."""
         if self.encoder is None or self.network is None:
             raise PluginError(f"{self.name} was asked before `fit` or `load`")
         return self.encoder

@@ -10,7 +10,7 @@ Kind: TypeAlias = Literal["churn", "forecasting", "anomaly"]
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Say what a network is fed and what it emits: `each` numbers at each of the last `steps` steps of a row."""
+    """Describe what a network is fed and what it emits: `each` numbers at each of the last `steps` steps of a row."""
 
     task: Kind
     f: int
@@ -28,5 +28,5 @@ class Sizes:
 
     @property
     def o(self) -> int:
-        """Count the outputs of a row, O; step by step, so that raw outputs reshape to [N, steps, each]."""
+        """Return the number of outputs of a row, O; step by step, so that raw outputs reshape to [N, steps, each]."""
         return self.steps * self.each

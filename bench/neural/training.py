@@ -31,7 +31,7 @@ class DivergedError(PluginError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Say how to train, apart from the network and the data."""
+    """Describe how to train, apart from the network and the data."""
 
     loss: str
     lr: float = 1e-3
@@ -100,11 +100,11 @@ class Training(ABC):
         self.swap()
 
     def out_of_patience(self, epoch: int) -> bool:
-        """Say whether the holdout loss has not fallen for `patience` epochs."""
+        """Return whether the holdout loss has not fallen for `patience` epochs."""
         return self.best.weights is not None and epoch - self.best.epoch >= self.recipe.patience
 
     def refuse_nan(self, loss: float, epoch: int) -> float:
-        """Give the loss back if it is a number; raise `DivergedError` where it is not."""
+        """Return the loss back if it is a number; raise `DivergedError` where it is not."""
         if not math.isfinite(loss):
             cure = f"lower the learning rate (now {self.recipe.lr:g}) or look for huge values in the inputs"
             raise DivergedError(f"the loss of {type(self.net).__name__} became {loss} in epoch {epoch}; {cure}")
@@ -136,5 +136,5 @@ class Training(ABC):
 
 
 def average_rate(steps: Any, larger: Callable[[Any, Any], Any] = max) -> Any:
-    """Say how far the averaged weights move at step `steps`, from 1 on; the first steps count more, lest the start be remembered."""
+    """Return how far the averaged weights move at step `steps`, from 1 on; the first steps count more, lest the start be remembered."""
     return larger(1 - DECAY, 9 / (10 + steps))

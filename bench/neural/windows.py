@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.api import Array, Panel
-from bench.ragged import hashed, spans
+from bench.data.ragged import hashed, spans
 
 MOST = 20_000
 """Most training windows where the profile sets no bound; neighbouring windows tell nearly the same."""
@@ -28,7 +28,7 @@ class Places:
     """int64 [n]: a step of the grid, such as a window's first or the one behind its context."""
 
     def __len__(self) -> int:
-        """Count the windows, n."""
+        """Return the number of windows, n."""
         return len(self.series)
 
     def take(self, rows: Array) -> Places:
@@ -59,7 +59,7 @@ def some(first: Array, last: Array, most: int, seed: int) -> Places:
 
 
 def look(panel: Panel, series: Array, at: Array) -> tuple[Array, Array]:
-    """Give the values at grid steps `at` and whether they were observed; outside of the grid 0, and not.
+    """Return the values at grid steps `at` and whether they were observed; outside of the grid 0, and not.
 
     `series` and `at`: int, of shapes that broadcast to [n, P]. Returns float64 and bool, [n, P].
     """
@@ -71,7 +71,7 @@ def look(panel: Panel, series: Array, at: Array) -> tuple[Array, Array]:
 
 
 def ahead_known(panel: Panel, series: Array, at: Array, columns: list[int]) -> Array:
-    """Give the `columns` of what is known in advance at grid steps `at`, float32 [n, P, C]; `series`: int [n, 1]."""
+    """Return the `columns` of what is known in advance at grid steps `at`, float32 [n, P, C]; `series`: int [n, 1]."""
     row = np.minimum(series, len(panel.known) - 1)  # one row may serve all series
     return np.asarray(panel.known[row, np.clip(at, 0, panel.known.shape[1] - 1)][..., columns])
 

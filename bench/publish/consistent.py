@@ -13,7 +13,7 @@ from bench.publish.truth import Run
 
 
 def contradictions(run: str, rows: Sequence[Row], manifest: Mapping[str, Any], about: Run, index: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say what in a run contradicts itself or this bench; empty: nothing. `index`: where the predictions lie."""
+    """Describe what in a run contradicts itself or this bench; empty: nothing. `index`: where the predictions lie."""
     found = [*_versions(rows, manifest), *_protocols(rows), *_removed(rows, manifest, about, index)]
     return [f"run {run}: {words}" for words in found]
 

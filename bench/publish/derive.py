@@ -19,6 +19,7 @@ from typing import Any
 import bench
 from bench.board.merge import Merged, counts, merge
 from bench.board.schema import Row, rows_to_table, write_rows
+from bench.execute.jobs import bench_source
 from bench.publish import untrusted
 from bench.publish.package import dumped, parquet
 from bench.publish.place import Published, State, retraction, state
@@ -26,7 +27,6 @@ from bench.publish.store import PlaceError, Store
 from bench.report.html import Html, joined, name_of, tag
 from bench.report.page import Page, render, section
 from bench.report.tables import plain_table
-from bench.tune.jobs import bench_source
 
 BOARD, ABOUT, INDEX = "board.parquet", "board.json", "index.html"
 TITLE = "Published benchmark"
@@ -187,7 +187,7 @@ def _checks() -> Html:
 
 
 def _runs(store: Store, seen: State, merged: Merged) -> Iterator[tuple[str, ...]]:
-    """Say of each run what it is of, from its rows."""
+    """State of each run what it is of, from its rows."""
     own = counts(merged)
     for run in seen.standing:
         rows = Published(store, run).rows()

@@ -23,8 +23,8 @@ import pyarrow as pa
 from bench.board.merge import row_key
 from bench.board.schema import Row, read_rows, rows_to_table, table_to_rows
 from bench.errors import RunFolderError
+from bench.execute.prediction_files import read_prediction
 from bench.publish.store import MOST
-from bench.tune.predictions import read_prediction
 
 Content: TypeAlias = bytes | Path
 FORMAT = 1
@@ -40,7 +40,7 @@ ABOUT = ("written", "bench_version", "bench_source", "git_commit", "hardware")
 
 @dataclass(frozen=True)
 class Package:
-    """Hold one run ready to be published."""
+    """One run ready to be published."""
 
     run: str
     """Its id: the digest of the manifest."""
@@ -51,7 +51,7 @@ class Package:
     """Bytes of each file as it is published."""
 
     def read(self, name: str) -> bytes:
-        """Give the bytes of a file as it is published."""
+        """Return the bytes of a file as it is published."""
         return _read(self.files[name])
 
 
@@ -117,14 +117,14 @@ def dumped(document: Mapping[str, Any]) -> bytes:
 
 
 def opaque(records: Sequence[Mapping[str, Any]], fingerprint: str) -> list[str]:
-    """Give each member of one board its id, in order; `records`: what each row of a prediction is of."""
+    """Return each member of one board its id, in order; `records`: what each row of a prediction is of."""
     spelt = [json.dumps(record, sort_keys=True, default=str) for record in records]
     key = hashlib.sha256("\n".join(["bench-members/1", fingerprint, *spelt]).encode()).digest()
     return [hashlib.blake2b(text.encode(), key=key, digest_size=16).hexdigest() for text in spelt]
 
 
 def digest(file: Path) -> str:
-    """Give the sha256 of a file."""
+    """Return the sha256 of a file."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -227,6 +227,6 @@ def _manifest(files: Mapping[str, Content], rows: Sequence[Row]) -> tuple[bytes,
 
 
 def versions(rows: Sequence[Row]) -> dict[str, Any]:
-    """Give the versions by which the rows were scored and turned into a board, each with all values found."""
+    """Return the versions by which the rows were scored and turned into a board, each with all values found."""
     names = ("schema_version", "aggregator", "protocol", "bench_version")
     return {name: sorted({row[name] for row in rows}, key=str) for name in names}

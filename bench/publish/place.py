@@ -20,7 +20,7 @@ MEMBER_COLUMNS = {"task_id": str, "dataset": str, "member": str}
 
 @dataclass(frozen=True)
 class State:
-    """Say which runs count at one moment."""
+    """Return which runs count at one moment."""
 
     committed: tuple[str, ...]
     retracted: tuple[str, ...]
@@ -44,7 +44,7 @@ def state(store: Store) -> State:
 
 
 def retraction(store: Store, run: str) -> tuple[str, str]:
-    """Give a retraction's time and reason."""
+    """Return a retraction's time and reason."""
     what = f"retractions/{run}.json"
     found = untrusted.document(store.read(what, SMALL), what)
     reason, when = found.get("reason"), found.get("time")

@@ -21,7 +21,7 @@ LONGEST = 500
 
 @dataclass(frozen=True)
 class Done:
-    """Say what a command did, or would do."""
+    """Describe what a command did, or would do."""
 
     run: str
     place: str

@@ -17,17 +17,17 @@ import numpy as np
 from bench.board.merge import row_key
 from bench.board.ranking import ranking_metric
 from bench.board.schema import Row
-from bench.ensemble import NAME as ENSEMBLE
+from bench.execute.describe_plugins import Describer
+from bench.execute.jobs import Limits, Plugin, Result
+from bench.execute.local import LocalExecutor
 from bench.publish import untrusted
 from bench.publish.rescore import Board
 from bench.publish.truth import Run
 from bench.registry import Registry, Source
+from bench.runs.check_prediction import validate_prediction
+from bench.runs.ensemble import NAME as ENSEMBLE
+from bench.runs.scheduler import Cell
 from bench.tasks.base import Prediction
-from bench.tune.describe import Describer
-from bench.tune.drive import Cell
-from bench.tune.jobs import Limits, Plugin, Result
-from bench.tune.judge import judged
-from bench.tune.slots import LocalExecutor
 
 SECONDS = 3600.0
 """Longest that one fit may take."""
@@ -37,7 +37,7 @@ EXACT = 1e-6
 
 @dataclass(frozen=True)
 class Again:
-    """Say how a repeat went."""
+    """Describe how a repeat went."""
 
     level: str
     """re-run: the model was fitted again and agrees; re-scored: it could not be fitted again here."""
@@ -46,12 +46,12 @@ class Again:
 
 
 def repeatable(row: Row) -> bool:
-    """Say whether a row is of a fit; an ensemble is a mean of others."""
+    """Return whether a row is of a fit; an ensemble is a mean of others."""
     return bool(row["status"] == "ok" and row["model"] != ENSEMBLE)
 
 
 class Repeater:
-    """Hold the workers that fit again."""
+    """The workers that fit again."""
 
     def __init__(self, executor: LocalExecutor, registry: Registry, memory_mb: float) -> None:
         self._executor, self._registry = executor, registry
@@ -67,7 +67,7 @@ class Repeater:
         results = self._fitted(run, board, row, plugin)
         if results[-1].status != "ok":
             return Again("re-scored", f"run again, the model failed ({results[-1].status}: {results[-1].reason})", wrong=True)
-        verdict = judged(board.task, board.split, "final", results, causal=plugin.causal)
+        verdict = validate_prediction(board.task, board.split, "final", results, causal=plugin.causal)
         if verdict.finished is None:
             return Again("re-scored", f"run again, the model failed ({verdict.reason})", wrong=True)
         name = next(e["file"] for e in index if row_key(e) == row_key(row))
@@ -123,9 +123,9 @@ def repeater(registry: Registry) -> Iterator[Repeater]:
 
 
 def _elsewhere(run: Run, row: Row, plugin: Plugin) -> str:
-    """Say what is not as it was when the row was made, so that the last digits need not agree; empty: nothing."""
+    """Describe what is not as it was when the row was made, so that the last digits need not agree; empty: nothing."""
     import bench
-    from bench.tune.jobs import bench_source
+    from bench.execute.jobs import bench_source
 
     versions = run.models.get(row["model"], {}).get("versions", {})
     changed = [name for name, version in versions.items() if dict(plugin.versions).get(name) != version]
@@ -163,7 +163,7 @@ def _compared(row: Row, board: Board, stored: Prediction, again: Prediction, els
 
 
 def _gap(one: Prediction, other: Prediction) -> float:
-    """Give the largest difference of two predictions, as a share of the larger one's largest number; inf for other shapes."""
+    """Return the largest difference of two predictions, as a share of the larger one's largest number; inf for other shapes."""
     if [sorted(part) for part in one] != [sorted(part) for part in other]:
         return float("inf")
     gap = 0.0

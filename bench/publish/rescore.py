@@ -12,12 +12,12 @@ import numpy as np
 from bench.board.merge import row_key
 from bench.board.ranking import rank
 from bench.board.schema import ANOMALY, CHURN, FORECASTING, Row
-from bench.problem import Problem
 from bench.publish import untrusted
 from bench.publish.package import opaque
 from bench.publish.place import Published
 from bench.publish.store import PlaceError
-from bench.results import scored
+from bench.runs.problem import Problem
+from bench.runs.score_rows import scored
 from bench.tasks.base import Scorer, Split, Task
 
 TOLERANCE = 1e-9
@@ -29,7 +29,7 @@ RANKED = ("skill", "behind", "above_floor", "ceiling")
 
 @dataclass(frozen=True)
 class Board:
-    """Hold one published board of one run: its rows, their positions in the run, and the split made anew."""
+    """One published board of one run: its rows, their positions in the run, and the split made anew."""
 
     published: Published
     rows: Sequence[Row]
@@ -38,12 +38,12 @@ class Board:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Give (task id, data set)."""
+        """Return (task id, data set)."""
         return self.rows[0]["task_id"], self.rows[0]["dataset"]
 
 
 def rescored(board: Board, index: Sequence[Mapping[str, Any]], members: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say of each row of a board what does not agree with its prediction and the data; empty: all agrees."""
+    """State of each row of a board what does not agree with its prediction and the data; empty: all agrees."""
     told = ["" for _ in board.rows]
     if wrong := _members(board, members):
         return [wrong for _ in board.rows]

@@ -37,7 +37,7 @@ class Store(Protocol):
         """List all files below a folder, with it in front, sorted."""
 
     def size(self, name: str) -> int | None:
-        """Give a file's bytes; None where there is none."""
+        """Return a file's bytes; None where there is none."""
 
     def read(self, name: str, most: int = MOST) -> bytes:
         """Read a file; one that is missing, or larger than `most` bytes, is an error."""
@@ -72,7 +72,7 @@ def checked(name: str) -> str:
 
 
 def told(error: BaseException) -> str:
-    """Spell an error in one line, without the values of secret environment variables."""
+    """Format an error in one line, without the values of secret environment variables."""
     text = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
     secrets = [value for key, value in os.environ.items() if SECRET.search(key) and len(value) > 3]
     for secret in sorted(secrets, key=len, reverse=True):
@@ -101,7 +101,7 @@ class Local:
             return sorted(name for name in files if NAME.fullmatch(name))
 
     def size(self, name: str) -> int | None:
-        """Give a file's bytes; None where there is none."""
+        """Return a file's bytes; None where there is none."""
         path = self._path(name)
         return path.stat().st_size if path.is_file() else None
 
@@ -192,7 +192,7 @@ class Remote:
         return sorted(name for name in names if NAME.fullmatch(name) and name != folder)
 
     def size(self, name: str) -> int | None:
-        """Give a file's bytes; None where there is none."""
+        """Return a file's bytes; None where there is none."""
         with self._told(name):
             try:
                 return int(self.fs.info(self._path(name))["size"])

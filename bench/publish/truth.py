@@ -10,23 +10,23 @@ from typing import Any
 
 import bench
 from bench.board.schema import Row
-from bench.cache import cache_entries, cache_folder
-from bench.cache import load as load_entry
-from bench.datasets import Request, loaded
+from bench.data.events import Events
+from bench.data.series import Series
 from bench.errors import BenchError, ConfigError, suggest
-from bench.events import Events
-from bench.profiles import PROFILES, Profile
 from bench.publish.store import told
 from bench.registry import Registry
-from bench.series import Series
+from bench.sources.cache import cache_entries, cache_folder
+from bench.sources.cache import load as load_entry
+from bench.sources.load import Request, loaded
 from bench.tasks.base import Split, Task
+from bench.tasks.profiles import PROFILES, Profile
 
 NO_DATA = "the data is not at hand: give it with --source {name}=PATH"
 
 
 @dataclass(frozen=True)
 class Run:
-    """Hold what a published run says of how it was made, checked as far as it is used."""
+    """What a published run says of how it was made, checked as far as it is used."""
 
     task: str
     profile: Profile
@@ -41,7 +41,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Found:
-    """Hold the splits of one data set, by task id, or why there are none."""
+    """The splits of one data set, by task id, or why there are none."""
 
     splits: Mapping[str, Split] = field(default_factory=dict)
     missing: str = ""
@@ -69,17 +69,17 @@ def read_run(about: Mapping[str, Any], what: str) -> Run:
 
 def splits_of(run: Run, rows: Sequence[Row], sources: Mapping[str, Path], registry: Registry) -> dict[str, Found]:
     """Split the data of each data set that the rows name, anew."""
-    from bench.runner import TASKS
+    from bench.tasks.known import NAMES, task_named
 
     found = {}
     for name in dict.fromkeys(row["dataset"] for row in rows):
         own = [row for row in rows if row["dataset"] == name]
         about = next((d for d in run.datasets if d["name"] == name), None)
         try:
-            if about is None or run.task not in TASKS or any(row["task"] != run.task for row in own):
+            if about is None or run.task not in NAMES or any(row["task"] != run.task for row in own):
                 found[name] = Found(wrong=f"run.json knows no data set {name!r} of task {own[0]['task']}")
             else:
-                found[name] = _split(run, about, own, TASKS[run.task](), sources, registry)
+                found[name] = _split(run, about, own, task_named(run.task)(), sources, registry)
         except BenchError as error:
             words = f"the data cannot be read or split here: {error}"
             # data that was given for this check must not be passed over in silence
@@ -109,7 +109,7 @@ def _split(run: Run, about: Mapping[str, Any], rows: Sequence[Row], task: Task, 
 def _data(
     run: Run, about: Mapping[str, Any], claimed: str, sources: Mapping[str, Path], registry: Registry
 ) -> tuple[Events | Series | None, str, bool, str]:
-    """Give the data, its fingerprint, whether it is simulated and where it comes from; None with the reason where it is not at hand."""
+    """Return the data, its fingerprint, whether it is simulated and where it comes from; None with the reason where it is not at hand."""
     name, adapter = about["name"], about["adapter"]
     if adapter not in registry.names("bench.datasets"):
         return None, "", False, f"the adapter {adapter!r} is not installed here"

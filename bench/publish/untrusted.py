@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.board.schema import SCHEMA, SCHEMA_VERSION, Row, completed, rows_to_table
-from bench.config import TASKS
+from bench.data.ragged import Array
 from bench.publish.store import PlaceError, told
-from bench.ragged import Array
+from bench.tasks.known import NAMES as TASKS
 
 MOST_ROWS = 10_000_000
 MOST_BYTES = 1 << 31
@@ -90,7 +90,7 @@ def rows(content: bytes, what: str) -> list[Row]:
 
 
 def _wrong(row: Row) -> str:
-    """Say what is wrong with a row that has the right columns; empty: nothing."""
+    """Describe what is wrong with a row that has the right columns; empty: nothing."""
     if row["task"] not in TASKS:
         return f"task {row['task'][:40]!r} is unknown"
     if row["created"] is None:

@@ -19,6 +19,7 @@ from typing import Any
 from bench.board.merge import row_key
 from bench.board.schema import Row
 from bench.errors import BenchError
+from bench.execute.jobs import bench_source
 from bench.publish import untrusted
 from bench.publish.consistent import contradictions
 from bench.publish.derive import ABOUT, BOARD, FOLDERS, derived_files, merged_rows
@@ -28,12 +29,11 @@ from bench.publish.rescore import Board, rescored
 from bench.publish.store import PlaceError, Store, open_store
 from bench.publish.truth import Run, given_sources, read_run, splits_of
 from bench.registry import Registry
-from bench.tune.jobs import bench_source
 
 
 @dataclass(frozen=True)
 class Line:
-    """Say of one published row how far it was checked."""
+    """State of one published row how far it was checked."""
 
     run: str
     row: Row
@@ -50,7 +50,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Checked:
-    """Hold what a verification found."""
+    """What a verification found."""
 
     lines: Sequence[Line]
     faults: Sequence[str] = ()
@@ -66,7 +66,7 @@ class Checked:
 
 @dataclass
 class _Open:
-    """Hold one readable run while it is checked."""
+    """One readable run while it is checked."""
 
     published: Published
     lines: list[Line]
@@ -179,7 +179,7 @@ def _rows_of(store: Store) -> list[Row] | None:
 
 def _rescore(one: _Open, sources: Mapping[str, Any], registry: Registry) -> None:
     """Score every board of a run whose data is at hand."""
-    from bench.runner import TASKS
+    from bench.tasks.known import task_named
 
     rows = [line.row for line in one.lines]
     found = splits_of(one.run, rows, sources, registry)
@@ -196,7 +196,7 @@ def _rescore(one: _Open, sources: Mapping[str, Any], registry: Registry) -> None
             for n in at:
                 one.lines[n] = replace(one.lines[n], words=data.wrong or data.missing, wrong=bool(data.wrong))
             continue
-        board = Board(one.published, [rows[n] for n in at], split, TASKS[one.run.task]())
+        board = Board(one.published, [rows[n] for n in at], split, task_named(one.run.task)())
         one.boards[key] = board
         for n, wrong in zip(at, rescored(board, one.index, members), strict=True):
             done = "" if rows[n]["status"] == "ok" else f"{rows[n]['status']}: has no score"

@@ -9,9 +9,9 @@ from bench.board.numbers import clean, plain, seconds, signed, span
 from bench.board.ranking import merit, ranking_metric
 from bench.board.schema import Row
 from bench.board.sheet import LABELS
+from bench.metrics.rounding import short
 from bench.report.chart import Chart, axis, layout, mark, upright, wrapped
 from bench.report.palette import GREY, INK, LIGHT, SHADE
-from bench.report.rounding import short
 
 LEAST = 0.05
 """Seconds at which the axis begins: faster models stand there, since a logarithm has no 0."""

@@ -7,10 +7,10 @@ from typing import Any
 
 from bench.board.drift import drift_sentence
 from bench.board.numbers import clean, plain, span
+from bench.metrics.rounding import short
 from bench.report.chart import Chart, axis, layout, wrapped
 from bench.report.churn_charts import diagonal, named, percent, thin
 from bench.report.palette import DASHES, INK, LIGHT, SHAPES
-from bench.report.rounding import short
 
 Data = Mapping[str, Any]
 FEW_CASES = 20
@@ -78,7 +78,7 @@ def rates_chart(figure: Data, models: Sequence[str]) -> Chart:
 
 
 def drift(figure: Data, model: str) -> str:
-    """Say how a model's predicted rates compare with the actual ones, and whether the log drifts."""
+    """Describe how a model's predicted rates compare with the actual ones, and whether the log drifts."""
     rates = [{"model": name, **one} for name, own in figure["models"].items() for one in own["reliability"]]
     words = drift_sentence(model, rates, figure["n"][figure["test_cutoff"]])
     return f"{words[0].upper()}{words[1:]}"

@@ -18,7 +18,7 @@ MOST_ROWS = 200
 
 @dataclass(frozen=True)
 class Chart:
-    """Hold one chart; the text is as given, `figure_html` and `mark` make it safe."""
+    """One chart; the text is as given, `figure_html` and `mark` make it safe."""
 
     key: str
     """Identifies it on its page."""
@@ -32,7 +32,7 @@ class Chart:
     note: str = ""
 
     def spec(self) -> dict[str, Any]:
-        """Give what Plotly draws, ready for JSON."""
+        """Return what Plotly draws, ready for JSON."""
         return {"data": list(self.traces), "layout": dict(self.layout)}
 
 
@@ -48,7 +48,7 @@ def wrapped(text: str, width: int = 18) -> str:
 
 
 def layout(*, height: int = 320, x: str = "", y: str = "", **more: Any) -> dict[str, Any]:
-    """Give the common layout: no background of its own, text of 13 px, a legend above; `more` overrides."""
+    """Return the common layout: no background of its own, text of 13 px, a legend above; `more` overrides."""
     base: dict[str, Any] = {
         "height": height,
         "margin": {"l": 56, "r": 16, "t": 32, "b": 48 if x or "xaxis" in more else 34},
@@ -64,13 +64,13 @@ def layout(*, height: int = 320, x: str = "", y: str = "", **more: Any) -> dict[
 
 
 def axis(title: str = "", **more: Any) -> dict[str, Any]:
-    """Give an axis in the common look."""
+    """Return an axis in the common look."""
     look = {"gridcolor": GRID, "linecolor": INK, "zeroline": False, "automargin": True, "ticks": "outside", "tickcolor": INK}
     return {"title": {"text": title, "font": {"size": 13}}, **look, **more}
 
 
 def upright(x: float | str, text: str = "", *, dash: str = "dot", ref: str = "y domain") -> dict[str, Any]:
-    """Give the layout of a vertical line with a word at its top."""
+    """Return the layout of a vertical line with a word at its top."""
     line = {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": ref, "line": {"color": INK, "dash": dash, "width": 1.5}}
     return {**line, "label": {"text": text, "textposition": "end", "textangle": 0, "font": {"size": 12, "color": INK}}} if text else line
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from bench.board.numbers import ABSENT, clean, plain
+from bench.metrics.rounding import short
 from bench.report.chart import Chart, axis, layout, mark, upright, wrapped
-from bench.report.churn_figures import FALSE_ALARMS, RECALLS, TOP, thinned
 from bench.report.palette import DASHES, GREY, INK, LIGHT, SHAPES
-from bench.report.rounding import short
+from bench.tasks.churn.figures import FALSE_ALARMS, RECALLS, TOP, thinned
 
 Data = Mapping[str, Any]
 COLOURED = 4
@@ -92,7 +92,7 @@ def curves_chart(figure: Data, models: Sequence[str]) -> Chart:
 
 
 def _lines(figure: Data, models: Sequence[str], curve: str, hover: str) -> list[dict[str, Any]]:
-    """Give a line a model: grey ones first, so that they lie below, with one word in the legend for all of them."""
+    """Return a line a model: grey ones first, so that they lie below, with one word in the legend for all of them."""
     return [_line(figure, models, at, curve, hover) for at in reversed(range(len(models)))]
 
 
@@ -130,12 +130,12 @@ def _marks(captured: Sequence[float]) -> dict[str, Any]:
 
 
 def diagonal(name: str) -> dict[str, Any]:
-    """Give the line from one corner to the other."""
+    """Return the line from one corner to the other."""
     return {"type": "scatter", "mode": "lines", "name": name, "x": [0, 1], "y": [0, 1], "hoverinfo": "skip", "line": thin("longdashdot")}
 
 
 def thin(dash: str) -> dict[str, Any]:
-    """Give the look of a line that is no model's."""
+    """Return the look of a line that is no model's."""
     return {"color": INK, "width": 1.2, "dash": dash}
 
 
@@ -157,5 +157,5 @@ def _grey(models: Sequence[str]) -> str:
 
 
 def percent(value: float | None) -> str:
-    """Spell a share in per cent, near 0 and 1 with a decimal."""
+    """Format a share in per cent, near 0 and 1 with a decimal."""
     return ABSENT if value is None else f"{value:.0%}" if 0.1 <= value <= 0.9 else f"{value:.1%}"

@@ -18,7 +18,7 @@ Data = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Part:
-    """Hold one part of a page: a heading, words, and charts that stand in pairs where there is room."""
+    """One part of a page: a heading, words, and charts that stand in pairs where there is room."""
 
     title: str
     charts: list[Chart]

@@ -7,9 +7,9 @@ from typing import Any
 
 from bench.board.numbers import ABSENT, clean, plain, span
 from bench.board.schema import Row
+from bench.metrics.rounding import short
 from bench.report.chart import Chart, axis, layout, mark, upright, wrapped
 from bench.report.palette import LIGHT, SHAPES
-from bench.report.rounding import short
 
 NOMINAL = (60, 80)
 """Bands in per cent, named so in the columns of the leaderboard."""

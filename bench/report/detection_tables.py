@@ -46,7 +46,7 @@ def by_strength(details: Sequence[Detail], model: str) -> Html | None:
 
 
 def _share(details: Sequence[Detail], *, tint: bool = True) -> Cell:
-    """Spell `43 % (3 of 7)`, the tint as a second channel; where there was no such incident, say so."""
+    """Format `43 % (3 of 7)`, the tint as a second channel; where there was no such incident, say so."""
     found, every = (sum(d[name] for d in details) for name in ("found", "incidents"))
     if not every:
         return Cell("none put in")

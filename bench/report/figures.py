@@ -16,7 +16,7 @@ BLUE, RED = LIGHT[0], LIGHT[1]
 def forecast_chart(figure: Data, model: str, at: int) -> Chart:
     """Draw one of a model's series: history, truth, median and 80 % band, each cut-off as a line.
 
-    `figure`: of `bench.report.forecast_figures.collect`; `at`: which of the model's picks.
+    `figure`: of `bench.tasks.forecasting.figures.collect`; `at`: which of the model's picks.
     """
     pick = figure["models"][model][at]
     series, cutoffs, time = figure["series"][pick["series"]], figure["cutoffs"], figure["time"]
@@ -62,7 +62,7 @@ def horizon_chart(figure: Data) -> Chart | None:
 def anomaly_chart(figure: Data, model: str, at: int) -> Chart:
     """Draw one of a model's series: the values above, the score below on the same time, threshold and true spans.
 
-    `figure`: of `bench.report.anomaly_figures.collect`; `at`: which of the model's picks.
+    `figure`: of `bench.tasks.anomaly.figures.collect`; `at`: which of the model's picks.
     """
     pick = figure["models"][model][at]
     role = f"{pick['role'].capitalize()} by {figure['metric']}: " if pick["role"] != "shown" else ""
@@ -243,7 +243,7 @@ def _above(score: float | None, limit: float | None) -> bool:
 
 
 def _step_axis(time: Sequence[Any]) -> dict[str, Any]:
-    """Say which kind of axis the times need: dates, or numbers of steps."""
+    """Return which kind of axis the times need: dates, or numbers of steps."""
     return {"type": "date"} if any(isinstance(t, str) and "-" in t for t in time[:1]) else {"title": {"text": "step", "font": {"size": 13}}}
 
 

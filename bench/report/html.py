@@ -13,7 +13,7 @@ VOID = frozenset({"input", "link", "meta", "br"})
 
 
 class Html(str):
-    """Hold text that is markup already; anything else is escaped where it is put in."""
+    """Text that is markup already; anything else is escaped where it is put in."""
 
     __slots__ = ()
 

@@ -39,7 +39,7 @@ def cell_counts(rows: Sequence[Row]) -> Counter[str]:
 
 
 def counted(rows: Sequence[Row]) -> str:
-    """Spell the counts: `22 cells ok, 1 oom, 1 skipped`."""
+    """Format the counts: `22 cells ok, 1 oom, 1 skipped`."""
     counts = cell_counts(rows)
     others = [f"{n} {status}" for status, n in sorted(counts.items()) if status != "ok"]
     return ", ".join([f"{counts['ok']} cells ok", *others])

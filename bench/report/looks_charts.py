@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.board.numbers import clean, plain, signed, span
+from bench.metrics.rounding import short
 from bench.report.chart import Chart, axis, layout, upright, wrapped
 from bench.report.palette import LIGHT
-from bench.report.rounding import short
 
 Data = Mapping[str, Any]
 MOST = 15
@@ -17,7 +17,7 @@ PHRASES = {"kind": "{} events removed", "time": "{} removed", "aggregate": "{} s
 
 
 def looks_words(figure: Data, model: str) -> str:
-    """Say why nothing is drawn of a model; empty where something is."""
+    """Explain why nothing is drawn of a model; empty where something is."""
     found = figure.get("looks_at", {}).get(model)
     if found is None:
         return f"What {clean(model)} looks at was not asked in this run."
@@ -88,7 +88,7 @@ def _bars(rows: Sequence[Data]) -> dict[str, Any]:
 
 
 def _end(row: Data, name: str) -> float:
-    """Give an end of the interval; where there is none, the point itself."""
+    """Return an end of the interval; where there is none, the point itself."""
     return float(row["drop"] if row[name] is None else row[name])
 
 

@@ -20,7 +20,7 @@ Link = tuple[str, str]
 
 @dataclass(frozen=True)
 class Page:
-    """Hold one page before it is written."""
+    """One page before it is written."""
 
     file: str
     """`board.html`: all pages lie in one folder."""

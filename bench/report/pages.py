@@ -25,7 +25,7 @@ To = Callable[[Figure, str], str]
 
 @dataclass(frozen=True)
 class Named:
-    """Say how pages of one kind of figure are called."""
+    """Describe how pages of one kind of figure are called."""
 
     front: str
     """The beginning of their files' names."""
@@ -63,7 +63,7 @@ def write_plots(folder: Path, figures: Sequence[Figure], title: str = "") -> Pat
 
 
 def at_board(figure: Figure) -> tuple[str, str]:
-    """Say of which (task id, data set) a figure is."""
+    """State of which (task id, data set) a figure is."""
     return figure["task_id"], figure["dataset"]
 
 
@@ -142,8 +142,8 @@ def _shown(figure: Figure) -> str:
 
 def _led(figure: Figure, first: str) -> str:
     if first != figure["leader"]:
-        return f"Shown: {clean(first)}, the first by name"
-    return f"{clean(first)} leads" if figure.get("ranked", True) else f"Shown: {clean(first)}, first by score; nothing is ranked"
+        return f"ModelResult: {clean(first)}, the first by name"
+    return f"{clean(first)} leads" if figure.get("ranked", True) else f"ModelResult: {clean(first)}, first by score; nothing is ranked"
 
 
 def _leading(figure: Figure) -> list[Chart]:
@@ -159,7 +159,7 @@ def charts_html(figure: Figure, charts: Sequence[Chart]) -> Html:
 
 
 def words_of(figure: Figure, model: str) -> str:
-    """Say what cannot be drawn of a model that should be: what a leader looks at; empty where there is nothing to say."""
+    """Describe what cannot be drawn of a model that should be: what a leader looks at; empty where there is nothing to say."""
     wanted = figure["kind"] == "churn" and model in {figure["leader"], *figure.get("looks_at", {})}
     return looks_words(figure, model) if wanted else ""
 

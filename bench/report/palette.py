@@ -29,7 +29,7 @@ def dark_colours() -> dict[str, str]:
 
 
 def style(at: int) -> dict[str, Any]:
-    """Give the look of the series number `at`: a colour for the first five, and a pair of dash and shape of its own (up to 42)."""
+    """Return the look of the series number `at`: a colour for the first five, and a pair of dash and shape of its own (up to 42)."""
     colour = LIGHT[at] if at < len(LIGHT) else GREY
     return {
         "line": {"color": colour, "dash": DASHES[at % len(DASHES)], "width": 2 if at < len(LIGHT) else 1.2},

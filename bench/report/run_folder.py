@@ -30,7 +30,7 @@ LOG_TAIL = 40
 
 @dataclass(frozen=True)
 class Run:
-    """Hold what a run folder holds."""
+    """What a run folder holds."""
 
     folder: Path
     rows: Sequence[Row]
@@ -42,7 +42,7 @@ class Run:
 
     @cached_property
     def boards(self) -> dict[Key, list[Row]]:
-        """Give the rows of each board, in order of appearance."""
+        """Return the rows of each board, in order of appearance."""
         return {key: [self.rows[at] for at in members] for key, members in boards(self.rows).items()}
 
     @property
@@ -52,7 +52,7 @@ class Run:
 
     @property
     def facts(self) -> list[str]:
-        """Say in short words where the numbers come from: date, version, profile."""
+        """State in short words where the numbers come from: date, version, profile."""
         config = self.about.get("config", {})
         version = self.rows[0].get("bench_version") if self.rows else None
         return [
@@ -71,7 +71,7 @@ class Run:
 
     @cached_property
     def drawn(self) -> list[Figure]:
-        """Give the figures of this run's boards, each with its `title` and its leader as the rows have it."""
+        """Return the figures of this run's boards, each with its `title` and its leader as the rows have it."""
         return [self._led(figure) for figure in self.figures if figure.get("kind") in NAMES and self._keys(figure)]
 
     def _keys(self, figure: Figure) -> list[Key]:
@@ -99,7 +99,7 @@ class Run:
         return [x for x in what if (x["task_id"], x["dataset"]) == at and model in {None, x.get("model")}]
 
     def log(self, key: Key, model: str) -> tuple[str, list[str]]:
-        """Give the last lines of a cell's log with its name; nothing where the cell wrote none."""
+        """Return the last lines of a cell's log with its name; nothing where the cell wrote none."""
         families = sorted({row["family"] for row in self.boards[key] if row.get("family")})
         for title in (*(f"{self.dataset(key)} {family}" for family in families), self.dataset(key)):
             path = self.folder / log_name(title, model)
@@ -132,7 +132,7 @@ def cell_file(key: Key, model: str) -> str:
 
 
 def trail(run: Run, *more: Link) -> list[Link]:
-    """Give the breadcrumb from the index down."""
+    """Return the breadcrumb from the index down."""
     return [(f"{run.task} benchmark", "index.html"), *more]
 
 

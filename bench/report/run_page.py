@@ -11,11 +11,11 @@ from bench.board.numbers import clean
 from bench.board.ranking import label, ranking_metric
 from bench.board.schema import SCHEMA, Row
 from bench.board.sheet import LABELS
+from bench.metrics.rounding import short
 from bench.report.board_figures import spent
 from bench.report.html import Html, joined, tag
 from bench.report.index_page import counted
 from bench.report.page import Page, section
-from bench.report.rounding import short
 from bench.report.run_folder import Run, cell_file, trail
 from bench.report.tables import Head, plain_table, sortable
 from bench.report.words import command, command_html, failures, listing, status_word
@@ -82,7 +82,7 @@ def _missing(run: Run, key: str) -> float:
 
 
 def rows_data(rows: Sequence[Row]) -> dict[str, Any]:
-    """Give the rows as columns for the script; text columns as codes into a list of their words."""
+    """Return the rows as columns for the script; text columns as codes into a list of their words."""
     shown = sorted(rows, key=lambda r: (r["rank"] is None, r["rank"] or 0, r["dataset"], r["model"], r["tuning"], r.get("seed") or 0))[
         :MOST
     ]

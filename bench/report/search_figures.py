@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.board.numbers import plain
+from bench.metrics.rounding import short
 from bench.report.chart import Chart, axis, layout, wrapped
 from bench.report.palette import GREY, INK, LIGHT
-from bench.report.rounding import short
 
 Trial = Mapping[str, Any]
 MOST = 500

@@ -14,7 +14,7 @@ Span = tuple[float | None, float | None, float | None]
 
 
 def scale(spans: Sequence[Span], *, zero: bool = False) -> tuple[float, float]:
-    """Give the range that holds all spans, and 0 where asked; (0, 1) where there is nothing."""
+    """Return the range that holds all spans, and 0 where asked; (0, 1) where there is nothing."""
     known = [x for span in spans for x in span if x is not None and math.isfinite(x)] + [0.0] * zero
     low, high = min(known, default=0.0), max(known, default=1.0)
     return (low, high) if high > low else (low - 0.5, high + 0.5)

@@ -11,7 +11,7 @@ from bench.report.html import Html, joined, name_of, tag
 
 @dataclass(frozen=True)
 class Cell:
-    """Hold one cell: its words, and what to show and sort by where that is more than the words."""
+    """One cell: its words, and what to show and sort by where that is more than the words."""
 
     text: str
     html: Html | None = None
@@ -27,7 +27,7 @@ class Head:
     key: str
     right: bool = False
     hidden: bool = False
-    """Shown only when chosen from the column picker."""
+    """ModelResult only when chosen from the column picker."""
     choices: bool = False
     """A filter lists its values."""
     missing: float = -1e99

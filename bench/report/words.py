@@ -11,6 +11,7 @@ from bench.board.numbers import clean
 from bench.board.schema import Row
 from bench.metrics.kinds import Metric
 from bench.report.html import Html, joined, name_of, tag
+from bench.tasks.known import task_named
 
 FLAG_WORDS = {
     "underpowered": "too few cases to rank",
@@ -31,11 +32,8 @@ BEST = {"bias": "best is 0", "coverage_60": "best is .6", "coverage_80": "best i
 
 
 def metrics_of(task: str) -> Mapping[str, Metric]:
-    """Give the metrics of a task, by column of the leaderboard."""
-    from importlib import import_module
-
-    found: Mapping[str, Metric] = import_module(f"bench.metrics.{task}").METRICS
-    return found
+    """Return the metrics of a task, by column of the leaderboard."""
+    return task_named(task).metrics
 
 
 def metric_head(metric: Metric) -> str:
@@ -44,7 +42,7 @@ def metric_head(metric: Metric) -> str:
 
 
 def status_word(row: Row) -> str:
-    """Say how a row ended: `ok`, `failed: oom`, `skipped`."""
+    """Describe how a row ended: `ok`, `failed: oom`, `skipped`."""
     return {"ok": "ok", "failed": "failed: error", "skipped": "skipped"}.get(row["status"], f"failed: {row['status']}")
 
 
@@ -90,7 +88,7 @@ def command_html(text: str, what: str) -> Html:
 
 
 def params_rows(text: str | None) -> list[tuple[str, str]]:
-    """Spell parameters, JSON, as rows of a table."""
+    """Format parameters, JSON, as rows of a table."""
     found = json.loads(text or "{}")
     return [(key, f"{v:.6g}" if isinstance(v, float) else str(v)) for key, v in sorted(found.items())]
 

@@ -10,15 +10,17 @@ import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
-from bench.events import Events
+from bench.data.events import Events
+from bench.data.panel import Panel
+from bench.data.ragged import Array
+from bench.data.series import Series
 from bench.metrics.kinds import Metric
-from bench.panel import Panel
-from bench.profiles import Profile
-from bench.ragged import Array
-from bench.series import Series
+from bench.tasks.profiles import Profile
+
+if TYPE_CHECKING:
+    import polars as pl
 
 StageName = Literal["search", "final"]
 Arrays: TypeAlias = Mapping[str, Array]
@@ -32,7 +34,7 @@ CHUNK = 128
 
 @dataclass(frozen=True)
 class Stage:
-    """Hold all that a worker may see of one stage: training data with labels, and inputs without.
+    """All that a worker may see of one stage: training data with labels, and inputs without.
 
     `parts` are asked for one after the other: the next is handed over only when the forecasts of the one before are
     stored, because it holds their truth.
@@ -57,7 +59,7 @@ class Stage:
 
     @property
     def divisible(self) -> bool:
-        """Say whether it holds series, which a local model takes in chunks; users are learnt from together."""
+        """Return whether it holds series, which a local model takes in chunks; users are learnt from together."""
         return isinstance(self.train, Panel)
 
     @cached_property
@@ -71,7 +73,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Truth:
-    """Hold what is scored against; it stays in the supervisor."""
+    """What is scored against; it stays in the supervisor."""
 
     y: Array
     """int8 [N] for churn; the task knows the shape."""
@@ -81,7 +83,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Board:
-    """Say what ranks on a split: fixed by the task and its options, never by a model."""
+    """Describe what ranks on a split: fixed by the task and its options, never by a model."""
 
     metric: str
     higher: bool = True
@@ -96,7 +98,7 @@ class Board:
 
 @dataclass(frozen=True)
 class Split:
-    """Hold a task on one data set: two stages, and the truth of each kept apart from them."""
+    """A task on one data set: two stages, and the truth of each kept apart from them."""
 
     task_id: str
     stages: Mapping[StageName, Stage]
@@ -119,13 +121,13 @@ class Split:
     """Tunings that this split has no rows for, with the reason."""
     ceiling: Prediction = field(default=(), repr=False)
     """What one who knows how the truth was made would predict: no model, scored beside them; empty: nobody knows."""
-    untuned: str = ""
+    no_search_reason: str = ""
     """Why nothing can steer a search here: only defaults are run; empty: the search runs."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """Hold a prediction as it is stored and scored, and what the core had to do to it."""
+    """A prediction as it is stored and scored, and what the core had to do to it."""
 
     prediction: Prediction
     flags: tuple[str, ...] = ()
@@ -138,12 +140,12 @@ class Scorer(Protocol):
     """Score one prediction under any weights of its rows: point values and bootstrap alike."""
 
     def score(self, weights: Array) -> Mapping[str, Array]:
-        """Give each metric under each weighting: `weights` float64 [B, N] -> metric -> float64 [B], nan where undefined."""
+        """Return each metric under each weighting: `weights` float64 [B, N] -> metric -> float64 [B], nan where undefined."""
 
 
 @dataclass(frozen=True)
-class Shown:
-    """Hold one model's standing predictions on a split, for details and plots."""
+class ModelResult:
+    """One model's standing predictions on a split, for details and plots."""
 
     model: str
     tuning: str
@@ -152,8 +154,19 @@ class Shown:
     final: Mapping[str, Any]
     """The ledger's entry of its final fit."""
     prediction: Prediction
-    valid_file: Path | None = None
+    valid_prediction: Prediction | None = None
     """The chosen configuration's prediction on validation, where the run has kept it."""
+
+
+@dataclass(frozen=True)
+class InferenceInputs:
+    """What models are asked, and what each row of their answers is of."""
+
+    inputs: Any
+    columns: Mapping[str, Any]
+    """Column -> value of each row: users and cut-off, or names and times of series."""
+    split: Split
+    """What the task needs to bring answers into their final form; it holds no truth."""
 
 
 class Task(Protocol):
@@ -165,12 +178,14 @@ class Task(Protocol):
     options: ClassVar[Mapping[str, str]]
     """Keys that `--set` takes for this task, with a line of help."""
     metrics: ClassVar[Mapping[str, Metric]]
+    settable: ClassVar[tuple[str, ...]]
+    """Options that new data may have of its own; all others are the run's."""
 
     def splits(self, data: Events | Series, options: Mapping[str, str], profile: Profile, seed: int, *, simulated: bool) -> list[Split]:
         """Cut the data into stages, one split a board; raise `ProtocolError` where the rules do not allow it."""
 
     def invalid(self, split: Split, stage: StageName, part: int, arrays: Arrays) -> str:
-        """Say what is wrong with what a model gave for one part; empty: nothing."""
+        """Describe what is wrong with what a model gave for one part; empty: nothing."""
 
     def finished(self, split: Split, stage: StageName, prediction: Prediction, *, causal: bool) -> Finished:
         """Bring a valid prediction into the form that is stored and scored; `causal`: what its model says of itself."""
@@ -178,8 +193,8 @@ class Task(Protocol):
     def values(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, float]:
         """Score a prediction of the search stage, by tuning; the first steers the search, each picks a final fit."""
 
-    def steer(self, split: Split, prediction: Prediction) -> float:
-        """Give the first of `values` alone: what steers the search."""
+    def search_score(self, split: Split, prediction: Prediction) -> float:
+        """Return the first of `values` alone: what steers the search."""
 
     def blendable(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:
         """Bring a finished prediction to a scale on which those of several models may be averaged."""
@@ -187,11 +202,23 @@ class Task(Protocol):
     def scorer(self, split: Split, prediction: Prediction) -> Scorer:
         """Prepare a final prediction for scoring."""
 
-    def details(self, split: Split, shown: Sequence[Shown]) -> list[dict[str, Any]]:
+    def inference_inputs(
+        self, data: Events | Series, run: Mapping[str, Any], options: Mapping[str, str], profile: Profile
+    ) -> InferenceInputs:
+        """Bring new data into the form that a finished run's models are asked about.
+
+        `run`: the board's part of `run.json`; `options`: the run's, and those of `settable` that were given anew. Raises
+        `DataError` for data of another kind.
+        """
+
+    def answer_frame(self, asked: InferenceInputs, arrays: Arrays) -> pl.DataFrame:
+        """Lay out what a model answered about new data, one row a user, step or item."""
+
+    def details(self, split: Split, shown: Sequence[ModelResult]) -> list[dict[str, Any]]:
         """List what a report tells beyond the leaderboard: rates by cut-off, scores by horizon, series, kind."""
 
-    def intervals(self, split: Split, shown: Sequence[Shown]) -> list[dict[str, Any]]:
+    def intervals(self, split: Split, shown: Sequence[ModelResult]) -> list[dict[str, Any]]:
         """List for people when each model would have raised an alarm; empty where the task raises none."""
 
-    def figures(self, split: Split, shown: Sequence[Shown], leader: str) -> dict[str, Any]:
-        """Give what a report draws, ready for JSON; `leader`: the model that ranks first; empty: nothing to draw."""
+    def figures(self, split: Split, shown: Sequence[ModelResult], leader: str) -> dict[str, Any]:
+        """Return what a report draws, ready for JSON; `leader`: the model that ranks first; empty: nothing to draw."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 
+from bench.data.ragged import Array
 from bench.errors import ConfigError
-from bench.ragged import Array
 
 SECOND, MINUTE, HOUR, DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
 WEEK = 7 * DAY
@@ -29,7 +30,7 @@ DAYS = {"MS": (28, 31), "QS": (90, 92), "YS": (365, 366)}
 
 @dataclass(frozen=True)
 class Clock:
-    """Hold the step of a grid."""
+    """The step of a grid."""
 
     freq: str
     """As it is written: `15min`, `h`, `D`, `W`, `MS`, `QS`, `YS` (months to years); empty where the data has no time."""
@@ -38,29 +39,29 @@ class Clock:
 
     @property
     def months(self) -> int:
-        """Count the months of a step, 0 where it is no number of months."""
+        """Return the number of months of a step, 0 where it is no number of months."""
         return MONTHS.get(self.freq, 0)
 
     @property
     def season(self) -> int:
-        """Give the steps of the main cycle, 1 where none is known."""
+        """Return the steps of the main cycle, 1 where none is known."""
         if self.months:
             return 12 // self.months
         return DAY // self.step if 0 < self.step < DAY and DAY % self.step == 0 else SEASONS.get(self.step, 1)
 
     @property
     def horizon(self) -> int:
-        """Give the steps to forecast unless told otherwise."""
+        """Return the steps to forecast unless told otherwise."""
         return HORIZONS.get(self.freq if self.months else self.step, 48 if 0 < self.step < HOUR else 18)
 
     def number(self, time: Array) -> Array:
-        """Give the number of the step that a time lies in, int64 [...], for `time` int64 [...] in microseconds."""
+        """Return the number of the step that a time lies in, int64 [...], for `time` int64 [...] in microseconds."""
         if self.months:
             return np.asarray(time.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64) // self.months)
         return (time + (MONDAY if self.step % WEEK == 0 else 0)) // self.step
 
     def begin(self, number: Array) -> Array:
-        """Give the time at which a step begins, int64 [...] microseconds."""
+        """Return the time at which a step begins, int64 [...] microseconds."""
         if self.months:
             return (np.asarray(number) * self.months).astype("datetime64[M]").astype("datetime64[us]").astype(np.int64)
         return number * self.step - (MONDAY if self.step % WEEK == 0 else 0)
@@ -116,3 +117,11 @@ def guessed_clock(time: Array, owner: Array) -> Clock:
         if common % DAY == 0 and inside.mean() > 0.9 and (len(step) > 1 or freq == "YS"):
             return parse_clock(freq)
     return clock_of(common)
+
+
+def format_time(time: int, clock: Clock) -> str:
+    """Write a step's time: a day, a minute, or its number where the data has no time."""
+    if clock == NO_TIME:
+        return str(time)
+    moment = datetime.fromtimestamp(time / 1e6, UTC)
+    return moment.date().isoformat() if clock.step % DAY == 0 or clock.months else moment.isoformat(timespec="minutes")

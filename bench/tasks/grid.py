@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
+from bench.data.events import Events
+from bench.data.panel import Panel, calendar, filled
+from bench.data.ragged import Array
+from bench.data.series import Series
 from bench.errors import ConfigError, ProtocolError, suggest
-from bench.events import Events
-from bench.panel import Panel, calendar, filled
-from bench.ragged import Array
-from bench.series import Series
 from bench.tasks.clock import DAY, HOUR, MINUTE, NO_TIME, SECOND, Clock, guessed_clock, parse_clock
 
 TOP = 20
@@ -26,7 +26,7 @@ MOST = 400_000_000
 
 @dataclass(frozen=True)
 class Grid:
-    """Hold N series on a common grid of T steps."""
+    """N series on a common grid of T steps."""
 
     names: tuple[str, ...]
     values: Array
@@ -42,7 +42,7 @@ class Grid:
 
     @property
     def time(self) -> Array:
-        """Give when each step begins, int64 [T] in microseconds; the steps' numbers where the data has no time."""
+        """Return when each step begins, int64 [T] in microseconds; the steps' numbers where the data has no time."""
         return self.number if self.clock == NO_TIME else self.clock.begin(self.number)
 
     def panel(self, until: int, horizon: int, season: int) -> Panel:
@@ -103,7 +103,7 @@ def from_series(series: Series, options: Mapping[str, str]) -> Grid:
 
 
 def _fixed(series: Series, owner: Array) -> int:
-    """Give the length of the test part that came with the data; it must be one for all series."""
+    """Return the length of the test part that came with the data; it must be one for all series."""
     if "test" not in series.frame.columns:
         return 0
     steps = np.bincount(owner, weights=series.frame["test"].to_numpy().astype(float), minlength=len(series.names)).astype(int)
@@ -181,7 +181,7 @@ def _active(events: Events, level: str) -> pl.DataFrame:
 
 
 def _members(frame: pl.DataFrame, level: str, name: str) -> tuple[Array, tuple[str, ...]]:
-    """Give the member of each event, int64 [E] (-1: none), and the members' names."""
+    """Return the member of each event, int64 [E] (-1: none), and the members' names."""
     if level == "total":
         return np.zeros(len(frame), np.int64), ("total",)
     if level not in frame.columns or level in {"time", "value", "count"}:
@@ -204,7 +204,7 @@ def _amounts(frame: pl.DataFrame, target: str, name: str) -> Array:
 
 
 def _last_whole(time: Array, clock: Clock) -> int:
-    """Give the last step that the log covers to its end; a log of days, say, covers the whole of its last day."""
+    """Return the last step that the log covers to its end; a log of days, say, covers the whole of its last day."""
     resolution = next((unit for unit in (DAY, HOUR, MINUTE, SECOND) if (time % unit == 0).all()), 1)
     last = int(time.max())
     number = int(clock.number(np.array([last]))[0])

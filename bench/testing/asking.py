@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from bench.api import Array, Context, Model, Params
+from bench.data.panel import Forecast, Panel
 from bench.errors import BenchError
-from bench.panel import Forecast, Panel
 from bench.testing.data import Example
 
 Answer: TypeAlias = Mapping[str, Array]
@@ -32,7 +32,7 @@ class NotApplicableError(Exception):
 
 def fitted(model_class: type[Model], problem: Example, ctx: Context, params: Params | None = None) -> Model:
     """Make a model and fit it, the global generators seeded as a worker does."""
-    from bench.tune.worker import seed_all
+    from bench.execute.worker import seed_all
 
     model = model_class(model_class.default() if params is None else params)
     seed_all(ctx.seed)
@@ -55,9 +55,9 @@ def answered(model_class: type[Model], problem: Example, ctx: Context, params: P
 
 
 def refused(inputs: Any, arrays: Answer, ctx: Context) -> str:
-    """Say why the runner would refuse an answer; empty: it would not. The words are the task's own."""
-    from bench.runner import TASKS
+    """Explain why the runner would refuse an answer; empty: it would not. The words are the task's own."""
     from bench.tasks.base import Split, Stage
+    from bench.tasks.known import task_named
 
     if not isinstance(inputs, Panel):
         task, truth = "churn", SimpleNamespace(y=np.zeros(len(inputs), np.int8))
@@ -66,11 +66,11 @@ def refused(inputs: Any, arrays: Answer, ctx: Context) -> str:
     else:
         task, truth = "anomaly", SimpleNamespace(mask=inputs.mask)
     split = Split("check/v1", {"search": Stage(None, (inputs,))}, {"search": truth}, {}, context={"quantiles": ctx.quantiles})
-    return TASKS[task]().invalid(split, "search", 0, arrays)
+    return task_named(task)().invalid(split, "search", 0, arrays)
 
 
 def difference(left: Answer, right: Answer, tolerance: float) -> str:
-    """Say where two answers differ by more than `tolerance` of their size and spread; empty: nowhere."""
+    """Describe where two answers differ by more than `tolerance` of their size and spread; empty: nowhere."""
     if set(left) != set(right):
         return f"{', '.join(sorted(left))} against {', '.join(sorted(right))}"
     for name, a in left.items():

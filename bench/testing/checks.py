@@ -50,14 +50,14 @@ def once(model: type[Model], task: str, ctx: Context) -> Model:
 
 @dataclass(frozen=True)
 class Check:
-    """Hold one check and the tasks that it belongs to; none: it is run once, whatever the task."""
+    """One check and the tasks that it belongs to; none: it is run once, whatever the task."""
 
     call: Call
     tasks: frozenset[str]
 
     @property
     def name(self) -> str:
-        """Give the function's name as a sentence."""
+        """Return the function's name as a sentence."""
         return self.call.__name__.replace("_", " ")
 
     def run(self, model: type[Model], task: str) -> None:
@@ -67,7 +67,7 @@ class Check:
 
 def its_default_lies_inside_its_space(model: type[Model], task: str, ctx: Context) -> None:  # noqa: ARG001 - one signature for all
     """Compare metadata, space and default with what the runner takes, and that a model keeps its parameters."""
-    from bench.tune.metadata import metadata
+    from bench.execute.describe_plugin import metadata
 
     metadata(model.name, model)
     if unknown := sorted(set(model.tasks) - EVERY) or ([] if model.tasks else ["no task"]):
@@ -177,13 +177,13 @@ class Stopping(Context):
     asks: list[bool] = field(default_factory=list)
 
     def should_stop(self) -> bool:
-        """Say no once, then yes."""
+        """Describe no once, then yes."""
         self.asks.append(len(self.asks) > 0)
         return self.asks[-1]
 
 
 def told_to_stop_it_ends_soon_and_still_predicts(model: type[Model], task: str, ctx: Context) -> None:
-    """Say stop when `fit` asks for the second time."""
+    """Describe stop when `fit` asks for the second time."""
     problem = example(task)
     told = Stopping(**{**vars(ctx), "epochs": 50})
     fit = fitted(model, problem, told)

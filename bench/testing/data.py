@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from bench.api import Array, ChurnInputs, Context
+from bench.data.panel import DAY, Panel, calendar, filled
 from bench.errors import ConfigError, suggest
-from bench.panel import DAY, Panel, calendar, filled
 
 USERS, LATE = 48, "gift"
 """Users of the churn problem, and the kind that is first seen after the last training cut-off."""
@@ -28,7 +28,7 @@ FIRST_DAY = 19_723
 
 @dataclass(frozen=True)
 class Example:
-    """Hold one problem: what `fit` sees, what `predict` is asked, and the context that the task sets."""
+    """One problem: what `fit` sees, what `predict` is asked, and the context that the task sets."""
 
     task: str
     train: Any
@@ -76,9 +76,10 @@ def _churn(rng: np.random.Generator) -> Example:
     """Cut a log of 150 days at three cut-offs, two of them to learn from; some users come once, some long ago."""
     import polars as pl
 
-    from bench.events import Events
-    from bench.tasks.churn import Protocol, known_kinds, label, training
-    from bench.tasks.history import prepare
+    from bench.data.events import Events
+    from bench.tasks.churn.history import prepare
+    from bench.tasks.churn.protocol import Protocol, known_kinds, label
+    from bench.tasks.churn.rows import training
 
     user, day = _visits(rng)
     kind = np.array(["purchase", "visit"])[rng.integers(0, 2, len(day))]

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from bench.api import Dataset
+from bench.data.events import Events
+from bench.data.series import Series
 from bench.errors import BenchError, DataError
-from bench.events import Events
-from bench.series import Series
 from bench.testing.asking import CheckError, NotApplicableError
 
 DatasetCall: TypeAlias = Callable[[type[Dataset], Path | None], None]
@@ -29,19 +29,19 @@ RUBBISH = {"rubbish.bin": bytes(range(256)) * 8, "rubbish.csv": b"\xff\xfe,\0\0\
 
 @dataclass(frozen=True)
 class DatasetCheck:
-    """Hold one check of an adapter."""
+    """One check of an adapter."""
 
     call: DatasetCall
 
     @property
     def name(self) -> str:
-        """Give the function's name as a sentence."""
+        """Return the function's name as a sentence."""
         return self.call.__name__.replace("_", " ")
 
 
 @contextmanager
 def raw(adapter: Dataset, data: Path | None) -> Iterator[Path]:
-    """Give the raw form to read: `data`, or what the simulator writes into a folder of its own."""
+    """Return the raw form to read: `data`, or what the simulator writes into a folder of its own."""
     if data is not None:
         yield data
         return
@@ -108,7 +108,7 @@ def it_reads_valid_events_or_series(adapter: type[Dataset], data: Path | None) -
     with raw(own, data) as path:
         found = own.read(path, {})
     if not isinstance(found, Events | Series):
-        raise CheckError(f"read gives {type(found).__name__}, expected bench.Events or bench.series.Series")
+        raise CheckError(f"read gives {type(found).__name__}, expected bench.Events or bench.data.series.Series")
     given: dict[str, Any] = {"activity": found.activity} if isinstance(found, Events) else {}
     try:
         built = type(found).build(found.frame, name=found.name, **given)
@@ -121,7 +121,7 @@ def it_reads_valid_events_or_series(adapter: type[Dataset], data: Path | None) -
 
 def read_twice_it_gives_the_same_fingerprint(adapter: type[Dataset], data: Path | None) -> None:
     """Read twice with two instances."""
-    from bench.fingerprint import fingerprint
+    from bench.data.fingerprint import fingerprint
 
     with raw(adapter(), data) as path:
         first, again = (fingerprint(adapter().read(path, {}), adapter.version) for _ in range(2))

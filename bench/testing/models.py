@@ -23,7 +23,7 @@ class ModelTests:
     expected_failures: ClassVar[Mapping[str, str]] = {}
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Give one test for each task and check."""
+        """Return one test for each task and check."""
         if {"task", "check"} <= set(metafunc.fixturenames):
             cases = list(_cases(self.model))
             metafunc.parametrize(("task", "check"), cases, ids=[f"{task}: {c.name}" if task else c.name for task, c in cases])
@@ -48,6 +48,6 @@ class ModelTests:
 
 
 def _cases(model: type[Model]) -> Iterator[tuple[str, Check]]:
-    """Give the checks that no task changes, then those of each task."""
+    """Return the checks that no task changes, then those of each task."""
     yield from (("", check) for check in CHECKS if not check.tasks)
     yield from ((task, check) for task in sorted(model.tasks) for check in CHECKS if task in check.tasks)

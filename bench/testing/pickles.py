@@ -22,7 +22,7 @@ def pickled(folder: Path) -> list[str]:
 
 
 def _parts(content: bytes) -> Iterator[bytes]:
-    """Give the content itself and what is packed in it."""
+    """Return the content itself and what is packed in it."""
     yield content
     with suppress(OSError, EOFError, zlib.error):
         yield gzip.decompress(content)
@@ -34,7 +34,7 @@ def _parts(content: bytes) -> Iterator[bytes]:
 
 
 def _is_pickle(content: bytes) -> bool:
-    """Say whether all opcodes up to the last byte are a pickle's, or it is an array that holds one."""
+    """Return whether all opcodes up to the last byte are a pickle's, or it is an array that holds one."""
     if content.startswith(b"\x93NUMPY"):
         return b"'|O'" in content[:256]
     if len(content) < SHORTEST:

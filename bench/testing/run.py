@@ -15,12 +15,12 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
-from bench.tune.processes import shield
+from bench.execute.process_tree import shield
 
 
 @dataclass(frozen=True)
 class Item:
-    """Hold one check that is to be run."""
+    """One check that is to be run."""
 
     plugin: str
     task: str
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def unloaded(error: BaseException) -> dict[str, Any]:
-    """Say why nothing can be checked: a bad argument, a missing library, or the plugin's own fault."""
+    """Explain why nothing can be checked: a bad argument, a missing library, or the plugin's own fault."""
     from bench.errors import ConfigError
     from bench.registry import MissingDependencyError
     from bench.testing.verdicts import told

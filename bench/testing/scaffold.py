@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from bench.errors import ConfigError
-from bench.registry import RESERVED, kept
+from bench.registry import RESERVED, reserved_name_hint
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -48,13 +48,13 @@ def refuse_name(name: str, taken: Iterable[str]) -> None:
     if keyword.iskeyword(module) or module in sys.stdlib_module_names or module in {"bench", "numpy", "torch", "test", "tests"}:
         raise ConfigError(f"{name!r} would be the Python module {module!r}, which has another meaning; choose another, such as my-{name}")
     if name in RESERVED:
-        raise ConfigError(f"{name!r} is {kept(name)}")
+        raise ConfigError(f"{name!r} is {reserved_name_hint(name)}")
     if name in set(taken):
         raise ConfigError(f"{name!r} is installed already; choose another, such as my-{name}")
 
 
 def module_of(name: str) -> str:
-    """Give the module's name."""
+    """Return the module's name."""
     return name.replace("-", "_")
 
 

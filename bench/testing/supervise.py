@@ -18,10 +18,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.errors import ConfigError
+from bench.execute.process_tree import Guardian, kill_homed, kill_tree
+from bench.execute.worker_env import environment, resident_mb
 from bench.registry import Group, Source
 from bench.testing.verdicts import Verdict
-from bench.tune.processes import Guardian, kill_homed, kill_tree
-from bench.tune.surroundings import environment, resident_mb
 
 SECONDS = 120.0
 """Longest that one check may take, and longest that a plugin may take to load."""
@@ -93,12 +93,12 @@ class Child:
         self.guardian.close()
 
     def ask(self, message: Mapping[str, Any]) -> None:
-        """Say what to check."""
+        """Describe what to check."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has ended already, and the next reading says so
             self.connection.send_bytes(json.dumps(message).encode())
 
     def verdicts(self, source: Source) -> Iterator[Verdict]:
-        """Give verdicts until all checks are done, or one of them had to be ended from outside; then that one's."""
+        """Return verdicts until all checks are done, or one of them had to be ended from outside; then that one's."""
         while not self.ended:
             message = self._heard()
             match message["event"]:
@@ -140,7 +140,7 @@ class Child:
         return {"event": "broken", "reason": reason}
 
     def _how(self) -> str:
-        """Say how the process ended that hung up."""
+        """Describe how the process ended that hung up."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = self.process.wait(timeout=2.0)
             return (

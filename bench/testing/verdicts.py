@@ -20,7 +20,7 @@ CORE = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Verdict:
-    """Say how one check of one plugin ended."""
+    """Describe how one check of one plugin ended."""
 
     plugin: str
     task: str
@@ -30,7 +30,7 @@ class Verdict:
     reason: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the fields, ready for JSON."""
+        """Return the fields, ready for JSON."""
         return asdict(self)
 
 
@@ -53,7 +53,7 @@ def refuse_unsound(expected: Mapping[str, str], names: Iterable[str]) -> None:
 
 
 def reason_for(expected: Mapping[str, str], task: str, name: str) -> str:
-    """Give the reason for which a check may fail; empty: it may not."""
+    """Return the reason for which a check may fail; empty: it may not."""
     return expected.get(f"{task}: {name}", expected.get(name, ""))
 
 

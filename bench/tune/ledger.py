@@ -15,7 +15,7 @@ from bench.errors import RunFolderError
 
 
 class Ledger:
-    """Hold a run folder's finished jobs by key; only one process at a time may open it."""
+    """A run folder's finished jobs by key; only one process at a time may open it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -10,9 +10,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.execute.jobs import Job, Plugin, stable_seed
 from bench.tasks.base import Board, StageName
 from bench.tune import search
-from bench.tune.jobs import Job, Plugin, stable_seed
 
 Entry = Mapping[str, Any]
 """A line of the ledger."""
@@ -22,7 +22,7 @@ MakeJob = Callable[[StageName, Mapping[str, Any], int, int], Job]
 
 @dataclass(frozen=True)
 class Budget:
-    """Hold the budget, equal for every cell."""
+    """The budget, equal for every cell."""
 
     trials: int
     seeds: int
@@ -32,7 +32,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Hold what became of a cell."""
+    """What became of a cell."""
 
     trials: tuple[Entry, ...]
     """By number; empty for a model with an empty space."""
@@ -97,7 +97,7 @@ def _search(
 
 
 def objective(entry: Entry, penalty: float) -> float:
-    """Give a trial's value as the sampler is told it: a failed one always the task's penalty."""
+    """Return a trial's value as the sampler is told it: a failed one always the task's penalty."""
     return float(entry["value"]) if entry["status"] == "ok" else penalty
 
 
@@ -107,7 +107,7 @@ def seconds(entries: Sequence[Entry]) -> float:
 
 
 def _out_of_time(trials: Sequence[Entry], budget: Budget, plugin: Plugin) -> bool:
-    """Say whether worker seconds so far, and as many again as the finals will need, use up the minutes."""
+    """Return whether worker seconds so far, and as many again as the finals will need, use up the minutes."""
     if budget.minutes is None:
         return False
     finals = 2 * (1 if plugin.deterministic else budget.seeds)

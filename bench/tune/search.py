@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.tune.jobs import stable_seed
+from bench.execute.jobs import stable_seed
 
 BATCH = 4
 """Trials asked together: part of the protocol."""

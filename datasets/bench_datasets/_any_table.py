@@ -10,8 +10,8 @@ from pathlib import Path
 
 import polars as pl
 
-from bench.cache import source_files
 from bench.errors import DataError, suggest
+from bench.sources.cache import source_files
 
 from ._tables import UTF16_BOMS, Part, content_of, first_line, head_of, kind_of, read_csv
 
@@ -56,7 +56,7 @@ def say_others(path: Path, files: Sequence[Path]) -> None:
 
 
 def kind_of_table(file: Path) -> str:
-    """Tell `csv`, `parquet` or `jsonl` by a file's first bytes; raise `DataError` for what is none."""
+    """Report `csv`, `parquet` or `jsonl` by a file's first bytes; raise `DataError` for what is none."""
     head = head_of(file)
     if head.startswith(b"PAR1"):
         return "parquet"
@@ -104,7 +104,7 @@ def delimiter_of(line: str) -> str:
 
 
 def typed(column: pl.Series) -> pl.Series:
-    """Give a column of texts as numbers where every text is one in its only spelling; else as it is."""
+    """Return a column of texts as numbers where every text is one in its only spelling; else as it is."""
     if column.dtype != pl.String or column.null_count() == len(column):
         return column
     kind = next((kind for kind, pattern in LOSSLESS.items() if column.str.contains(pattern).all()), None)
@@ -121,7 +121,7 @@ def plain(frame: pl.DataFrame, where: str) -> pl.DataFrame:
 
 
 def column_named(name: str, columns: Sequence[str], where: str) -> str:
-    """Give back a column that exists; raise `DataError` that proposes the likely one."""
+    """Return back a column that exists; raise `DataError` that proposes the likely one."""
     if name not in columns:
         raise DataError(f"{where}: no column {name!r}; {suggest(name, list(columns))}")
     return name
@@ -153,7 +153,7 @@ def stem(path: Path) -> str:
 
 
 def chosen(option: str, options: Mapping[str, str], allowed: Sequence[str]) -> str | None:
-    """Give an option's value; None where it is not given. Raises `DataError` for what is not allowed."""
+    """Return an option's value; None where it is not given. Raises `DataError` for what is not allowed."""
     value = options.get(option)
     if value is not None and value not in allowed:
         raise DataError(f"option {option}={value!r} is unknown; use {', '.join(allowed)}")

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from bench.data.events import TIME
 from bench.errors import DataError, suggest
-from bench.events import TIME
 
 from ._any_table import chosen
 from ._tables import Stack, parsed, refuse_many, zoned
@@ -47,7 +47,7 @@ log = logging.getLogger("bench")
 
 @dataclass(frozen=True)
 class Clock:
-    """Hold what the user said of the times; None: to be found out."""
+    """What the user said of the times; None: to be found out."""
 
     unit: str | None = None
     zone: str | None = None
@@ -171,7 +171,7 @@ def _unit(numbers: pl.Series, raw: Stack, name: str) -> str:
 
 
 def _localised(times: pl.Series, raw: Stack, name: str, clock: Clock) -> pl.Series:
-    """Give local times their zone, and return UTC."""
+    """Return local times their zone, and return UTC."""
     if clock.zone is None:
         return times.dt.replace_time_zone("UTC")
     first, last = (_in_zone(times, clock.zone, which) for which in ("earliest", "latest"))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from bench.errors import DataError
-from bench.reading import reading
+from bench.sources.read_progress import reading
 
 BLOCK = 32 << 20
 """Bytes of a block: large enough to parse on all cores, small beside the log."""
@@ -22,7 +22,7 @@ ADDED = -1
 
 @dataclass
 class Block:
-    """Hold whole lines of one file, or of many small ones, and where in which file each part begins, in bytes."""
+    """Whole lines of one file, or of many small ones, and where in which file each part begins, in bytes."""
 
     parts: list[bytes] = field(default_factory=list)
     places: list[tuple[Path, int]] = field(default_factory=list)
@@ -90,7 +90,7 @@ def _whole_lines(file: Path, size: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _lines_before(file: Path, end: int) -> int:
-    """Count the lines in the first `end` bytes."""
+    """Return the number of lines in the first `end` bytes."""
     found = 0
     with unpacked(file) as stream:
         for at in range(stream.tell(), end, BLOCK):

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.cache import source_files
 from bench.errors import DataError, suggest
+from bench.sources.cache import source_files
 
 from ._netflix_blocks import unpacked
 
@@ -42,7 +42,7 @@ class Form:
 
     @property
     def is_netflix(self) -> bool:
-        """Say whether movies stand on lines of their own and times are days."""
+        """Return whether movies stand on lines of their own and times are days."""
         return "item" not in self.fields
 
 
@@ -57,7 +57,7 @@ CSV_NAMES = {"user": "userId", "item": "movieId", "rating": "rating", "time": "t
 
 @dataclass(frozen=True)
 class Log:
-    """Hold the files that make up one log, and their form."""
+    """The files that make up one log, and their form."""
 
     form: Form
     files: list[Path]

@@ -88,7 +88,7 @@ def _ahead(found: Iterable[Block], form: Form) -> Iterator[tuple[Block, pl.DataF
 
 
 def _pair() -> pl.Expr:
-    """Give customer and movie as one number."""
+    """Return customer and movie as one number."""
     return pl.col("item").cast(pl.UInt64) * 2**32 + pl.col("user").cast(pl.UInt64)
 
 
@@ -116,7 +116,7 @@ def _judged(typed: pl.DataFrame, block: Block, tally: Tally, probe: pl.Series | 
 
 
 def _cures(form: Form) -> tuple[tuple[str, str, str], ...]:
-    """Give (reason, how the column is called, cure) of each reason that may mean a misread file."""
+    """Return (reason, how the column is called, cure) of each reason that may mean a misread file."""
     fields = {"netflix": "a line MOVIE_ID: and below it CUSTOMER_ID,RATING,YYYY-MM-DD", "probe": "MOVIE_ID: and below it CUSTOMER_ID"}
     wanted = fields.get(form.name.split("-")[0], "user, item, rating and time: whole numbers, without quotes")
     day = "write YYYY-MM-DD" if form.is_netflix else "write Unix seconds (UTC), whole numbers before the year 2106"

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from bench.api import Array
-from bench.events import TIME
+from bench.data.events import TIME
 
 STEP = 1 << 22
 """Rows that are unpacked at once: bounds what is needed beside the words and the result."""
@@ -24,7 +24,7 @@ HALF_BITS, WORD = 4, 64
 
 @dataclass(frozen=True)
 class Ids:
-    """Hold the ids that occur: `numbers` sorted, int [n]; `rank` of each as text, uint32 [n]; `texts` in their order."""
+    """The ids that occur: `numbers` sorted, int [n]; `rank` of each as text, uint32 [n]; `texts` in their order."""
 
     numbers: Array
     rank: Array
@@ -38,7 +38,7 @@ class Ids:
         return cls(numbers, (texts.rank("ordinal") - 1).cast(pl.UInt32).to_numpy(), texts.sort())
 
     def ranks(self, ids: Array) -> Array:
-        """Give the rank of each id, uint32 [E]."""
+        """Return the rank of each id, uint32 [E]."""
         highest = int(self.numbers[-1])
         if highest >= DIRECT:
             return self.rank[np.searchsorted(self.numbers, ids)]
@@ -48,7 +48,7 @@ class Ids:
 
 
 def _distinct_ids(parts: Sequence[Array]) -> Array:
-    """Give the distinct ids, sorted, [n]: by marking each where they are small numbers, else by sorting."""
+    """Return the distinct ids, sorted, [n]: by marking each where they are small numbers, else by sorting."""
     highest = max(int(part.max()) for part in parts)
     if highest >= DIRECT:
         return np.unique(np.concatenate([np.unique(part) for part in parts]))
@@ -60,7 +60,7 @@ def _distinct_ids(parts: Sequence[Array]) -> Array:
 
 @dataclass(frozen=True)
 class Field:
-    """Say where a number lies: in which word, how far from its low end, how many bits."""
+    """Describe where a number lies: in which word, how far from its low end, how many bits."""
 
     word: int
     shift: int

@@ -14,7 +14,7 @@ NETFLIX_FIELDS = ("user", "rating", "time")
 
 
 def typed_lines(raw: pl.DataFrame, form: Form, movie: int) -> pl.DataFrame:
-    """Give each line's numbers (null: unreadable) with `skip` (no row) and `line` (all fields are there), [lines].
+    """Return each line's numbers (null: unreadable) with `skip` (no row) and `line` (all fields are there), [lines].
 
     `raw`: the lines' texts, see `split`; `movie`: the one that the first lines belong to.
     """

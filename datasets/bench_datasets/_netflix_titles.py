@@ -44,7 +44,7 @@ def titles_of(folder: Path) -> pl.DataFrame:
 
 
 def _text(path: Path) -> str:
-    """Give a file's text; what is not UTF-8 is Latin-1, as the published files are."""
+    """Return a file's text; what is not UTF-8 is Latin-1, as the published files are."""
     with unpacked(path) as stream:
         content = stream.read()
     try:

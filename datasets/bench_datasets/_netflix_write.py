@@ -23,7 +23,7 @@ def write_pairs(stream: BinaryIO, movie: Array, user: Array) -> None:
 
 
 def _headed(movie: Array, user: Array) -> pl.Series:
-    """Spell the customers, [E]; before a movie's first one stands the movie's own line."""
+    """Format the customers, [E]; before a movie's first one stands the movie's own line."""
     first = pl.Series(np.diff(movie, prepend=-1) != 0)
     names = pl.DataFrame({"movie": movie, "user": user, "first": first})
     text = pl.col("user").cast(pl.String)

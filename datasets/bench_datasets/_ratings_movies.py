@@ -18,7 +18,7 @@ MOST = 17_770
 
 @dataclass(frozen=True)
 class Movies:
-    """Hold the movies: `birth` in days from the start (negative: before it), `bias` in stars, [M]; cumulated popularity, [S, M]."""
+    """The movies: `birth` in days from the start (negative: before it), `bias` in stars, [M]; cumulated popularity, [S, M]."""
 
     birth: Array
     bias: Array

@@ -11,7 +11,7 @@ from bench.api import Array
 
 @dataclass(frozen=True)
 class Site:
-    """Hold the parameters of the model; lengths of time are in days of the site's clock."""
+    """The parameters of the model; lengths of time are in days of the site's clock."""
 
     start: str = "2021-01-04"
     """A Monday."""
@@ -65,7 +65,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Drives:
-    """Hold the rating drives: first day, day after the last and factor of each, [D]."""
+    """The rating drives: first day, day after the last and factor of each, [D]."""
 
     start: Array
     end: Array

@@ -13,7 +13,7 @@ from ._ratings_site import Site
 
 @dataclass(frozen=True)
 class People:
-    """Hold what differs between customers, [N] each; times are in days of the site's clock."""
+    """What differs between customers, [N] each; times are in days of the site's clock."""
 
     joined: Array
     gone: Array

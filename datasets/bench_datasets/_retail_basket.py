@@ -27,7 +27,7 @@ NOUNS = ("LANTERN", "MUG", "CLOCK", "CAKE STAND", "LUNCH BAG", "DOORMAT", "CANDL
 
 @dataclass(frozen=True)
 class Invoices:
-    """Hold invoices, [N] each: the user's number (-1: nobody), the day with its fraction, 1.0 where it is a bulk order."""
+    """Invoices, [N] each: the user's number (-1: nobody), the day with its fraction, 1.0 where it is a bulk order."""
 
     user: Array
     day: Array

@@ -92,7 +92,7 @@ def _renamed(part: Part, names: Names) -> pl.DataFrame:
 
 
 def _user() -> pl.Expr:
-    """Spell a user in one way: `17850.0` and `17850` are the same, and an empty or NaN id is nobody."""
+    """Format a user in one way: `17850.0` and `17850` are the same, and an empty or NaN id is nobody."""
     text = pl.col("user").str.strip_chars().str.replace(r"\.0+$", "")
     return pl.when(~text.str.to_lowercase().is_in(NOBODY)).then(text)
 

@@ -14,8 +14,8 @@ import fastexcel
 import polars as pl
 
 from bench.api import SIMULATION
-from bench.cache import source_files
 from bench.errors import DataError
+from bench.sources.cache import source_files
 
 from ._tables import HEAD_BYTES, Part, content_of, first_line, head_of, kind_of, read_csv
 
@@ -60,7 +60,7 @@ def log_files(path: Path) -> list[Path]:
 
 
 def is_cdnow(file: Path) -> bool:
-    """Say whether `file` is whitespace-separated text, as CDNOW's are."""
+    """Return whether `file` is whitespace-separated text, as CDNOW's are."""
     return kind_of(file) in TEXT and "," not in first_line(head_of(file))
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
+from bench.data.series import Series
 from bench.errors import DataError
-from bench.series import Series
 
 from ._any_table import columns_of, read_part, stem
 from ._tables import Part, Stack, numbers, refuse_many
@@ -27,7 +27,7 @@ TRAIN, TEST = "train", "test"
 
 @dataclass(frozen=True)
 class Pair:
-    """Hold the two files of one set."""
+    """The two files of one set."""
 
     train: Path
     test: Path
@@ -63,7 +63,7 @@ def read_wide(pair: Pair) -> Series:
 
 
 def _partner(file: Path) -> Path | None:
-    """Give the test file that goes with a train file, by its name."""
+    """Return the test file that goes with a train file, by its name."""
     if not file.is_file() or not file.name.lower().removesuffix(".gz").endswith("train.csv"):
         return None
     at = file.name.lower().rindex(TRAIN)
@@ -73,7 +73,7 @@ def _partner(file: Path) -> Path | None:
 
 
 def is_wide(file: Path) -> bool:
-    """Say whether a header counts its columns: V1, V2, V3, or a name and then 1, 2, 3."""
+    """Return whether a header counts its columns: V1, V2, V3, or a name and then 1, 2, 3."""
     columns = columns_of(file)[:5]
     return len(columns) > 1 and any(columns[1:] == [f"{v}{i}" for i in range(at, at + len(columns) - 1)] for v, at in (("V", 2), ("", 1)))
 

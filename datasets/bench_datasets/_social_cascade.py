@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.api import Array
-from bench.ragged import hashed
+from bench.data.ragged import hashed
 
 HOUR = 1 / 24
 MOST_GENERATIONS = 200
@@ -20,7 +20,7 @@ MOST_GENERATIONS = 200
 
 @dataclass(frozen=True)
 class Network:
-    """Hold the parameters of the model; lengths of time are in days of the network's clock."""
+    """The parameters of the model; lengths of time are in days of the network's clock."""
 
     start: str = "2024-01-01"
     days: int = 200
@@ -67,7 +67,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Users:
-    """Hold what differs between users, [N] each, in the order of joining; `joined` and `gone` are on the network's clock."""
+    """What differs between users, [N] each, in the order of joining; `joined` and `gone` are on the network's clock."""
 
     joined: Array
     gone: Array
@@ -82,7 +82,7 @@ class Users:
     """Chooses who a user's k-th partner is."""
 
     def pace(self, user: Array, time: Array, left: float) -> Array:
-        """Give what is left of a user's pace at a time, in [0, 1]: 0 before joining and after leaving."""
+        """Return what is left of a user's pace at a time, in [0, 1]: 0 before joining and after leaving."""
         to_go = self.gone[user] - time
         falling = left + (1 - left) * np.clip(to_go / np.maximum(self.slow[user], 1e-9), 0, 1)
         return np.where((time >= self.joined[user]) & (to_go > 0), falling, 0.0)
@@ -90,7 +90,7 @@ class Users:
 
 @dataclass(frozen=True)
 class Messages:
-    """Hold messages, [E] each: who writes to whom, and when on the network's clock."""
+    """Messages, [E] each: who writes to whom, and when on the network's clock."""
 
     source: Array
     target: Array

@@ -19,7 +19,7 @@ LATEST = 4_102_444_800
 
 @dataclass(frozen=True)
 class CleanEdges:
-    """Hold the edges that stay, typed: `source`, `target`, `value`, `time`, `kind`; and what was dropped, by reason."""
+    """The edges that stay, typed: `source`, `target`, `value`, `time`, `kind`; and what was dropped, by reason."""
 
     rows: pl.DataFrame
     counts: dict[str, int]

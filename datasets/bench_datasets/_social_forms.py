@@ -12,8 +12,8 @@ from pathlib import Path
 import polars as pl
 
 from bench.api import SIMULATION
-from bench.cache import source_files
 from bench.errors import DataError, suggest
+from bench.sources.cache import source_files
 
 from ._social_text import Table, is_number, read_table, sniffed, suffix_of
 
@@ -38,7 +38,7 @@ log = logging.getLogger("bench")
 
 @dataclass(frozen=True)
 class Edges:
-    """Hold the edges of one file as text: `source`, `target`, `value` (null: no weight) and `time`."""
+    """The edges of one file as text: `source`, `target`, `value` (null: no weight) and `time`."""
 
     file: Path
     kind: str

@@ -17,9 +17,9 @@ from typing import Any, TypeAlias
 
 import polars as pl
 
-from bench.cache import source_files
+from bench.data.series import Series
 from bench.errors import DataError
-from bench.series import Series
+from bench.sources.cache import source_files
 
 from ._social_text import read_table, readable, sniffed, suffix_of
 
@@ -37,7 +37,7 @@ log = logging.getLogger("bench")
 
 @dataclass(frozen=True)
 class Steps:
-    """Hold one file: its typed steps, what was dropped, and its windows (None: no labels are known)."""
+    """One file: its typed steps, what was dropped, and its windows (None: no labels are known)."""
 
     name: str
     rows: pl.DataFrame

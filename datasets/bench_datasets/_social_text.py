@@ -22,7 +22,7 @@ QUOTES = '" '
 
 @dataclass(frozen=True)
 class Table:
-    """Hold one file as text: columns named by its header, or `0`, `1`... where it has none."""
+    """One file as text: columns named by its header, or `0`, `1`... where it has none."""
 
     file: Path
     rows: pl.DataFrame
@@ -30,12 +30,12 @@ class Table:
 
     @property
     def width(self) -> int:
-        """Count the columns."""
+        """Return the number of columns."""
         return self.rows.width
 
 
 def suffix_of(file: Path) -> str:
-    """Give a file's suffix in lower case, whether it is packed or not."""
+    """Return a file's suffix in lower case, whether it is packed or not."""
     return kind_of(file).removesuffix(".gz")
 
 
@@ -48,7 +48,7 @@ def sniffed(file: Path) -> list[str]:
 
 
 def is_number(text: str) -> bool:
-    """Say whether a field is a number."""
+    """Return whether a field is a number."""
     try:
         float(text)
     except ValueError:
@@ -72,7 +72,7 @@ def read_table(file: Path) -> Table:
 
 
 def readable(values: pl.Series, text: pl.Series, where: Path, column: str, cure: str) -> pl.Series:
-    """Give `values`, null where `text` could not be read; raise where that is all rows or more than 1 %.
+    """Return `values`, null where `text` could not be read; raise where that is all rows or more than 1 %.
 
     One row is always forgiven unless it is the only one; an empty text counts as unreadable.
     """

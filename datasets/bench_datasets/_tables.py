@@ -32,7 +32,7 @@ UTF8_BOM, UTF16_BOMS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True)
 class Part:
-    """Hold one raw table: a file, or a sheet of a workbook."""
+    """One raw table: a file, or a sheet of a workbook."""
 
     name: str
     """What an error message calls it."""
@@ -41,7 +41,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Stack:
-    """Hold the parts' rows under each other, by our names of the columns; `names` are the files' own."""
+    """The parts' rows under each other, by our names of the columns; `names` are the files' own."""
 
     rows: pl.DataFrame
     parts: Sequence[Part]
@@ -61,19 +61,19 @@ class Stack:
 
 @dataclass(frozen=True)
 class Cleaned:
-    """Hold typed rows with their reason to be dropped (null: kept), and how many there are of each."""
+    """Typed rows with their reason to be dropped (null: kept), and how many there are of each."""
 
     rows: pl.DataFrame
     counts: dict[str, int]
 
     @property
     def kept(self) -> pl.DataFrame:
-        """Give the rows that stay."""
+        """Return the rows that stay."""
         return self.rows.filter(pl.col(REASON).is_null()).drop(REASON)
 
 
 def judged(rows: pl.DataFrame, tests: Mapping[str, pl.Expr]) -> Cleaned:
-    """Give each row the first of the reasons that hold for it, and count them in that order."""
+    """Return each row the first of the reasons that hold for it, and count them in that order."""
     reason = pl.coalesce(pl.when(test).then(pl.lit(name)) for name, test in tests.items())
     rows = rows.with_columns(reason.alias(REASON))
     found = dict(rows[REASON].drop_nulls().value_counts().iter_rows())
@@ -81,7 +81,7 @@ def judged(rows: pl.DataFrame, tests: Mapping[str, pl.Expr]) -> Cleaned:
 
 
 def kind_of(file: Path) -> str:
-    """Give a file's suffix in lower case, with the one before `.gz`: `.csv`, `.csv.gz`."""
+    """Return a file's suffix in lower case, with the one before `.gz`: `.csv`, `.csv.gz`."""
     return "".join(s.lower() for s in file.suffixes[-2:]) if file.suffix.lower() == ".gz" else file.suffix.lower()
 
 
@@ -100,13 +100,13 @@ def head_of(file: Path) -> bytes:
 
 
 def first_line(head: bytes) -> str:
-    """Give the first line that is not blank."""
+    """Return the first line that is not blank."""
     text = head.decode("utf-16", "replace") if head.startswith(UTF16_BOMS) else head.removeprefix(UTF8_BOM).decode("latin-1")
     return next((line for line in text.splitlines() if line.strip()), "")
 
 
 def content_of(file: Path) -> bytes:
-    """Give a file as UTF-8; what is neither that nor marked UTF-16 is taken as Latin-1, which old exports are."""
+    """Return a file as UTF-8; what is neither that nor marked UTF-16 is taken as Latin-1, which old exports are."""
     content = unpacked(file)
     if content.startswith(UTF16_BOMS):
         return content.decode("utf-16", "replace").encode()
@@ -137,7 +137,7 @@ def read_csv(content: bytes, file: Path, delimiter: str = ",") -> pl.DataFrame:
 
 
 def zoned(text: pl.Series, raw: Stack, name: str) -> bool:
-    """Say whether the times carry a zone; raise `DataError` where some do and some do not."""
+    """Return whether the times carry a zone; raise `DataError` where some do and some do not."""
     has_zone = text.str.contains(ZONE).fill_null(value=False)
     if has_zone.any():
         _refuse_mixed(has_zone, text.str.contains(CLOCK).fill_null(value=False) & ~has_zone, raw, name)

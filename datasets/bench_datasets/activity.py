@@ -25,9 +25,9 @@ from typing import ClassVar
 import polars as pl
 
 from bench.api import Dataset, DatasetCard, hookimpl
-from bench.cache import source_files
+from bench.data.events import Events
 from bench.errors import DataError, suggest
-from bench.events import Events
+from bench.sources.cache import source_files
 
 from ._social_text import Table, read_table, readable, sniffed, suffix_of
 from ._tables import Cleaned, judged

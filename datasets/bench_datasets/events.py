@@ -20,8 +20,8 @@ from typing import ClassVar
 import polars as pl
 
 from bench.api import Dataset, DatasetCard, hookimpl
+from bench.data.events import COLUMNS, Events
 from bench.errors import DataError, suggest
-from bench.events import COLUMNS, Events
 
 from ._any_table import (
     chosen,
@@ -192,7 +192,7 @@ def _counted(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _text(column: pl.Series) -> pl.Series:
-    """Give a column as stripped texts; an empty one is null."""
+    """Return a column as stripped texts; an empty one is null."""
     text = column.cast(pl.String, strict=False).str.strip_chars()
     return text.replace("", None)
 

@@ -20,8 +20,8 @@ from typing import ClassVar
 import polars as pl
 
 from bench.api import Dataset, DatasetCard, hookimpl
+from bench.data.events import Events
 from bench.errors import ConfigError, DataError, suggest
-from bench.events import Events
 
 from . import _netflix_forms as forms
 from ._netflix_lines import REASONS, Tally, chunks, pairs
@@ -103,7 +103,7 @@ class Netflix(Dataset):
 
 
 def _chosen(options: Mapping[str, str]) -> dict[str, str]:
-    """Give each option's value; raise `ConfigError` for one that it cannot have."""
+    """Return each option's value; raise `ConfigError` for one that it cannot have."""
     for key, value in options.items():
         if value not in CHOICES.get(key, ()):
             raise ConfigError(f"--set netflix.{key}={value}: no such choice; {suggest(value, CHOICES.get(key, ()))}")
@@ -120,7 +120,7 @@ def _held_out(log: forms.Log) -> pl.Series:
 
 
 def _titles(frame: pl.DataFrame, titles: pl.DataFrame) -> pl.Series:
-    """Give each rating's title as a category, [E]; null where the movie has none."""
+    """Return each rating's title as a category, [E]; null where the movie has none."""
     known = titles.unique("movie", keep="first")
     categories = pl.DataFrame({"movie": frame["item"].dtype.categories})  # type: ignore[attr-defined]
     of_item = categories.join(known, on="movie", how="left", maintain_order="left")["title"]

@@ -44,7 +44,7 @@ SECOND_WORDS = ("River, The", "Road", "Night, A", "Garden", "Winter", "Letter", 
 
 @dataclass(frozen=True)
 class Ratings:
-    """Hold the ratings, [E] each, sorted by movie; nobody rates a movie twice."""
+    """The ratings, [E] each, sorted by movie; nobody rates a movie twice."""
 
     user: Array
     movie: Array

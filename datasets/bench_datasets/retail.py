@@ -23,7 +23,7 @@ from typing import ClassVar
 import polars as pl
 
 from bench.api import Dataset, DatasetCard, hookimpl
-from bench.events import Events
+from bench.data.events import Events
 
 from . import _retail_forms as forms
 from ._retail_clean import clean_cdnow, clean_uci

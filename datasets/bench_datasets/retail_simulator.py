@@ -27,8 +27,8 @@ import numpy as np
 import polars as pl
 
 from bench.api import SIMULATION, Array
+from bench.data.ragged import spans
 from bench.errors import ConfigError
-from bench.ragged import spans
 
 from ._retail_basket import Invoices, lines
 
@@ -38,7 +38,7 @@ OPENS, OPEN_HOURS = 8, 10
 
 @dataclass(frozen=True)
 class Shop:
-    """Hold the parameters of the model; lengths of time are in days of the shop's clock."""
+    """The parameters of the model; lengths of time are in days of the shop's clock."""
 
     start: str = "2023-01-02"
     days: int = 560
@@ -74,7 +74,7 @@ class Shop:
 
 @dataclass(frozen=True)
 class Incidents:
-    """Hold labelled incidents: a user's number, -1 for the whole shop; start and end in days from the first."""
+    """Labelled incidents: a user's number, -1 for the whole shop; start and end in days from the first."""
 
     user: Array
     start: Array
@@ -84,7 +84,7 @@ class Incidents:
 
 @dataclass(frozen=True)
 class Customers:
-    """Hold what differs between customers, [N] each; `joined` and `gone` are on the shop's clock."""
+    """What differs between customers, [N] each; `joined` and `gone` are on the shop's clock."""
 
     joined: Array
     gone: Array
@@ -208,7 +208,7 @@ def _bursts(shop: Shop, bought: Invoices, clock: Array, size: int, rng: np.rando
 
 
 def _sales(table: pl.DataFrame, shop: Shop) -> pl.DataFrame:
-    """Spell the table as the raw form does: `17850.0`, seconds always 00, opening hours only."""
+    """Format the table as the raw form does: `17850.0`, seconds always 00, opening hours only."""
     day = pl.col("day").floor()
     minute = ((pl.col("day") - day) * OPEN_HOURS * 60).floor() + OPENS * 60
     time = pl.lit(dt.datetime.fromisoformat(shop.start)) + pl.duration(days=day.cast(pl.Int64), minutes=minute.cast(pl.Int64))

@@ -19,8 +19,8 @@ from typing import ClassVar
 import polars as pl
 
 from bench.api import Dataset, DatasetCard, hookimpl
+from bench.data.series import Series
 from bench.errors import DataError
-from bench.series import Series
 
 from . import _series_wide as wide
 from ._any_table import column_named, columns_of, guessed, likely, read_part, say_others, stem, table_files, typed
@@ -44,7 +44,7 @@ log = logging.getLogger("bench")
 
 @dataclass(frozen=True)
 class Form:
-    """Hold the columns of a long table: theirs by our names."""
+    """The columns of a long table: theirs by our names."""
 
     names: Mapping[str, str]
 

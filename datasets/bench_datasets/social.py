@@ -27,9 +27,9 @@ from typing import ClassVar
 import polars as pl
 
 from bench.api import Dataset, DatasetCard, hookimpl
+from bench.data.events import Events
+from bench.data.series import Series
 from bench.errors import ConfigError, suggest
-from bench.events import Events
-from bench.series import Series
 
 from . import _social_forms as forms
 from ._social_clean import CleanEdges, clean

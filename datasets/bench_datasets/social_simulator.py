@@ -37,7 +37,7 @@ from ._social_cascade import HOUR, Messages, Network, cascade, causeless, join
 
 @dataclass(frozen=True)
 class Incidents:
-    """Hold labelled incidents: a user's number, -1 for the whole network; start and end in days from the first."""
+    """Labelled incidents: a user's number, -1 for the whole network; start and end in days from the first."""
 
     user: Array
     start: Array
@@ -102,7 +102,7 @@ def _calendar(time: Array, clock: Array) -> Array:
 
 
 def _edges(network: Network, parts: list[Messages], clock: Array) -> pl.DataFrame:
-    """Spell messages as SNAP does, in the order of time: source, target, Unix seconds."""
+    """Format messages as SNAP does, in the order of time: source, target, Unix seconds."""
     start = int(dt.datetime.fromisoformat(network.start).replace(tzinfo=dt.UTC).timestamp())
     sent = Messages.joined(parts)
     seconds = np.floor(_calendar(sent.time, clock) * 86_400).astype(np.int64) + start

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from bench.api import Array, ChurnInputs, ChurnTrain
-from bench.ragged import hashed
+from bench.data.ragged import hashed
 
 LONGEST = 100
 """Most periods that are looked back on: an event that lies farther back says little beyond them, and time grows with them."""
@@ -25,7 +25,7 @@ SUREST = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Hold counts of active days by period; each row begins at its oldest known active day, which is not counted itself.
+    """Counts of active days by period; each row begins at its oldest known active day, which is not counted itself.
 
     What came before that day is unknown (the ragged part may be capped), and that there was such a day is given.
     """
@@ -62,7 +62,7 @@ class Activity:
 
 
 def _changes(*columns: Array) -> Array:
-    """Tell where any column differs from the element before, bool [E]."""
+    """Report where any column differs from the element before, bool [E]."""
     new: Array = np.ones(len(columns[0]), bool)
     new[1:] = np.logical_or.reduce([np.diff(column) != 0 for column in columns])
     return new

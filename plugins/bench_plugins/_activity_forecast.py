@@ -128,6 +128,6 @@ def learn(train: ChurnTrain, params: Mapping[str, Any], ctx: Context) -> dict[st
 
 
 def answer(inputs: ChurnInputs, state: Mapping[str, Array], params: Mapping[str, Any], ctx: Context) -> Array:
-    """Give P(no event within the horizon) [N]."""
+    """Return P(no event within the horizon) [N]."""
     seen = Activity.of(inputs, ctx.horizon / params["periods"], state["passive"])
     return calibrated(empty(expected(seen, state, params), float(state["shape"])), state["calibration"])

@@ -25,7 +25,7 @@ SEASONS = 3
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """Hold how N series become stationary."""
+    """How N series become stationary."""
 
     once: Array
     """int64 [N]: 1 where (1 - B) is applied."""
@@ -37,7 +37,7 @@ class Differences:
 
     @property
     def lost(self) -> Array:
-        """Count the first steps that the differences use up, int64 [N]."""
+        """Return the number of first steps that the differences use up, int64 [N]."""
         lost: Array = self.once + self.season * self.seasonal
         return lost
 
@@ -79,7 +79,7 @@ def choose(z: Array, start: Array, season: int, trend: str, seasonal: str) -> Di
 
 
 def mean_of(w: Array, live: Array, order: Array) -> Array:
-    """Give the mean to model [N]: always without differences, where significant after one, never after two."""
+    """Return the mean to model [N]: always without differences, where significant after one, never after two."""
     n = np.maximum(live.sum(axis=1), 1)
     mean = np.where(live, w, 0.0).sum(axis=1) / n
     error = np.sqrt(long_run_variance(np.where(live, w - mean[:, None], 0.0), n) / n)

@@ -20,7 +20,7 @@ EDGE = 0.99
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Say how the K columns of the coefficients [R, K] are laid out: phi_1..p, theta_1..q, Phi, Theta."""
+    """Describe how the K columns of the coefficients [R, K] are laid out: phi_1..p, theta_1..q, Phi, Theta."""
 
     p: int
     q: int
@@ -29,7 +29,7 @@ class Shape:
 
     @property
     def size(self) -> int:
-        """Count the columns, K."""
+        """Return the number of columns, K."""
         return self.p + self.q + 2
 
     def parts(self, coefficients: Array) -> tuple[Array, Array, Array, Array]:
@@ -68,7 +68,7 @@ def residuals(w: Array, coefficients: Array, shape: Shape) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Normal:
-    """Hold the sum of squares [R], and the normal equations of a Gauss-Newton step: J'J [R, K, K] and J'e [R, K]."""
+    """The sum of squares [R], and the normal equations of a Gauss-Newton step: J'J [R, K, K] and J'e [R, K]."""
 
     loss: Array
     squared: Array

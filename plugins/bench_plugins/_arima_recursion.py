@@ -18,7 +18,7 @@ from bench_plugins._links import BOUND
 
 @dataclass(frozen=True, slots=True)
 class Taps:
-    """Hold lag polynomials multiplied out: for each of k lags, the coefficient of each series [k, N]."""
+    """Lag polynomials multiplied out: for each of k lags, the coefficient of each series [k, N]."""
 
     lags: Array
     coefficients: Array

@@ -25,7 +25,7 @@ START = (0.1, 0.1, 0.1, -0.2)
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Hold the chosen model of each series."""
+    """The chosen model of each series."""
 
     coefficients: Array
     """float64 [N, K], laid out as `Shape` says."""

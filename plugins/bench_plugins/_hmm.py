@@ -20,7 +20,7 @@ from bench_plugins._activity import Activity
 
 @dataclass(frozen=True, slots=True)
 class Hmm:
-    """Hold the parameters, each float64 [R]."""
+    """The parameters, each float64 [R]."""
 
     rate: Array
     """Expected active days a period while active."""
@@ -31,13 +31,13 @@ class Hmm:
     back: Array
 
     def arrays(self) -> dict[str, Array]:
-        """Give the parameters by name."""
+        """Return the parameters by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """Hold P(state, class | counts so far) after each period, [K, N, R], and what each period's counts had been likely to be, [K, N]."""
+    """P(state, class | counts so far) after each period, [K, N, R], and what each period's counts had been likely to be, [K, N]."""
 
     active: Array
     dormant: Array

@@ -30,7 +30,7 @@ SURE = 1 - 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """Say what is believed beforehand: `stay` pseudo-periods of no change of state, and `rate`, that of all users together."""
+    """Describe what is believed beforehand: `stay` pseudo-periods of no change of state, and `rate`, that of all users together."""
 
     stay: float
     rate: float
@@ -38,7 +38,7 @@ class Prior:
 
 @dataclass(slots=True)
 class Expected:
-    """Hold the expected statistics, each [R]: users, events, exposure while active, and the four kinds of steps."""
+    """The expected statistics, each [R]: users, events, exposure while active, and the four kinds of steps."""
 
     users: Array
     events: Array
@@ -80,7 +80,7 @@ def expected(model: Hmm, seen: Activity, found: Filtered, share: Array) -> Expec
 
 
 def maximised(total: Expected, prior: Prior) -> Hmm:
-    """Give the parameters of the largest expected log-posterior."""
+    """Return the parameters of the largest expected log-posterior."""
     weight = total.users + EDGE
     stayed, left, slept, returned = (x.sum() for x in (total.stayed, total.left, total.slept, total.returned))
     return Hmm(
@@ -101,7 +101,7 @@ def log_prior(model: Hmm, prior: Prior) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Hold what EM learns from: the past of N rows, their labels, and whether only those active of late are among them."""
+    """What EM learns from: the past of N rows, their labels, and whether only those active of late are among them."""
 
     past: Activity
     silent: Array
@@ -117,7 +117,7 @@ class Evidence:
         return Activity(np.hstack([self.past.counts, more[0]]), np.hstack([self.past.exposure, more[1]]))
 
     def unseen(self) -> Activity:
-        """Give the pasts that would have kept the rows out of sight: anything, then nothing in the last periods."""
+        """Return the pasts that would have kept the rows out of sight: anything, then nothing in the last periods."""
         counts = np.where(np.arange(self.past.counts.shape[1]) < self.past.counts.shape[1] - self.ahead, np.nan, 0.0)
         return Activity(np.broadcast_to(counts, self.past.counts.shape), self.past.exposure)
 
@@ -178,7 +178,7 @@ def learn(train: ChurnTrain, params: Mapping[str, Any], ctx: Context) -> dict[st
 
 
 def answer(inputs: ChurnInputs, state: Mapping[str, Array], params: Mapping[str, Any], ctx: Context) -> Array:
-    """Give P(no event within the horizon) [N]."""
+    """Return P(no event within the horizon) [N]."""
     seen = Activity.of(inputs, ctx.horizon / params["periods"], state["passive"])
     model = Hmm(**{field.name: state[field.name] for field in fields(Hmm)})
     return calibrated(silent(model, seen, params["periods"]), state["calibration"])

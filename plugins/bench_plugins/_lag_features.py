@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.api import Array
-from bench.panel import Panel
+from bench.data.panel import Panel
 
 PHASES = 4
 """Values of the same phase of the season, 1 to 4 seasons back."""
@@ -39,18 +39,18 @@ class Pairs:
     """int64 [P], 0 to H - 1; 0 is the origin itself."""
 
     def __len__(self) -> int:
-        """Count the pairs, P."""
+        """Return the number of pairs, P."""
         return len(self.series)
 
     def part(self, begin: int) -> Pairs:
-        """Give one block of pairs."""
+        """Return one block of pairs."""
         span = slice(begin, begin + BLOCK)
         return Pairs(self.series[span], self.origin[span], self.ahead[span])
 
 
 @dataclass(frozen=True)
 class Laid:
-    """Hold the features of P pairs, and the unit in which their targets are measured."""
+    """The features of P pairs, and the unit in which their targets are measured."""
 
     x: Array
     """float32 [P, F]."""
@@ -72,12 +72,12 @@ class Source:
         self.demands = _running(begun & (panel.values != 0))
 
     def at(self, series: Array, step: Array) -> Array:
-        """Give the values at `step` [P, K] of `series` [P], float64 [P, K]; NaN before the start."""
+        """Return the values at `step` [P, K] of `series` [P], float64 [P, K]; NaN before the start."""
         found = self.values[series[:, None], np.maximum(step, 0)] if self.panel.steps else np.full(step.shape, np.nan)
         return np.where(step >= 0, found, np.nan)
 
     def so_far(self, pairs: Pairs) -> tuple[Array, Array]:
-        """Give the mean size of each series' demands before the origin, and the share of steps that had one; float64 [P]."""
+        """Return the mean size of each series' demands before the origin, and the share of steps that had one; float64 [P]."""
         demands, size = self.demands[pairs.series, pairs.origin], self.sizes[pairs.series, pairs.origin]
         steps = pairs.origin - self.panel.start[pairs.series]
         return size / np.maximum(demands, 1), demands / np.maximum(steps, 1)
@@ -105,7 +105,7 @@ def _block(source: Source, pairs: Pairs, lags: int) -> Laid:
 
 
 def least(size: Array, share: Array) -> Array:
-    """Give the least scale: the mean size of demands times the share of steps without one, and a tenth of it at least.
+    """Return the least scale: the mean size of demands times the share of steps without one, and a tenth of it at least.
 
     A series of rare counts is so measured in demands, not in its own small noise.
     """
@@ -113,7 +113,7 @@ def least(size: Array, share: Array) -> Array:
 
 
 def average(x: Array) -> Array:
-    """Give the mean of what is not missing in each row [P, K], float64 [P]; NaN where all is."""
+    """Return the mean of what is not missing in each row [P, K], float64 [P]; NaN where all is."""
     there = np.isfinite(x)
     n = there.sum(axis=1)
     return np.where(n > 0, np.where(there, x, 0.0).sum(axis=1) / np.maximum(n, 1), np.nan)
@@ -124,26 +124,26 @@ def _running(x: Array) -> Array:
 
 
 def _rolling(recent: Array, w: int) -> Array:
-    """Give means of the window before the last, of the last two and of all, and the mean size, [P, 4]."""
+    """Return means of the window before the last, of the last two and of all, and the mean size, [P, 4]."""
     return np.stack([average(recent[:, w : 2 * w]), average(recent[:, : 2 * w]), average(recent), average(np.abs(recent))], axis=1)
 
 
 def _demand(past: Array) -> Array:
-    """Give the share of steps with a demand, and how many steps ago the last one was, [P, 2]."""
+    """Return the share of steps with a demand, and how many steps ago the last one was, [P, 2]."""
     hit = np.isfinite(past) & (past != 0)
     ago = np.where(hit.any(axis=1), hit.argmax(axis=1), past.shape[1])
     return np.stack([average(np.where(np.isfinite(past), hit, np.nan)), ago], axis=1)
 
 
 def _same_phase(source: Source, pairs: Pairs) -> Array:
-    """Give the last values of the target's own phase of the season, the latest first, [P, PHASES]."""
+    """Return the last values of the target's own phase of the season, the latest first, [P, PHASES]."""
     m = max(source.panel.season, 1)
     seasons = pairs.ahead[:, None] // m + 1 + np.arange(PHASES)
     return source.at(pairs.series, (pairs.origin + pairs.ahead)[:, None] - m * seasons)
 
 
 def _calendar(source: Source, pairs: Pairs) -> Array:
-    """Give what is known in advance of the target's step, [P, C]."""
+    """Return what is known in advance of the target's step, [P, C]."""
     known = source.panel.known
     return np.asarray(known[pairs.series if len(known) > 1 else 0, pairs.origin + pairs.ahead])
 

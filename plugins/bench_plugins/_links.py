@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from bench.api import Array, Forecast
-from bench.panel import Panel
+from bench.data.panel import Panel
 
 LARGEST = 1e300
 """Larger values are cut: their sums and products would overflow."""
@@ -33,7 +33,7 @@ TRANSFORMS = ("auto", "none", "sqrt", "log")
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Hold what a model learns from: the last L steps before each series' `until`, right-aligned."""
+    """What a model learns from: the last L steps before each series' `until`, right-aligned."""
 
     values: Array
     """float64 [N, L]: gaps filled with the last value, 0 before the start."""
@@ -54,7 +54,7 @@ class History:
 
     @property
     def live(self) -> Array:
-        """Tell the steps from the start on, bool [N, L]."""
+        """Report the steps from the start on, bool [N, L]."""
         live: Array = np.arange(self.values.shape[1]) >= self.start[:, None]
         return live
 
@@ -135,7 +135,7 @@ def _raw(y: Array, power: Array, shift: Array, least: Array) -> Array:
 
 
 def _moments(raw: Array, live: Array) -> tuple[Array, Array]:
-    """Give mean and mean absolute deviation of the live steps [N], [N]; the scale of a constant is its own size, at least 1."""
+    """Return mean and mean absolute deviation of the live steps [N], [N]; the scale of a constant is its own size, at least 1."""
     n = np.maximum(live.sum(axis=1), 1)
     centre = np.where(live, raw / n[:, None], 0.0).sum(axis=1)
     spread = np.where(live, np.abs(raw - centre[:, None]) / n[:, None], 0.0).sum(axis=1)

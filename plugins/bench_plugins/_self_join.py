@@ -23,7 +23,7 @@ ROWS, COLUMNS = 256, 4096
 
 
 def nearest(x: Array, width: int, k: int, apart: int, *, shape: bool) -> Array:
-    """Give each window's distance to the nearest of the first k that begins more than `apart` steps away, float64 [n].
+    """Return each window's distance to the nearest of the first k that begins more than `apart` steps away, float64 [n].
 
     x: float64 [T], finite, T >= W, n = T - W + 1 windows; `shape`: compare windows by shape alone, else as they are (of
     numbers up to 1e150). Inf where no window is far enough away. It takes n k W multiplications.
@@ -48,7 +48,7 @@ def nearest(x: Array, width: int, k: int, apart: int, *, shape: bool) -> Array:
 
 
 def _points(windows: Array, *, shape: bool) -> Array:
-    """Give windows [., W] as points: as they are, or centred and scaled to the length sqrt(W), constant ones to 0."""
+    """Return windows [., W] as points: as they are, or centred and scaled to the length sqrt(W), constant ones to 0."""
     if not shape:
         return np.asarray(windows)
     low, high = windows.min(axis=1, keepdims=True), windows.max(axis=1, keepdims=True)

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from bench.api import Array
-from bench.panel import Forecast, Panel
+from bench.data.panel import Forecast, Panel
 from bench_plugins.forecast_floors import seasonal_naive
 
 HISTORY = 1000
@@ -58,7 +58,7 @@ def serve(panel: Panel, levels: tuple[float, ...], fit: Fit) -> Forecast:
 
 
 def _one(y: Array, panel: Panel, fit: Fit, floor: Fitted) -> tuple[Array, Array, bool]:
-    """Give mean [H], quantiles [H, Q], and whether the floor had to help."""
+    """Return mean [H], quantiles [H, Q], and whether the floor had to help."""
     try:
         mean, quantiles = bounded(y, panel.season, panel.horizon, fit)
     except Exception:  # noqa: BLE001 - the libraries raise bare Exception; the row counts the series that ended so
@@ -98,7 +98,7 @@ def is_seasonal(y: Array, season: int) -> bool:
 
 
 def seasonal_pattern(y: Array, season: int) -> Array:
-    """Give each phase's mean distance from the centred moving average, centred, float [season]; phase 0 follows the end."""
+    """Return each phase's mean distance from the centred moving average, centred, float [season]; phase 0 follows the end."""
     weights = np.full(season + 1 - season % 2, 1 / season)
     if season % 2 == 0:
         weights[[0, -1]] /= 2

@@ -10,11 +10,11 @@ from statistics import NormalDist
 import numpy as np
 
 from bench.api import Array
-from bench.panel import Panel
+from bench.data.panel import Panel
 
 
 def rms(errors: Array, seen: Array) -> Array:
-    """Give the root mean square of each row's errors [N, K] where `seen` [N, K], float [N]; 0 where none is seen.
+    """Return the root mean square of each row's errors [N, K] where `seen` [N, K], float [N]; 0 where none is seen.
 
     Errors are measured against the largest one, so that squares of huge values do not overflow.
     """
@@ -25,7 +25,7 @@ def rms(errors: Array, seen: Array) -> Array:
 
 
 def normal(point: Array, spread: Array, levels: tuple[float, ...], *, counts: bool) -> Array:
-    """Give the quantiles of a normal around `point` [..., H] with standard deviation `spread`, [..., H, Q].
+    """Return the quantiles of a normal around `point` [..., H] with standard deviation `spread`, [..., H, Q].
 
     The median is `point` itself. Counts are cut off at 0.
     """
@@ -35,7 +35,7 @@ def normal(point: Array, spread: Array, levels: tuple[float, ...], *, counts: bo
 
 
 def historic(values: Array, seen: Array, levels: tuple[float, ...]) -> Array:
-    """Give the quantiles of each row's seen values [N, K], linear between order statistics, [N, Q]; 0 where none is seen."""
+    """Return the quantiles of each row's seen values [N, K], linear between order statistics, [N, Q]; 0 where none is seen."""
     n = seen.sum(axis=1)[:, None]
     if not seen.size:
         return np.zeros((len(seen), len(levels)))
@@ -47,12 +47,12 @@ def historic(values: Array, seen: Array, levels: tuple[float, ...]) -> Array:
 
 
 def mean(values: Array, seen: Array) -> Array:
-    """Give the mean of each row's seen values [N, K], float [N]; 0 where none is seen."""
+    """Return the mean of each row's seen values [N, K], float [N]; 0 where none is seen."""
     return np.asarray(np.where(seen, values, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1))
 
 
 def step_error(panel: Panel, lag: int) -> tuple[Array, Array]:
-    """Give the root mean square of y(t) - y(t - lag), float [N], and the number of such pairs that were observed, int [N]."""
+    """Return the root mean square of y(t) - y(t - lag), float [N], and the number of such pairs that were observed, int [N]."""
     if panel.steps <= lag:
         return np.zeros(len(panel)), np.zeros(len(panel), np.int64)
     pairs = panel.mask[:, lag:] & panel.mask[:, :-lag]
@@ -60,7 +60,7 @@ def step_error(panel: Panel, lag: int) -> tuple[Array, Array]:
 
 
 def window_error(panel: Panel, w: int, ahead: int) -> tuple[Array, Array]:
-    """Give the root mean square error of past window averages `ahead` steps on, float [N], and their number, int [N]."""
+    """Return the root mean square error of past window averages `ahead` steps on, float [N], and their number, int [N]."""
     steps = panel.steps - ahead  # origins 1 .. steps: a window of up to w values before each, the target `ahead` behind it
     if steps < 1:
         return np.zeros(len(panel)), np.zeros(len(panel), np.int64)
@@ -76,7 +76,7 @@ def window_error(panel: Panel, w: int, ahead: int) -> tuple[Array, Array]:
 
 
 def squeezed(panel: Panel) -> tuple[Array, Array]:
-    """Give the observed values alone, right-aligned, float [N, T], and where they stand, bool [N, T]; 0 before them."""
+    """Return the observed values alone, right-aligned, float [N, T], and where they stand, bool [N, T]; 0 before them."""
     order = np.argsort(panel.mask, axis=1, kind="stable")
     there = np.take_along_axis(panel.mask, order, axis=1)
     return np.where(there, np.take_along_axis(panel.values, order, axis=1), 0.0), there

@@ -27,7 +27,7 @@ STEADY = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """Hold the one-step predictions of N series over T steps; a missing step is predicted too."""
+    """The one-step predictions of N series over T steps; a missing step is predicted too."""
 
     mean: Array
     """float64 [N, T]."""
@@ -95,7 +95,7 @@ def likelihood(v: Array, variance: Array, used: Array) -> tuple[Array, Array]:
 
 
 def counted(size: int, mask: Array) -> Array:
-    """Tell which observed steps enter the likelihood, bool [N, T]: not the first D, `size`, which settle the diffuse state."""
+    """Return which observed steps enter the likelihood, bool [N, T]: not the first D, `size`, which settle the diffuse state."""
     return mask & (np.cumsum(mask, axis=1) > size)
 
 

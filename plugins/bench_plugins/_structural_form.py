@@ -29,7 +29,7 @@ SEASON = (1e-6, 1e-4, 1e-2, 0.1)
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Hold the matrices of a model with D states."""
+    """The matrices of a model with D states."""
 
     transition: Array
     """float64 [D, D]."""
@@ -42,7 +42,7 @@ class Form:
 
     @property
     def size(self) -> int:
-        """Count the states, D."""
+        """Return the number of states, D."""
         return len(self.loading)
 
     def ratios(self) -> Array:
@@ -69,12 +69,12 @@ def build(trend: str, season: int, harmonics: int) -> Form:
 
 
 def most_states(forms: list[Form]) -> int:
-    """Count the states of the largest form."""
+    """Return the number of states of the largest form."""
     return max(form.size for form in forms)
 
 
 def _trend(trend: str) -> tuple[Array, Array, Array]:
-    """Give (transition, loading, noise) of level and slope."""
+    """Return (transition, loading, noise) of level and slope."""
     if trend in {"none", "level"}:
         return np.ones((1, 1)), np.ones(1), np.array([[float(trend == "level")], [0.0], [0.0]])
     if trend in RETURN:
@@ -83,7 +83,7 @@ def _trend(trend: str) -> tuple[Array, Array, Array]:
 
 
 def _dummies(season: int) -> tuple[Array, Array, Array]:
-    """Give the season as the last season - 1 effects; a new one is minus their sum, and noise."""
+    """Return the season as the last season - 1 effects; a new one is minus their sum, and noise."""
     matrix = np.eye(season - 1, k=-1)
     matrix[0] = -1.0
     first = np.eye(season - 1)[0]
@@ -91,7 +91,7 @@ def _dummies(season: int) -> tuple[Array, Array, Array]:
 
 
 def _trigonometric(season: int, harmonics: int) -> tuple[Array, Array, Array]:
-    """Give the season as rotating pairs, frequency j / season; at half a turn a step the sine is 0 and left out."""
+    """Return the season as rotating pairs, frequency j / season; at half a turn a step the sine is 0 and left out."""
     count = min(harmonics, season // 2)
     size = 2 * count - (2 * count == season)
     matrix = np.zeros((2 * count, 2 * count))

@@ -14,7 +14,7 @@ from bench_plugins._structural_form import Form
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Hold the chosen variances of N series that share a form."""
+    """The chosen variances of N series that share a form."""
 
     form: Form
     ratios: Array

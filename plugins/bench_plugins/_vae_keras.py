@@ -23,7 +23,7 @@ class VAE(keras.Model):  # type: ignore[misc]  # Keras gives no types
         self.dice = keras.random.SeedGenerator()
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:  # [N, D] -> [N, Z] twice
-        """Give mean and log-variance of the latent."""
+        """Return mean and log-variance of the latent."""
         mean, logvar = tf.split(self.latent(self.encoder(x)), 2, 1)
         return mean, tf.clip_by_value(logvar, -10, 10)
 
@@ -50,7 +50,7 @@ def small() -> dict[str, Any]:
 
 
 def recent(x: Tensor, length: Tensor, steps: int) -> tuple[Tensor, Tensor]:  # -> [N, steps (F + 1)], [N, steps, 1]
-    """Give the last steps, aligned to the right and flat, zeros before the first; beside the features, and again: the step exists."""
+    """Return the last steps, aligned to the right and flat, zeros before the first; beside the features, and again: the step exists."""
     there = tf.cast(tf.range(steps, dtype=tf.int64) >= steps - length[:, None], tf.float32)[..., None]
     return flat(tf.concat([last(x, length, steps) * there, there], 2)), there
 

@@ -21,7 +21,7 @@ DRAWS = 100
 
 
 def space() -> dict[str, BaseDistribution]:
-    """Give sizes, the weight of the divergence and the optimiser's two numbers."""
+    """Return sizes, the weight of the divergence and the optimiser's two numbers."""
     return {
         "hidden": IntDistribution(32, 256, log=True),
         "latent": IntDistribution(2, 32, log=True),
@@ -32,7 +32,7 @@ def space() -> dict[str, BaseDistribution]:
 
 
 def default() -> Params:
-    """Give dense 64 -> 32 -> latent of 8 -> 32 -> 64; Adam at 3e-3, batch 32."""
+    """Return dense 64 -> 32 -> latent of 8 -> 32 -> 64; Adam at 3e-3, batch 32."""
     return {"hidden": 64, "latent": 8, "beta": 1.0, "lr": 3e-3, "batch": 32}
 
 
@@ -49,7 +49,7 @@ def laplace(steps: int) -> Array:
 
 
 def ranks(levels: tuple[float, ...]) -> tuple[Array, Array, Array]:
-    """Say between which two ordered draws each quantile lies, int64 [Q] each, and how far behind the first, float32 [Q].
+    """Describe between which two ordered draws each quantile lies, int64 [Q] each, and how far behind the first, float32 [Q].
 
     Draw k of S stands for the level (k + 1/2) / S (Hazen 1914).
     """

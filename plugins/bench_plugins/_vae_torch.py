@@ -24,7 +24,7 @@ class VAE(nn.Module):
         self.decoder = nn.Sequential(dense(latent + told, wide // 2, wide), nn.Linear(wide, written))
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:  # [N, D] -> [N, Z] twice
-        """Give mean and log-variance of the latent."""
+        """Return mean and log-variance of the latent."""
         mean, logvar = self.latent(self.encoder(x)).chunk(2, 1)
         return mean, logvar.clamp(-10, 10)
 
@@ -41,6 +41,6 @@ def dense(*widths: int) -> nn.Sequential:
 
 
 def recent(x: Tensor, length: Tensor, steps: int) -> tuple[Tensor, Tensor]:  # -> [N, steps (F + 1)], [N, steps, 1]
-    """Give the last steps, aligned to the right and flat, zeros before the first; beside the features, and again: the step exists."""
+    """Return the last steps, aligned to the right and flat, zeros before the first; beside the features, and again: the step exists."""
     there = (torch.arange(steps, device=x.device) >= steps - length[:, None])[..., None].to(x.dtype)
     return torch.cat([last(x, length, steps) * there, there], 2).flatten(1), there

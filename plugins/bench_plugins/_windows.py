@@ -47,7 +47,7 @@ def scored(panel: Panel, seasons: float, score: Score, least: int = 1) -> Array:
 
 
 def standardised(x: Array, learnt: Array) -> Array:
-    """Give `x` [T] in interquartile ranges of `learnt` from its median, cut off at `FAR`; `learnt`: [any length].
+    """Return `x` [T] in interquartile ranges of `learnt` from its median, cut off at `FAR`; `learnt`: [any length].
 
     Where that range is 0: in mean distances from the median, or in units. Quarters are taken: a difference of two large
     numbers may be too large for a number.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.api import Array, Context, Model, Panel, hookimpl
-from bench.tasks import floors
+from bench.tasks.anomaly import smoothing as floors
 
 WIDTH, NARROW = 100, 100
 """Steps of a rolling window where no season is known, and the most of a rolling variance."""
@@ -68,7 +68,7 @@ class AbsMedian(Floor):
     name = "abs-median"
 
     def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
-        """Give |x - median|."""
+        """Return |x - median|."""
         return floors.abs_median(panel.values, learn)
 
 
@@ -78,7 +78,7 @@ class RollingVariance(Floor):
     name = "rolling-variance"
 
     def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
-        """Give the trailing variance over a season, `NARROW` steps at the most."""
+        """Return the trailing variance over a season, `NARROW` steps at the most."""
         return floors.rolling_variance(panel.values, min(width(panel), NARROW), real=real)
 
 
@@ -88,7 +88,7 @@ class RollingMean(Floor):
     name = "rolling-mean"
 
     def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
-        """Give |trailing mean over a season - median|."""
+        """Return |trailing mean over a season - median|."""
         return floors.mean_shift(panel.values, learn, width(panel), real=real)
 
 
@@ -99,7 +99,7 @@ class RollingMeanCentred(Floor):
     causal = False
 
     def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
-        """Give |centred mean over a season - median|."""
+        """Return |centred mean over a season - median|."""
         return floors.mean_shift(panel.values, learn, width(panel), centred=True, real=real)
 
 
@@ -109,17 +109,17 @@ class SeasonalResidual(Floor):
     name = "seasonal-residual"
 
     def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
-        """Give |x - median of its phase|."""
+        """Return |x - median of its phase|."""
         return floors.seasonal_residual(panel.values, learn, panel.season)
 
 
 def width(panel: Panel) -> int:
-    """Give the steps of a season, `WIDTH` where none is known; no more than reach over the whole panel from any step."""
+    """Return the steps of a season, `WIDTH` where none is known; no more than reach over the whole panel from any step."""
     return min(panel.season if panel.season > 1 else WIDTH, max(2 * panel.steps, 1))
 
 
 def _digest(values: Array) -> list[int]:
-    """Give numbers that stand for an entity's past, so that its draws are its own."""
+    """Return numbers that stand for an entity's past, so that its draws are its own."""
     import hashlib
 
     digest = hashlib.sha256(np.ascontiguousarray(values).tobytes()).digest()
@@ -128,6 +128,6 @@ def _digest(values: Array) -> list[int]:
 
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Give the floors of this file."""
+    """Return the floors of this file."""
     found: list[Any] = [Random, AbsMedian, RollingVariance, RollingMean, RollingMeanCentred, SeasonalResidual]
     return found

@@ -65,11 +65,11 @@ class SubPca(OnWindows):
 
     @staticmethod
     def default() -> Params:
-        """Give a third of a season, and a ridge of a tenth of the mean eigenvalue."""
+        """Return a third of a season, and a ridge of a tenth of the mean eigenvalue."""
         return {"seasons": _windows.THIRD, "ridge": 0.1}
 
     def score(self, windows: Array, learnt: Array, ctx: Context) -> Array:
-        """Give the weighted squared distance, float64 [n]."""
+        """Return the weighted squared distance, float64 [n]."""
         mean = learnt.mean(axis=0)
         centred = learnt - mean
         eigenvalues, axes = np.linalg.eigh(centred.T @ centred / len(learnt))  # [W], [W, W]
@@ -93,11 +93,11 @@ class IForest(OnWindows):
 
     @staticmethod
     def default() -> Params:
-        """Give a third of a season, and the authors' 256 windows a tree."""
+        """Return a third of a season, and the authors' 256 windows a tree."""
         return {"seasons": _windows.THIRD, "samples": 256, "features": 1.0}
 
     def score(self, windows: Array, learnt: Array, ctx: Context) -> Array:
-        """Give the forest's anomaly score in [0, 1], float64 [n]."""
+        """Return the forest's anomaly score in [0, 1], float64 [n]."""
         params = {**self.default(), **self.params}
         cut = {"max_samples": min(params["samples"], len(learnt)), "max_features": params["features"]}
         forest = IsolationForest(n_estimators=TREES, random_state=ctx.seed, n_jobs=1, **cut)
@@ -107,5 +107,5 @@ class IForest(OnWindows):
 
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Give both."""
+    """Return both."""
     return [SubPca, IForest]

@@ -16,7 +16,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from bench.api import Array, ArrayModel, ChurnInputs, ChurnTrain, Context, Model, Params, hookimpl
-from bench.panel import Forecast, Panel
+from bench.data.panel import Forecast, Panel
 from bench_plugins import _activity_forecast
 from bench_plugins._arima_differences import SEASONS, Differences, choose, difference
 from bench_plugins._arima_filters import Shape
@@ -34,7 +34,7 @@ CELLS = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Hold a fitted model a series, and the scale that it lives on."""
+    """A fitted model a series, and the scale that it lives on."""
 
     link: Link
     how: Differences
@@ -68,7 +68,7 @@ class Arima(ArrayModel):
 
     @staticmethod
     def default() -> Params:
-        """Give orders up to two, tests for the differences, and twenty seasons; two horizons of lags, of four periods each."""
+        """Return orders up to two, tests for the differences, and twenty seasons; two horizons of lags, of four periods each."""
         series = {"max_p": 2, "max_q": 2, "trend": "auto", "seasonal": "auto", "transform": "auto", "seasons": 20}
         return {**series, "lags": 8, "periods": 4}
 
@@ -86,7 +86,7 @@ class Arima(ArrayModel):
         return batches(inputs, rows, lambda part: self.answer(part, shape, most, ctx))
 
     def bounds(self, panel: Panel) -> tuple[Shape, int]:
-        """Give the largest orders, and the length of the history: a season of which too few are left is given up."""
+        """Return the largest orders, and the length of the history: a season of which too few are left is given up."""
         chosen = {**self.default(), **self.params}
         most = int(np.clip(chosen["seasons"] * panel.season, SHORTEST, LONGEST))
         seasonal = panel.season > 1 and panel.season * SEASONS < min(most, panel.steps)
@@ -140,5 +140,5 @@ def score(found: Estimate, panel: Panel) -> Array:
 
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Give the model."""
+    """Return the model."""
     return [Arima]

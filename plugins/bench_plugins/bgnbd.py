@@ -91,5 +91,5 @@ class BgNbd(BuyTillYouDie):
 
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Give the model."""
+    """Return the model."""
     return [BgNbd]

@@ -16,8 +16,8 @@ import numpy as np
 from scipy.optimize import OptimizeResult, minimize
 
 from bench.api import Array, ArrayModel, ChurnInputs, ChurnTrain, Context
+from bench.data.ragged import hashed
 from bench.errors import PluginError
-from bench.ragged import hashed
 
 WEEK = 7.0
 BOUND = 5.0
@@ -28,7 +28,7 @@ MOST = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Hold what a buy-till-you-die model knows of N users; ages in weeks."""
+    """What a buy-till-you-die model knows of N users; ages in weeks."""
 
     x: Array
     """float64 [N]: active days after the first; several purchases on a day are one occasion."""
@@ -98,7 +98,7 @@ class BuyTillYouDie(ArrayModel):
     @staticmethod
     @abstractmethod
     def start(users: Summary) -> Array:
-        """Give parameters to start from, [P]."""
+        """Return parameters to start from, [P]."""
 
     @staticmethod
     @abstractmethod
@@ -137,6 +137,6 @@ class BuyTillYouDie(ArrayModel):
         return log_likelihood
 
     def predict(self, inputs: ChurnInputs, ctx: Context) -> Array:
-        """Give P(no purchase within the horizon) [N]: never 1 - P(alive), which says nothing of those who rarely buy."""
+        """Return P(no purchase within the horizon) [N]: never 1 - P(alive), which says nothing of those who rarely buy."""
         fitted = np.array([self.state[name] for name in self.parameters])
         return np.clip(self.no_purchase(fitted, Summary.of(inputs), ctx.horizon / WEEK), 0.0, 1.0)

@@ -30,7 +30,7 @@ class Recency(Logit):
     name = "recency"
 
     def features(self, inputs: ChurnInputs) -> Array:
-        """Give log(1 + recency) [N, 1]."""
+        """Return log(1 + recency) [N, 1]."""
         return signed_log(inputs.column("recency")[:, None])
 
 
@@ -44,11 +44,11 @@ class Frequency(Logit):
     name = "frequency"
 
     def features(self, inputs: ChurnInputs) -> Array:
-        """Give log(1 + n_days) [N, 1]."""
+        """Return log(1 + n_days) [N, 1]."""
         return signed_log(inputs.column("n_days")[:, None])
 
 
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Give the floors."""
+    """Return the floors."""
     return [BaseRate, Recency, Frequency]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.api import Array, ArrayModel, Context, Model, hookimpl
-from bench.panel import Forecast, Panel
+from bench.data.panel import Forecast, Panel
 from bench_plugins._stats_spread import historic, mean, normal, step_error, window_error
 
 WINDOW = 14
@@ -19,7 +19,7 @@ PER_PHASE = 8
 
 
 def last_value(panel: Panel) -> Array:
-    """Give the last observed value, float [N]; 0 where a series is empty."""
+    """Return the last observed value, float [N]; 0 where a series is empty."""
     return panel.values[:, -1] if panel.steps else np.zeros(len(panel))
 
 
@@ -49,7 +49,7 @@ def seasonal_naive(panel: Panel, levels: tuple[float, ...]) -> Forecast:
 
 
 def window_average(panel: Panel, levels: tuple[float, ...]) -> Forecast:
-    """Give the mean of the last season (of 14 steps where there is none), or of as many steps as there are.
+    """Return the mean of the last season (of 14 steps where there is none), or of as many steps as there are.
 
     Steps that were not observed do not count; where none was, the last value stands. The error variance is measured
     one step and H steps ahead, and is linear between the two.
@@ -67,7 +67,7 @@ def window_average(panel: Panel, levels: tuple[float, ...]) -> Forecast:
 
 
 def climatology(panel: Panel, levels: tuple[float, ...]) -> Forecast:
-    """Give quantiles and mean of each series' observed values: of those of one phase of the season where they are 8, else of all."""
+    """Return quantiles and mean of each series' observed values: of those of one phase of the season where they are 8, else of all."""
     n, m, h = len(panel), panel.season, panel.horizon
     quantiles, point = np.empty((n, h, len(levels))), np.empty((n, h))
     everything, average = historic(panel.values, panel.mask, levels), mean(panel.values, panel.mask)
@@ -97,7 +97,7 @@ class Zero(Floor):
     name = "zero"
 
     def predict(self, inputs: Panel, ctx: Context) -> Forecast:
-        """Give zeros."""
+        """Return zeros."""
         shape = len(inputs), inputs.horizon
         return Forecast(np.zeros((*shape, len(ctx.quantiles))), np.zeros(shape))
 
@@ -108,7 +108,7 @@ class Naive(Floor):
     name = "naive"
 
     def predict(self, inputs: Panel, ctx: Context) -> Forecast:
-        """Give a normal around the last value."""
+        """Return a normal around the last value."""
         return naive(inputs, ctx.quantiles)
 
 
@@ -118,7 +118,7 @@ class SeasonalNaive(Floor):
     name = "seasonal-naive"
 
     def predict(self, inputs: Panel, ctx: Context) -> Forecast:
-        """Give a normal around the value one season before."""
+        """Return a normal around the value one season before."""
         return seasonal_naive(inputs, ctx.quantiles)
 
 
@@ -128,21 +128,21 @@ class WindowAverage(Floor):
     name = "window-average"
 
     def predict(self, inputs: Panel, ctx: Context) -> Forecast:
-        """Give a normal around the window's mean."""
+        """Return a normal around the window's mean."""
         return window_average(inputs, ctx.quantiles)
 
 
 class Climatology(Floor):
-    """Give the history as the forecast: what a probabilistic model has to beat."""
+    """Return the history as the forecast: what a probabilistic model has to beat."""
 
     name = "climatology"
 
     def predict(self, inputs: Panel, ctx: Context) -> Forecast:
-        """Give historic quantiles."""
+        """Return historic quantiles."""
         return climatology(inputs, ctx.quantiles)
 
 
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Give the floors."""
+    """Return the floors."""
     return [Zero, Naive, SeasonalNaive, WindowAverage, Climatology]

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 
 from bench.api import Array, ArrayModel, Context, Model, hookimpl
-from bench.panel import Forecast, Panel
+from bench.data.panel import Forecast, Panel
 from bench_plugins._stats_smoothing import best_smoothed
 from bench_plugins._stats_spread import mean, normal, rms, squeezed
 
@@ -56,13 +56,13 @@ def demand_levels(y: Array, there: Array) -> tuple[Array, Array, Array]:
 
 
 def croston_sba(y: Array, there: Array) -> Array:
-    """Give demand over interval, corrected, float [N] (Syntetos and Boylan 2005)."""
+    """Return demand over interval, corrected, float [N] (Syntetos and Boylan 2005)."""
     size, gap, _ = demand_levels(y, there)
     return np.asarray(BIAS * size / gap)
 
 
 def tsb(y: Array, there: Array) -> Array:
-    """Give demand times its chance, which also falls while nothing comes, float [N] (Teunter, Syntetos and Babai 2011)."""
+    """Return demand times its chance, which also falls while nothing comes, float [N] (Teunter, Syntetos and Babai 2011)."""
     size, _, chance = demand_levels(y, there)
     return np.asarray(size * chance)
 
@@ -84,7 +84,7 @@ def adida(y: Array, there: Array) -> Array:
 
 
 def spread_out(point: Array, y: Array, there: Array, levels: tuple[float, ...], *, counts: bool) -> Array:
-    """Give the quantiles around flat means `point` [N], [N, Q]; see the top of this file."""
+    """Return the quantiles around flat means `point` [N], [N, Q]; see the top of this file."""
     from scipy.stats import nbinom
 
     quantiles = normal(point, rms(y - point[:, None], there), levels, counts=counts)
@@ -141,5 +141,5 @@ class Adida(Intermittent):
 
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Give the three methods."""
+    """Return the three methods."""
     return [CrostonSba, Tsb, Adida]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bench.api import Array, ArrayModel, Context, Model, hookimpl
-from bench.panel import Forecast, Panel
+from bench.data.panel import Forecast, Panel
 from bench_plugins._stats_guard import Fit, Fitted, serve
 
 
@@ -63,5 +63,5 @@ class ThetaMethod(PerSeries):
 
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Give both."""
+    """Return both."""
     return [Ets, ThetaMethod]

@@ -41,7 +41,7 @@ class KerasLSTM(KerasModel):
 
     @staticmethod
     def space() -> dict[str, BaseDistribution]:
-        """Give size, regularisation and the optimiser's two numbers."""
+        """Return size, regularisation and the optimiser's two numbers."""
         return {
             "hidden": IntDistribution(16, 256, log=True),
             "dropout": FloatDistribution(0.0, 0.5),
@@ -51,7 +51,7 @@ class KerasLSTM(KerasModel):
 
     @staticmethod
     def default() -> Params:
-        """Give LSTM 128 -> dropout 0.2 -> LSTM 64 -> dropout 0.2 -> dense; Adam at 1e-3, batch 32."""
+        """Return LSTM 128 -> dropout 0.2 -> LSTM 64 -> dropout 0.2 -> dense; Adam at 1e-3, batch 32."""
         return {"hidden": 128, "dropout": 0.2, "lr": 1e-3, "batch": 32}
 
     def make(self, sizes: Sizes) -> keras.Model:
@@ -61,5 +61,5 @@ class KerasLSTM(KerasModel):
 
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Give the one model of this file."""
+    """Return the one model of this file."""
     return [KerasLSTM]

@@ -26,7 +26,7 @@ class Reconstruction(VAE):
         super().__init__(sizes, params, read=sizes.steps * sizes.f, written=sizes.steps)
 
     def window(self, x: Tensor, length: Tensor) -> Tensor:  # [N, 2 S, F], [N] -> [N, S F]
-        """Give the steps that are shown; the others follow them."""
+        """Return the steps that are shown; the others follow them."""
         return flat(last(x, length - self.sizes.steps, self.sizes.steps))
 
     def call(self, x: Tensor, length: Tensor, *, training: bool = False) -> Tensor:  # -> [N, S]
@@ -34,7 +34,7 @@ class Reconstruction(VAE):
         return self.decoder(self.posterior(self.window(x, length))[0])
 
     def objective(self, x: Tensor, length: Tensor, target: Tensor, loss: Loss) -> Tensor:
-        """Give the negative bound, a step, in units of the noise: the task's loss is half of a squared error where that is small."""
+        """Return the negative bound, a step, in units of the noise: the task's loss is half of a squared error where that is small."""
         z, divergence = self.sampled(self.window(x, length))
         return loss(self.decoder(z), target) + shared.NOISE * tf.reduce_sum(divergence) / self.sizes.steps
 
@@ -50,7 +50,7 @@ class Classification(VAE):
         self.dense = linear(params["latent"], 1)
 
     def row(self, x: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:  # [N, T, F], [N] -> [N, D] twice
-        """Give the last steps, then the aggregates; and which of these numbers are real."""
+        """Return the last steps, then the aggregates; and which of these numbers are real."""
         own = self.sizes.f - self.sizes.beside
         beside = x[:, 0, own:]
         steps, there = recent(x[..., :own], length, self.span)
@@ -86,7 +86,7 @@ class Prediction(VAE):
         return self.context(recent(x, length, self.sizes.longest)[0]), tf.reshape(straight, [-1, h, 2])
 
     def decoded(self, z: Tensor, code: Tensor, straight: Tensor) -> tuple[Tensor, Tensor]:  # [N, Z] -> [N, H] twice
-        """Give median and spread of each step; `code`: [N, C], `straight`: [N, H, 2]."""
+        """Return median and spread of each step; `code`: [N, C], `straight`: [N, H, 2]."""
         raw = tf.reshape(self.decoder(tf.concat([z, code], -1)), [-1, self.sizes.steps, 2]) + straight
         return raw[..., 0], tf.nn.softplus(raw[..., 1]) + shared.LEAST
 
@@ -103,7 +103,7 @@ class Prediction(VAE):
         return flat(tf.transpose(quantiles, [0, 2, 1]))
 
     def objective(self, x: Tensor, length: Tensor, target: Tensor, loss: Loss) -> Tensor:
-        """Give the negative bound, a step; the task's loss, of quantiles, has no part in it."""
+        """Return the negative bound, a step; the task's loss, of quantiles, has no part in it."""
         code, straight = self.read(x, length)
         there, came = tf.cast(~tf.math.is_nan(target), tf.float32), known(target)  # [N, H]
         z, divergence = self.sampled(tf.concat([code, came, there], 1))
@@ -125,12 +125,12 @@ class KerasVae(KerasModel):
 
     @staticmethod
     def space() -> dict[str, BaseDistribution]:
-        """Give sizes, the weight of the divergence and the optimiser's two numbers."""
+        """Return sizes, the weight of the divergence and the optimiser's two numbers."""
         return shared.space()
 
     @staticmethod
     def default() -> Params:
-        """Give dense 64 -> 32 -> latent of 8 -> 32 -> 64; Adam at 3e-3, batch 32."""
+        """Return dense 64 -> 32 -> latent of 8 -> 32 -> 64; Adam at 3e-3, batch 32."""
         return shared.default()
 
     def make(self, sizes: Sizes) -> keras.Model:
@@ -140,5 +140,5 @@ class KerasVae(KerasModel):
 
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Give the one model of this file."""
+    """Return the one model of this file."""
     return [KerasVae]

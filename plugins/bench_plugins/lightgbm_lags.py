@@ -16,7 +16,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from bench.api import Array, Context, Model, Params, hookimpl
-from bench.panel import Forecast, Panel
+from bench.data.panel import Forecast, Panel
 from bench_plugins._lag_features import Source, all_steps, drawn, lay_out
 from bench_plugins._lag_knots import between, knots
 from bench_plugins.forecast_floors import seasonal_naive
@@ -62,7 +62,7 @@ class LightgbmLags(Model):
 
     @staticmethod
     def default() -> Params:
-        """Give small trees: windows overlap, so that there are fewer independent ones than rows."""
+        """Return small trees: windows overlap, so that there are fewer independent ones than rows."""
         return {
             "lags": 14,
             "num_leaves": 15,
@@ -135,5 +135,5 @@ def _fixed(ctx: Context) -> Params:
 
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Give the model."""
+    """Return the model."""
     return [LightgbmLags]

@@ -39,7 +39,7 @@ class LSTM(TorchModel):
 
     @staticmethod
     def space() -> dict[str, BaseDistribution]:
-        """Give size, regularisation and the optimiser's two numbers."""
+        """Return size, regularisation and the optimiser's two numbers."""
         return {
             "hidden": IntDistribution(16, 256, log=True),
             "dropout": FloatDistribution(0.0, 0.5),
@@ -49,7 +49,7 @@ class LSTM(TorchModel):
 
     @staticmethod
     def default() -> Params:
-        """Give LSTM 128 -> dropout 0.2 -> LSTM 64 -> dropout 0.2 -> dense; Adam at 1e-3, batch 32."""
+        """Return LSTM 128 -> dropout 0.2 -> LSTM 64 -> dropout 0.2 -> dense; Adam at 1e-3, batch 32."""
         return {"hidden": 128, "dropout": 0.2, "lr": 1e-3, "batch": 32}
 
     def net(self, f: int, o: int) -> nn.Module:
@@ -63,5 +63,5 @@ class LSTM(TorchModel):
 
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Give the one model of this file."""
+    """Return the one model of this file."""
     return [LSTM]

@@ -29,14 +29,14 @@ class MatrixProfile(ArrayModel):
 
     @staticmethod
     def default() -> Params:
-        """Give a third of a season, compared by shape."""
+        """Return a third of a season, compared by shape."""
         return {"seasons": _windows.THIRD, "normalise": True}
 
     def fit(self, train: Panel, ctx: Context) -> None:
         """Learn nothing that entities share."""
 
     def predict(self, inputs: Panel, ctx: Context) -> Array:
-        """Give each step the distance of the window that ends at it, float64 [N, T]; see `bench_plugins._windows.scored`."""
+        """Return each step the distance of the window that ends at it, float64 [N, T]; see `bench_plugins._windows.scored`."""
         params = {**self.default(), **self.params}
 
         def one(z: Array, width: int, k: int) -> Array:
@@ -46,7 +46,7 @@ class MatrixProfile(ArrayModel):
 
 
 def distances(z: Array, width: int, k: int, *, normalise: bool) -> Array:
-    """Give each window's distance to the nearest of the first k that is more than a quarter of W away, float64 [T - W + 1].
+    """Return each window's distance to the nearest of the first k that is more than a quarter of W away, float64 [T - W + 1].
 
     `z`: finite [T], its first k + W - 1 steps the prefix, at least 4 W. A window nearer than that is nearly the same one.
     """
@@ -55,5 +55,5 @@ def distances(z: Array, width: int, k: int, *, normalise: bool) -> Array:
 
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Give the model."""
+    """Return the model."""
     return [MatrixProfile]

@@ -131,5 +131,5 @@ class ParetoNbd(BuyTillYouDie):
 
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Give the model."""
+    """Return the model."""
     return [ParetoNbd]

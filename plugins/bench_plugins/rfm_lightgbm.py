@@ -20,7 +20,7 @@ FILE = "trees.txt"
 
 
 def fixed(ctx: Context) -> Params:
-    """Give the settings that are not searched: reproducible for a given seed, and silent."""
+    """Return the settings that are not searched: reproducible for a given seed, and silent."""
     return {
         "objective": "binary",
         "metric": "binary_logloss",
@@ -67,7 +67,7 @@ class RfmLightgbm(Model):
 
     @staticmethod
     def default() -> Params:
-        """Give small trees and small steps: the aggregates are few and nearly monotone in their effect."""
+        """Return small trees and small steps: the aggregates are few and nearly monotone in their effect."""
         return {
             "learning_rate": 0.05,
             "num_leaves": 15,
@@ -93,7 +93,7 @@ class RfmLightgbm(Model):
         self.trees = lgb.train(settings, data, rounds, valid_sets=watched, callbacks=callbacks)
 
     def predict(self, inputs: ChurnInputs, ctx: Context) -> Array:
-        """Give P(churn) [N]."""
+        """Return P(churn) [N]."""
         return np.asarray(self.trees.predict(inputs.static, num_threads=ctx.threads), float)
 
     def save(self, folder: Path) -> None:
@@ -107,5 +107,5 @@ class RfmLightgbm(Model):
 
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Give the model."""
+    """Return the model."""
     return [RfmLightgbm]

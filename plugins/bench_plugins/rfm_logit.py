@@ -23,7 +23,7 @@ class Logit(ArrayModel):
 
     @abstractmethod
     def features(self, inputs: ChurnInputs) -> Array:
-        """Give the features of each row [N, F]."""
+        """Return the features of each row [N, F]."""
 
     def fit(self, train: ChurnTrain, ctx: Context) -> None:
         """Standardise on `train`, then fit with an L2 penalty of strength 1 / C."""
@@ -39,7 +39,7 @@ class Logit(ArrayModel):
         self.state = {"mean": mean, "scale": scale, "coef": coef, "intercept": np.asarray(intercept)}
 
     def predict(self, inputs: ChurnInputs, ctx: Context) -> Array:
-        """Give P(churn) [N]; summed row by row, so that no row's digits depend on its neighbours."""
+        """Return P(churn) [N]; summed row by row, so that no row's digits depend on its neighbours."""
         z = (self.features(inputs) - self.state["mean"]) / self.state["scale"]  # [N, F]
         return np.asarray(expit((z * self.state["coef"]).sum(axis=1) + self.state["intercept"]))
 
@@ -61,15 +61,15 @@ class RfmLogit(Logit):
 
     @staticmethod
     def default() -> Params:
-        """Give scikit-learn's default."""
+        """Return scikit-learn's default."""
         return {"C": 1.0}
 
     def features(self, inputs: ChurnInputs) -> Array:
-        """Give all aggregates [N, S]."""
+        """Return all aggregates [N, S]."""
         return signed_log(inputs.static)
 
 
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Give the model."""
+    """Return the model."""
     return [RfmLogit]

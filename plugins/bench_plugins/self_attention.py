@@ -68,7 +68,7 @@ class Net(nn.Module):
 
 
 def place(step: Tensor, width: int) -> Tensor:
-    """Tell where a step stands by sines and cosines of wave lengths from 2 pi to 10,000 (Vaswani et al.); [...] to [..., width]."""
+    """Report where a step stands by sines and cosines of wave lengths from 2 pi to 10,000 (Vaswani et al.); [...] to [..., width]."""
     rate = torch.exp(torch.arange(0, width, 2, device=step.device) * (-math.log(10_000.0) / width))
     angle = step[..., None] * rate
     return torch.cat([angle.sin(), angle.cos()], -1)
@@ -84,7 +84,7 @@ class SelfAttention(TorchModel):
 
     @staticmethod
     def space() -> dict[str, BaseDistribution]:
-        """Give size, regularisation and the optimiser's two numbers."""
+        """Return size, regularisation and the optimiser's two numbers."""
         return {
             "width": CategoricalDistribution((32, 64, 128)),
             "layers": IntDistribution(1, 4),
@@ -95,7 +95,7 @@ class SelfAttention(TorchModel):
 
     @staticmethod
     def default() -> Params:
-        """Give two layers of 64, a little dropout, Adam at 1e-3."""
+        """Return two layers of 64, a little dropout, Adam at 1e-3."""
         return {"width": 64, "layers": 2, "dropout": 0.1, "lr": 1e-3, "batch": 32}
 
     def make(self, sizes: Sizes) -> nn.Module:
@@ -105,5 +105,5 @@ class SelfAttention(TorchModel):
 
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Give the one model of this file."""
+    """Return the one model of this file."""
     return [SelfAttention]

@@ -68,7 +68,7 @@ class Seq2Seq(TorchModel):
 
     @staticmethod
     def space() -> dict[str, BaseDistribution]:
-        """Give size, regularisation and the optimiser's two numbers."""
+        """Return size, regularisation and the optimiser's two numbers."""
         return {
             "hidden": IntDistribution(16, 256, log=True),
             "dropout": FloatDistribution(0.0, 0.5),
@@ -78,7 +78,7 @@ class Seq2Seq(TorchModel):
 
     @staticmethod
     def default() -> Params:
-        """Give 64 units, a little dropout, Adam at 2e-3."""
+        """Return 64 units, a little dropout, Adam at 2e-3."""
         return {"hidden": 64, "dropout": 0.1, "lr": 2e-3, "batch": 32}
 
     def make(self, sizes: Sizes) -> nn.Module:
@@ -88,5 +88,5 @@ class Seq2Seq(TorchModel):
 
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Give the one model of this file."""
+    """Return the one model of this file."""
     return [Seq2Seq]

@@ -12,7 +12,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from bench.api import Array, ArrayModel, ChurnInputs, ChurnTrain, Context, Model, Params, hookimpl
-from bench.panel import Forecast, Panel
+from bench.data.panel import Forecast, Panel
 from bench_plugins import _hmm_em
 from bench_plugins._links import TRANSFORMS, History, Link, batches
 from bench_plugins._structural_filter import choose
@@ -57,7 +57,7 @@ class StateSpace(ArrayModel):
 
     @staticmethod
     def default() -> Params:
-        """Give the likeliest trend, up to six pairs of sines and cosines, twenty seasons; five classes and four periods a horizon."""
+        """Return the likeliest trend, up to six pairs of sines and cosines, twenty seasons; five classes and four periods a horizon."""
         series = {"trend": "auto", "season": "fourier", "harmonics": 6, "transform": "auto", "seasons": 20}
         return {**series, "classes": 5, "periods": 4, "stay": 10.0}
 
@@ -119,5 +119,5 @@ class StateSpace(ArrayModel):
 
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Give the model."""
+    """Return the model."""
     return [StateSpace]

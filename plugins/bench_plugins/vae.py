@@ -31,7 +31,7 @@ class Reconstruction(VAE):
         super().__init__(sizes, params, read=sizes.steps * sizes.f, written=sizes.steps)
 
     def window(self, x: Tensor, length: Tensor) -> Tensor:  # [N, 2 S, F], [N] -> [N, S F]
-        """Give the steps that are shown; the others follow them."""
+        """Return the steps that are shown; the others follow them."""
         return last(x, length - self.sizes.steps, self.sizes.steps).flatten(1)
 
     def forward(self, x: Tensor, length: Tensor) -> Tensor:  # -> [N, S]
@@ -40,7 +40,7 @@ class Reconstruction(VAE):
         return raw
 
     def objective(self, x: Tensor, length: Tensor, target: Tensor, loss: Loss) -> Tensor:
-        """Give the negative bound, a step, in units of the noise: the task's loss is half of a squared error where that is small."""
+        """Return the negative bound, a step, in units of the noise: the task's loss is half of a squared error where that is small."""
         z, divergence = self.sampled(self.window(x, length))
         return loss(self.decoder(z), target) + shared.NOISE * divergence.sum() / self.sizes.steps
 
@@ -56,7 +56,7 @@ class Classification(VAE):
         self.dense = nn.Linear(params["latent"], 1)
 
     def row(self, x: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:  # [N, T, F], [N] -> [N, D] twice
-        """Give the last steps, then the aggregates; and which of these numbers are real."""
+        """Return the last steps, then the aggregates; and which of these numbers are real."""
         own, beside = x.split([self.sizes.f - self.sizes.beside, self.sizes.beside], 2)
         steps, there = recent(own, length, self.span)
         real = there.expand(-1, -1, own.shape[2] + 1).flatten(1)
@@ -94,7 +94,7 @@ class Prediction(VAE):
         return self.context(recent(x, length, self.sizes.longest)[0]), self.highway(last(x, length, self.sizes.steps))
 
     def decoded(self, z: Tensor, code: Tensor, straight: Tensor) -> tuple[Tensor, Tensor]:  # [..., Z] -> [..., H] twice
-        """Give median and spread of each step; `code`: [..., C], `straight`: [..., H, 2]."""
+        """Return median and spread of each step; `code`: [..., C], `straight`: [..., H, 2]."""
         raw = self.decoder(torch.cat([z, code], -1)).unflatten(-1, (-1, 2)) + straight
         return raw[..., 0], F.softplus(raw[..., 1]) + shared.LEAST
 
@@ -109,7 +109,7 @@ class Prediction(VAE):
         return future[:, low].lerp(future[:, high], between[:, None]).transpose(1, 2).flatten(1)
 
     def objective(self, x: Tensor, length: Tensor, target: Tensor, loss: Loss) -> Tensor:
-        """Give the negative bound, a step; the task's loss, of quantiles, has no part in it."""
+        """Return the negative bound, a step; the task's loss, of quantiles, has no part in it."""
         code, straight = self.read(x, length)
         there, known = ~target.isnan(), target.nan_to_num()  # [N, H]
         z, divergence = self.sampled(torch.cat([code, known, there], 1))
@@ -131,12 +131,12 @@ class Vae(TorchModel):
 
     @staticmethod
     def space() -> dict[str, BaseDistribution]:
-        """Give sizes, the weight of the divergence and the optimiser's two numbers."""
+        """Return sizes, the weight of the divergence and the optimiser's two numbers."""
         return shared.space()
 
     @staticmethod
     def default() -> Params:
-        """Give dense 64 -> 32 -> latent of 8 -> 32 -> 64; Adam at 3e-3, batch 32."""
+        """Return dense 64 -> 32 -> latent of 8 -> 32 -> 64; Adam at 3e-3, batch 32."""
         return shared.default()
 
     def make(self, sizes: Sizes) -> nn.Module:
@@ -146,5 +146,5 @@ class Vae(TorchModel):
 
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Give the one model of this file."""
+    """Return the one model of this file."""
     return [Vae]

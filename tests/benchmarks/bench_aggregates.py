@@ -14,8 +14,8 @@ import time
 import numpy as np
 import polars as pl
 
-from bench.events import Events
-from bench.tasks.history import DAY, prepare, rows_at
+from bench.data.events import Events
+from bench.tasks.churn.history import DAY, prepare, rows_at
 
 HORIZON = 91 * DAY
 CUTOFF = 1_500 * DAY

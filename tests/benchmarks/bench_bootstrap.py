@@ -11,9 +11,9 @@ import time
 import numpy as np
 
 from bench.board.statistics import compare
-from bench.machine import cores
+from bench.execute.machine import cores
 from bench.metrics.churn import METRICS, ranked
-from bench.tasks.churn import BOARD
+from bench.tasks.churn.rows import BOARD
 
 
 def models(count, users, rng):

@@ -20,10 +20,10 @@ import numpy as np
 from sklearn.metrics import log_loss, roc_auc_score
 
 from bench.api import Context, Model
-from bench.profiles import PROFILES
 from bench.registry import discover, models
 from bench.tasks.base import Split
-from bench.tasks.churn import Churn
+from bench.tasks.churn.task import Churn
+from bench.tasks.profiles import PROFILES
 
 PAIRS = (("lstm", "keras-lstm"), ("vae", "keras-vae"))
 HISTORY = 256

@@ -20,7 +20,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tune.kit import cell_of, described, drive, executor_in, odd, tiny_split
+from execute.kit import cell_of, described, drive, executor_in, odd, tiny_split
 
 from bench.metrics.churn import churn_metrics
 from bench.tasks.base import Split, Stage, Truth

@@ -15,9 +15,9 @@ import numpy as np
 
 from bench.api import Context
 from bench.metrics import forecasting as metrics
-from bench.profiles import PROFILES
 from bench.registry import discover, models
-from bench.tasks.forecasting import DECILES, Forecasting
+from bench.tasks.forecasting.task import DECILES, Forecasting
+from bench.tasks.profiles import PROFILES
 from bench_datasets.series import SeriesFile
 
 PUBLISHED = {"naive": (11.608, 43.003), "seasonal-naive": (1.193, 13.912), "theta": (2.454, 18.133), "ets": (1.606, 17.192)}

@@ -58,11 +58,11 @@ def bare(folder: Path, out: Path, engine: str) -> int:
 
 def cached(folder: Path, out: Path) -> int:
     """Read through the cache, fingerprint included, and say when each part was done."""
-    import bench.cache
+    import bench.sources.cache
     from bench_datasets.netflix import Netflix
 
     os.environ["BENCH_CACHE"] = str(out)
-    plain = bench.cache.fingerprint
+    plain = bench.sources.cache.fingerprint
 
     def timed(*arguments: object) -> str:
         began = time.perf_counter()
@@ -71,7 +71,7 @@ def cached(folder: Path, out: Path) -> int:
         return found
 
     bench.cache.fingerprint = timed
-    return len(bench.cache.read_cached(Netflix(), folder, {}).data)
+    return len(bench.sources.cache.read_cached(Netflix(), folder, {}).data)
 
 
 MEASURED = {

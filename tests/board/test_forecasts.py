@@ -143,7 +143,7 @@ def test_a_long_frame_is_run_as_series_and_its_forecasts_come_back_as_one(librar
 
 
 def test_frames_are_known_as_series_by_their_columns():
-    from bench.datasets import holds_series
+    from bench.sources.load import holds_series
 
     nixtla, autogluon = ["unique_id", "ds", "y"], ["item_id", "timestamp", "target"]
     for columns in (nixtla, autogluon, [*nixtla, "label"]):

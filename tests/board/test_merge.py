@@ -14,7 +14,7 @@ from bench.board.merge import merge, misfit
 from bench.board.schema import AGGREGATOR, rows_to_table, table_to_rows
 from bench.board.statistics import compare
 from bench.metrics.churn import ranked
-from bench.tasks.churn import BOARD
+from bench.tasks.churn.rows import BOARD
 
 
 @pytest.fixture

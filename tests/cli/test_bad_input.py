@@ -137,7 +137,7 @@ def test_options_win_over_the_study_file_and_its_keys_are_the_long_options(input
 
 
 def test_the_run_folder_depends_on_the_configuration_but_not_on_trials_or_workers() -> None:
-    from bench.config import Config
+    from bench.runs.config import Config
 
     base = Config("churn").folder()
     assert Config("churn", trials=9, workers=1, minutes=2.0).folder() == base

@@ -13,7 +13,7 @@ import pytest
 import bench
 from bench.cli import invoke
 from bench.cli.run import configuration
-from bench.fetch import DOWNLOADS, Download, File
+from bench.sources.download import DOWNLOADS, Download, File
 
 QUICK = ["--task", "churn", "--profile", "smoke", "--model", "recency", "--workers", "1", "--quiet"]
 
@@ -153,13 +153,13 @@ def test_data_check_says_what_was_guessed(tmp_path: Path, capsys: pytest.Capture
 def test_a_fetched_set_is_registered_under_its_name(
     shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import bench.fetch
+    import bench.sources.download
 
     def served(file: File, folder: Path, _progress: object) -> str:
         (folder / file.name).write_bytes(shop.read_bytes().replace(b"klient;moment;was", b"user;time;kind"))
         return "ab" * 32
 
-    monkeypatch.setattr(bench.fetch, "_fetched", served)
+    monkeypatch.setattr(bench.sources.download, "_fetched", served)
     monkeypatch.setitem(DOWNLOADS, "visits", Download("events", (File("https://x/visits.csv"),), "none", "visits.csv"))
     assert invoke(["data", "fetch", "visits"]) == 0
     captured = capsys.readouterr()

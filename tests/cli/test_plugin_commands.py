@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tune.kit import lives, wait_until
+from execute.kit import lives, wait_until
 
 from bench.cli import invoke
 from bench.errors import ConfigError

@@ -20,8 +20,8 @@ from rich.cells import cell_len
 from bench.cli.frame import frame
 from bench.cli.progress import LiveProgress, PlainProgress, choose
 from bench.cli.view import RunState, clock
-from bench.reading import reading, relayed
-from bench.tune.progress import CellDone, DataReady, JobDone, JobReport, JobRetried, JobStarted, Reading, RunReady, Tick
+from bench.runs.run_events import CellDone, DataReady, JobDone, JobReport, JobRetried, JobStarted, Reading, RunReady, Tick
+from bench.sources.read_progress import reading, relayed
 
 TASK = "churn/v1/h=28d/elig=h/split=time/cutoffs=3"
 HOSTILE = "[red]x[/red]\x1b[2J\r\n\x07\u202eevil"

@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 
 from bench.api import Context
-from bench.cache import read_cached
 from bench.errors import DataError, PluginError
 from bench.metrics.churn import churn_metrics
-from bench.profiles import PROFILES
-from bench.tasks.churn import Churn
+from bench.sources.cache import read_cached
+from bench.tasks.churn.task import Churn
+from bench.tasks.profiles import PROFILES
 from bench_datasets.activity import KINDS, Activity, bench_datasets
 from bench_plugins.rfm_logit import RfmLogit
 

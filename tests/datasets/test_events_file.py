@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.cache import read_cached
 from bench.errors import DataError
+from bench.sources.cache import read_cached
 from bench_datasets.events import EventsFile, bench_datasets
 
 UTC = dt.UTC

@@ -10,9 +10,9 @@ import re
 import polars as pl
 import pytest
 
-from bench.cache import read_cached
+from bench.data.fingerprint import fingerprint
 from bench.errors import ConfigError, DataError
-from bench.fingerprint import fingerprint
+from bench.sources.cache import read_cached
 from bench_datasets import _netflix_blocks
 from bench_datasets.netflix import Netflix, bench_datasets, read_titles
 

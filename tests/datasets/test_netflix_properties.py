@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.events import Events, in_order
+from bench.data.events import Events, in_order
 from bench_datasets import _netflix_blocks, _netflix_lines, _netflix_pack
 from bench_datasets.netflix import Netflix
 

@@ -13,8 +13,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from bench.data.fingerprint import fingerprint
 from bench.errors import ConfigError
-from bench.fingerprint import fingerprint
 from bench_datasets._ratings_site import Site
 from bench_datasets.netflix import Netflix, read_titles
 

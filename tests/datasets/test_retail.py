@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 import xlsxwriter
 
-from bench.cache import read_cached
 from bench.errors import DataError
+from bench.sources.cache import read_cached
 from bench_datasets._retail_forms import read_parts
 from bench_datasets.retail import Retail, bench_datasets
 

@@ -12,8 +12,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from bench.data.fingerprint import fingerprint
 from bench.errors import ConfigError
-from bench.fingerprint import fingerprint
 from bench_datasets.retail import Retail
 from bench_datasets.retail_simulator import Shop
 

@@ -9,10 +9,10 @@ import logging
 import polars as pl
 import pytest
 
-from bench.cache import read_cached
+from bench.data.fingerprint import fingerprint
+from bench.data.series import Series
 from bench.errors import DataError
-from bench.fingerprint import fingerprint
-from bench.series import Series
+from bench.sources.cache import read_cached
 from bench_datasets.series import SeriesFile, bench_datasets
 
 UTC = dt.UTC

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.api import Context
-from bench.cache import read_cached
+from bench.data.events import Events
+from bench.data.series import Series
 from bench.errors import ConfigError, DataError
-from bench.events import Events
 from bench.metrics.churn import churn_metrics
-from bench.profiles import PROFILES
-from bench.series import Series
-from bench.tasks.churn import Churn
+from bench.sources.cache import read_cached
+from bench.tasks.churn.task import Churn
+from bench.tasks.profiles import PROFILES
 from bench_datasets.social import Social, bench_datasets
 from bench_plugins.rfm_logit import RfmLogit
 

@@ -14,8 +14,8 @@ from scipy.stats import ks_2samp
 from bench.api import Context
 from bench.errors import ConfigError
 from bench.metrics.churn import churn_metrics
-from bench.profiles import PROFILES
-from bench.tasks.churn import Churn
+from bench.tasks.churn.task import Churn
+from bench.tasks.profiles import PROFILES
 from bench_datasets.social import Social
 from bench_datasets.social_simulator import Network, simulate
 from bench_plugins.rfm_logit import RfmLogit

@@ -11,10 +11,10 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("safetensors", reason="safetensors is not installed")
 
 from bench.api import Context, Panel  # noqa: E402
+from bench.data.panel import calendar, filled  # noqa: E402
 from bench.errors import PluginError  # noqa: E402
 from bench.neural.anomaly import AnomalyEncoder  # noqa: E402
 from bench.neural.torch_model import TorchModel  # noqa: E402
-from bench.panel import calendar, filled  # noqa: E402
 from bench_plugins.lstm import LSTM  # noqa: E402
 from bench_plugins.self_attention import SelfAttention  # noqa: E402
 from bench_plugins.seq2seq import Seq2Seq  # noqa: E402

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.api import Context, Panel
+from bench.data.panel import filled
 from bench.neural.anomaly import AnomalyEncoder
 from bench.neural.contexts import BACK, OWN, Contexts
 from bench.neural.encode import encoder_for, encoder_from
 from bench.neural.forecasting import ForecastEncoder
 from bench.neural.windows import Places, every, some
-from bench.panel import filled
 
 CTX = Context(history=12, quantiles=(0.1, 0.5, 0.9))
 

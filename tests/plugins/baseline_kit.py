@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bench.api import Context, Model
-from bench.panel import DAY, Forecast, Panel, calendar, filled
+from bench.data.panel import DAY, Forecast, Panel, calendar, filled
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 CTX = Context(quantiles=LEVELS, horizon=10)

@@ -72,8 +72,8 @@ def fitted(model: type[ArrayModel], train: ChurnTrain, ctx: Context, **params: A
 
 def cdnow(real: Path, **options: str) -> tuple[ChurnTrain, ChurnInputs, np.ndarray]:
     """Give the final stage on CDNOW master, H = 91 days, two training cut-offs: (train, inputs, truth)."""
-    from bench.profiles import PROFILES
-    from bench.tasks.churn import Churn
+    from bench.tasks.churn.task import Churn
+    from bench.tasks.profiles import PROFILES
     from bench_datasets.retail import Retail
 
     events = Retail().read(real / "cdnow" / "CDNOW_master.txt", {})

@@ -13,7 +13,7 @@ from plugins.baseline_kit import panel_of
 
 from bench.api import STATIC, ChurnInputs, ChurnTrain, Context, Model, Panel
 from bench.errors import PluginError
-from bench.tune.metadata import gpus
+from bench.execute.describe_plugin import gpus
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 QUICK = Context(epochs=2, history=16, horizon=7, quantiles=LEVELS, rows=300)

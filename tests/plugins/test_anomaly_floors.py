@@ -12,8 +12,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.covariance import EmpiricalCovariance
 
 from bench.api import Context
+from bench.data.panel import Panel, filled
 from bench.metrics.areas import areas_of, collect
-from bench.panel import Panel, filled
 from bench_plugins import anomaly_floors, anomaly_windows, matrix_profile
 from bench_plugins._windows import standardised
 from bench_plugins.matrix_profile import distances

@@ -17,7 +17,7 @@ from statsmodels.tsa.statespace.sarimax import SARIMAX
 from statsmodels.tsa.stattools import kpss as reference_kpss
 
 from bench.api import Context
-from bench.panel import Forecast, Panel, filled
+from bench.data.panel import Forecast, Panel, filled
 from bench_plugins import _arima_differences as differences
 from bench_plugins import _arima_filters as filters
 from bench_plugins import _arima_recursion as recursion

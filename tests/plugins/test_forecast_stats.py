@@ -27,7 +27,7 @@ from plugins.baseline_kit import (
 )
 from statsmodels.tsa.seasonal import seasonal_decompose
 
-from bench.tune.metadata import metadata
+from bench.execute.describe_plugin import metadata
 from bench_plugins import _stats_guard as guard
 from bench_plugins.forecast_floors import SeasonalNaive
 

@@ -22,7 +22,7 @@ from plugins.baseline_kit import (
     panel_of,
 )
 
-from bench.panel import Panel
+from bench.data.panel import Panel
 from bench_plugins import _lag_features as lag_features
 from bench_plugins import lightgbm_lags
 from bench_plugins.forecast_floors import SeasonalNaive

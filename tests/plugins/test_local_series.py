@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.api import ArrayModel, Context
-from bench.panel import Forecast, Panel, filled
+from bench.data.panel import Forecast, Panel, filled
 from bench_plugins import _links as links
 from bench_plugins.arima import Arima
 from bench_plugins.state_space import StateSpace

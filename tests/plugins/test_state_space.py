@@ -13,7 +13,7 @@ from statsmodels.tsa.statespace.kalman_filter import KalmanFilter
 from statsmodels.tsa.statespace.structural import UnobservedComponents
 
 from bench.api import Context
-from bench.panel import Forecast, Panel, filled
+from bench.data.panel import Forecast, Panel, filled
 from bench_plugins import _structural_filter as kalman
 from bench_plugins import _structural_form as forms
 from bench_plugins.state_space import StateSpace

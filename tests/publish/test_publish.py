@@ -75,9 +75,9 @@ def test_the_order_in_which_runs_were_published_does_not_show(made: Path, tmp_pa
 
 
 def test_published_predictions_are_smaller_and_every_number_is_the_runs_own(made: Path, place: Path, tmp_path: Path) -> None:
+    from bench.execute.prediction_files import read_prediction, write_prediction
     from bench.publish.package import packed
     from bench.publish.untrusted import prediction
-    from bench.tune.predictions import read_prediction, write_prediction
 
     files = sorted((place / "runs" / run_of(place) / "predictions").iterdir())
     assert files

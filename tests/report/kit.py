@@ -10,7 +10,9 @@ import polars as pl
 
 from bench.board import Board
 from bench.board.schema import write_rows
-from bench.report import anomaly_figures, churn_figures, forecast_figures
+from bench.tasks.anomaly import figures as anomaly_figures
+from bench.tasks.churn import figures as churn_figures
+from bench.tasks.forecasting import figures as forecast_figures
 
 ATTACK = '<img src=x onerror="window.hacked=1">'
 MARKUP = "<b>bold</b> & </script><script>window.hacked=2</script>"

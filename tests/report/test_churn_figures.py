@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
 from bench.metrics.churn import churn_metrics
-from bench.report.churn_figures import RECALLS, collect, curves, reliability, thinned, wilson
+from bench.tasks.churn.figures import RECALLS, collect, curves, reliability, thinned, wilson
 
 
 def sample(n=1000, seed=0, digits=2):

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report.kit import ATTACK, HORIZON, LEVELS, MODELS, anomalies, forecasts
 
-from bench.report import forecast_figures
-from bench.report.anomaly_figures import thinned
+from bench.metrics.rounding import listed, picks, short
 from bench.report.figures import anomaly_chart, forecast_chart, horizon_chart
 from bench.report.palette import DARK, LIGHT, dark_colours, style
-from bench.report.rounding import listed, picks, short
+from bench.tasks.anomaly.figures import thinned
+from bench.tasks.forecasting import figures as forecast_figures
 
 
 def luminance(colour):

@@ -308,5 +308,5 @@ def test_leagues_and_families_of_one_data_set_have_pages_of_their_own(tmp_path):
             assert attrs["href"].startswith(("#", "../")) or (folder / attrs["href"]).exists(), attrs["href"]
     assert "rolling-mean leads; the best" in found["anomalies.html"].text
     (other,) = (r for name, r in found.items() if name.startswith("anomalies-"))
-    assert "Shown: rolling-mean, first by score; nothing is ranked" in other.text
+    assert "ModelResult: rolling-mean, first by score; nothing is ranked" in other.text
     assert "gru on nab, causal, injected" in found["index.html"].text

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from bench.events import Events
-from bench.profiles import PROFILES
-from bench.series import Series
+from bench.data.events import Events
+from bench.data.series import Series
 from bench.tasks.base import Split
-from bench.tasks.forecasting import Forecasting
+from bench.tasks.forecasting.task import Forecasting
+from bench.tasks.profiles import PROFILES
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 FULL = PROFILES["full"]

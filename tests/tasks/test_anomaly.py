@@ -10,17 +10,17 @@ import polars as pl
 import pytest
 
 import bench
+from bench.data.panel import Panel
+from bench.data.series import Series
 from bench.errors import ConfigError
 from bench.metrics import vus
-from bench.panel import Panel
-from bench.predict import predict
-from bench.profiles import PROFILES
 from bench.report import build
-from bench.series import Series
-from bench.tasks.anomaly import Anomaly
-from bench.tasks.anomaly_plan import set_aside
-from bench.tasks.anomaly_split import aligned
-from bench.tasks.floors import rolling_mean
+from bench.runs.predict import predict
+from bench.tasks.anomaly.plan import set_aside
+from bench.tasks.anomaly.smoothing import rolling_mean
+from bench.tasks.anomaly.split import aligned
+from bench.tasks.anomaly.task import Anomaly
+from bench.tasks.profiles import PROFILES
 
 SHORT = PROFILES["short"]
 FLOORS = ("random", "abs-median", "rolling-mean", "rolling-mean-centred")
@@ -128,7 +128,7 @@ def test_of_few_entities_there_is_no_label_tuned_row_but_its_reason():
 
 def test_one_series_has_nothing_to_steer_by_and_says_so():
     split = split_of(series(n=1))
-    assert split.untuned.startswith("nothing can steer a search")
+    assert split.no_search_reason.startswith("nothing can steer a search")
     assert set(split.missing) == {"label-free", "tuned"}
 
 
@@ -207,9 +207,9 @@ def test_intervals_for_people_name_entity_time_and_severity():
     split = split_of(series())
     truth = split.truths["final"]
     score = truth.labels * 5.0 + np.random.default_rng(0).random(truth.mask.shape)
-    from bench.tasks.base import Shown
+    from bench.tasks.base import ModelResult
 
-    rows = Anomaly().intervals(split, [Shown("m", "default", None, {}, [{"prediction": score}])])
+    rows = Anomaly().intervals(split, [ModelResult("m", "default", None, {}, [{"prediction": score}])])
     hit = [row for row in rows if row["severity"] > 2]
     assert {row["entity"] for row in hit} == {truth.names[n] for n in truth.group}
     assert all(row["start"] <= row["end"] for row in rows)

@@ -13,16 +13,16 @@ import pytest
 
 import bench
 from bench.api import Context
-from bench.events import Events
+from bench.data.events import Events
+from bench.data.panel import Panel
+from bench.data.series import Series
 from bench.metrics.volume import pooled, vus_of
-from bench.panel import Panel
-from bench.profiles import PROFILES
-from bench.series import Series
-from bench.tasks.anomaly import Anomaly
-from bench.tasks.anomaly_plan import steering
-from bench.tasks.anomaly_split import FEW_ANOMALOUS
-from bench.tasks.base import Shown
-from bench.tasks.injection_plan import SCORING, STEERING
+from bench.tasks.anomaly.injection_plan import SCORING, STEERING
+from bench.tasks.anomaly.plan import steering
+from bench.tasks.anomaly.split import FEW_ANOMALOUS
+from bench.tasks.anomaly.task import Anomaly
+from bench.tasks.base import ModelResult
+from bench.tasks.profiles import PROFILES
 from bench_plugins import anomaly_floors, anomaly_windows
 
 FULL = PROFILES["full"]
@@ -352,7 +352,7 @@ def test_intervals_of_a_spike_have_a_finite_severity():
     score = np.abs(split.stages["final"].parts[0].values)
     score[n, 310] = 1e308
     score[n, : split.truths["final"].until[n]] *= 1e-6
-    found = Anomaly().intervals(split, [Shown("m", "default", None, {}, [{"prediction": score}])])
+    found = Anomaly().intervals(split, [ModelResult("m", "default", None, {}, [{"prediction": score}])])
     assert max(row["severity"] for row in found) > 1e300
     assert all(math.isfinite(row["severity"]) for row in found)
 
@@ -400,7 +400,7 @@ class Spy(Model):
         # every user's days are observed from the first one on: a mask that falls again would be a label
         if len(panels) < 2 or any((np.diff(p.mask.astype(int), axis=1) < 0).any() for p in panels):
             raise RuntimeError(f"{len(panels)} panels, one with a hole")
-        if loaded := [name for name in sys.modules if name.startswith("bench.tasks.anomaly")]:
+        if loaded := [name for name in sys.modules if name.startswith("bench.tasks.anomaly.task")]:
             raise RuntimeError(f"loaded {loaded}")
         places = [Path.cwd(), *(Path(os.environ[name]) for name in ("HOME", "TMPDIR"))]
         if files := [f for place in places for f in place.rglob("*") if f.is_file()]:

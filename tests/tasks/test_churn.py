@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.api import STATIC, ChurnInputs
+from bench.data.events import Events
 from bench.errors import ConfigError, ProtocolError
-from bench.events import Events
 from bench.metrics.churn import churn_metrics
-from bench.profiles import PROFILES, Profile
-from bench.tasks.churn import Churn, Protocol, choose, default_horizon, label
-from bench.tasks.history import DAY, prepare, rows_at
+from bench.tasks.churn.history import DAY, prepare, rows_at
+from bench.tasks.churn.protocol import Protocol, choose, default_horizon, label
+from bench.tasks.churn.task import Churn
+from bench.tasks.profiles import PROFILES, Profile
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 FULL = PROFILES["full"]

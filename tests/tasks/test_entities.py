@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.data.events import Events
+from bench.data.series import Series
 from bench.errors import ConfigError, ProtocolError
-from bench.events import Events
-from bench.profiles import PROFILES
-from bench.series import Series
+from bench.tasks.anomaly.entities import LEAST, Entities, _prefixes, from_log, from_series, with_incidents
 from bench.tasks.clock import clock_of, own_clock
-from bench.tasks.entities import LEAST, Entities, _prefixes, from_log, from_series, with_incidents
+from bench.tasks.profiles import PROFILES
 from bench_datasets._social_nab import read_nab
 
 FULL, SMOKE = PROFILES["full"], PROFILES["smoke"]

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.metrics import vus
-from bench.tasks.floors import (
+from bench.tasks.anomaly.smoothing import (
     LARGEST,
     abs_median,
     mean_shift,

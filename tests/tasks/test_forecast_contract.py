@@ -9,8 +9,8 @@ import pytest
 from tasks.forecast_kit import TASK, forecast_of, log, noise, scores, series, split
 
 from bench.metrics import forecasting as metrics
-from bench.tasks.base import Shown, Split
-from bench.tasks.forecasting import DECILES, TAILS
+from bench.tasks.base import ModelResult, Split
+from bench.tasks.forecasting.task import DECILES, TAILS
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_validation_steers_by_mase_and_at_level_user_by_wql() -> None:
 
 def test_details_tell_each_step_and_each_series(nine: Split) -> None:
     prediction = forecast_of(nine)
-    rows = TASK.details(nine, [Shown("m", "tuned", None, {}, prediction)])
+    rows = TASK.details(nine, [ModelResult("m", "tuned", None, {}, prediction)])
     by_step = [row for row in rows if row["by"] == "step"]
     by_series = [row for row in rows if row["by"] == "series"]
     assert [row["at"] for row in by_step] == [str(h) for h in range(1, 15)]

@@ -10,8 +10,8 @@ import pytest
 from tasks.forecast_kit import log, noise, series, split
 
 from bench.errors import ConfigError, ProtocolError
-from bench.profiles import PROFILES
-from bench.tasks.forecasting import DECILES
+from bench.tasks.forecasting.task import DECILES
+from bench.tasks.profiles import PROFILES
 
 
 def test_defaults_are_daily_items_14_days_ahead_in_two_windows_after_one_for_validation() -> None:

@@ -12,7 +12,7 @@ from tasks.forecast_kit import START
 
 import bench
 from bench.board import Board
-from bench.tasks.forecasting import DECILES, TAILS
+from bench.tasks.forecasting.task import DECILES, TAILS
 
 
 def run(folder: Path, models: list[str], **more: object) -> Board:

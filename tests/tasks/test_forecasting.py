@@ -12,7 +12,7 @@ from tasks.forecast_kit import START, TASK, forecast_of, log, noise, scores, ser
 
 from bench.metrics import forecasting as metrics
 from bench.tasks.base import Split
-from bench.tasks.forecasting import DECILES
+from bench.tasks.forecasting.task import DECILES
 
 
 def payloads(found: Split) -> dict[tuple[str, int], bytes]:

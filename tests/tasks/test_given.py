@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.api import Context
+from bench.data.events import Events
 from bench.errors import ConfigError, DataError, ProtocolError
-from bench.events import Events
 from bench.metrics.churn import churn_metrics
-from bench.profiles import PROFILES, Profile
-from bench.tasks.base import Shown
-from bench.tasks.churn import Churn
-from bench.tasks.given import parts_of
-from bench.tasks.history import DAY, prepare, rows_at
+from bench.tasks.base import ModelResult
+from bench.tasks.churn.given_labels import parts_of
+from bench.tasks.churn.history import DAY, prepare, rows_at
+from bench.tasks.churn.task import Churn
+from bench.tasks.profiles import PROFILES, Profile
 from bench_plugins.rfm_logit import RfmLogit
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -207,7 +207,7 @@ def test_one_class_only_is_a_reason():
 def test_the_details_of_a_run_find_their_rates():
     made = split(labelled())
     entry = {"status": "ok", "about": {"mean": 0.5}}
-    found = Churn().details(made, [Shown("m", "tuned", entry, entry, [])])
+    found = Churn().details(made, [ModelResult("m", "tuned", entry, entry, [])])
     assert [(r["cutoff"], r["actual"]) for r in found] == [(k, made.facts["churn_by_cutoff"][k]) for k in ("valid", "test")]
 
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.data.events import Events
+from bench.data.series import Series
 from bench.errors import ConfigError, ProtocolError
-from bench.events import Events
-from bench.series import Series
 from bench.tasks import grid as module
 from bench.tasks.clock import DAY, HOUR
 from bench.tasks.grid import Grid, chosen, from_events, from_series

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from bench.errors import ProtocolError
-from bench.tasks.inject import CHANGES, NEAR, apply, detection, oracle, usual
-from bench.tasks.injection_plan import (
+from bench.tasks.anomaly.inject import CHANGES, NEAR, apply, detection, oracle, usual
+from bench.tasks.anomaly.injection_plan import (
     RATE,
     SCORING,
     SHARED,

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.api import STATIC, ChurnInputs
-from bench.events import Events
-from bench.tasks import occlusion
-from bench.tasks.history import DAY, prepare, rows_at
-from bench.tasks.occlusion import permuted, probes, sample, without
+from bench.data.events import Events
+from bench.tasks.churn import occlusion
+from bench.tasks.churn.history import DAY, prepare, rows_at
+from bench.tasks.churn.occlusion import permuted, probes, sample, without
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 KINDS = ("?", "purchase", "cancel")

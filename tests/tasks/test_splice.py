@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.data.panel import DAY
 from bench.errors import DataError
-from bench.panel import DAY
-from bench.tasks.incidents import incident_labels, read_incidents, simulated_incidents
-from bench.tasks.injection_plan import TAKEOVER, Incident, labels, plan, with_strength
-from bench.tasks.splice import splice, with_donors
+from bench.sources.incident_files import read_incidents
+from bench.tasks.anomaly.incidents import incident_labels, simulated_incidents
+from bench.tasks.anomaly.injection_plan import TAKEOVER, Incident, labels, plan, with_strength
+from bench.tasks.anomaly.takeover import splice, with_donors
 from bench_datasets import ratings_simulator, retail_simulator, social_simulator
 from bench_datasets.retail import Retail
 

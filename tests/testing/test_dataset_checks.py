@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 from bench.api import Dataset
+from bench.data.events import Events
 from bench.errors import DataError
-from bench.events import Events
 from bench.testing.dataset_checks import DATASET_CHECKS
 from bench.testing.scaffold import write_file
 from bench.testing.verdicts import judge

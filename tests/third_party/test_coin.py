@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from tune.kit import PATIENCE, bench_process
+from execute.kit import PATIENCE, bench_process
 
 from bench.registry import Source, models
 from bench.testing import ModelTests

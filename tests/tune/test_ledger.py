@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from execute.kit import wait_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tune.kit import wait_until
 
 from bench.errors import RunFolderError
 from bench.tune.ledger import Ledger

@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from execute.kit import Done, cell_of, described, drive, executor_in, odd, steady, tiny_split
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
-from tune.kit import Done, cell_of, described, drive, executor_in, odd, steady, tiny_split
 
+from bench.execute.jobs import Job, Plugin, job_key, stable_seed
 from bench.registry import Source
+from bench.runs.run_events import JobDone, JobStarted
 from bench.tasks.base import Board
 from bench.tune import search
-from bench.tune.jobs import Job, Plugin, job_key, stable_seed
 from bench.tune.ledger import Ledger
 from bench.tune.plan import Budget, Outcome, plan
-from bench.tune.progress import JobDone, JobStarted
 
 SPACE = {
     "rate": distribution_to_json(FloatDistribution(1e-4, 1e-1, log=True)),

@@ -1,0 +1,1 @@
+"""The values that everything else reads: event logs, regular series, panels."""

@@ -1,0 +1,1 @@
+"""Run jobs: the executor, its workers, and what keeps them apart."""

@@ -1,0 +1,336 @@
+"""The local executor: one worker process a slot, watched from outside for time and memory, replaced when it breaks.
+
+A slot's HOME, cache, temporary and working folders are empty ones of its own; its environment names neither the
+user's cache nor any source of data. Inputs travel over the pipe, predictions come back as files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from bench.execute.jobs import Limits
+from bench.execute.prediction_files import broken, seals
+from bench.execute.process_tree import Guardian, kill_homed, kill_tree
+from bench.execute.worker_env import environment, resident_mb, shared_once_mb
+from bench.tasks.base import Stage
+
+LOG_TAIL = 4_000
+WATCH_SECONDS = 0.1
+STARTING_SECONDS = 60.0
+"""Given to a new worker, beyond the job's own limit, to start and import before the job's clock runs."""
+FOLDERS = ("home", "cache", "tmp", "work")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a slot came back with: the worker's own words, or the verdict of the watch."""
+
+    ticket: int
+    message: Mapping[str, Any]
+    """event `report` or `done`; a `done` has status, reason, log_tail and, where predicted, `parts`: files by name."""
+
+
+@dataclass
+class Slot:
+    """One worker process and the job that it runs."""
+
+    folder: Path
+    device: str
+    runtime: str = "none"
+    process: subprocess.Popen[bytes] | None = None
+    connection: Connection | None = None
+    stages: list[str] = field(default_factory=list)
+    knows_validation: bool = False
+    """It has run a final fit, whose training labels are the truth of every search job on that data."""
+    ticket: int | None = None
+    later: list[bytes] = field(default_factory=list)
+    """Parts of the stage that the worker has not been handed yet."""
+    parts: list[dict[str, str]] = field(default_factory=list)
+    """What it predicted and we have taken: for each part the files by name."""
+    sealed: dict[Path, str] = field(default_factory=dict)
+    """The files of the parts before the last, and their digests: the worker lives on and knows their truth."""
+    limits: Limits | None = None
+    began: float = 0.0
+    deadline: float = 0.0
+    peak_mb: float = 0.0
+    log_from: int = 0
+    tree_checked: float = 0.0
+
+    @property
+    def log(self) -> Path:
+        """Name the file that takes what the worker prints."""
+        return self.folder / "log.txt"
+
+
+class LocalExecutor:
+    """Run messages in `workers` processes of this machine; `submit` when `idle`, then `collect` answers."""
+
+    def __init__(self, workers: int, device: str, scratch: Path) -> None:
+        self._guardian = Guardian(scratch)
+        self._scratch = scratch
+        self.slots = [Slot(scratch / f"slot-{n}", device) for n in range(workers)]
+
+    def idle(self) -> int:
+        """Return the number of slots that wait for work."""
+        return sum(slot.ticket is None for slot in self.slots)
+
+    def submit(
+        self,
+        ticket: int,
+        message: Mapping[str, Any],
+        limits: Limits,
+        *,
+        runtime: str,
+        stage: Stage | None = None,
+        final: bool = False,
+        fresh: bool = False,
+    ) -> bool:
+        """Hand a message to a free slot, preferring a worker that has this runtime and stage; says whether it is a new one.
+
+        Runtime `any` takes any worker (to describe a plugin of which nothing is known yet); `fresh` wants a new one.
+        A search job never gets a worker that has run a `final` one: a plugin could have kept those labels.
+        """
+        digest = stage.digest if stage else ""
+        slot, new = self._choose(runtime, digest, final=final, fresh=fresh)
+        slot.knows_validation |= final
+        slot.later, slot.parts, slot.sealed = list(stage.payloads[1:]) if stage else [], [], {}
+        slot.ticket, slot.limits, slot.peak_mb, slot.began = ticket, limits, 0.0, time.monotonic()
+        # a job says when its clock starts; a description is all import
+        slot.deadline = slot.began + limits.seconds + (STARTING_SECONDS if stage else 0.0)
+        slot.log_from = slot.log.stat().st_size
+        out = _fresh(slot.folder / "out")
+        _emptied(slot.folder / "work")
+        if slot.connection is None:
+            raise RuntimeError("a started slot has a connection")
+        # a worker that died a moment ago: its end of the pipe is closed, and the watch will say so
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            if stage and digest not in slot.stages:
+                slot.connection.send({"do": "stage", "digest": digest, "payload": stage.payloads[0]})
+                slot.stages = [digest]
+            slot.connection.send({**message, "folder": str(out), "seconds": limits.seconds, "parts": 1 + len(slot.later)})
+        return new
+
+    def _choose(self, runtime: str, digest: str, *, final: bool, fresh: bool) -> tuple[Slot, bool]:
+        """Choose a free slot with a worker that suits, starting one where there is none; says whether it is new."""
+        free = [slot for slot in self.slots if slot.ticket is None]
+        slot = min(
+            free, key=lambda s: (not _suits(s, runtime, final), s.process is None, s.knows_validation != final, digest not in s.stages)
+        )
+        if slot.process is not None and (fresh or not _suits(slot, runtime, final) or not _sound(slot)):
+            self._end(slot)
+        new = slot.process is None
+        if new:
+            self._start(slot, runtime)
+        return slot, new
+
+    def collect(self, timeout: float) -> list[Answer]:
+        """Wait until something is answered or `timeout` seconds have passed; enforce the limits meanwhile."""
+        until = time.monotonic() + timeout
+        while True:
+            answers = list(self._poll(min(WATCH_SECONDS, max(until - time.monotonic(), 0.0))))
+            if answers or time.monotonic() >= until or self.idle() == len(self.slots):
+                return answers
+
+    def close(self) -> None:
+        """End all workers and remove their folders."""
+        for slot in self.slots:
+            self._end(slot)
+        self._guardian.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _poll(self, timeout: float) -> Iterator[Answer]:
+        busy = {slot.connection: slot for slot in self.slots if slot.ticket is not None and slot.connection is not None}
+        ready = wait(list(busy), timeout)
+        for connection, slot in busy.items():
+            if connection in ready:
+                yield from self._heard(slot)
+            else:
+                yield from self._watched(slot)
+
+    def _heard(self, slot: Slot) -> Iterator[Answer]:
+        if slot.connection is None or slot.ticket is None or slot.limits is None:
+            return
+        try:
+            message = json.loads(slot.connection.recv_bytes())
+        except (EOFError, OSError, ValueError):
+            yield self._broken(slot)
+            return
+        if message["event"] == "start":
+            # from here on the job's own clock runs: imports are not charged to it
+            slot.began = time.monotonic()
+            slot.deadline = slot.began + slot.limits.seconds
+        elif message["event"] == "predicted":
+            yield from self._hand_over(slot)
+        elif message["event"] == "report":
+            yield Answer(slot.ticket, message)
+        else:
+            yield self._done(slot, message)
+
+    def _hand_over(self, slot: Slot) -> Iterator[Answer]:
+        """Take what was predicted for one part, and only then hand over the next, which holds its truth."""
+        try:
+            # a copy: what the worker writes into its own file from now on changes nothing
+            slot.sealed |= seals(self._take(slot, shutil.copyfile))
+        except OSError as error:
+            answer = self._killed(slot, "failed", f"a prediction could not be stored: {error.strerror}; make room and run again")
+            yield Answer(answer.ticket, {**answer.message, "again": True})
+            return
+        if slot.connection is not None and slot.later:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                slot.connection.send_bytes(slot.later.pop(0))
+
+    def _take(self, slot: Slot, take: Callable[[Path, Path], object]) -> list[Path]:
+        """Bring the files of the latest part out of the worker's folder; say where they are now."""
+        taken, number = self._scratch / "taken" / str(slot.ticket), len(slot.parts)
+        taken.mkdir(parents=True, exist_ok=True)
+        files = [f for f in sorted((slot.folder / "out").glob(f"part-{number}.*.npy")) if f.is_file()]
+        for file in files:
+            take(file, taken / file.name)
+        slot.parts.append({file.name.split(".")[1]: str(taken / file.name) for file in files})
+        return [taken / file.name for file in files]
+
+    def _take_model(self, slot: Slot) -> None:
+        """Bring the folder that a model wrote out of the worker's reach."""
+        saved = slot.folder / "out" / "model"
+        if saved.is_dir() and not saved.is_symlink():
+            saved.replace(self._scratch / "taken" / str(slot.ticket) / "model")
+
+    def _done(self, slot: Slot, message: dict[str, Any]) -> Answer:
+        # a worker that was handed a later part knows the truth of those before it, which the next job is asked for
+        knows = bool(slot.parts)
+        if message["status"] == "ok" and slot.stages and "predict_seconds" in message:
+            self._take(slot, Path.replace)
+            self._take_model(slot)
+        tail = "" if message["status"] == "ok" else _tail(slot)
+        peak = max(message.get("peak_memory_mb", 0.0), slot.peak_mb)
+        spent = {"fit_seconds": time.monotonic() - slot.began}
+        model = self._scratch / "taken" / str(slot.ticket) / "model"
+        kept = {"model": str(model)} if model.is_dir() else {}
+        answer = {**spent, **message, **kept, "log_tail": tail, "peak_memory_mb": peak, "parts": slot.parts}
+        ticket, slot.ticket = slot.ticket, None
+        loaded = message["loaded"]
+        slot.runtime = (loaded or ["none"])[0] if slot.runtime == "any" else slot.runtime
+        # two frameworks in one process, a device that has faulted, something left running: the next job gets a new process
+        if knows or message.get("fault") or message["spoilt"] or len(loaded) > 1 or (loaded and slot.runtime not in loaded):
+            self._end(slot)
+        if broken(slot.sealed):
+            reason = "a forecast was changed after it had been stored"
+            answer |= {"status": "failed", "reason": reason, "parts": [], "log_tail": tail or _tail(slot)}
+        return Answer(-1 if ticket is None else ticket, answer)
+
+    def _watched(self, slot: Slot) -> Iterator[Answer]:
+        if slot.limits is None or slot.process is None:
+            return
+        now = time.monotonic()
+        if slot.process.poll() is not None:
+            # a child that the job forked may hold our pipe open: its end alone does not tell of the worker's
+            yield self._broken(slot)
+            return
+        if now > slot.deadline:
+            yield self._killed(slot, "timeout", f"ran longer than {slot.limits.seconds:g} s; raise --job-seconds or give less data")
+            return
+        whole_tree = now - slot.tree_checked > 10 * WATCH_SECONDS
+        used = resident_mb(slot.process.pid, whole_tree=whole_tree)
+        slot.tree_checked = now if whole_tree else slot.tree_checked
+        if whole_tree and used > slot.limits.memory_mb:
+            used = shared_once_mb(slot.process.pid)
+        slot.peak_mb = max(slot.peak_mb, used)
+        if used > slot.limits.memory_mb:
+            limit = slot.limits.memory_mb / 1024
+            yield self._killed(slot, "oom", f"{used / 1024:.1f} GB resident, limit {limit:.1f}; raise --job-memory or lower --workers")
+
+    def _killed(self, slot: Slot, status: str, reason: str) -> Answer:
+        spent = {"fit_seconds": time.monotonic() - slot.began, "peak_memory_mb": slot.peak_mb}
+        answer: dict[str, Any] = {"event": "done", "status": status, "reason": reason, **spent, "loaded": []}
+        ticket = slot.ticket
+        self._end(slot)
+        return Answer(-1 if ticket is None else ticket, {**answer, "log_tail": _tail(slot)})
+
+    def _broken(self, slot: Slot) -> Answer:
+        """Describe how a worker ended that hung up in the middle of a job."""
+        code = 0
+        if slot.process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = slot.process.wait(timeout=2.0)
+        ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended itself with exit code {code}"
+        answer = self._killed(slot, "crash", f"the worker {ended}")
+        return Answer(answer.ticket, {**answer.message, "signal": max(-code, 0)})
+
+    def _start(self, slot: Slot, runtime: str) -> None:
+        _fresh(slot.folder)
+        for name in FOLDERS:
+            (slot.folder / name).mkdir(exist_ok=True)
+        ours, theirs = socket.socketpair()
+        with slot.log.open("ab") as log, theirs:
+            slot.process = subprocess.Popen(
+                # -P: what a plugin writes into its working folder must not be imported by the next
+                [sys.executable, "-P", "-m", "bench.execute.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=slot.folder / "work",
+                env=environment(slot.folder, slot.device),
+                start_new_session=True,
+            )
+        self._guardian.tell(slot.process.pid, alive=True)
+        # `any` becomes what the worker turns out to have loaded
+        slot.connection, slot.runtime, slot.stages = Connection(ours.detach()), runtime, []
+
+    def _end(self, slot: Slot) -> None:
+        if slot.process is not None:
+            # a worker that has ended by itself has been waited for: its number may be another's by now
+            if slot.process.poll() is None:
+                kill_tree(slot.process.pid)
+                slot.process.wait()
+            kill_homed(str(slot.folder / "home"))
+            self._guardian.tell(slot.process.pid, alive=False)
+        if slot.connection is not None:
+            slot.connection.close()
+        slot.process, slot.connection, slot.stages, slot.ticket = None, None, [], None
+        slot.knows_validation = False
+
+
+def _suits(slot: Slot, runtime: str, final: bool) -> bool:
+    return slot.process is None or (runtime in {slot.runtime, "any"} and (final or not slot.knows_validation))
+
+
+def _sound(slot: Slot) -> bool:
+    """Return whether a waiting worker can go on: it lives, and no job has removed its folders."""
+    alive = slot.process is not None and slot.process.poll() is None
+    return alive and slot.log.is_file() and all((slot.folder / name).is_dir() for name in FOLDERS)
+
+
+def _tail(slot: Slot) -> str:
+    with contextlib.suppress(OSError), slot.log.open("rb") as log:
+        log.seek(max(slot.log_from, slot.log.stat().st_size - LOG_TAIL))
+        return log.read(LOG_TAIL).decode(errors="replace")
+    return ""
+
+
+def _fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _emptied(folder: Path) -> None:
+    """Remove what the last job wrote; the folder itself stays, it is the worker's working folder."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()

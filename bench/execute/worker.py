@@ -1,0 +1,230 @@
+"""The worker: a process of its own that loads plugins and runs jobs, one at a time, until its supervisor hangs up.
+
+It is told what it needs over a pipe; it answers in JSON, and leaves predictions as files in its slot's folder. Where a
+stage has several parts, it gets the next one only when the supervisor has taken what it predicted for the one before.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import json
+import os
+import pickle
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from bench.execute.describe_plugin import describe
+from bench.execute.job_isolation import left_behind, restored
+from bench.execute.process_tree import shield
+
+Reply = Callable[[Mapping[str, Any]], None]
+REPORTS_A_SECOND = 5
+WIND_DOWN = 0.9
+"""Share of a job's seconds after which a model that asks is told to stop, so that it can still predict."""
+
+
+def main() -> None:
+    """Serve jobs over the inherited descriptor until end of file."""
+    shield()
+    connection = Connection(int(sys.argv[1]))
+    stages: dict[str, bytes] = {}
+    worker = os.getpid()
+
+    def reply(message: Mapping[str, Any]) -> None:
+        if os.getpid() != worker:
+            os._exit(1)  # a plugin forked, and its child came back to here: two must not answer for one
+        connection.send_bytes(json.dumps(message).encode())
+
+    while True:
+        try:
+            message = connection.recv()
+        except (EOFError, OSError):
+            return
+        if message["do"] == "stage":
+            # one alone: a final fit's labels are the validation's truth, and must not lie beside a search job
+            stages = {message["digest"]: message["payload"]}
+            gc.collect()  # what a failed job left in reference cycles is of the stage before
+            continue
+        try:
+            if message["do"] == "describe":
+                answer = describe(message["source"], message["name"])
+            elif message["do"] == "apply":
+                answer = apply(message, stages, reply)
+            else:
+                answer = run(message, stages, reply, connection.recv_bytes)
+        except BaseException as error:  # noqa: BLE001 - whatever a plugin raises, SystemExit too, ends as an answer
+            with suppress(Exception):  # a plugin may have closed the streams
+                traceback.print_exc()
+            answer = failure(error)
+        with suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        loaded = [name for name in ("torch", "tensorflow") if name in sys.modules]
+        reply({"event": "done", "loaded": loaded, "spoilt": left_behind(), **answer})
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """Turn an exception into status and one line of reason."""
+    from bench.errors import BenchError
+    from bench.registry import MissingDependencyError
+
+    words = " ".join(str(error).split())
+    reason = words if isinstance(error, BenchError) else f"{type(error).__name__}: {words}".rstrip(": ")
+    out_of_memory = isinstance(error, MemoryError) or "out of memory" in words.lower() or "can't allocate memory" in words
+    status = "skipped" if isinstance(error, MissingDependencyError) else "oom" if out_of_memory else "failed"
+    disk_full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return {"status": status, "reason": reason[:500], "fault": "CUDA" in words, "again": disk_full}
+
+
+def run(message: Mapping[str, Any], stages: Mapping[str, bytes], reply: Reply, receive: Callable[[], bytes]) -> dict[str, Any]:
+    """Fit once and predict each part; predictions are left as files in the folder that the message names."""
+    from bench.registry import Source, models
+
+    model_class = models(Source(**message["source"]))[message["name"]]
+    # unpickled for each job: whatever a plugin does to its inputs, the next job gets them whole
+    train, inputs = pickle.loads(stages[message["digest"]])  # noqa: S301 - made by our own supervisor
+    seed_all(message["seed"])
+    reset_peak_memory()
+    reply({"event": "start"})
+    stopped: list[bool] = []
+    ctx = _context(message, reply, stopped)
+    with restored():
+        began = time.perf_counter()
+        model = model_class(message["params"])
+        model.fit(train, ctx)
+        fit_seconds = time.perf_counter() - began
+        del train
+        predict_seconds = 0.0
+        for part in range(message["parts"]):
+            if part:
+                reply({"event": "predicted", "part": part - 1})
+                inputs = pickle.loads(receive())  # noqa: S301 - as above
+            began = time.perf_counter()
+            prediction = model.predict(inputs, ctx)
+            predict_seconds += time.perf_counter() - began
+            _leave(prediction, Path(message["folder"]), part)
+        unsaved = _save(model, Path(message["folder"])) if message.get("save") else ""
+    return {
+        "status": "ok",
+        "fit_seconds": fit_seconds,
+        "predict_seconds": predict_seconds,
+        "peak_memory_mb": peak_memory_mb(),
+        "cut_short": bool(stopped),
+        "unsaved": unsaved,
+    }
+
+
+def apply(message: Mapping[str, Any], stages: Mapping[str, bytes], reply: Reply) -> dict[str, Any]:
+    """Load a model that a final fit saved and predict one part; a local model, which learns as it predicts, is not loaded."""
+    from bench.registry import Source, models
+
+    model_class = models(Source(**message["source"]))[message["name"]]
+    _, inputs = pickle.loads(stages[message["digest"]])  # noqa: S301 - made by our own supervisor
+    seed_all(message["seed"])
+    reply({"event": "start"})
+    ctx = _context(message, reply, [])
+    model = model_class(message["params"])
+    if message["saved"]:
+        model.load(Path(message["saved"]))
+    began = time.perf_counter()
+    prediction = model.predict(inputs, ctx)
+    _leave(prediction, Path(message["folder"]), 0)
+    return {"status": "ok", "predict_seconds": time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()}
+
+
+def _context(message: Mapping[str, Any], reply: Reply, stopped: list[bool]) -> Any:
+    from bench.api import Context
+
+    return Context(
+        seed=message["seed"],
+        device=message["device"],
+        threads=1,
+        deadline=time.monotonic() + WIND_DOWN * message["seconds"],
+        on_report=_throttled(reply),
+        on_stop=lambda: stopped.append(True),
+        **message["context"],
+    )
+
+
+def _save(model: Any, folder: Path) -> str:
+    """Let a model write what it learnt; give the reason where it cannot: its scores stand, `bench predict` cannot use it."""
+    target = folder / "model"
+    target.mkdir()
+    try:
+        model.save(target)
+    except Exception as error:  # noqa: BLE001 - whatever a plugin raises is its reason
+        traceback.print_exc()
+        return str(failure(error)["reason"]) or type(error).__name__
+    return ""
+
+
+def _leave(prediction: Any, folder: Path, part: int) -> None:
+    """Write the arrays of one prediction, a file each: `part-N.NAME.npy`."""
+    import numpy as np
+
+    from bench.data.panel import Forecast
+
+    arrays = prediction.arrays() if isinstance(prediction, Forecast) else {"prediction": np.asarray(prediction)}
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise TypeError(f"predict returned an array of {array.dtype}, expected floats")
+        np.save(folder / f"part-{part}.{name}.npy", array, allow_pickle=False)
+
+
+def seed_all(seed: int) -> None:
+    """Seed the global generators, for plugins that draw from them: a job must not depend on the jobs before it."""
+    import random
+
+    import numpy as np
+
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the global generator is the point
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
+    if "tensorflow" in sys.modules:
+        sys.modules["tensorflow"].random.set_seed(seed)
+
+
+def reset_peak_memory() -> None:
+    """Start a new peak for this job, where the system can (Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_memory_mb() -> float:
+    """Read the peak resident memory since the last reset; elsewhere than on Linux, of the process's whole life."""
+    import resource
+
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    except OSError:
+        pass
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024**2 if sys.platform == "darwin" else 1024)
+
+
+def _throttled(reply: Reply) -> Callable[[int, float], None]:
+    last = [0.0]
+
+    def report(step: int, value: float) -> None:
+        if time.monotonic() - last[0] > 1 / REPORTS_A_SECOND:
+            last[0] = time.monotonic()
+            reply({"event": "report", "step": int(step), "value": float(value)})
+
+    return report
+
+
+if __name__ == "__main__":
+    os.environ.pop("PWD", None)
+    main()

@@ -1,0 +1,71 @@
+"""What a worker lives in: the environment that it is given, and the memory that it is seen to use."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from bench.execute.process_tree import descendants
+
+LEFT_OUT = ("BENCH_", "PWD", "OLDPWD", "HOME", "TMPDIR", "XDG_", "OMP_", "CUDA_VISIBLE_DEVICES")
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_MAX_THREADS",
+    "POLARS_MAX_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+
+
+def environment(folder: Path, device: str) -> dict[str, str]:
+    """Make a worker's environment: one thread, its own folders, only its own GPU, and no word of the user's data."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(LEFT_OUT)}
+    own = {"HOME": "home", "XDG_CACHE_HOME": "cache", "TMPDIR": "tmp"}
+    return {
+        **kept,
+        **{name: str(folder / sub) for name, sub in own.items()},
+        **dict.fromkeys(THREADS, "1"),
+        "CUDA_VISIBLE_DEVICES": _visible(device),
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "PYTHONHASHSEED": "0",
+    }
+
+
+def _visible(device: str) -> str:
+    """Choose the one GPU that a worker sees, counted within those that the user's environment shows us; empty: none."""
+    if not device.startswith("cuda"):
+        return ""
+    number = int(device.partition(":")[2] or 0)
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is None:
+        return str(number)
+    shown = [n for n in given.split(",") if n]
+    return shown[number] if number < len(shown) else ""
+
+
+def resident_mb(pid: int, *, whole_tree: bool) -> float:
+    """Sum the resident memory of a process, or of its whole tree: quick, shared pages counted for each."""
+    import psutil
+
+    total = 0
+    for process in descendants(pid) if whole_tree else [pid]:
+        with contextlib.suppress(psutil.Error):
+            total += psutil.Process(process).memory_info().rss
+    return total / 1024**2
+
+
+def shared_once_mb(pid: int) -> float:
+    """Measure a tree's memory, pages that forked children share counted once: slow, asked only when the sum is too much."""
+    import psutil
+
+    total = 0
+    for process in descendants(pid):
+        with contextlib.suppress(psutil.Error):
+            memory = psutil.Process(process).memory_full_info()
+            total += getattr(memory, "pss", memory.rss)
+    return total / 1024**2

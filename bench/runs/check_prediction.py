@@ -1,0 +1,89 @@
+"""Read what a job left, check it, and score it where it steers the search; a final's score waits for the end of the run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.data.ragged import Array
+from bench.execute.jobs import Result
+from bench.tasks.base import Arrays, Finished, Split, StageName, Task
+
+LARGE = 2**26
+"""Bytes of an array that is not read at once."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the core thinks of a job's prediction."""
+
+    status: str
+    reason: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
+    """Tuning -> score on validation; empty for finals."""
+    finished: Finished | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """Return the ledger's columns."""
+        done = self.finished or Finished(())
+        return {
+            "status": self.status,
+            "reason": self.reason,
+            "value": next(iter(self.values.values()), None),
+            "values": dict(self.values),
+            "flags": list(done.flags),
+            "note": done.note,
+            "about": dict(done.about),
+        }
+
+
+def validate_prediction(task: Task, split: Split, stage: StageName, results: Sequence[Result], *, causal: bool) -> Verdict:
+    """Check all parts of a prediction, chunk by chunk; bring it into its final form and score it on validation."""
+    prediction: list[Arrays] = []
+    for part in range(len(split.stages[stage].parts)):
+        arrays, reason = part_of(results, part)
+        reason = reason or task.invalid(split, stage, part, arrays)
+        if reason:
+            return Verdict("invalid", reason)
+        prediction.append(arrays)
+    finished = task.finished(split, stage, prediction, causal=causal)
+    if stage == "final":
+        # scored once, at the end: nothing may be chosen by its value
+        return Verdict("ok", finished=finished)
+    values = {name: float(value) for name, value in task.values(split, stage, finished.prediction).items()}
+    if not all(math.isfinite(value) for value in values.values()):
+        return Verdict("invalid", f"the validation score ({split.board.metric}) is undefined")
+    return Verdict("ok", values=values, finished=finished)
+
+
+def part_of(results: Sequence[Result], part: int) -> tuple[dict[str, Array], str]:
+    """Read one part's arrays and put the chunks under each other; the second item says what is wrong."""
+    read: dict[str, list[Array]] = {}
+    for result in results:
+        if part >= len(result.parts) or not result.parts[part]:
+            return {}, "the prediction cannot be read: its file is missing"
+        for name, file in result.parts[part].items():
+            array, reason = _read(file)
+            if reason:
+                return {}, reason
+            read.setdefault(name, []).append(array)
+    if len(results) == 1:
+        return {name: arrays[0] for name, arrays in read.items()}, ""
+    try:
+        return {name: np.concatenate(arrays) for name, arrays in read.items()}, ""
+    except ValueError as error:
+        return {}, f"chunks of the prediction do not fit together: {error}"
+
+
+def _read(path: Path) -> tuple[Array, str]:
+    try:
+        # mapped where it is large: a prediction of the wrong shape must not fill the supervisor's memory
+        large = path.stat().st_size > LARGE
+        return np.load(path, mmap_mode="r" if large else None, allow_pickle=False), ""
+    except (OSError, ValueError) as error:
+        return np.zeros(0), f"the prediction cannot be read: {error}"

@@ -1,0 +1,172 @@
+"""What one run is asked to do: checked as a whole before anything is read or started."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from bench.errors import ConfigError, suggest
+from bench.execute.machine import cores
+from bench.tasks.known import NAMES
+from bench.tasks.profiles import Profile, profile
+
+NOT_IN_NAME = ("trials", "minutes", "workers", "out")
+"""Options that do not change which run a folder holds: more trials continue it."""
+OWN_FILE = ("user", "time", "kind", "value", "item", "time_unit", "zone")
+"""Options that go with `data`: those of the adapter `events` by the same names."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """The arguments of `bench run`, as the user gave them."""
+
+    task: str
+    datasets: tuple[str, ...] = ()
+    source: str | None = None
+    data: Any = None
+    """The user's own event log: a file or folder, or, from Python, a frame (pandas, polars, Arrow)."""
+    user: str | None = None
+    time: str | None = None
+    kind: str | None = None
+    value: str | None = None
+    item: str | None = None
+    time_unit: str | None = None
+    zone: str | None = None
+    models: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    trials: int | None = None
+    minutes: float | None = None
+    seeds: int | None = None
+    seed: int = 0
+    profile: str = "short"
+    workers: int | None = None
+    device: str = "auto"
+    job_seconds: float | None = None
+    job_memory: float | None = None
+    """GB."""
+    out: str | None = None
+    plugins: tuple[str, ...] = ()
+    plugins_dirs: tuple[str, ...] = ()
+
+    def checked(self) -> Config:
+        """Refuse what cannot be meant, and spell `data` as the dataset it is; raise `ConfigError` that says what to give."""
+        if self.task not in NAMES:
+            raise ConfigError(f"unknown task {self.task!r}; {suggest(self.task, NAMES)}")
+        profile(self.profile)
+        _at_least_one("trials", self.trials)
+        _at_least_one("seeds", self.seeds)
+        _at_least_one("workers", self.workers)
+        for name in ("minutes", "job_seconds", "job_memory"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"{_option(name)} {value:g} is not positive; leave it out for the default")
+        if self.seed < 0:
+            raise ConfigError(f"--seed {self.seed} is negative; give 0 or more")
+        kind, _, number = self.device.partition(":")
+        if kind not in {"auto", "cpu", "cuda"} or (number and (kind != "cuda" or not number.isdigit())):
+            raise ConfigError(f"--device {self.device!r} is unknown; use auto, cpu, cuda or cuda:N")
+        if self.source is not None and sum("=" not in word for word in self.datasets) != 1:
+            raise ConfigError("--source goes with exactly one --dataset ADAPTER; for several, write --dataset ADAPTER=PATH for each")
+        return self._with_own_file()
+
+    def _with_own_file(self) -> Config:
+        """Turn `--data FILE --user COLUMN` into `--dataset events=FILE --set events.user=COLUMN`, which is the same."""
+        given = {name: value for name in OWN_FILE if (value := getattr(self, name)) is not None}
+        if self.data is None:
+            if given:
+                raise ConfigError(f"{_option(next(iter(given)))} goes with --data FILE; for other data write --set ADAPTER.KEY=VALUE")
+            return self
+        if any(word.startswith("events=") for word in self.datasets):
+            raise ConfigError("--data is --dataset events=FILE and shares its options; for two own logs: bench data add NAME PATH")
+        if not isinstance(self.data, str | Path):
+            from bench.sources.load import holds_series, kept_frame
+
+            path = str(kept_frame(self.data))
+            if not given and holds_series(self.data):
+                return replace(self, data=None, datasets=(*self.datasets, f"series={path}"))
+        elif not str(self.data):
+            raise ConfigError("--data is empty; give a file or a folder")
+        else:
+            path = str(self.data)
+        options = {**self.options, **{f"events.{name}": str(value) for name, value in given.items()}}
+        nothing: dict[str, Any] = dict.fromkeys(("data", *OWN_FILE))
+        return replace(self, datasets=(*self.datasets, f"events={path}"), options=options, **nothing)
+
+    @property
+    def caps(self) -> Profile:
+        """Return the profile."""
+        return profile(self.profile)
+
+    def n_trials(self) -> int:
+        """Return the trials of each cell."""
+        return self.caps.trials if self.trials is None else self.trials
+
+    def n_seeds(self) -> int:
+        """Return the seeds of each final fit."""
+        return self.caps.seeds if self.seeds is None else self.seeds
+
+    def n_workers(self) -> int:
+        """Return the number of worker processes: the cores this process may use, unless told otherwise."""
+        return self.workers or cores()
+
+    def folder(self) -> Path:
+        """Name the run folder: the same command finds its own again."""
+        if self.out is not None:
+            return Path(self.out)
+        parts = {name: value for name, value in self.as_dict().items() if name not in NOT_IN_NAME}
+        parts["datasets"] = [_absolute(text) for text in self.datasets]
+        parts["source"] = str(Path(self.source).resolve()) if self.source else None
+        anchored = self.anchored()
+        parts["plugins"] = [*anchored.plugins, *anchored.plugins_dirs]
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
+        return Path("runs") / f"{self.task}-{digest}"
+
+    def anchored(self) -> Config:
+        """Format the plugins' paths in full: a run is repeated, and asked for predictions, from other folders too."""
+        files, folders = (tuple(str(Path(p).resolve()) for p in paths) for paths in (self.plugins, self.plugins_dirs))
+        return replace(self, plugins=files, plugins_dirs=folders)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON takes them."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: list(v) if isinstance(v, tuple) else dict(v) if isinstance(v, Mapping) else v for name, v in plain.items()}
+
+    def limits_given(self) -> str:
+        """Format the job limits as given: a default that follows the machine stands as `default` in every job's key."""
+        seconds = "default" if self.job_seconds is None else f"{self.job_seconds:g}s"
+        return f"{seconds}/{'default' if self.job_memory is None else f'{self.job_memory:g}GB'}"
+
+
+def task_options(
+    options: Mapping[str, str], known: Mapping[str, str], adapters: list[str]
+) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """Part `--set` pairs into the task's own and each adapter's (`retail.key=value`); raise `ConfigError` on unknown keys."""
+    own: dict[str, str] = {}
+    others: dict[str, dict[str, str]] = {}
+    for key, value in options.items():
+        adapter, dot, name = key.partition(".")
+        if dot and adapter in adapters:
+            others.setdefault(adapter, {})[name] = value
+        elif key in known:
+            own[key] = value
+        else:
+            raise ConfigError(f"unknown option --set {key}={value}; {suggest(key, [*known, *(f'{a}.KEY' for a in adapters)])}")
+    return own, others
+
+
+def _at_least_one(name: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise ConfigError(f"{_option(name)} {value} leaves nothing to do; give 1 or more")
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _absolute(spec: str) -> str:
+    adapter, equals, path = spec.partition("=")
+    return f"{adapter}={Path(path).resolve()}" if equals else spec

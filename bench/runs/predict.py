@@ -1,0 +1,162 @@
+"""Put a run's winner to use: score new users, forecast on, or flag, with what its final fit saved."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from bench.data.panel import Panel
+from bench.errors import ConfigError, DataError, PluginError, suggest
+from bench.execute.describe_plugins import Describer
+from bench.execute.jobs import Limits, Result
+from bench.execute.local import LocalExecutor
+from bench.registry import Registry, Source, discover
+from bench.runs.check_prediction import part_of
+from bench.runs.ensemble import weighted
+from bench.runs.saved_models import Fitted, board_of, fits, run_document, words_of
+from bench.sources.load import Request, holds_series, kept_frame, loaded
+from bench.sources.registered import registered
+from bench.tasks.base import InferenceInputs, Prediction, Stage, Task
+from bench.tasks.known import task_named
+from bench.tasks.profiles import profile
+
+SECONDS = 3600.0
+"""Most that one model may take."""
+
+
+def predict(
+    run: Path | str, data: Any, *, model: str = "", dataset: str = "", family: str = "", options: Mapping[str, str] | None = None
+) -> pl.DataFrame:
+    """Predict on new data with the winner of a run, or a named model; see `bench predict`.
+
+    `data`: a path, ADAPTER=PATH or a frame (pandas, polars, Arrow); a path is read by the run's own adapter. `family`: of an
+    anomaly run, the family whose board is asked; the first by default. Returns one row a user (`user, cutoff, p_churn`), a
+    series and step (`unique_id, ds, mean, q0.1, ...`), or an entity and step (`entity, time, score, threshold, alarm`).
+    Raises `RunFolderError` where the run cannot serve, `DataError` for data of another kind.
+    """
+    return answered(run, data, model=model, dataset=dataset, family=family, options=options)[0]
+
+
+def answered(
+    run: Path | str, data: Any, *, model: str, dataset: str, family: str, options: Mapping[str, str] | None
+) -> tuple[pl.DataFrame, str]:
+    """Predict as `predict` does; also say in words which models answered, and of which board."""
+    folder = Path(run)
+    document = run_document(folder)
+    config, caps = document["config"], profile(document["config"]["profile"])
+    board, task = board_of(document, dataset, family), task_named(config["task"])()
+    fitted = fits(folder, board, model)
+    request = _request(data, board)
+    own, theirs = _options(options or {}, config, task, request.adapter)
+    registry = discover(config["plugins"], config["plugins_dirs"])
+    new = loaded(request, registry, theirs, size=caps.users, seed=config["seed"]).data
+    asked = task.inference_inputs(new, board, own, caps)
+    context = {"epochs": caps.epochs, "history": caps.history, "rows": caps.rows, **asked.split.context}
+    with _executor() as executor:
+        sources = _sources([one.model for one in fitted], registry, executor)
+        answers = [_answer(n, one, sources[one.model], asked, task, context, executor) for n, one in enumerate(fitted)]
+    parts = [task.blendable(asked.split, "final", p) for p in answers] if len(answers) > 1 else answers
+    whole = weighted([(p, one.weight) for p, one in zip(parts, fitted, strict=True)])[0]
+    return task.answer_frame(asked, whole), words_of(document, board, fitted)
+
+
+def _request(data: Any, board: Mapping[str, Any]) -> Request:
+    """Describe who reads the data; what a registered data set was told of its adapter holds for new data too."""
+    if not isinstance(data, str | Path):
+        return Request("series" if holds_series(data) else "events", kept_frame(data))
+    adapter, equals, path = str(data).partition("=")
+    if not equals or Path(data).expanduser().exists():
+        adapter, path = board["adapter"], str(data)
+    found = Path(path).expanduser()
+    if not path or not found.exists():
+        raise DataError(f"{path or data}: no such file or folder")
+    known = registered().get(board["name"])
+    return Request(adapter, found, options=known.options if known is not None and known.adapter == adapter else {})
+
+
+def _options(given: Mapping[str, str], config: Mapping[str, Any], task: Task, adapter: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Part the run's options and those given now, which win, into the task's and the adapter's; refuse what a run has settled."""
+    settable, run = task.settable, config["options"]
+    own = {key: value for key, value in run.items() if key in task.options}
+    theirs = {key.partition(".")[2]: value for key, value in run.items() if key.startswith(f"{adapter}.")}
+    for key, value in given.items():
+        name, dot, rest = key.partition(".")
+        if dot and name != adapter:
+            raise ConfigError(f"--set {key}: {adapter!r} reads this data; write --set {adapter}.{rest}={value}, or leave it out")
+        if not dot and key not in settable and key in task.options and own.get(key) != value:
+            raise ConfigError(
+                f"--set {key}={value}: the run has settled {key}, its models know no other; leave it out, or run again with it"
+            )
+        if not dot and key not in (*settable, *task.options):
+            raise ConfigError(f"unknown option --set {key}={value}; {suggest(key, [*settable, f'{adapter}.KEY'])}")
+        (theirs if dot else own)[rest if dot else key] = value
+    return own, theirs
+
+
+@contextmanager
+def _executor() -> Iterator[LocalExecutor]:
+    executor = LocalExecutor(1, "cpu", Path(tempfile.mkdtemp(prefix="bench-")))
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
+def _sources(models: Sequence[str], registry: Registry, executor: LocalExecutor) -> dict[str, Source]:
+    """Find where each model's code lies; a file is asked in a worker what it offers."""
+    found = {name: source for name, source in registry.sources["bench.models"].items() if name in models}
+    if lacking := [name for name in models if name not in found]:
+        offered = Describer(executor, registry.files, _memory_mb()).finish()[0]
+        found |= {plugin.name: plugin.source for plugin in offered if plugin.name in lacking and plugin.status == "ok"}
+    for name in lacking:
+        if name not in found:
+            raise PluginError(f"model {name!r} is not installed here; install the plugin that brought it")
+    return found
+
+
+def _answer(
+    ticket: int, fitted: Fitted, source: Source, asked: InferenceInputs, task: Task, context: Mapping[str, Any], executor: LocalExecutor
+) -> Prediction:
+    """Ask one model in a worker, check what it says and bring it into its final form."""
+    message = {
+        "do": "apply", "source": source.as_dict(), "name": fitted.model, "params": dict(fitted.entry["params"]),
+        "seed": fitted.entry["seed"], "device": "cpu", "saved": str(fitted.saved or ""), "context": dict(context),
+    }  # fmt: skip
+    results, stages = [], _stages(asked)
+    for at, stage in enumerate(stages, ticket * len(stages)):
+        executor.submit(at, {**message, "digest": stage.digest}, Limits(SECONDS, _memory_mb()), runtime="any", stage=stage)
+        results.append(_done(executor))
+        if results[-1].status != "ok":
+            raise PluginError(f"model {fitted.model!r} failed on the new data: {results[-1].reason}")
+    arrays, reason = part_of(results, 0)
+    if reason := reason or task.invalid(asked.split, "final", 0, arrays):
+        raise PluginError(f"model {fitted.model!r} failed on the new data: {reason}")
+    # copies: large arrays are mapped from files that go with the executor
+    return task.finished(asked.split, "final", [{k: np.array(v) for k, v in arrays.items()}], causal=fitted.causal).prediction
+
+
+def _stages(asked: InferenceInputs) -> list[Stage]:
+    """Return what is asked at once: all rows, or where series have different seasons, those of one after those of another."""
+    whole, inputs = asked.split.stages["final"], asked.inputs
+    if not isinstance(inputs, Panel) or inputs.seasons is None:
+        return [whole]
+    return [Stage((), (inputs.take(rows),)) for rows in inputs.alike(len(inputs))]
+
+
+def _done(executor: LocalExecutor) -> Result:
+    while True:
+        for answer in executor.collect(1.0):
+            if answer.message["event"] == "done":
+                return Result.of(answer.message)
+
+
+def _memory_mb() -> float:
+    import psutil
+
+    return psutil.virtual_memory().total / 1024**2 / 2

@@ -1,0 +1,283 @@
+"""One run, end to end: data, splits, plugins, cells, ledger, rows, board."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import platform
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.data.events import Events
+from bench.data.series import Series
+from bench.errors import ConfigError, RunFolderError, suggest
+from bench.execute.describe_plugins import Describer
+from bench.execute.devices import refuse_blind, resolved
+from bench.execute.jobs import Limits, Plugin, bench_source
+from bench.execute.local import LocalExecutor
+from bench.registry import RESERVED, Registry, Source, discover, reserved_name_hint
+from bench.runs.config import Config, task_options
+from bench.runs.feature_importance import Asker
+from bench.runs.problem import Problem
+from bench.runs.run_events import DataReady, Listener, Reading, RunReady, silent
+from bench.runs.scheduler import Cell, Driver
+from bench.runs.score_rows import now
+from bench.runs.write_results import write_results
+from bench.sources.load import Loaded, Request, loaded, requested
+from bench.sources.read_progress import relayed
+from bench.tasks.base import Split, Task
+from bench.tasks.known import task_named
+from bench.tune.ledger import Ledger
+from bench.tune.plan import Budget, Outcome
+from bench.version import VERSION
+
+if TYPE_CHECKING:
+    from bench.board import Board
+
+
+def run(task: str, *, datasets: Sequence[str] = (), models: Sequence[str] = (), **arguments: Any) -> Board:
+    """Run a benchmark and return its board; the arguments are those of `bench run` (see `bench.runs.config.Config`).
+
+    Raises `BenchError` for what the user can mend; a model that fails is a row, not an error.
+    """
+    listen: Listener = arguments.pop("listen", silent)
+    options = {key: str(value) for key, value in dict(arguments.pop("options", {})).items()}
+    arguments |= {key: tuple(map(str, arguments.get(key, ()))) for key in ("plugins", "plugins_dirs")}
+    arguments |= {key: str(arguments[key]) for key in ("source", "out") if arguments.get(key) is not None}
+    known = set(Config.__dataclass_fields__)
+    for key in arguments:
+        if key not in known:
+            raise ConfigError(f"unknown argument {key!r}; {suggest(key, sorted(known))}")
+    return execute(Config(task, tuple(map(str, datasets)), models=tuple(models), options=options, **arguments), listen)
+
+
+def execute(config: Config, listen: Listener = silent) -> Board:
+    """Run what a configuration asks for, in its run folder; the same configuration continues there."""
+    config = config.checked()
+    registry = discover(config.plugins, config.plugins_dirs)
+    task = task_named(config.task)()
+    task_options(config.options, task.options, registry.names("bench.datasets"))
+    requests = requested(config.datasets, config.source, registry, holds=task.holds)
+    sources = _model_sources(config, registry)
+    limits = _limits(config)
+    with _executor(config) as executor:
+        describer = Describer(executor, sources, limits.memory_mb)
+        if config.device.startswith("cuda"):
+            refuse_blind(_serving(describer.finish()[0], config, registry), config.device)
+        with relayed(lambda *far: listen(Reading(*far))):
+            problems = list(_problems(requests, config, registry, task, listen))
+        plugins = _serving(describer.finish()[0], config, registry)
+        solved = [Problem(data.name, data.simulated, data.fingerprint, split, plugins, data.adapter.name) for data, split in problems]
+        with Ledger(config.folder()) as ledger, _told_where(ledger.folder):
+            _write_run(ledger.folder, config, solved, finished=False)
+            outcomes = _outcomes(solved, config, Driver(task, executor, ledger, limits, _budget(config), listen))
+            asker = Asker(executor, limits.memory_mb, _caps(config))
+            common = {"workers": config.n_workers(), "git_commit": git_commit()}
+            board = write_results(ledger.folder, solved, outcomes, task, common, asker)
+            _write_run(ledger.folder, config, solved, finished=True)
+    return board
+
+
+@contextlib.contextmanager
+def _told_where(folder: Path) -> Iterator[None]:
+    """Return which folder could not be written; the writers' own words often do not."""
+    try:
+        yield
+    except OSError as error:
+        words = " ".join(str(error.strerror or error).split())
+        raise RunFolderError(
+            f"run folder {folder}: {words}; what is finished is kept: make room and give the same command again"
+        ) from error
+
+
+def _problems(
+    requests: Sequence[Request], config: Config, registry: Registry, task: Task, listen: Listener
+) -> Iterator[tuple[Loaded, Split]]:
+    """Read and split every data set, telling the listener of each."""
+    own, others = task_options(config.options, task.options, registry.names("bench.datasets"))
+    seen: list[Loaded] = []
+    for request in requests:
+        data = loaded(request, registry, others.get(request.adapter, {}), size=config.caps.users, seed=config.seed)
+        _refuse_twin(data, seen)
+        seen.append(data)
+        for at, split in enumerate(
+            task.splits(replace(data.data, name=data.name), own, config.caps, config.seed, simulated=data.simulated)
+        ):
+            words = (*(() if at else _words(data)), *split.notes)
+            steers = split.columns.get("objective", split.board.metric)
+            listen(DataReady(data.name, split.task_id, words, steers, split.board.higher))
+            yield data, split
+
+
+def _outcomes(problems: Sequence[Problem], config: Config, driver: Driver) -> Mapping[str, Outcome]:
+    """Run all cells, one framework after the other: each worker then imports each framework at most once."""
+    cells = [cell for problem in problems for cell in _cells(problem, config, driver.limits)]
+    cells.sort(key=lambda cell: ("none", "torch", "tensorflow").index(cell.plugin.runtime))
+    names = tuple((c.dataset, c.plugin.name) for c in cells)
+    budget = driver.budget
+    driver.listen(RunReady(names, budget.trials, budget.seeds, config.n_workers(), config.profile, str(driver.ledger.folder)))
+    return driver.run(cells)
+
+
+def _budget(config: Config) -> Budget:
+    return Budget(config.n_trials(), config.n_seeds(), config.seed, config.minutes)
+
+
+def describe_all(registry: Registry, scratch: Path) -> list[Plugin]:
+    """Load every model plugin in workers and tell what each is, or why it cannot be loaded."""
+    scratch.mkdir(parents=True)
+    executor = LocalExecutor(1, resolved("auto"), scratch)
+    try:
+        return Describer(executor, [*registry.sources["bench.models"].values(), *registry.files], memory_mb=8192).finish()[0]
+    finally:
+        executor.close()
+
+
+@contextlib.contextmanager
+def _executor(config: Config) -> Iterator[LocalExecutor]:
+    scratch = Path(tempfile.mkdtemp(prefix="bench-"))
+    executor = LocalExecutor(config.n_workers(), resolved(config.device), scratch)
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
+def _limits(config: Config) -> Limits:
+    import psutil
+
+    half = psutil.virtual_memory().total / 1024**2 / 2 / config.n_workers()
+    memory = half if config.job_memory is None else config.job_memory * 1024
+    return Limits(config.job_seconds or 600.0, memory, config.limits_given())
+
+
+def _cells(problem: Problem, config: Config, limits: Limits) -> list[Cell]:
+    if problem.split.reason:
+        return []
+    made = []
+    for plugin in problem.plugins:
+        if plugin.status != "ok":
+            continue
+        device = "cuda" if resolved(config.device).startswith("cuda") and plugin.gpus else "cpu"
+        parts = {
+            "task_id": problem.split.task_id,
+            "data": problem.fingerprint,
+            "model": plugin.name,
+            "plugin": plugin.source_hash,
+            "bench": bench_source(),
+            "versions": dict(plugin.versions),
+            "device": device,
+            "limits": limits.given,
+        }
+        made.append(Cell(problem.title, problem.split, plugin, device, parts, {**_caps(config), **problem.split.context}))
+    return made
+
+
+def _caps(config: Config) -> dict[str, Any]:
+    """Return the fields of `bench.Context` that the profile sets."""
+    return {"epochs": config.caps.epochs, "history": config.caps.history, "rows": config.caps.rows}
+
+
+def _model_sources(config: Config, registry: Registry) -> list[Source]:
+    """Choose the plugins to load: those asked for, or all; files are loaded to learn their names."""
+    points = registry.sources["bench.models"]
+    broken = registry.broken["bench.models"]
+    if not config.models:
+        return [*points.values(), *registry.files]
+    for name in config.models:
+        if name not in points and name not in broken and not registry.files:
+            raise ConfigError(f"unknown model {name!r}; {suggest(name, registry.names('bench.models'))}")
+    return [*(points[n] for n in dict.fromkeys(config.models) if n in points), *registry.files]
+
+
+def _serving(found: Sequence[Plugin], config: Config, registry: Registry) -> list[Plugin]:
+    """Keep the plugins that this run is about, the broken ones with their reasons; refuse clashes and unknown names."""
+    broken = registry.broken["bench.models"]
+    lost = [Plugin(n, Source(n, ""), status="failed", reason=r) for n, r in broken.items() if not config.models or n in config.models]
+    by_name: dict[str, Plugin] = {}
+    for plugin in [*found, *lost]:
+        if plugin.name in RESERVED:
+            raise ConfigError(f"plugin {plugin.name!r} ({plugin.source.origin()}) has {reserved_name_hint(plugin.name)}")
+        if plugin.name in by_name or (plugin.source.is_file and plugin.name in registry.sources["bench.models"]):
+            other = by_name[plugin.name].source if plugin.name in by_name else registry.sources["bench.models"][plugin.name]
+            raise ConfigError(f"model {plugin.name!r} is offered by {other.origin()} and by {plugin.source.origin()}; rename one")
+        by_name[plugin.name] = plugin
+    failed_files = [p for p in found if p.source.is_file and p.status != "ok"]
+    for name in config.models:
+        if name not in by_name:
+            also = f"; {failed_files[0].source.target} could not be loaded: {failed_files[0].reason}" if failed_files else ""
+            raise ConfigError(f"unknown model {name!r}; {suggest(name, sorted({*by_name, *registry.names('bench.models')}))}{also}")
+        if by_name[name].status == "ok" and config.task not in by_name[name].tasks:
+            raise ConfigError(f"model {name!r} does not serve {config.task}; it serves {', '.join(sorted(by_name[name].tasks))}")
+    wanted = [p for p in by_name.values() if not config.models or p.name in config.models or p in failed_files]
+    return [p for p in wanted if config.task in p.tasks or not p.tasks]
+
+
+def _refuse_twin(data: Loaded, before: Sequence[Loaded]) -> None:
+    for other in before:
+        if other.fingerprint == data.fingerprint:
+            raise ConfigError(f"data set {data.name!r} is given twice; leave one out")
+        if other.name == data.name:
+            raise ConfigError(f"two different data sets are both named {data.name!r}; rename one file or folder")
+
+
+def _words(data: Loaded) -> tuple[str, ...]:
+    """Describe how large a data set is, what was dropped of it, and what its adapter said."""
+    inside = data.data
+    dropped = ", ".join(f"{n:,} {reason}" for reason, n in inside.cleaning.items() if n)
+    size = f"{len(inside):,} events of {inside.users:,} users" if isinstance(inside, Events) else _size(inside)
+    size += " (simulated)" if data.simulated else ""
+    return (size + (f"; dropped of {inside.rows_read:,} rows: {dropped}" if dropped else ""), *data.notes)
+
+
+def _size(series: Series) -> str:
+    return f"{len(series):,} steps of {len(series.names):,} series"
+
+
+def _write_run(folder: Path, config: Config, problems: Sequence[Problem], *, finished: bool) -> None:
+    """Write `run.json`: what was asked, of which data, on which machine, with which versions."""
+    document = {
+        "config": config.anchored().as_dict(),
+        "finished": finished,
+        "written": now().isoformat(timespec="seconds"),
+        "bench_version": VERSION,
+        "bench_source": bench_source(),
+        "git_commit": git_commit(),
+        "hardware": {"system": platform.platform(), "machine": platform.machine(), "workers": config.n_workers()},
+        "datasets": [
+            {
+                "name": p.dataset,
+                "fingerprint": p.fingerprint,
+                "task_id": p.split.task_id,
+                "adapter": p.adapter,
+                "context": dict(p.split.context),
+                "facts": dict(p.split.facts),
+                "notes": p.split.notes,
+            }
+            for p in problems
+        ],
+        "models": [
+            {"name": p.name, "source_hash": p.source_hash, "versions": dict(p.versions), "status": p.status, "reason": p.reason}
+            for p in (problems[0].plugins if problems else ())
+        ],
+    }
+    partial = folder / "run.part"
+    partial.write_text(json.dumps(document, indent=1))
+    partial.replace(folder / "run.json")
+
+
+def git_commit() -> str:
+    """Return the commit of the checkout that this package runs from; empty where it is none."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return ""
+    try:
+        command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()

@@ -1,0 +1,266 @@
+"""Drive all cells to their end: hand jobs to free slots, score what comes back, write it to the ledger."""
+
+from __future__ import annotations
+
+import heapq
+import shutil
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.execute.jobs import Job, Limits, Plugin, Result, job_key
+from bench.execute.local import LocalExecutor
+from bench.execute.prediction_files import keep_folder, write_prediction
+from bench.runs.check_prediction import Verdict, validate_prediction
+from bench.runs.run_events import CellDone, JobDone, JobReport, JobRetried, JobStarted, Listener, Tick
+from bench.tasks.base import Prediction, Split, Stage, Task
+from bench.tune.ledger import Ledger
+from bench.tune.plan import Budget, Entry, Outcome, Plan, plan
+
+TICK = 1.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model on one data set."""
+
+    dataset: str
+    """The data set, and the family where it has several boards."""
+    split: Split
+    plugin: Plugin
+    device: str
+    key_parts: Mapping[str, Any]
+    """What every job key of this cell shares."""
+    context: Mapping[str, Any]
+
+    def stages(self, job: Job) -> tuple[Stage, ...]:
+        """Return the stages that a job is made of: chunks of series for a local model, the whole for others."""
+        whole = self.split.stages[job.stage]
+        return whole.chunks if self.local(job) else (whole,)
+
+    def local(self, job: Job) -> bool:
+        """Return whether a job's model fits each series by itself, as it predicts: then it is handed chunks, and saves nothing."""
+        return self.plugin.local and self.split.stages[job.stage].divisible
+
+    @property
+    def name(self) -> str:
+        """Name the cell for seeds and logs."""
+        return f"{self.dataset}/{self.plugin.name}"
+
+    def job(self, stage: Any, params: Mapping[str, Any], seed: int, number: int) -> Job:
+        """Make the spec and key of one job."""
+        parts = {**self.key_parts, "stage": stage, "split": self.split.stages[stage].digest, "params": dict(params), "seed": seed}
+        return Job(self.name, self.plugin, stage, params, seed, job_key(parts), self.context, number, keep=stage == "final")
+
+
+@dataclass
+class _Active:
+    """One cell on its way."""
+
+    cell: Cell
+    steps: Plan
+    order: int
+    jobs: list[Job] = field(default_factory=list)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Driver:
+    """The state of one run: which cells are active, which jobs wait, which run."""
+
+    def __init__(self, task: Task, executor: LocalExecutor, ledger: Ledger, limits: Limits, budget: Budget, listen: Listener) -> None:
+        self.task, self.executor, self.ledger = task, executor, ledger
+        self.limits, self.budget, self.listen = limits, budget, listen
+        self.outcomes: dict[str, Outcome] = {}
+        self._ready: list[tuple[int, int, int, _Active, Job, int]] = []
+        """A heap, see `_queue`."""
+        self._running: dict[int, tuple[_Active, Job, int]] = {}
+        self._chunks: dict[str, dict[int, Result]] = {}
+        """Job key -> chunk -> how it ended."""
+        self._retried: set[tuple[str, int]] = set()
+        self._tickets = self._queued = self._begun = 0
+
+    def run(self, cells: Sequence[Cell]) -> dict[str, Outcome]:
+        """Run all cells; return what became of each, by cell name."""
+        for cell in cells:
+            self._begin(cell)
+        while self._ready or self._running:
+            while self._ready and self.executor.idle():
+                self._submit(*heapq.heappop(self._ready)[3:])
+            answers = self.executor.collect(TICK)
+            for answer in answers:
+                self._take(answer.ticket, answer.message)
+            if not answers:
+                self.listen(Tick())
+        return self.outcomes
+
+    def _begin(self, cell: Cell) -> None:
+        steps = plan(cell.plugin, self.budget, cell.job, name=cell.name, board=cell.split.board, searched=not cell.split.no_search_reason)
+        self._begun += 1
+        active = _Active(cell, steps, self._begun)
+        active.jobs = next(steps)
+        self._schedule(active)
+
+    def _schedule(self, active: _Active) -> None:
+        """Queue the jobs that the plan asks for, reuse those in the ledger, and step on when all are there."""
+        while True:
+            new = {job.key: job for job in active.jobs if job.key not in active.entries}
+            for key in new:
+                entry = self.ledger.entries.get(key)
+                if entry is not None and not entry.get("again") and self._still_there(entry):
+                    active.entries[key] = entry
+                    self._tell(active, entry, reused=True)
+            missing = [job for key, job in new.items() if key not in active.entries]
+            if missing:
+                for job in missing:
+                    for chunk in range(len(active.cell.stages(job))):
+                        self._queue(active, job, chunk)
+                return
+            try:
+                active.jobs = active.steps.send([self._numbered(active, job) for job in active.jobs])
+            except StopIteration as end:
+                self._finish(active, end.value)
+                return
+
+    def _queue(self, active: _Active, job: Job, chunk: int) -> None:
+        """Put a job in its place: the first of every cell before all others, then the searches, then the finals.
+
+        The first ones tell early what a cell costs and whether it works. Cells are given in the order of their
+        frameworks: turning round at the end of each pass leaves each worker with the framework that it has.
+        """
+        first = not active.entries and job is active.jobs[0]
+        place = (0, active.order) if first else (1, -active.order) if job.stage == "search" else (2, active.order)
+        self._queued += 1
+        heapq.heappush(self._ready, (*place, self._queued, active, job, chunk))
+
+    def _numbered(self, active: _Active, job: Job) -> Entry:
+        # one fit may serve twice (the default was the best): each place keeps its own number
+        return {**active.entries[job.key], "number": job.number}
+
+    def _still_there(self, entry: Entry) -> bool:
+        prediction, saved = entry["prediction"], entry.get("saved")
+        there = prediction is None or (self.ledger.folder / prediction).is_file()
+        return there and (saved is None or (self.ledger.folder / saved).is_dir())
+
+    def _submit(self, active: _Active, job: Job, chunk: int) -> None:
+        failed = next((r for r in self._chunks.get(job.key, {}).values() if r.status != "ok"), None)
+        if failed is not None:
+            # one chunk's failure is the job's: the others need not run
+            self._chunk_done(active, job, chunk, replace(failed, fit_seconds=0.0, predict_seconds=0.0))
+            return
+        self._tickets += 1
+        self._running[self._tickets] = (active, job, chunk)
+        stage = active.cell.stages(job)[chunk]
+        message = {
+            "do": "run",
+            "source": job.plugin.source.as_dict(),
+            "name": job.plugin.name,
+            "digest": stage.digest,
+            "params": dict(job.params),
+            "seed": job.seed,
+            "context": dict(job.context),
+            "device": "cuda:0" if active.cell.device == "cuda" else "cpu",
+            # what a local model learns, it learns in `predict`: there is nothing to keep
+            "save": job.keep and not active.cell.local(job),
+        }
+        final = job.stage == "final"
+        self.executor.submit(self._tickets, message, self.limits, runtime=job.plugin.runtime, stage=stage, final=final)
+        if chunk == 0:
+            self.listen(JobStarted(active.cell.dataset, job.plugin.name, job.stage, job.number))
+
+    def _take(self, ticket: int, message: Mapping[str, Any]) -> None:
+        active, job, chunk = self._running[ticket]
+        if message["event"] == "report":
+            self.listen(JobReport(active.cell.dataset, job.plugin.name, message["step"], message["value"]))
+            return
+        del self._running[ticket]
+        result = Result.of(message)
+        if result.signal == signal.SIGKILL and (job.key, chunk) not in self._retried:
+            self._retried.add((job.key, chunk))
+            self._queue(active, job, chunk)
+            self.listen(JobRetried(active.cell.dataset, job.plugin.name, result.reason))
+            return
+        self._chunk_done(active, job, chunk, result)
+
+    def _chunk_done(self, active: _Active, job: Job, chunk: int, result: Result) -> None:
+        done = self._chunks.setdefault(job.key, {})
+        done[chunk] = result
+        if len(done) == len(active.cell.stages(job)):
+            self._end(active, job, [result for _, result in sorted(self._chunks.pop(job.key).items())])
+
+    def _end(self, active: _Active, job: Job, results: Sequence[Result]) -> None:
+        """Write down how a job ended, all chunks of it, and go on with its cell."""
+        entry = self._entry(active.cell, job, results)
+        self.ledger.append(entry)
+        for folder in {file.parent for result in results for part in result.parts for file in part.values()}:
+            shutil.rmtree(folder, ignore_errors=True)
+        if entry["log_tail"]:
+            self.ledger.write_log(entry)
+        active.entries[job.key] = entry
+        self._tell(active, entry, reused=False)
+        if all(wanted.key in active.entries for wanted in active.jobs):
+            self._schedule(active)
+
+    def _tell(self, active: _Active, entry: Entry, *, reused: bool) -> None:
+        active.seconds += entry["fit_seconds"] + entry["predict_seconds"]
+        self.listen(JobDone(active.cell.dataset, active.cell.plugin.name, entry, reused))
+
+    def _entry(self, cell: Cell, job: Job, results: Sequence[Result]) -> dict[str, Any]:
+        """Check and score a prediction, and make the ledger's line of it."""
+        result = Result.joined(results)
+        verdict = Verdict(result.status, result.reason)
+        if result.status == "ok":
+            verdict = validate_prediction(self.task, cell.split, job.stage, results, causal=job.plugin.causal)
+        kept = self._keep(job, verdict.finished.prediction, results[0].model) if verdict.finished is not None else {}
+        return {
+            "key": job.key,
+            "dataset": cell.dataset,
+            "model": job.plugin.name,
+            "task_id": cell.split.task_id,
+            "stage": job.stage,
+            "number": job.number,
+            "params": dict(job.params),
+            "seed": job.seed,
+            **verdict.columns(),
+            "log_tail": result.log_tail,
+            "prediction": kept.get("prediction"),
+            "saved": kept.get("saved"),
+            "unsaved": result.unsaved,
+            "fit_seconds": result.fit_seconds,
+            "predict_seconds": result.predict_seconds,
+            "peak_memory_mb": result.peak_memory_mb,
+            "cut_short": result.cut_short,
+            "device": cell.device,
+            # killed from outside, twice, or the disk was full: no property of the model, so the next run tries again
+            "again": result.again or result.signal == signal.SIGKILL,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+    def _keep(self, job: Job, prediction: Prediction, model: Path | None) -> dict[str, str]:
+        """Bring a prediction, and the model of a final fit, into the run folder: on the disk before the ledger says so.
+
+        Predictions on validation serve the ensemble; when their cell ends, all but the best are removed.
+        """
+        name = f"{'predictions' if job.keep else 'valid'}/{job.key}.npz"
+        write_prediction(self.ledger.folder / name, prediction)
+        if not job.keep:
+            return {}
+        if model is None:
+            return {"prediction": name}
+        keep_folder(model, self.ledger.folder / "models" / job.key)
+        return {"prediction": name, "saved": f"models/{job.key}"}
+
+    def _finish(self, active: _Active, outcome: Outcome) -> None:
+        cell = active.cell
+        self.outcomes[cell.name] = outcome
+        best = {entry["key"] for entry in (*outcome.best.values(), outcome.valid)}
+        for trial in outcome.trials:
+            if trial["key"] not in best:
+                (self.ledger.folder / "valid" / f"{trial['key']}.npz").unlink(missing_ok=True)
+        finals = list(outcome.finals.values()) or [outcome.valid]
+        worst = next((e for e in finals if e["status"] != "ok"), finals[0])
+        valid = next(iter(outcome.best.values()), outcome.valid)["value"]
+        self.listen(CellDone(cell.dataset, cell.plugin.name, worst["status"], worst["reason"], valid, active.seconds))

@@ -1,0 +1,102 @@
+"""What a finished run leaves in its folder: the leaderboard, and tables beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from bench.runs.ensemble import Blend, blended
+from bench.runs.feature_importance import Asker, first_of, look
+from bench.runs.problem import Problem
+from bench.runs.score_rows import details, now, prediction_rows, rows_of, shown, trial_rows
+from bench.tasks.base import ModelResult, Task
+from bench.tune.plan import Outcome
+from bench.version import VERSION
+
+if TYPE_CHECKING:
+    from bench.board import Board
+
+TABLES = ("trials", "details", "predictions", "members", "intervals")
+
+
+def write_results(
+    folder: Path, problems: Sequence[Problem], outcomes: Mapping[str, Outcome], task: Task, common: Mapping[str, Any], asker: Asker
+) -> Board:
+    """Score everything once and write `leaderboard.parquet`, `TABLES` and `figures.json`.
+
+    `common`: columns of all rows; `asker`: asks the saved fits what they look at.
+    """
+    from bench.board import Board
+    from bench.board.families import flag_trivial
+    from bench.board.schema import write_rows
+
+    common = {**common, "protocol": f"{task.name}/v1", "bench_version": VERSION, "created": now()}
+    rows: list[dict[str, Any]] = []
+    tables: dict[str, list[pl.DataFrame]] = {name: [] for name in TABLES}
+    drawn: list[tuple[Problem, list[ModelResult]]] = []
+    for problem in problems:
+        own = problem.outcomes(outcomes)
+        blend = blended(problem, own, task, folder)
+        rows += rows_of(problem, own, task, folder, common, blend)
+        drawn.append((problem, shown(own, folder)))
+        for name, table in _tables(problem, own, task, drawn[-1][1], folder, blend).items():
+            tables[name].append(table)
+    board = Board.build(flag_trivial(rows), folder)
+    write_rows(folder / "leaderboard.parquet", board.rows)
+    for name, found in tables.items():
+        _write_table(folder / f"{name}.parquet", pl.concat(found, how="diagonal_relaxed") if found else pl.DataFrame())
+    _write_figures(folder / "figures.json", board, drawn, task, asker)
+    return board
+
+
+def _tables(
+    problem: Problem, outcomes: Mapping[str, Outcome], task: Task, found: Sequence[ModelResult], folder: Path, blend: Blend | None
+) -> dict[str, pl.DataFrame]:
+    made: dict[str, Any] = {
+        "trials": trial_rows(problem, outcomes),
+        "details": details(problem, task, found),
+        "predictions": prediction_rows(problem, outcomes, folder, blend),
+        "members": dict(problem.split.members),
+        "intervals": task.intervals(problem.split, found),
+    }
+    board = {"task_id": pl.lit(problem.split.task_id), "dataset": pl.lit(problem.dataset)}
+    frames = {name: pl.DataFrame(rows, infer_schema_length=None) for name, rows in made.items()}
+    return {name: frame.with_columns(**board) if len(frame) else frame for name, frame in frames.items()}
+
+
+def _write_figures(path: Path, board: Board, drawn: Sequence[tuple[Problem, list[ModelResult]]], task: Task, asker: Asker) -> None:
+    """Write what a report draws, one item a board; what it shows of the data is a tail of few series."""
+    from bench.board.sheet import listed
+
+    known = _looked(path)
+    figures = []
+    for problem, found in drawn:
+        own = [r for r in board.rows if (r["task_id"], r["dataset"]) == (problem.split.task_id, problem.dataset) and r["status"] == "ok"]
+        leader = min(own, key=lambda r: (r["rank"] is None, r["rank"] or 0, r["model"]), default={"model": ""})["model"]
+        if figure := task.figures(problem.split, found, leader):
+            at = {"task_id": problem.split.task_id, "dataset": problem.dataset}
+            if figure["kind"] == "churn":
+                chosen = first_of([row["model"] for row in listed(own)], found, problem.split.board.reference)
+                figure["looks_at"] = look(asker, problem, chosen, task, path.parent, known.get((at["task_id"], at["dataset"]), {}))
+            figures.append({**at, **figure})
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(figures, allow_nan=False))
+    partial.replace(path)
+
+
+def _looked(path: Path) -> dict[tuple[str, str], Any]:
+    """Read what an earlier end of the same run has found by asking; nothing where there is none or it is damaged: it is asked anew."""
+    try:
+        return {(f["task_id"], f["dataset"]): f.get("looks_at", {}) for f in json.loads(path.read_text())}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _write_table(path: Path, table: pl.DataFrame) -> None:
+    partial = path.with_suffix(".part")
+    table.write_parquet(partial)
+    partial.replace(path)

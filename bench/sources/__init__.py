@@ -1,0 +1,1 @@
+"""Find, read, cache and register data sets."""

@@ -1,0 +1,212 @@
+"""The anomaly task, version 1: score every step after a training prefix; three families, each a board of its own.
+
+`labelled`: the source's labels; `spliced`: blocks of another real user; `injected`: parametric anomalies with decoys. A
+model learns from prefixes alone. The search is steered by injections into the ends of the prefixes; some entities are
+set aside, by a hash of their names, to choose among the same trials by labels; the others are scored once.
+Letters: N entities, T steps, B draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+
+from bench.data.events import Events
+from bench.data.series import Series
+from bench.errors import ConfigError, DataError, ProtocolError
+from bench.metrics.anomaly import METRICS, intervals, ranks, spread, threshold
+from bench.metrics.areas import segments
+from bench.metrics.kinds import Metric
+from bench.tasks.anomaly import entities, new_data
+from bench.tasks.anomaly.figures import collect
+from bench.tasks.anomaly.inject import detection
+from bench.tasks.anomaly.new_data import ALERTS
+from bench.tasks.anomaly.plan import Marked, injected, labelled, spliced
+from bench.tasks.anomaly.smoothing import LARGEST, rolling_mean
+from bench.tasks.anomaly.split import FEW_ANOMALOUS, Final, split_of
+from bench.tasks.base import Arrays, Finished, InferenceInputs, ModelResult, Prediction, Scorer, Split, StageName
+from bench.tasks.profiles import Profile
+
+
+class Anomaly:
+    """The anomaly task as the runner sees it."""
+
+    name: ClassVar[str] = "anomaly"
+    holds: ClassVar[tuple[str, ...]] = ("events", "series")
+    metrics: ClassVar[Mapping[str, Metric]] = METRICS
+    settable: ClassVar[tuple[str, ...]] = ("prefix", "users", "freq")
+    options: ClassVar[Mapping[str, str]] = {
+        "buffer": "widest buffer of VUS in steps (default 100 for labelled series, one season for users)",
+        "smooth": "width of the rolling mean over all models' scores (default: half the buffer)",
+        "season": "steps of the main cycle (default by the step: 5 min 288, D 7)",
+        "freq": "step at which a log is counted (default D)",
+        "target": "count (of events, default) or sum (of their values)",
+        "users": "most users of a log, those most active in the training part (default 100)",
+        "prefix": "share of the steps to train on (default .15 for labelled series, .5 for users)",
+        "family": "labelled, spliced or injected (default: all that the data allows)",
+        "strength": "one strength for all injections instead of the grid; 0 changes nothing",
+    }
+
+    def splits(self, data: Events | Series, options: Mapping[str, str], profile: Profile, seed: int, *, simulated: bool) -> list[Split]:
+        """Make the boards that the data allows: labels that came with it, and injections into it."""
+        strength, wanted = _strength(options), options.get("family")
+        if wanted not in {None, "labelled", "spliced", "injected"}:
+            raise ConfigError(f"family={wanted!r} is unknown; use labelled, spliced or injected")
+        marked: list[Marked] = []
+        if isinstance(data, Series):
+            found = entities.from_series(data, options)
+            if found.labels is not None and wanted in {None, "labelled"}:
+                marked.append(labelled(found, seed))
+            if found.labels is None and wanted in {None, "injected"}:
+                marked.append(injected(found, seed, strength))
+        else:
+            marked += _of_log(data, options, profile, seed, wanted, strength, simulated=simulated)
+        if not marked:
+            raise DataError(f"{data.name}: family={wanted!r} cannot be made of it; leave out --set family")
+        cut = [split_of(one, options, profile, seed) for one in marked]
+        # the seed places the anomalies and sets entities aside: under another one the same data is another test
+        return [replace(split, task_id=f"{split.task_id}/seed={seed}") for split in cut]
+
+    def invalid(self, split: Split, stage: StageName, part: int, arrays: Arrays) -> str:
+        """Describe what is wrong with scores: they must be float [N, T], finite."""
+        if set(arrays) != {"prediction"}:
+            return "predict returned a Forecast, expected an array of scores [N, T]"
+        score, shape = arrays["prediction"], split.truths[stage].mask.shape
+        if score.shape != shape:
+            return f"predict returned shape {list(score.shape)}, expected {list(shape)}: a score for each step"
+        if score.dtype.kind != "f":
+            return f"predict returned {score.dtype}, expected floats"
+        if not np.isfinite(score).all():
+            return f"predict returned {int((~np.isfinite(score)).sum())} scores that are not finite, of {score.size}"
+        return ""
+
+    def finished(self, split: Split, stage: StageName, prediction: Prediction, *, causal: bool) -> Finished:
+        """Smooth the scores: a trailing mean for a causal model, a centred one for an offline model, of one width for all."""
+        # half of the largest number: sums and differences of scores are then numbers too
+        score = np.clip(np.asarray(prediction[0]["prediction"], np.float64), -LARGEST / 2, LARGEST / 2)
+        real = split.truths[stage].mask
+        return Finished([{"prediction": rolling_mean(score, split.facts["smooth"], centred=not causal, real=real)}])
+
+    def values(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, float]:
+        """Score the search stage: by the injections into the prefixes, and by the labels of the entities set aside."""
+        found: Mapping[str, float] = split.truths[stage].values(prediction[0]["prediction"])
+        return found
+
+    def search_score(self, split: Split, prediction: Prediction) -> float:
+        """Score by the injections into the prefixes."""
+        return float(split.truths["search"].search_score(prediction[0]["prediction"]))
+
+    def blendable(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:
+        """Turn scores into ranks against each entity's own training scores."""
+        truth, score = split.truths[stage], prediction[0]["prediction"]
+        found = np.zeros(score.shape)
+        for n in range(len(score)):
+            real, learnt = truth.mask[n], truth.learnt(n)
+            if learnt.any():
+                found[n, real] = ranks(score[n, real], score[n, learnt])
+        return [{"prediction": found}]
+
+    def scorer(self, split: Split, prediction: Prediction) -> Scorer:
+        """Prepare the scores of the entities that are scored."""
+        scorer: Scorer = split.truths["final"].scorer(prediction[0]["prediction"])
+        return scorer
+
+    def inference_inputs(
+        self, data: Events | Series, run: Mapping[str, Any], options: Mapping[str, str], profile: Profile
+    ) -> InferenceInputs:
+        """Bring new data into the form that the run's models are asked about; see `new_data`."""
+        return new_data.inference_inputs(data, run, options, profile)
+
+    def answer_frame(self, asked: InferenceInputs, arrays: Arrays) -> pl.DataFrame:
+        """Lay out answers about new data for people; see `new_data`."""
+        return new_data.answer_frame(asked, arrays)
+
+    def details(self, split: Split, shown: Sequence[ModelResult]) -> list[dict[str, Any]]:
+        """List each model's VUS-PR by entity, and what it found by kind and strength."""
+        truth: Final = split.truths["final"]
+        rows: list[dict[str, Any]] = []
+        for one in shown:
+            base = {"model": one.model, "tuning": one.tuning}
+            score = one.prediction[0]["prediction"]
+            rows += [{**base, "by": "entity", "at": name, "vus_pr": value} for name, value in truth.by_entity(score).items()]
+            alarm = truth.alarm(score, ALERTS)
+            rows += [{**base, "by": "kind", "at": found.pop("kind"), **found} for found in detection(alarm, truth.incidents, 0.5)]
+        return rows
+
+    def intervals(self, split: Split, shown: Sequence[ModelResult]) -> list[dict[str, Any]]:
+        """List for people when each model would have raised an alert: `start`, `end` (times or steps) and severity.
+
+        The threshold is exceeded by 1 % of the entity's training scores; severity is in units of their spread.
+        """
+        truth: Final = split.truths["final"]
+        rows = []
+        for one in shown:
+            for n in truth.group.tolist():
+                steps = truth.steps(n)
+                score, prefix = one.prediction[0]["prediction"][n, steps], one.prediction[0]["prediction"][n, truth.prefix(n)]
+                with np.errstate(over="ignore"):  # a spike of 1e300
+                    found = intervals(score, threshold(prefix, ALERTS), spread(prefix))
+                for start, end, severity in found:
+                    ends = truth.moment(n, int(steps[start])), truth.moment(n, int(steps[end - 1]))
+                    row = {"model": one.model, "tuning": one.tuning, "entity": truth.names[n], "start": ends[0], "end": ends[1]}
+                    rows.append({**row, "severity": min(severity, LARGEST)})
+        return rows
+
+    def figures(self, split: Split, shown: Sequence[ModelResult], leader: str) -> dict[str, Any]:
+        """Draw each model's best, median and worst entity: values, score, threshold and the true windows."""
+        truth: Final = split.truths["final"]
+        rows = truth.group
+        if not shown or not len(rows):
+            return {}
+        names = [truth.names[n] for n in rows]
+        time = [[truth.moment(n, step) for step in range(truth.mask.shape[1])] for n in (rows.tolist() if len(truth.time) > 1 else [0])]
+        scores = {one.model: np.where(truth.mask, one.prediction[0]["prediction"], np.nan)[rows] for one in shown}
+        limits = {
+            one.model: np.array([threshold(one.prediction[0]["prediction"][n, truth.prefix(n)], ALERTS) for n in rows]) for one in shown
+        }
+        judged = {}
+        for one in shown:
+            each = truth.by_entity(one.prediction[0]["prediction"])
+            judged[one.model] = np.array([each.get(name, np.nan) for name in names])
+        first_last = [list(zip(*(ends.tolist() for ends in segments(truth.labels[n])), strict=True)) for n in rows]
+        clock: Any = time if len(truth.time) > 1 else time[0]
+        return collect(names, clock, truth.values[rows], scores, limits, first_last, truth.until[rows].tolist(), leader, judged=judged)
+
+
+def _of_log(
+    events: Events, options: Mapping[str, str], profile: Profile, seed: int, wanted: str | None, strength: float | None, *, simulated: bool
+) -> list[Marked]:
+    """Make the families of a log; users with a simulated incident are for the labelled one alone."""
+    own = events.incidents
+    users = set() if own is None else set(own["user"]) - {"*"}
+    marked = []
+    if users and wanted in {None, "labelled"}:
+        own_labels = labelled(entities.with_incidents(events, options, profile, users, simulated=simulated), seed)
+        # a simulator of few users has few incidents: a board of two or three is worth its time only to who asks for it
+        if wanted or not simulated or own_labels.anomalous >= FEW_ANOMALOUS:
+            marked.append(own_labels)
+    elif wanted == "labelled":
+        raise ProtocolError(f"{events.name}: the log has no labelled incidents; leave out --set family=labelled")
+    if wanted in {None, "spliced", "injected"}:
+        among = sorted(set(events.frame["user"].unique().cast(str)) - users) if users else None
+        clean = entities.from_log(events, options, profile, simulated=simulated, among=among)
+        makers = {"spliced": spliced, "injected": injected}
+        marked += [make(clean, seed, strength) for family, make in makers.items() if wanted in {None, family}]
+    return marked
+
+
+def _strength(options: Mapping[str, str]) -> float | None:
+    text = options.get("strength")
+    if text is None:
+        return None
+    try:
+        strength = float(text)
+    except ValueError:
+        strength = -1.0
+    if not 0 <= strength <= 100:
+        raise ConfigError(f"strength={text!r} is no strength; use 0 to 100, in spreads of the entity")
+    return strength

@@ -1,0 +1,141 @@
+"""Fix horizon, season, windows and cut-offs of a forecasting split from the options and the length of the grid."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.data.durations import parse_duration
+from bench.data.events import Events
+from bench.data.ragged import Array
+from bench.data.series import Series
+from bench.errors import ConfigError, ProtocolError
+from bench.tasks.clock import DAY, NO_TIME, Clock, format_time
+from bench.tasks.grid import TOP, Grid, default_level
+from bench.tasks.profiles import Profile
+
+WINDOWS = 2
+"""Test windows unless told otherwise; one more validates."""
+LEAST_SEASONS = 4
+"""Seasons that training must cover, at least; and twice the horizon."""
+FEW = 8
+"""Below so many series, blocks of about a season's steps are resampled."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The choices of one forecasting split; cut-offs are numbers of steps from the grid's begin."""
+
+    level: str
+    target: str
+    horizon: int
+    season: int
+    valid: tuple[int, ...]
+    test: tuple[int, ...]
+    most: int
+    """Most members of a level that is not `user`."""
+    fixed: bool
+    notes: tuple[str, ...] = ()
+
+    def task_id(self, clock: Clock, profile: Profile) -> str:
+        """Format every choice that makes two scores comparable."""
+        windows = "given" if self.fixed else len(self.test)
+        caps = f"series={self.most}/" if self.most != TOP and self.level not in {"user", "given"} else ""
+        return (
+            f"forecasting/v1/level={self.level}/target={self.target}/freq={clock.freq or 'none'}/season={self.season}"
+            f"/h={self.horizon}/windows={windows}/{caps}{profile.caps()}"
+        )
+
+    def pieces(self, series: int) -> int:
+        """Describe into how many blocks a window is cut for resampling: one where there are enough series."""
+        return 1 if series >= FEW else max(round(self.horizon / max(self.season, 1)), 1)
+
+    def horizon_days(self, clock: Clock) -> float | None:
+        """Return the horizon in days, None where the data has no time."""
+        return None if clock == NO_TIME else self.horizon * (30.4375 * DAY * clock.months or clock.step) / DAY
+
+    def moment(self, time: Array, cutoff: int, clock: Clock) -> str:
+        """Write a cut-off as the time of the first step after it."""
+        return format_time(int(time[cutoff]), clock)
+
+    def moments(self, time: Array, cutoff: int, clock: Clock) -> list[str]:
+        """Write the times of the steps after a cut-off."""
+        return [format_time(int(t), clock) for t in time[cutoff : cutoff + self.horizon]]
+
+    def words(self, grid: Grid) -> str:
+        """Describe what is forecast."""
+        step = {"D": "days", "h": "hours", "W": "weeks", "MS": "months", "QS": "quarters", "YS": "years"}.get(
+            grid.clock.freq, f"steps of {grid.clock.freq}".removesuffix(" of ")
+        )
+        what = f"{len(grid.names):,} series" if self.level == "given" else f"{self.target} by {self.level}, {len(grid.names):,} series"
+        cutoffs = ", ".join(self.moment(grid.time, t, grid.clock) for t in self.test)
+        return f"{what}, {grid.values.shape[1]:,} {step}, season {self.season}; {self.horizon} {step} ahead, tested from {cutoffs}"
+
+
+def choose(data: Events | Series, grid: Grid, options: Mapping[str, str], profile: Profile, *, simulated: bool) -> Plan:
+    """Fix the plan; raise `ConfigError` for an option that means nothing and `ProtocolError` where the grid is too short."""
+    clock, notes = grid.clock, []
+    level = (options.get("level") or default_level(data)) if isinstance(data, Events) else "given"
+    season = _whole(options, "season", clock.season)
+    if clock == NO_TIME and "season" not in options:
+        notes.append("the series have no times, so no season is known; give it with --set season=24")
+    horizon = _horizon(options, clock, grid.fixed)
+    if grid.fixed and horizon != grid.fixed:
+        raise ProtocolError(f"{data.name}: horizon {horizon} is not that of the given test part, {grid.fixed}; leave out --set horizon")
+    wanted = 1 if grid.fixed else _whole(options, "windows", _windows(profile, simulated=simulated))
+    if grid.fixed and options.get("windows", "1") != "1":
+        raise ProtocolError(f"{data.name}: the test part is given, so there is one window; leave out --set windows")
+    steps, needed = grid.values.shape[1], max(LEAST_SEASONS * season, 2 * horizon)
+    fitting = (steps - needed) // horizon - 1
+    if fitting < 1:
+        raise ProtocolError(_too_short(data.name, grid, horizon, season, needed))
+    if fitting < wanted and "windows" in options:
+        raise ProtocolError(
+            f"{data.name}: {steps} steps leave room for {fitting} test windows of {horizon}, not {wanted}; --set windows={fitting}"
+        )
+    windows = min(wanted, fitting)
+    if windows < wanted:
+        notes.append(f"{windows} test window instead of {wanted}: before the first cut-off must lie {needed} steps (4 seasons, 2 horizons)")
+    test = tuple(steps - k * horizon for k in range(windows, 0, -1))
+    most = profile.series if simulated else TOP
+    return Plan(level, options.get("target", "count"), horizon, season, (test[0] - horizon,), test, most, bool(grid.fixed), tuple(notes))
+
+
+def _windows(profile: Profile, *, simulated: bool) -> int:
+    return profile.windows if simulated else WINDOWS
+
+
+def _horizon(options: Mapping[str, str], clock: Clock, fixed: int) -> int:
+    given = options.get("horizon")
+    if given is None:
+        return fixed or clock.horizon
+    if re.fullmatch(r"\d+", given):
+        return _whole(options, "horizon", 0)
+    length = parse_duration(given, name="horizon")
+    if clock == NO_TIME or clock.months or length % clock.step:
+        raise ConfigError(f"horizon={given!r} is no whole number of steps of {clock.freq or 'series without time'}; give steps: horizon=14")
+    return length // clock.step
+
+
+def _whole(options: Mapping[str, str], key: str, default: int) -> int:
+    text = options.get(key, str(default))
+    if not re.fullmatch(r"\d{1,6}", text) or int(text) < 1:
+        raise ConfigError(f"{key}={text!r} is no number of steps or windows; use 1 or more")
+    return int(text)
+
+
+def _too_short(name: str, grid: Grid, horizon: int, season: int, needed: int) -> str:
+    steps = grid.values.shape[1]
+    longest = min((steps - LEAST_SEASONS * season) // 2, steps // 4)
+    if longest >= 1 and not grid.fixed:
+        cure = f"--set horizon={longest}"
+    else:
+        nearest = horizon if grid.fixed else min(horizon, steps // 4)
+        shortest = (steps - 2 * nearest) // LEAST_SEASONS if 0 < 4 * nearest <= steps else 0
+        cure = f"--set season={shortest}" + (f" --set horizon={nearest}" if nearest < horizon else "") if shortest else "longer data"
+    least = f"{needed} steps of training (4 seasons of {season}, twice the horizon)"
+    return (
+        f"{name}: {steps} steps of {grid.clock.freq or 'no frequency'} are too few for horizon {horizon}: "
+        f"a validation and a test window, and {least}; try {cure}"
+    )

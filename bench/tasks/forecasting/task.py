@@ -1,0 +1,326 @@
+"""The forecasting task, version 1: quantiles of the next H steps of many series, at cut-offs that all series share.
+
+Test windows lie end to end at the log's end, validation before them. `fit` sees what lies before the first cut-off of
+its stage, once; each cut-off is a `predict` call of its own, in order, and what lies between two cut-offs is handed
+over only when the forecasts of the first are stored. Letters: N series, W windows, H horizon, Q quantiles, R scored rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+
+from bench.data.events import Events
+from bench.data.ragged import Array
+from bench.data.series import Series
+from bench.metrics import forecasting as metrics
+from bench.metrics.kinds import Metric
+from bench.tasks.base import Arrays, Board, Finished, InferenceInputs, ModelResult, Prediction, Scorer, Split, Stage, StageName
+from bench.tasks.clock import format_time
+from bench.tasks.forecasting import new_data
+from bench.tasks.forecasting.figures import collect
+from bench.tasks.forecasting.plan import Plan, choose
+from bench.tasks.grid import Grid, chosen, from_events, from_series
+from bench.tasks.profiles import Profile
+
+DECILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+TAILS = (0.95, 0.99)
+"""Asked for beside the deciles at level `user`: what stock, or capacity, is planned by."""
+FEW = 8
+"""Below so many series, blocks of steps are resampled instead of series; with fewer blocks than this nothing ranks."""
+WHOLE = ("mase", "rmsse", "smape", "sql", "total_wape")
+"""Metrics that are no ratio of sums over steps."""
+BOARDS = {
+    True: Board("wql", higher=False, reference="climatology", penalty=1e9),
+    False: Board("mase", higher=False, reference="seasonal-naive", penalty=1e9),
+}
+"""By whether the series are single users: on sparse counts MASE would rank the forecast of nothing but zeros first."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The truth of one stage; it stays in the supervisor."""
+
+    y: Array
+    """float64 [W, N, H]; NaN where nothing is known."""
+    scales: metrics.Scales
+    """Of the N series, from what lies before the stage's first cut-off."""
+    grid: Grid
+    """The whole of the data, for what is drawn when the run is over."""
+    cutoffs: tuple[int, ...]
+    pieces: int
+    """Blocks that each window is cut into for resampling: 1 with enough series."""
+
+    @property
+    def group(self) -> Array:
+        """Return the unit of resampling of each scored row, int64 [R], rows as in `rows`."""
+        windows, n, _ = self.y.shape
+        if self.pieces == 1:
+            return np.tile(np.arange(n), windows)
+        return np.arange(windows * n * self.pieces)
+
+    def rows(self, prediction: Prediction, levels: tuple[float, ...]) -> metrics.Parts:
+        """Lay out what each row adds to the metrics: rows are window by window, block by block, series by series."""
+        blocks = np.array_split(np.arange(self.y.shape[2]), self.pieces)
+        found = []
+        for y, p in zip(self.y, prediction, strict=True):
+            whole, *pieces = (
+                _part(y[:, b], p["quantiles"][:, b], p["mean"][:, b], levels, self.scales)
+                for b in (slice(None), *(blocks if self.pieces > 1 else ()))
+            )
+            found.append(_shared(whole, pieces) if pieces else whole)
+        return _stacked(found)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One prediction's rows, ready for any weights."""
+
+    parts: metrics.Parts
+
+    def score(self, weights: Array) -> Mapping[str, Array]:
+        """Score under `weights` [B, R]."""
+        return metrics.score(self.parts, weights)
+
+
+class Forecasting:
+    """The forecasting task as the runner sees it."""
+
+    name: ClassVar[str] = "forecasting"
+    holds: ClassVar[tuple[str, ...]] = ("events", "series")
+    metrics: ClassVar[Mapping[str, Metric]] = metrics.METRICS
+    settable: ClassVar[tuple[str, ...]] = ("freq",)
+    options: ClassVar[Mapping[str, str]] = {
+        "horizon": "steps to forecast (14), or a duration that the frequency divides (14d); default by frequency",
+        "level": "what a log is counted by: item (top 20, default), total, kind, user, or any column",
+        "freq": "step: D (default for logs), h, W, MS, QS, YS or 15min; given series tell their own",
+        "season": "steps of the main cycle (default by frequency: D 7, h 24, W 52, MS 12)",
+        "target": "count (of events, default) or sum (of their values)",
+        "windows": "number of test windows (default 2)",
+    }
+
+    def splits(self, data: Events | Series, options: Mapping[str, str], profile: Profile, seed: int, *, simulated: bool) -> list[Split]:
+        """Lay the data on a grid and cut it at the cut-offs; `seed` changes nothing."""
+        grid = from_events(data, options) if isinstance(data, Events) else from_series(data, options)
+        plan = choose(data, grid, options, profile, simulated=simulated)
+        if isinstance(data, Events):
+            grid = chosen(grid, plan.level, plan.test[0], plan.most)
+        return [split_of(grid, plan, profile)]
+
+    def invalid(self, split: Split, stage: StageName, part: int, arrays: Arrays) -> str:
+        """Describe what is wrong with a forecast: quantiles [N, H, Q], mean [N, H] where given, all finite."""
+        if not {"quantiles", "fallback"} <= set(arrays) <= {"quantiles", "fallback", "mean"}:
+            given = "an array" if set(arrays) == {"prediction"} else f"{', '.join(sorted(arrays))} and no more"
+            return f"predict returned {given}, expected bench.Forecast(quantiles [N, H, Q], mean [N, H])"
+        n, horizon = split.truths[stage].y.shape[1:]
+        levels = split.context["quantiles"]
+        wanted = {"quantiles": (n, horizon, len(levels)), "mean": (n, horizon), "fallback": (n,)}
+        for name, array in arrays.items():
+            if array.shape != wanted[name]:
+                return f"predict returned {name} of shape {list(array.shape)}, expected {list(wanted[name])}"
+            if array.dtype.kind != ("b" if name == "fallback" else "f"):
+                return f"predict returned {name} of {array.dtype}, expected {'booleans' if name == 'fallback' else 'floats'}"
+            if not np.isfinite(array).all():
+                return f"predict returned {int((~np.isfinite(array)).sum())} values of {name} that are not finite, of {array.size}"
+        return ""
+
+    def finished(self, split: Split, stage: StageName, prediction: Prediction, *, causal: bool) -> Finished:
+        """Sort the quantiles, integrate a missing mean and clip counts at 0; what was done is flagged."""
+        levels = split.context["quantiles"]
+        done, about = [], {"crossed": 0.0, "clipped": 0.0, "fallback": 0}
+        for panel, arrays in zip(split.stages[stage].parts, prediction, strict=True):
+            quantiles, mean, crossed, clipped = _tidied(arrays, levels, counts=panel.counts)
+            about["crossed"] += crossed / len(prediction)
+            about["clipped"] += clipped / len(prediction)
+            about["fallback"] = max(about["fallback"], int(arrays["fallback"].sum()))
+            done.append({"quantiles": quantiles, "mean": mean})
+        told = {"quantiles-crossed": "crossed", "clipped": "clipped", "fallback": "fallback"}
+        flags = [flag for flag, key in told.items() if about[key]] + ["mean-from-quantiles"] * any("mean" not in p for p in prediction)
+        note = f"{about['fallback']:,} of {split.facts['series']:,} series by a simpler method" if about["fallback"] else ""
+        return Finished(done, tuple(flags), note, about)
+
+    def values(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, float]:
+        """Score on validation by the metric that ranks."""
+        truth = split.truths[stage]
+        rows = truth.rows(prediction, split.context["quantiles"])
+        return {"tuned": float(metrics.score(rows, np.ones((1, len(truth.group))))[split.board.metric][0])}
+
+    def search_score(self, split: Split, prediction: Prediction) -> float:
+        """Score on validation."""
+        return self.values(split, "search", prediction)["tuned"]
+
+    def blendable(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:
+        """Average as they are."""
+        return prediction
+
+    def scorer(self, split: Split, prediction: Prediction) -> Scorer:
+        """Lay out the rows once."""
+        return Scored(split.truths["final"].rows(prediction, split.context["quantiles"]))
+
+    def intervals(self, split: Split, shown: Sequence[ModelResult]) -> list[dict[str, Any]]:
+        """Raise no alarm."""
+        return []
+
+    def figures(self, split: Split, shown: Sequence[ModelResult], leader: str) -> dict[str, Any]:
+        """Draw each model's best, median and worst series with their bands, and the error by step."""
+        if not shown:
+            return {}
+        truth, levels, metric = split.truths["final"], split.context["quantiles"], split.board.metric
+        grid, (windows, n, horizon) = truth.grid, truth.y.shape
+        scores, by_step = {}, {}
+        for one in shown:
+            each = metrics.by_series(_whole(truth, one.prediction, levels))[metric].reshape(windows, n)
+            scores[one.model] = np.array([np.nan if (m := _mean(column)) is None else m for column in each.T])
+            by_step[one.model] = self._by_step(truth, one.prediction, levels)[metric].tolist()
+        time = [format_time(int(t), grid.clock) for t in grid.time]
+        made = {one.model: one.prediction for one in shown}
+        cutoffs, label = truth.cutoffs, metrics.METRICS[metric].label
+        return collect(grid.names, time, grid.values, cutoffs, horizon, levels, made, scores, leader, metric=label, by_step=by_step)
+
+    @staticmethod
+    def _by_step(truth: Windows, prediction: Prediction, levels: tuple[float, ...]) -> Mapping[str, Array]:
+        """Score each step of the horizon over all windows."""
+        windows, n, _ = truth.y.shape
+        y = truth.y.reshape(windows * n, -1)
+        scales = metrics.Scales(np.tile(truth.scales.absolute, windows), np.tile(truth.scales.squared, windows))
+        quantiles, mean = (np.concatenate([p[name] for p in prediction]) for name in ("quantiles", "mean"))
+        return metrics.by_horizon(y, np.isfinite(y), quantiles, mean, levels, scales)
+
+    def inference_inputs(
+        self, data: Events | Series, run: Mapping[str, Any], options: Mapping[str, str], profile: Profile
+    ) -> InferenceInputs:
+        """Bring new data into the form that the run's models are asked about; see `new_data`."""
+        return new_data.inference_inputs(data, run, options, profile)
+
+    def answer_frame(self, asked: InferenceInputs, arrays: Arrays) -> pl.DataFrame:
+        """Lay out answers about new data for people; see `new_data`."""
+        return new_data.answer_frame(asked, arrays)
+
+    def details(self, split: Split, shown: Sequence[ModelResult]) -> list[dict[str, Any]]:
+        """List each model's scores by step of the horizon, and by series."""
+        truth, levels, found = split.truths["final"], split.context["quantiles"], []
+        windows, n, horizon = truth.y.shape
+        for one in shown:
+            base = {"model": one.model, "tuning": one.tuning}
+            by_step = self._by_step(truth, one.prediction, levels)
+            found += [{**base, "by": "step", "at": str(h + 1), **{k: float(v[h]) for k, v in by_step.items()}} for h in range(horizon)]
+            by_series = metrics.by_series(_whole(truth, one.prediction, levels))
+            for at, name in enumerate(truth.grid.names):
+                own = {k: _mean(v.reshape(windows, n)[:, at]) for k, v in by_series.items() if k in by_step}
+                found.append({**base, "by": "series", "at": name, **own})
+        return found
+
+
+def _whole(truth: Windows, prediction: Prediction, levels: tuple[float, ...]) -> metrics.Parts:
+    """Lay out the rows of all windows, series by series, not cut into blocks."""
+    return replace(truth, pieces=1).rows(prediction, levels)
+
+
+def split_of(grid: Grid, plan: Plan, profile: Profile) -> Split:
+    """Cut both stages; the truth of each window lies apart."""
+    user = plan.level == "user"
+    levels = (*DECILES, *TAILS) if user else DECILES
+    stages: dict[StageName, Stage] = {}
+    truths: dict[StageName, Windows] = {}
+    for stage, cutoffs in (("search", plan.valid), ("final", plan.test)):
+        panels = tuple(grid.panel(t, plan.horizon, plan.season) for t in cutoffs)
+        train = panels[0]
+        stages[stage] = Stage(train, panels)  # type: ignore[index] # the names of stages
+        y = np.stack([grid.values[:, t : t + plan.horizon] for t in cutoffs])
+        scales = metrics.scales(train.values, train.start, plan.season, train.mask)
+        truths[stage] = Windows(y, scales, grid, cutoffs, plan.pieces(len(grid.names)))  # type: ignore[index]
+    facts = {**_facts(grid, plan, truths["final"]), "levels": list(levels), "counts": stages["final"].train.counts}
+    flags, reason, notes = _judged(grid, plan, truths, user=user)
+    columns = {"level": plan.level, "n_test": len(grid.names), "horizon_days": plan.horizon_days(grid.clock)}
+    context = {"horizon": float(plan.horizon), "loss": "quantile", "quantiles": levels}
+    members = {"unique_id": list(grid.names)}
+    return Split(plan.task_id(grid.clock, profile), stages, truths, facts, notes, flags, reason, BOARDS[user], columns, context, members)
+
+
+def _facts(grid: Grid, plan: Plan, truth: Windows) -> dict[str, Any]:
+    time = grid.time
+    return {
+        "series": len(grid.names),
+        "level": plan.level,
+        "freq": grid.clock.freq,
+        "season": plan.season,
+        "horizon": plan.horizon,
+        "horizon_days": plan.horizon_days(grid.clock),
+        "test_cutoffs": [plan.moment(time, t, grid.clock) for t in plan.test],
+        "valid_cutoffs": [plan.moment(time, t, grid.clock) for t in plan.valid],
+        "test_times": [plan.moments(time, t, grid.clock) for t in plan.test],
+        "undefined": int(metrics.undefined(truth.scales).sum()),
+        "unscored": int((~np.isfinite(truth.y).any(axis=(0, 2))).sum()),
+    }
+
+
+def _judged(grid: Grid, plan: Plan, truths: Mapping[StageName, Windows], *, user: bool) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
+    """Decide what the split allows: flags, the reason why nothing can be scored, and sentences for the user."""
+    notes = [plan.words(grid), *grid.notes, *plan.notes]
+    for stage, words in (("search", "validation"), ("final", "test")):
+        truth = truths[stage]  # type: ignore[index]
+        if not np.isfinite(truth.y).any():
+            return (), f"no series has a value in the {words} windows", tuple(notes)
+        usable = np.isfinite(truth.y).any(axis=(0, 2)) & ~metrics.undefined(truth.scales)
+        if not user and not usable.any():
+            return (), f"no series varies before the first {words} cut-off: MASE has no scale; nothing to rank", tuple(notes)
+    undefined, unscored = (
+        int(metrics.undefined(truths["final"].scales).sum()),
+        int((~np.isfinite(truths["final"].y).any(axis=(0, 2))).sum()),
+    )
+    if undefined:
+        notes.append(
+            f"{undefined:,} of {len(grid.names):,} series do not vary before the test: left out of MASE, RMSSE and SQL, counted elsewhere"
+        )
+    if unscored:
+        notes.append(f"{unscored:,} of {len(grid.names):,} series have no value in the test windows and are not scored")
+    units = len(np.unique(truths["final"].group))
+    if units < FEW:
+        notes.append(f"underpowered: {units} blocks of steps to resample, at least {FEW} to rank; more with --set windows=8")
+        return ("underpowered",), "", tuple(notes)
+    return (), "", tuple(notes)
+
+
+def _part(y: Array, quantiles: Array, mean: Array, levels: tuple[float, ...], scales: metrics.Scales) -> metrics.Parts:
+    return metrics.parts(y, np.isfinite(y), quantiles, mean, levels, scales)
+
+
+def _tidied(arrays: Arrays, levels: tuple[float, ...], *, counts: bool) -> tuple[Array, Array, float, float]:
+    """Return sorted quantiles and the mean, both clipped where `counts`, and the shares of steps that were crossed and clipped."""
+    quantiles, crossed = metrics.sorted_quantiles(np.asarray(arrays["quantiles"], np.float64))
+    mean = np.asarray(arrays["mean"], np.float64) if "mean" in arrays else None
+    clipped = 0.0
+    if counts:
+        quantiles, known, clipped = metrics.clipped(quantiles, np.zeros(quantiles.shape[:2]) if mean is None else mean)
+        mean = None if mean is None else known
+    return quantiles, metrics.mean_from_quantiles(quantiles, levels) if mean is None else mean, crossed, clipped
+
+
+def _shared(whole: metrics.Parts, blocks: Sequence[metrics.Parts]) -> metrics.Parts:
+    """Stack blocks of steps so that all of them together add what the whole window adds.
+
+    A mean over series, or of totals, is of whole windows: means of blocks would make another metric of it (RMSSE), and
+    count steps of a shorter block for more. Each block keeps its share of the sum over blocks.
+    """
+    of_windows = np.isin(list(metrics.METRICS), WHOLE)
+
+    def shared(name: str) -> Array:
+        each = np.stack([getattr(block, name) for block in blocks])  # [blocks, n, M]
+        total = each.sum(axis=0)
+        scaled = of_windows & np.isfinite(total) & (total > 0)
+        return np.concatenate(each * np.divide(getattr(whole, name), total, out=np.ones(total.shape), where=scaled))
+
+    return replace(whole, numerator=shared("numerator"), denominator=shared("denominator"))
+
+
+def _stacked(parts: Sequence[metrics.Parts]) -> metrics.Parts:
+    return replace(parts[0], **{name: np.concatenate([getattr(p, name) for p in parts]) for name in ("numerator", "denominator")})
+
+
+def _mean(values: Array) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else None

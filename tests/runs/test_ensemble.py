@@ -1,0 +1,163 @@
+"""The ensemble: never worse on validation than its best member, the same whatever happens, and beside the others on test."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import run_kit
+from execute.kit import bench_process, tiny_split, wait_until
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tasks.forecast_kit import forecast_of, noise, series, split
+
+from bench.board import Board
+from bench.execute.prediction_files import read_prediction
+from bench.runs.ensemble import PATIENCE, STEPS, Member, choose, weighted
+from bench.tasks.base import Prediction, Split, Task
+from bench.tasks.churn.task import Churn
+from bench.tasks.forecasting.task import Forecasting
+
+TINY = tiny_split()
+SERIES = split(series(noise(5, 90)), horizon=5, season=7, windows=1)
+
+
+def members(task: Task, found: Split, predictions: list[Prediction]) -> list[Member]:
+    """Order members as a run does: the best first, of equals by name."""
+    made = [Member(f"m{n}", "tuned", p, task.search_score(found, p), {}) for n, p in enumerate(predictions)]
+    sign = 1 if found.board.higher else -1
+    return sorted(made, key=lambda m: (-sign * m.value, m.model))
+
+
+def probabilities(seed: int, n: int, *, coarse: bool) -> list[Prediction]:
+    """Make random P(churn), some tied, some that know a little of the truth."""
+    rng, y = np.random.default_rng(seed), TINY.truths["search"].y
+    raw = [rng.random(len(y)) * (1 - k) + y * k for k in rng.uniform(0, 0.5, n)]
+    return [[{"prediction": np.round(p, 1) if coarse else p}] for p in raw]
+
+
+def forecasts(seed: int, n: int) -> list[Prediction]:
+    """Make random forecasts, each shrunk towards the truth by a share of its own."""
+    rng, y = np.random.default_rng(seed), SERIES.truths["search"].y
+    found = []
+    for at, share in enumerate(rng.uniform(0, 0.8, n)):
+        (part,) = forecast_of(SERIES, "search", seed=seed * 100 + at)
+        found.append(
+            [{name: (1 - share) * part[name] + share * (y[0] if name == "mean" else y[0][:, :, None]) for name in ("quantiles", "mean")}]
+        )
+    return found
+
+
+def checked(task: Task, found: Split, own: list[Member]) -> None:
+    chosen = choose(own, task, found)
+    sign = 1 if found.board.higher else -1
+    assert sign * chosen.value >= max(sign * m.value for m in own)
+    assert sum(chosen.weights.values()) == pytest.approx(1, abs=1e-12)
+    assert all(weight >= 1 / STEPS - 1e-12 for weight in chosen.weights.values())
+    by_name = {m.model: m for m in own}
+    mixed = weighted([(by_name[name].valid, weight) for name, weight in sorted(chosen.weights.items())])
+    assert task.search_score(found, mixed) == pytest.approx(chosen.value, abs=1e-9)
+    shuffled = random.Random(1).sample(own, len(own))
+    assert choose(members(task, found, [m.valid for m in sorted(shuffled, key=lambda m: m.model)]), task, found) == chosen
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), n=st.integers(2, 6), coarse=st.booleans())
+def test_an_ensemble_for_churn_is_never_worse_on_validation_than_its_best_member(seed: int, n: int, coarse: bool) -> None:
+    checked(Churn(), TINY, members(Churn(), TINY, probabilities(seed, n, coarse=coarse)))
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000), n=st.integers(2, 5))
+def test_an_ensemble_for_forecasting_is_never_worse_on_validation_than_its_best_member(seed: int, n: int) -> None:
+    checked(Forecasting(), SERIES, members(Forecasting(), SERIES, forecasts(seed, n)))
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10_000), n=st.integers(2, 5))
+def test_of_all_steps_of_the_greedy_walk_the_best_is_kept(seed: int, n: int) -> None:
+    own = members(Churn(), TINY, probabilities(seed, n, coarse=False))
+    taken, values, since = [own[0].valid[0]["prediction"]], [own[0].value], 0
+    while len(taken) < STEPS and since < PATIENCE:
+        tried = [Churn().search_score(TINY, [{"prediction": np.mean([*taken, m.valid[0]["prediction"]], axis=0)}]) for m in own]
+        taken.append(own[int(np.argmax(tried))].valid[0]["prediction"])
+        since = 0 if max(tried) > max(values) + 1e-12 else since + 1
+        values.append(max(tried))
+    assert choose(own, Churn(), TINY).value == pytest.approx(max(values), abs=1e-12)
+
+
+def test_two_halves_of_the_truth_are_put_together() -> None:
+    y = TINY.truths["search"].y.astype(float)
+    half = np.arange(len(y)) % 2 == 0
+    own = [[{"prediction": np.where(half, y, 0.5)}], [{"prediction": np.where(half, 0.5, y)}]]
+    chosen = choose(members(Churn(), TINY, own), Churn(), TINY)
+    assert chosen.weights == {"m0": 0.5, "m1": 0.5}
+    assert chosen.value == 1.0
+
+
+def test_members_that_only_harm_are_left_out() -> None:
+    y = TINY.truths["search"].y.astype(float)
+    own = members(Churn(), TINY, [[{"prediction": y}], [{"prediction": 1 - y}], [{"prediction": np.full(len(y), 0.5)}]])
+    assert choose(own, Churn(), TINY).weights == {"m0": 1.0}
+
+
+@pytest.mark.parametrize("kind", ["churn", "forecasting", "anomaly"])
+def test_a_run_ends_with_an_ensembles_row_that_is_not_worse_on_validation_and_has_its_test_score_beside_it(kind: str) -> None:
+    board = Board.read(getattr(run_kit, kind)() / "run")
+    ensembles = [row for row in board.rows if row["model"] == "ensemble"]
+    assert len(ensembles) == len({row["dataset"] for row in board.rows})
+    for row in ensembles:
+        sign = -1 if kind == "forecasting" else 1
+        rivals = [r for r in board.rows if r["dataset"] == row["dataset"] and r["tuning"] == row["tuning"] and r["model"] != "ensemble"]
+        assert len({r["model"] for r in rivals}) == row["trials"] >= 2
+        assert sign * row["valid_score"] >= max(sign * r["valid_score"] for r in rivals) - 1e-12
+        metric = {"churn": "roc_auc", "forecasting": "mase", "anomaly": "vus_pr"}[kind]
+        assert all(math.isfinite(row[name]) for name in (metric, f"{metric}_low", f"{metric}_high", "behind"))
+        weights = json.loads(row["params"])
+        assert sum(weights.values()) == pytest.approx(1)
+        assert set(weights) <= {r["model"] for r in rivals}
+        assert row["fit_seconds"] > 0
+
+
+def test_an_ensembles_prediction_on_test_is_the_weighted_mean_of_its_members_final_fits() -> None:
+    place = run_kit.churn()
+    row = next(r for r in Board.read(place / "run").rows if r["model"] == "ensemble" and r["dataset"] == "calm")
+    index = pl.read_parquet(place / "run" / "predictions.parquet").filter(dataset="calm", tuning="tuned")
+    files = {(r["model"], r["seed"]): place / "run" / r["file"] for r in index.to_dicts()}
+    made = sum(w * read_prediction(files[m, 0])[0]["prediction"] for m, w in json.loads(row["params"]).items())
+    np.testing.assert_allclose(read_prediction(files["ensemble", 0])[0]["prediction"], made, rtol=1e-12)
+
+
+def test_one_model_that_can_be_tuned_is_no_ensemble(tmp_path: Path) -> None:
+    run_kit.purchases(0.01, seed=1).write_csv(tmp_path / "log.csv")
+    more = {"datasets": [f"events={tmp_path / 'log.csv'}"], "options": {"horizon": "14d", "cutoffs": 1}}
+    board = run_kit.run("churn", tmp_path / "run", models=["rfm-logit", "base-rate", "recency"], **more)
+    assert "ensemble" not in {row["model"] for row in board.rows}
+
+
+def test_a_run_that_was_killed_ends_with_the_same_ensemble(tmp_path: Path) -> None:
+    whole, ledger = run_kit.churn(), tmp_path / "run" / "ledger.jsonl"
+    logs = [f"events={whole / name}.csv" for name in ("calm", "wild")]
+    words = [f"--{k}={v}" for k, vs in {"dataset": logs, "model": run_kit.CHURN, "set": ["horizon=14d", "cutoffs=2"]}.items() for v in vs]
+    words += ["--task=churn", "--profile=smoke", "--trials=2", "--seeds=2", "--workers=1", "--quiet", f"--out={tmp_path / 'run'}"]
+    process = bench_process(["run", *words], {"BENCH_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"})
+    wait_until(lambda: ledger.exists() and ledger.read_bytes().count(b"\n") >= 5, "five jobs are done")
+    process.kill()
+    process.communicate()
+    assert not (tmp_path / "run" / "leaderboard.parquet").exists()
+    run_kit.run("churn", tmp_path / "run", datasets=logs, models=run_kit.CHURN, options={"horizon": "14d", "cutoffs": 2}, seeds=2)
+    rows = [[r for r in Board.read(folder).rows if r["model"] == "ensemble"] for folder in (whole / "run", tmp_path / "run")]
+    vary = {"created", "fit_seconds", "predict_seconds"}
+    one, other = ([{k: v for k, v in row.items() if k not in vary} for row in own] for own in rows)
+    assert one == other
+    assert max(len(json.loads(row["params"])) for row in rows[0]) == 2, "an ensemble of one would prove little"
+    files = sorted(file.name for file in (whole / "run" / "predictions").glob("ensemble-*.npz"))
+    assert len(files) == 2
+    for name in files:
+        made, again = (read_prediction(folder / "predictions" / name)[0]["prediction"] for folder in (whole / "run", tmp_path / "run"))
+        np.testing.assert_array_equal(made, again)

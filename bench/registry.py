@@ -159,7 +159,7 @@ def _import_file(path: Path) -> Any:
     import importlib.util
     import sys
 
-    name = "bench_file_" + "".join(c if c.isalnum() else "_" for c in str(path))
+    name = _module_name(path)
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -172,6 +172,14 @@ def _import_file(path: Path) -> Any:
         del sys.modules[name]
         raise
     return module
+
+
+def _module_name(path: Path) -> str:
+    """Name the module of a file: readable, and never that of another file (`my-model.py` and `my_model.py` are two)."""
+    import hashlib
+
+    readable = "".join(c if c.isalnum() else "_" for c in path.stem)
+    return f"bench_file_{readable}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
 
 
 class MissingDependencyError(PluginError):

@@ -187,6 +187,15 @@ def test_files_and_folders_of_plugins_are_found_by_path(tmp_path: Path) -> None:
     assert [list(models(source)) for source in found] == [["single"], ["a"], ["b"]]
 
 
+def test_files_whose_paths_differ_in_a_sign_alone_are_two_modules(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    paths = [tmp_path / "my-model.py", tmp_path / "my_model.py", tmp_path / "a" / "b.py", tmp_path / "a_b.py"]
+    for n, path in enumerate(paths):
+        write_plugin(path.parent, path.stem, model_text(body=f'name = "number-{n}"'), classes="Odd")
+    assert [list(models(file_source(path))) for path in paths] == [["number-0"], ["number-1"], ["number-2"], ["number-3"]]
+    assert [list(models(file_source(path))) for path in paths[:1]] == [["number-0"]], "asked again, it is the same module"
+
+
 @pytest.mark.parametrize(
     ("files", "folders", "words"), [(["x.py"], [], "--plugin x.py: no such file"), ([], ["x"], "--plugins-dir x: no such folder")]
 )

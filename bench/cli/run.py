@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from bench.errors import ConfigError, suggest
+from bench.runs import arguments
 from bench.runs.config import Config
 
 LISTS = {"dataset": "datasets", "model": "models", "plugin": "plugins", "plugins-dir": "plugins_dirs"}
@@ -74,15 +75,10 @@ def drift(rows: Sequence[dict[str, Any]], folder: Path) -> list[str]:
 
 def configuration(study: Path | None, given: Mapping[str, Any]) -> Config:
     """Merge a study file and the options given beside it, which win; raise `ConfigError` with the cure."""
-    fields = dict(_study(study)) if study else {}
-    fields |= {name: value for name, value in given.items() if value is not None}
-    for name in ("datasets", "models", "plugins", "plugins_dirs"):
-        fields[name] = tuple(str(item) for item in fields.get(name, ()))
-    options = fields.get("options", {})
-    fields["options"] = dict(options) if isinstance(options, Mapping) else pairs(options)
-    if not fields.get("task"):
-        raise ConfigError("no task is given; write bench run --task churn, forecasting or anomaly")
-    return Config(**fields).checked()
+    fields = {name: value for name, value in given.items() if value is not None}
+    if isinstance(fields.get("options"), list):
+        fields["options"] = pairs(fields["options"])
+    return arguments.configuration({**(_study(study) if study else {}), **fields})
 
 
 def pairs(items: Sequence[str]) -> dict[str, str]:
@@ -123,14 +119,17 @@ def _study(path: Path) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for key, value in content.items():
         if key == "set":
-            fields["options"] = {k: str(v) for k, v in value.items()} if isinstance(value, dict) else list(value)
+            fields["options"] = pairs(value) if isinstance(value, list) else value
         elif key in LISTS:
-            fields[LISTS[key]] = [value] if isinstance(value, str) else value
+            fields[LISTS[key]] = value
         elif key in SINGLE:
             fields[key.replace("-", "_")] = value
         else:
             raise ConfigError(f"study file {path}: unknown key {key!r}; {suggest(key, [*SINGLE, *LISTS, 'set'])}")
-    return fields
+    try:
+        return arguments.typed(fields)
+    except ConfigError as error:
+        raise ConfigError(f"study file {path}: {error}") from None
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

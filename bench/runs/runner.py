@@ -20,6 +20,7 @@ from bench.execute.devices import refuse_blind, resolved
 from bench.execute.jobs import Limits, Plugin, bench_source
 from bench.execute.local import LocalExecutor
 from bench.registry import RESERVED, Registry, Source, discover, reserved_name_hint
+from bench.runs.arguments import configuration
 from bench.runs.config import Config, task_options
 from bench.runs.feature_importance import Asker
 from bench.runs.problem import Problem
@@ -45,14 +46,7 @@ def run(task: str, *, datasets: Sequence[str] = (), models: Sequence[str] = (), 
     Raises `BenchError` for what the user can mend; a model that fails is a row, not an error.
     """
     listen: Listener = arguments.pop("listen", silent)
-    options = {key: str(value) for key, value in dict(arguments.pop("options", {})).items()}
-    arguments |= {key: tuple(map(str, arguments.get(key, ()))) for key in ("plugins", "plugins_dirs")}
-    arguments |= {key: str(arguments[key]) for key in ("source", "out") if arguments.get(key) is not None}
-    known = set(Config.__dataclass_fields__)
-    for key in arguments:
-        if key not in known:
-            raise ConfigError(f"unknown argument {key!r}; {suggest(key, sorted(known))}")
-    return execute(Config(task, tuple(map(str, datasets)), models=tuple(models), options=options, **arguments), listen)
+    return execute(configuration({"task": task, "datasets": datasets, "models": models, **arguments}), listen)
 
 
 def execute(config: Config, listen: Listener = silent) -> Board:

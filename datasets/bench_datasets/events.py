@@ -13,7 +13,7 @@ dropped is counted under the first reason that holds for it:
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -139,7 +139,8 @@ def _mapped(columns: Sequence[str], options: Mapping[str, str], where: str) -> d
 def _stacked(parts: Sequence[Part], options: Mapping[str, str]) -> Stack:
     """Put the parts under each other, our columns by our names and all others by their own."""
     names = _mapped(parts[0].table.columns, options, parts[0].name)
-    tables = [_renamed(part, names) for part in parts]
+    taken = {column for part in parts for column in part.table.columns} - set(names.values())
+    tables = [_renamed(part, names, taken) for part in parts]
     try:
         rows = pl.concat(tables, how="diagonal_relaxed") if len(tables) > 1 else tables[0]
     except pl.exceptions.PolarsError as error:
@@ -147,13 +148,20 @@ def _stacked(parts: Sequence[Part], options: Mapping[str, str]) -> Stack:
     return Stack(rows, parts, {ours: (theirs,) for ours, theirs in names.items()})
 
 
-def _renamed(part: Part, names: Mapping[str, str]) -> pl.DataFrame:
+def _renamed(part: Part, names: Mapping[str, str], taken: Collection[str]) -> pl.DataFrame:
+    """Put our columns first; `taken`: names of the extra columns of all parts."""
     columns = part.table.columns
     ours = [pl.col(column_named(theirs, columns, part.name)).alias(name) for name, theirs in names.items()]
     others = [c for c in columns if c not in names.values()]
     # an own column called kind that was not chosen as the kind is an extra one
-    extra = plain(part.table.select(pl.col(c).alias(f"raw_{c}" if c in COLUMNS else c) for c in others), part.name)
+    extra = plain(part.table.select(pl.col(c).alias(_raw(c, taken) if c in COLUMNS else c) for c in others), part.name)
     return pl.concat([part.table.select(ours), extra], how="horizontal") if extra.width else part.table.select(ours)
+
+
+def _raw(name: str, taken: Collection[str]) -> str:
+    """Return the name of an extra column that is called as one of ours: `raw_kind`, or `raw_raw_kind` beside a `raw_kind`."""
+    raw = f"raw_{name}"
+    return _raw(raw, taken) if raw in taken else raw
 
 
 def _cleaned(raw: Stack, clock: Clock, *, drop: bool) -> Cleaned:
@@ -187,8 +195,9 @@ def _counted(rows: pl.DataFrame) -> pl.DataFrame:
     if count.dtype.is_integer() and not count.null_count() and (count >= 1).all():
         log.info("column 'count' is taken as the number of events that a row stands for")
         return rows
-    log.info("column 'count' is no number of events and passes through as 'raw_count'")
-    return rows.rename({"count": "raw_count"})
+    raw = _raw("count", rows.columns)
+    log.info("column 'count' is no number of events and passes through as %r", raw)
+    return rows.rename({"count": raw})
 
 
 def _text(column: pl.Series) -> pl.Series:

@@ -155,6 +155,20 @@ def test_a_guess_can_be_refused_and_a_given_name_wins(tmp_path):
     assert (row["raw_user"], row["raw_kind"], row["raw_value"]) == ("a", "buy", 3)
 
 
+def test_extra_columns_called_as_ours_get_names_that_are_free(tmp_path):
+    path = csv(tmp_path / "log.csv", "user,time,type,kind,raw_kind,count,raw_count", "a,2024-01-01,buy,old,older,x,y")
+    [row] = read(path, kind="type").frame.rows(named=True)
+    assert (row["kind"], row["raw_raw_kind"], row["raw_kind"]) == ("buy", "old", "older")
+    assert (row["raw_raw_count"], row["raw_count"]) == ("x", "y")
+
+
+def test_parts_of_a_folder_agree_on_the_names_of_extra_columns(tmp_path):
+    (tmp_path / "log").mkdir()
+    csv(tmp_path / "log" / "a.csv", "user,time,type,kind", "a,2024-01-01,buy,first")
+    csv(tmp_path / "log" / "b.csv", "user,time,type,kind,raw_kind", "b,2024-01-01,buy,second,other")
+    assert read(tmp_path / "log", kind="type").frame["raw_raw_kind"].to_list() == ["first", "second"]
+
+
 @pytest.mark.parametrize(
     ("head", "options", "words"),
     [

@@ -1,0 +1,103 @@
+"""From arguments as people write them (Python, a study file, the command line) to a checked configuration.
+
+pydantic checks the types, strictly and against the annotations of `Config` itself: a field is declared once, and a wrong
+one is a line, where typer knows the types of the command line alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from bench.errors import ConfigError, suggest
+from bench.runs.config import Config
+
+LISTS = ("datasets", "models", "plugins", "plugins_dirs")
+"""Fields that hold several names or paths."""
+COMMAS = ("datasets", "models")
+"""Fields of which one text may hold several, with commas between."""
+EXPECTED = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", tuple: "a name or a list of names"}
+
+
+def configuration(given: Mapping[str, Any]) -> Config:
+    """Build the configuration of a run; raise `ConfigError` for an unknown argument, a wrong type or what cannot be meant."""
+    fields = typed(given)
+    if not fields.get("task"):
+        raise ConfigError("no task is given; write bench run --task churn, forecasting or anomaly")
+    return Config(**fields).checked()
+
+
+def typed(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring arguments to their types; raise `ConfigError` for an unknown one and for a wrong type.
+
+    None stands for the default. One name will do where several are meant, numbers may be numpy's, paths texts or `Path`.
+    """
+    for key in given:
+        if key not in types():
+            raise ConfigError(f"unknown argument {key!r}; {suggest(key, list(types()))}")
+    return {key: _typed(key, value) for key, value in given.items() if value is not None}
+
+
+@cache
+def types() -> dict[str, Any]:
+    """Return the type of each argument, as `Config` declares it."""
+    return get_type_hints(Config)
+
+
+def _typed(name: str, value: Any) -> Any:
+    """Bring one argument to its type; raise `ConfigError` that says what was given and what is expected."""
+    import pydantic
+
+    plain = _plain(name, value)
+    try:
+        return pydantic.TypeAdapter(types()[name]).validate_python(plain, strict=True)
+    except pydantic.ValidationError:
+        wanted = next(t for t in (get_args(types()[name]) if _optional(name) else (types()[name],)) if t is not type(None))
+        expected = EXPECTED.get(get_origin(wanted) or wanted, "keys with a value each")
+        quoted = "; write it without quotes" if wanted in {int, float} and isinstance(value, str) else ""
+        raise ConfigError(f"{name}={value!r} is not {expected}{quoted}") from None
+
+
+def _optional(name: str) -> bool:
+    return isinstance(types()[name], UnionType)
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a value without what Python, numpy and TOML add to it."""
+    if name == "data":
+        return value
+    if name in LISTS and isinstance(value, str | Path | Iterable):
+        several = [value] if isinstance(value, str | Path) else list(value)
+        return tuple(part for item in several for part in (parts(item) if name in COMMAS else [_path(item)]))
+    if name == "options" and isinstance(value, Mapping):
+        return {str(key): _text(key, item) for key, item in value.items()}
+    if isinstance(value, np.generic):
+        return value.item()
+    return _path(value)
+
+
+def parts(item: Any) -> list[Any]:
+    """Part names with commas between; the path after an `=` is whole, unless the comma stands before another `NAME=`."""
+    if not isinstance(item, str):
+        return [_path(item)]
+    pieces = [[piece] if "=" in piece else piece.split(",") for piece in re.split(r",(?=[\w.-]+=)", item)]
+    return [name.strip() for piece in pieces for name in piece if name.strip()]
+
+
+def _path(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+def _text(key: str, value: Any) -> str:
+    """Spell an option's value as `--set` takes it; raise `ConfigError` for what is no single value."""
+    if value is None or isinstance(value, Mapping):
+        raise ConfigError(f"option {key}={value!r} is no single value; write a text or a number, such as horizon = '28d'")
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

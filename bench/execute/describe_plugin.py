@@ -9,19 +9,19 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from bench.registry import Source
 
 FRAMEWORKS = ("numpy", "scipy", "sklearn", "lightgbm", "statsmodels", "statsforecast", "torch", "tensorflow", "keras")
 
 
-def describe(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
+def describe(source: Source, name: str) -> dict[str, Any]:
     """Read metadata and spaces of a plugin's models; a file tells its own names, an entry point must offer `name`."""
     from bench.errors import PluginError, suggest
-    from bench.registry import Source, load, models
+    from bench.registry import load, models
 
-    source = Source(**fields)
     found = models(source)
     if not source.is_file and name not in found:
         raise PluginError(f"{source.origin()} offers no model {name!r}; {suggest(name, list(found))}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -64,50 +64,6 @@ class Job:
     """Trial number; for a final fit the seed's index."""
     keep: bool = False
     """Keep the prediction (finals)."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a job, or one chunk of it, ended."""
-
-    status: str
-    reason: str = ""
-    log_tail: str = ""
-    fit_seconds: float = 0.0
-    predict_seconds: float = 0.0
-    peak_memory_mb: float = 0.0
-    parts: tuple[Mapping[str, Path], ...] = ()
-    """For each part the files of its arrays, by name."""
-    model: Path | None = None
-    """The folder in which the fitted model was saved."""
-    unsaved: str = ""
-    """Why it could not be."""
-    cut_short: bool = False
-    signal: int = 0
-    """The signal that ended the worker, where one did that was not ours."""
-    again: bool = False
-    """The machine's fault (disk full), not the model's: the next run tries again."""
-
-    @classmethod
-    def of(cls, message: Mapping[str, Any]) -> Result:
-        """Read a worker's answer, or the watch's verdict in its place."""
-        known = {f.name: message[f.name] for f in fields(cls) if f.name in message and f.name not in {"parts", "model"}}
-        model = Path(message["model"]) if message.get("model") else None
-        parts = tuple({name: Path(file) for name, file in part.items()} for part in message.get("parts", ()))
-        return cls(**known, parts=parts, model=model)
-
-    @classmethod
-    def joined(cls, results: Sequence[Result]) -> Result:
-        """Make one result of those of a job's chunks: the first failure stands for all, seconds add up."""
-        worst = next((r for r in results if r.status != "ok"), results[0])
-        return replace(
-            worst,
-            fit_seconds=sum(r.fit_seconds for r in results),
-            predict_seconds=sum(r.predict_seconds for r in results),
-            peak_memory_mb=max(r.peak_memory_mb for r in results),
-            cut_short=any(r.cut_short for r in results),
-            again=any(r.again for r in results),
-        )
 
 
 def job_key(parts: Mapping[str, Any]) -> str:

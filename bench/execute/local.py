@@ -15,12 +15,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
 from bench.execute.jobs import Limits
+from bench.execute.messages import Answer, Done, Ending, Note, Order, Report, Request, Result, StageData
 from bench.execute.prediction_files import broken, seals
 from bench.execute.process_tree import Guardian, kill_homed, kill_tree
 from bench.execute.worker_env import environment, resident_mb, shared_once_mb
@@ -31,15 +32,6 @@ WATCH_SECONDS = 0.1
 STARTING_SECONDS = 60.0
 """Given to a new worker, beyond the job's own limit, to start and import before the job's clock runs."""
 FOLDERS = ("home", "cache", "tmp", "work")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a slot came back with: the worker's own words, or the verdict of the watch."""
-
-    ticket: int
-    message: Mapping[str, Any]
-    """event `report` or `done`; a `done` has status, reason, log_tail and, where predicted, `parts`: files by name."""
 
 
 @dataclass
@@ -55,9 +47,11 @@ class Slot:
     knows_validation: bool = False
     """It has run a final fit, whose training labels are the truth of every search job on that data."""
     ticket: int | None = None
+    predicts: bool = False
+    """The request leaves predictions behind."""
     later: list[bytes] = field(default_factory=list)
     """Parts of the stage that the worker has not been handed yet."""
-    parts: list[dict[str, str]] = field(default_factory=list)
+    parts: list[dict[str, Path]] = field(default_factory=list)
     """What it predicted and we have taken: for each part the files by name."""
     sealed: dict[Path, str] = field(default_factory=dict)
     """The files of the parts before the last, and their digests: the worker lives on and knows their truth."""
@@ -75,7 +69,7 @@ class Slot:
 
 
 class LocalExecutor:
-    """Run messages in `workers` processes of this machine; `submit` when `idle`, then `collect` answers."""
+    """Run requests in `workers` processes of this machine; `submit` when `idle`, then `collect` answers."""
 
     def __init__(self, workers: int, device: str, scratch: Path) -> None:
         self._guardian = Guardian(scratch)
@@ -89,7 +83,7 @@ class LocalExecutor:
     def submit(
         self,
         ticket: int,
-        message: Mapping[str, Any],
+        request: Request,
         limits: Limits,
         *,
         runtime: str,
@@ -97,7 +91,7 @@ class LocalExecutor:
         final: bool = False,
         fresh: bool = False,
     ) -> bool:
-        """Hand a message to a free slot, preferring a worker that has this runtime and stage; says whether it is a new one.
+        """Hand a request to a free slot, preferring a worker that has this runtime and stage; says whether it is a new one.
 
         Runtime `any` takes any worker (to describe a plugin of which nothing is known yet); `fresh` wants a new one.
         A search job never gets a worker that has run a `final` one: a plugin could have kept those labels.
@@ -105,6 +99,7 @@ class LocalExecutor:
         digest = stage.digest if stage else ""
         slot, new = self._choose(runtime, digest, final=final, fresh=fresh)
         slot.knows_validation |= final
+        slot.predicts = stage is not None
         slot.later, slot.parts, slot.sealed = list(stage.payloads[1:]) if stage else [], [], {}
         slot.ticket, slot.limits, slot.peak_mb, slot.began = ticket, limits, 0.0, time.monotonic()
         # a job says when its clock starts; a description is all import
@@ -117,9 +112,9 @@ class LocalExecutor:
         # a worker that died a moment ago: its end of the pipe is closed, and the watch will say so
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             if stage and digest not in slot.stages:
-                slot.connection.send({"do": "stage", "digest": digest, "payload": stage.payloads[0]})
+                slot.connection.send(StageData(digest, stage.payloads[0]))
                 slot.stages = [digest]
-            slot.connection.send({**message, "folder": str(out), "seconds": limits.seconds, "parts": 1 + len(slot.later)})
+            slot.connection.send(Order(request, digest, str(out), limits.seconds, 1 + len(slot.later)))
         return new
 
     def _choose(self, runtime: str, digest: str, *, final: bool, fresh: bool) -> tuple[Slot, bool]:
@@ -160,23 +155,35 @@ class LocalExecutor:
                 yield from self._watched(slot)
 
     def _heard(self, slot: Slot) -> Iterator[Answer]:
-        if slot.connection is None or slot.ticket is None or slot.limits is None:
+        if slot.connection is None or slot.ticket is None:
             return
         try:
             message = json.loads(slot.connection.recv_bytes())
         except (EOFError, OSError, ValueError):
             yield self._broken(slot)
             return
-        if message["event"] == "start":
-            # from here on the job's own clock runs: imports are not charged to it
-            slot.began = time.monotonic()
-            slot.deadline = slot.began + slot.limits.seconds
-        elif message["event"] == "predicted":
-            yield from self._hand_over(slot)
-        elif message["event"] == "report":
-            yield Answer(slot.ticket, message)
-        else:
-            yield self._done(slot, message)
+        try:
+            yield from self._understood(slot, slot.ticket, message)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # the plugin shares the worker's process, and may write to its pipe what it likes
+            yield self._killed(slot, "failed", f"its worker's message cannot be read ({type(error).__name__}: {error})")
+
+    def _understood(self, slot: Slot, ticket: int, message: Mapping[str, Any]) -> Iterator[Answer]:
+        match message["event"]:
+            case "start" if slot.limits is not None:
+                # from here on the job's own clock runs: imports are not charged to it
+                slot.began = time.monotonic()
+                slot.deadline = slot.began + slot.limits.seconds
+            case "predicted":
+                yield from self._hand_over(slot)
+            case "report":
+                yield Report(ticket, int(message["step"]), float(message["value"]))
+            case "note" if slot.limits is not None:
+                # each step that is told of has the limit for itself
+                slot.deadline = time.monotonic() + slot.limits.seconds
+                yield Note(ticket, dict(message["content"]))
+            case _:
+                yield self._done(slot, Ending.read(message))
 
     def _hand_over(self, slot: Slot) -> Iterator[Answer]:
         """Take what was predicted for one part, and only then hand over the next, which holds its truth."""
@@ -184,8 +191,7 @@ class LocalExecutor:
             # a copy: what the worker writes into its own file from now on changes nothing
             slot.sealed |= seals(self._take(slot, shutil.copyfile))
         except OSError as error:
-            answer = self._killed(slot, "failed", f"a prediction could not be stored: {error.strerror}; make room and run again")
-            yield Answer(answer.ticket, {**answer.message, "again": True})
+            yield self._killed(slot, "failed", f"a prediction could not be stored: {error.strerror}; make room and run again", again=True)
             return
         if slot.connection is not None and slot.later:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -198,7 +204,7 @@ class LocalExecutor:
         files = [f for f in sorted((slot.folder / "out").glob(f"part-{number}.*.npy")) if f.is_file()]
         for file in files:
             take(file, taken / file.name)
-        slot.parts.append({file.name.split(".")[1]: str(taken / file.name) for file in files})
+        slot.parts.append({file.name.split(".")[1]: taken / file.name for file in files})
         return [taken / file.name for file in files]
 
     def _take_model(self, slot: Slot) -> None:
@@ -207,28 +213,31 @@ class LocalExecutor:
         if saved.is_dir() and not saved.is_symlink():
             saved.replace(self._scratch / "taken" / str(slot.ticket) / "model")
 
-    def _done(self, slot: Slot, message: dict[str, Any]) -> Answer:
+    def _done(self, slot: Slot, ending: Ending) -> Done:
         # a worker that was handed a later part knows the truth of those before it, which the next job is asked for
-        knows = bool(slot.parts)
-        if message["status"] == "ok" and slot.stages and "predict_seconds" in message:
+        knows, result = bool(slot.parts), ending.result
+        if result.status == "ok" and slot.predicts:
             self._take(slot, Path.replace)
             self._take_model(slot)
-        tail = "" if message["status"] == "ok" else _tail(slot)
-        peak = max(message.get("peak_memory_mb", 0.0), slot.peak_mb)
-        spent = {"fit_seconds": time.monotonic() - slot.began}
         model = self._scratch / "taken" / str(slot.ticket) / "model"
-        kept = {"model": str(model)} if model.is_dir() else {}
-        answer = {**spent, **message, **kept, "log_tail": tail, "peak_memory_mb": peak, "parts": slot.parts}
+        result = replace(
+            result,
+            fit_seconds=result.fit_seconds if ending.timed else time.monotonic() - slot.began,
+            log_tail="" if result.status == "ok" else _tail(slot),
+            peak_memory_mb=max(result.peak_memory_mb, slot.peak_mb),
+            parts=tuple(slot.parts),
+            model=model if model.is_dir() else None,
+        )
         ticket, slot.ticket = slot.ticket, None
-        loaded = message["loaded"]
-        slot.runtime = (loaded or ["none"])[0] if slot.runtime == "any" else slot.runtime
+        slot.runtime = (*ending.loaded, "none")[0] if slot.runtime == "any" else slot.runtime
         # two frameworks in one process, a device that has faulted, something left running: the next job gets a new process
-        if knows or message.get("fault") or message["spoilt"] or len(loaded) > 1 or (loaded and slot.runtime not in loaded):
+        foreign = len(ending.loaded) > 1 or (ending.loaded and slot.runtime not in ending.loaded)
+        if knows or ending.spoilt or foreign:
             self._end(slot)
         if broken(slot.sealed):
             reason = "a forecast was changed after it had been stored"
-            answer |= {"status": "failed", "reason": reason, "parts": [], "log_tail": tail or _tail(slot)}
-        return Answer(-1 if ticket is None else ticket, answer)
+            result = replace(result, status="failed", reason=reason, parts=(), log_tail=result.log_tail or _tail(slot))
+        return Done(-1 if ticket is None else ticket, result, ending.described)
 
     def _watched(self, slot: Slot) -> Iterator[Answer]:
         if slot.limits is None or slot.process is None:
@@ -251,22 +260,21 @@ class LocalExecutor:
             limit = slot.limits.memory_mb / 1024
             yield self._killed(slot, "oom", f"{used / 1024:.1f} GB resident, limit {limit:.1f}; raise --job-memory or lower --workers")
 
-    def _killed(self, slot: Slot, status: str, reason: str) -> Answer:
-        spent = {"fit_seconds": time.monotonic() - slot.began, "peak_memory_mb": slot.peak_mb}
-        answer: dict[str, Any] = {"event": "done", "status": status, "reason": reason, **spent, "loaded": []}
-        ticket = slot.ticket
+    def _killed(self, slot: Slot, status: str, reason: str, *, signal: int = 0, again: bool = False) -> Done:
+        """End a worker from outside; what the request it ran comes to."""
+        seconds, ticket = time.monotonic() - slot.began, slot.ticket
         self._end(slot)
-        return Answer(-1 if ticket is None else ticket, {**answer, "log_tail": _tail(slot)})
+        result = Result(status, reason, _tail(slot), seconds, peak_memory_mb=slot.peak_mb, signal=signal, again=again)
+        return Done(-1 if ticket is None else ticket, result)
 
-    def _broken(self, slot: Slot) -> Answer:
+    def _broken(self, slot: Slot) -> Done:
         """Describe how a worker ended that hung up in the middle of a job."""
         code = 0
         if slot.process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = slot.process.wait(timeout=2.0)
         ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended itself with exit code {code}"
-        answer = self._killed(slot, "crash", f"the worker {ended}")
-        return Answer(answer.ticket, {**answer.message, "signal": max(-code, 0)})
+        return self._killed(slot, "crash", f"the worker {ended}", signal=max(-code, 0))
 
     def _start(self, slot: Slot, runtime: str) -> None:
         _fresh(slot.folder)

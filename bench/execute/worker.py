@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import importlib
 import json
 import os
 import pickle
@@ -22,6 +23,7 @@ from typing import Any
 
 from bench.execute.describe_plugin import describe
 from bench.execute.job_isolation import left_behind, restored
+from bench.execute.messages import Apply, Call, Describe, Fit, Order, StageData
 from bench.execute.process_tree import shield
 
 Reply = Callable[[Mapping[str, Any]], None]
@@ -44,21 +46,16 @@ def main() -> None:
 
     while True:
         try:
-            message = connection.recv()
+            message: StageData | Order = connection.recv()
         except (EOFError, OSError):
             return
-        if message["do"] == "stage":
+        if isinstance(message, StageData):
             # one alone: a final fit's labels are the validation's truth, and must not lie beside a search job
-            stages = {message["digest"]: message["payload"]}
+            stages = {message.digest: message.payload}
             gc.collect()  # what a failed job left in reference cycles is of the stage before
             continue
         try:
-            if message["do"] == "describe":
-                answer = describe(message["source"], message["name"])
-            elif message["do"] == "apply":
-                answer = apply(message, stages, reply)
-            else:
-                answer = run(message, stages, reply, connection.recv_bytes)
+            answer = answered(message, stages, reply, connection.recv_bytes)
         except BaseException as error:  # noqa: BLE001 - whatever a plugin raises, SystemExit too, ends as an answer
             with suppress(Exception):  # a plugin may have closed the streams
                 traceback.print_exc()
@@ -68,6 +65,21 @@ def main() -> None:
             sys.stderr.flush()
         loaded = [name for name in ("torch", "tensorflow") if name in sys.modules]
         reply({"event": "done", "loaded": loaded, "spoilt": left_behind(), **answer})
+
+
+def answered(order: Order, stages: Mapping[str, bytes], reply: Reply, receive: Callable[[], bytes]) -> dict[str, Any]:
+    """Do what is asked; return the last message's own fields."""
+    match order.request:
+        case Describe(source, name):
+            return describe(source, name)
+        case Fit() as fit:
+            return run(fit, order, stages[order.digest], reply, receive)
+        case Apply() as request:
+            return apply(request, order, stages[order.digest], reply)
+        case Call(target, arguments):
+            module, _, name = target.partition(":")
+            getattr(importlib.import_module(module), name)(**arguments, tell=lambda note: reply({"event": "note", "content": note}))
+            return {"status": "ok"}
 
 
 def failure(error: BaseException) -> dict[str, Any]:
@@ -83,34 +95,34 @@ def failure(error: BaseException) -> dict[str, Any]:
     return {"status": status, "reason": reason[:500], "fault": "CUDA" in words, "again": disk_full}
 
 
-def run(message: Mapping[str, Any], stages: Mapping[str, bytes], reply: Reply, receive: Callable[[], bytes]) -> dict[str, Any]:
-    """Fit once and predict each part; predictions are left as files in the folder that the message names."""
-    from bench.registry import Source, models
+def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[], bytes]) -> dict[str, Any]:
+    """Fit once and predict each part; predictions are left as files in the folder that the order names."""
+    from bench.registry import models
 
-    model_class = models(Source(**message["source"]))[message["name"]]
+    model_class = models(fit.source)[fit.name]
     # unpickled for each job: whatever a plugin does to its inputs, the next job gets them whole
-    train, inputs = pickle.loads(stages[message["digest"]])  # noqa: S301 - made by our own supervisor
-    seed_all(message["seed"])
+    train, inputs = pickle.loads(stage)  # noqa: S301 - made by our own supervisor
+    seed_all(fit.seed)
     reset_peak_memory()
     reply({"event": "start"})
     stopped: list[bool] = []
-    ctx = _context(message, reply, stopped)
+    ctx = _context(fit, order.seconds, reply, stopped)
     with restored():
         began = time.perf_counter()
-        model = model_class(message["params"])
+        model = model_class(fit.params)
         model.fit(train, ctx)
         fit_seconds = time.perf_counter() - began
         del train
         predict_seconds = 0.0
-        for part in range(message["parts"]):
+        for part in range(order.parts):
             if part:
                 reply({"event": "predicted", "part": part - 1})
                 inputs = pickle.loads(receive())  # noqa: S301 - as above
             began = time.perf_counter()
             prediction = model.predict(inputs, ctx)
             predict_seconds += time.perf_counter() - began
-            _leave(prediction, Path(message["folder"]), part)
-        unsaved = _save(model, Path(message["folder"])) if message.get("save") else ""
+            _leave(prediction, Path(order.folder), part)
+        unsaved = _save(model, Path(order.folder)) if fit.save else ""
     return {
         "status": "ok",
         "fit_seconds": fit_seconds,
@@ -121,35 +133,35 @@ def run(message: Mapping[str, Any], stages: Mapping[str, bytes], reply: Reply, r
     }
 
 
-def apply(message: Mapping[str, Any], stages: Mapping[str, bytes], reply: Reply) -> dict[str, Any]:
+def apply(request: Apply, order: Order, stage: bytes, reply: Reply) -> dict[str, Any]:
     """Load a model that a final fit saved and predict one part; a local model, which learns as it predicts, is not loaded."""
-    from bench.registry import Source, models
+    from bench.registry import models
 
-    model_class = models(Source(**message["source"]))[message["name"]]
-    _, inputs = pickle.loads(stages[message["digest"]])  # noqa: S301 - made by our own supervisor
-    seed_all(message["seed"])
+    model_class = models(request.source)[request.name]
+    _, inputs = pickle.loads(stage)  # noqa: S301 - made by our own supervisor
+    seed_all(request.seed)
     reply({"event": "start"})
-    ctx = _context(message, reply, [])
-    model = model_class(message["params"])
-    if message["saved"]:
-        model.load(Path(message["saved"]))
+    ctx = _context(request, order.seconds, reply, [])
+    model = model_class(request.params)
+    if request.saved:
+        model.load(Path(request.saved))
     began = time.perf_counter()
     prediction = model.predict(inputs, ctx)
-    _leave(prediction, Path(message["folder"]), 0)
+    _leave(prediction, Path(order.folder), 0)
     return {"status": "ok", "predict_seconds": time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()}
 
 
-def _context(message: Mapping[str, Any], reply: Reply, stopped: list[bool]) -> Any:
+def _context(request: Fit | Apply, seconds: float, reply: Reply, stopped: list[bool]) -> Any:
     from bench.api import Context
 
     return Context(
-        seed=message["seed"],
-        device=message["device"],
+        seed=request.seed,
+        device=request.device,
         threads=1,
-        deadline=time.monotonic() + WIND_DOWN * message["seconds"],
+        deadline=time.monotonic() + WIND_DOWN * seconds,
         on_report=_throttled(reply),
         on_stop=lambda: stopped.append(True),
-        **message["context"],
+        **request.context,
     )
 
 

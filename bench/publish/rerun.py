@@ -8,7 +8,7 @@ import json
 import platform
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from bench.board.merge import row_key
 from bench.board.ranking import ranking_metric
 from bench.board.schema import Row
 from bench.execute.describe_plugins import Describer
-from bench.execute.jobs import Limits, Plugin, Result
+from bench.execute.executor import Executor, wait_for
+from bench.execute.jobs import Limits, Plugin
 from bench.execute.local import LocalExecutor
+from bench.execute.messages import Result
 from bench.publish import untrusted
 from bench.publish.rescore import Board
 from bench.publish.truth import Run
@@ -53,7 +55,7 @@ def repeatable(row: Row) -> bool:
 class Repeater:
     """The workers that fit again."""
 
-    def __init__(self, executor: LocalExecutor, registry: Registry, memory_mb: float) -> None:
+    def __init__(self, executor: Executor, registry: Registry, memory_mb: float) -> None:
         self._executor, self._registry = executor, registry
         self._limits = Limits(SECONDS, memory_mb)
         self._plugins: dict[str, Plugin] = {}
@@ -81,22 +83,13 @@ class Repeater:
         job = cell.job("final", json.loads(row["params"] or "{}"), row["seed"], 0)
         found = []
         for stage in cell.stages(job):
-            message = {
-                "do": "run", "source": plugin.source.as_dict(), "name": plugin.name, "digest": stage.digest, "params": dict(job.params),
-                "seed": job.seed, "context": dict(job.context), "device": "cpu", "save": False,
-            }  # fmt: skip
+            request, ticket = replace(cell.request(job), save=False), next(self._tickets)
             # a ticket of its own for each: the files of the chunk before are still needed
-            self._executor.submit(next(self._tickets), message, self._limits, runtime=plugin.runtime, stage=stage, final=True)
-            found.append(self._answer())
+            self._executor.submit(ticket, request, self._limits, runtime=plugin.runtime, stage=stage, final=True)
+            found.append(wait_for(self._executor, ticket))
             if found[-1].status != "ok":
                 break
         return found
-
-    def _answer(self) -> Result:
-        while True:
-            for answer in self._executor.collect(1.0):
-                if answer.message["event"] == "done":
-                    return Result.of(answer.message)
 
     def _plugin(self, model: str) -> Plugin | None:
         if model not in self._plugins:

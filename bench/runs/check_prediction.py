@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bench.data.ragged import Array
-from bench.execute.jobs import Result
+from bench.execute.messages import Result
 from bench.tasks.base import Arrays, Finished, Split, StageName, Task
 
 LARGE = 2**26

@@ -6,7 +6,7 @@ The worker sees inputs alone; what it answers is scored here, where the truth st
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ import numpy as np
 
 from bench.api import ChurnInputs
 from bench.data.ragged import Array
-from bench.execute.jobs import Limits, Result, stable_seed
-from bench.execute.local import LocalExecutor
+from bench.execute.executor import Executor, wait_for
+from bench.execute.jobs import Limits, stable_seed
+from bench.execute.messages import Apply
 from bench.metrics.bootstrap import draws, interval
 from bench.metrics.churn import ranked
 from bench.metrics.rounding import short
@@ -37,7 +38,7 @@ FIRST_TICKET = 1_000_000_000
 class Asker:
     """What it takes to ask saved models when a run's jobs are done."""
 
-    executor: LocalExecutor
+    executor: Executor
     memory_mb: float
     context: Mapping[str, Any]
     """Fields of `bench.Context` that the profile sets."""
@@ -74,15 +75,12 @@ class Asker:
         """Ask once, in a worker: P(churn) [N], or the reason why there is none."""
         plugin = next(p for p in problem.plugins if p.name == one.model)
         stage = Stage(None, (inputs,))
-        message = {
-            "do": "apply", "source": plugin.source.as_dict(), "name": plugin.name, "digest": stage.digest,
-            "params": dict(one.final["params"]), "seed": one.final["seed"], "device": "cpu",
-            "saved": str((folder / one.final["saved"]).resolve()), "context": {**self.context, **split.context},
-        }  # fmt: skip
+        saved, context = (folder / one.final["saved"]).resolve(), {**self.context, **split.context}
+        request = Apply(plugin.source, plugin.name, dict(one.final["params"]), one.final["seed"], context, str(saved))
         # these users' labels are no one's training data, but the fit beside them is: no search job may share the worker
         limits = Limits(SECONDS, self.memory_mb)
-        self.executor.submit(FIRST_TICKET, message, limits, runtime=plugin.runtime, stage=stage, final=True)
-        result = next(self._done())
+        self.executor.submit(FIRST_TICKET, request, limits, runtime=plugin.runtime, stage=stage, final=True)
+        result = wait_for(self.executor, FIRST_TICKET)
         try:
             failed = SLOW if result.status == "timeout" else result.reason
             arrays, reason = part_of([result], 0) if result.status == "ok" else ({}, failed)
@@ -92,12 +90,6 @@ class Asker:
             for files in result.parts:
                 for file in files.values():
                     shutil.rmtree(file.parent, ignore_errors=True)
-
-    def _done(self) -> Iterator[Result]:
-        while True:
-            for answer in self.executor.collect(1.0):
-                if answer.message["event"] == "done":
-                    yield Result.of(answer.message)
 
 
 def look(

@@ -14,8 +14,10 @@ import polars as pl
 from bench.data.panel import Panel
 from bench.errors import ConfigError, DataError, PluginError, suggest
 from bench.execute.describe_plugins import Describer
-from bench.execute.jobs import Limits, Result
+from bench.execute.executor import Executor, wait_for
+from bench.execute.jobs import Limits
 from bench.execute.local import LocalExecutor
+from bench.execute.messages import Apply
 from bench.registry import Registry, Source, discover
 from bench.runs.check_prediction import part_of
 from bench.runs.ensemble import weighted
@@ -100,7 +102,7 @@ def _options(given: Mapping[str, str], config: Mapping[str, Any], task: Task, ad
 
 
 @contextmanager
-def _executor() -> Iterator[LocalExecutor]:
+def _executor() -> Iterator[Executor]:
     executor = LocalExecutor(1, "cpu", Path(tempfile.mkdtemp(prefix="bench-")))
     try:
         yield executor
@@ -108,7 +110,7 @@ def _executor() -> Iterator[LocalExecutor]:
         executor.close()
 
 
-def _sources(models: Sequence[str], registry: Registry, executor: LocalExecutor) -> dict[str, Source]:
+def _sources(models: Sequence[str], registry: Registry, executor: Executor) -> dict[str, Source]:
     """Find where each model's code lies; a file is asked in a worker what it offers."""
     found = {name: source for name, source in registry.sources["bench.models"].items() if name in models}
     if lacking := [name for name in models if name not in found]:
@@ -121,17 +123,15 @@ def _sources(models: Sequence[str], registry: Registry, executor: LocalExecutor)
 
 
 def _answer(
-    ticket: int, fitted: Fitted, source: Source, asked: InferenceInputs, task: Task, context: Mapping[str, Any], executor: LocalExecutor
+    ticket: int, fitted: Fitted, source: Source, asked: InferenceInputs, task: Task, context: Mapping[str, Any], executor: Executor
 ) -> Prediction:
     """Ask one model in a worker, check what it says and bring it into its final form."""
-    message = {
-        "do": "apply", "source": source.as_dict(), "name": fitted.model, "params": dict(fitted.entry["params"]),
-        "seed": fitted.entry["seed"], "device": "cpu", "saved": str(fitted.saved or ""), "context": dict(context),
-    }  # fmt: skip
+    params, seed = dict(fitted.entry["params"]), fitted.entry["seed"]
+    request = Apply(source, fitted.model, params, seed, dict(context), str(fitted.saved or ""))
     results, stages = [], _stages(asked)
     for at, stage in enumerate(stages, ticket * len(stages)):
-        executor.submit(at, {**message, "digest": stage.digest}, Limits(SECONDS, _memory_mb()), runtime="any", stage=stage)
-        results.append(_done(executor))
+        executor.submit(at, request, Limits(SECONDS, _memory_mb()), runtime="any", stage=stage)
+        results.append(wait_for(executor, at))
         if results[-1].status != "ok":
             raise PluginError(f"model {fitted.model!r} failed on the new data: {results[-1].reason}")
     arrays, reason = part_of(results, 0)
@@ -147,13 +147,6 @@ def _stages(asked: InferenceInputs) -> list[Stage]:
     if not isinstance(inputs, Panel) or inputs.seasons is None:
         return [whole]
     return [Stage((), (inputs.take(rows),)) for rows in inputs.alike(len(inputs))]
-
-
-def _done(executor: LocalExecutor) -> Result:
-    while True:
-        for answer in executor.collect(1.0):
-            if answer.message["event"] == "done":
-                return Result.of(answer.message)
 
 
 def _memory_mb() -> float:

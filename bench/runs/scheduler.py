@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.execute.jobs import Job, Limits, Plugin, Result, job_key
-from bench.execute.local import LocalExecutor
+from bench.execute.executor import Executor
+from bench.execute.jobs import Job, Limits, Plugin, job_key
+from bench.execute.messages import Answer, Done, Fit, Report, Result
 from bench.execute.prediction_files import keep_folder, write_prediction
 from bench.runs.check_prediction import Verdict, validate_prediction
 from bench.runs.run_events import CellDone, JobDone, JobReport, JobRetried, JobStarted, Listener, Tick
@@ -55,6 +56,13 @@ class Cell:
         parts = {**self.key_parts, "stage": stage, "split": self.split.stages[stage].digest, "params": dict(params), "seed": seed}
         return Job(self.name, self.plugin, stage, params, seed, job_key(parts), self.context, number, keep=stage == "final")
 
+    def request(self, job: Job) -> Fit:
+        """Return what a worker is asked to do."""
+        device = "cuda:0" if self.device == "cuda" else "cpu"
+        # what a local model learns, it learns in `predict`: there is nothing to keep
+        save = job.keep and not self.local(job)
+        return Fit(job.plugin.source, job.plugin.name, dict(job.params), job.seed, dict(job.context), device, save)
+
 
 @dataclass
 class _Active:
@@ -71,7 +79,7 @@ class _Active:
 class Driver:
     """The state of one run: which cells are active, which jobs wait, which run."""
 
-    def __init__(self, task: Task, executor: LocalExecutor, ledger: Ledger, limits: Limits, budget: Budget, listen: Listener) -> None:
+    def __init__(self, task: Task, executor: Executor, ledger: Ledger, limits: Limits, budget: Budget, listen: Listener) -> None:
         self.task, self.executor, self.ledger = task, executor, ledger
         self.limits, self.budget, self.listen = limits, budget, listen
         self.outcomes: dict[str, Outcome] = {}
@@ -92,7 +100,7 @@ class Driver:
                 self._submit(*heapq.heappop(self._ready)[3:])
             answers = self.executor.collect(TICK)
             for answer in answers:
-                self._take(answer.ticket, answer.message)
+                self._take(answer)
             if not answers:
                 self.listen(Tick())
         return self.outcomes
@@ -154,36 +162,24 @@ class Driver:
         self._tickets += 1
         self._running[self._tickets] = (active, job, chunk)
         stage = active.cell.stages(job)[chunk]
-        message = {
-            "do": "run",
-            "source": job.plugin.source.as_dict(),
-            "name": job.plugin.name,
-            "digest": stage.digest,
-            "params": dict(job.params),
-            "seed": job.seed,
-            "context": dict(job.context),
-            "device": "cuda:0" if active.cell.device == "cuda" else "cpu",
-            # what a local model learns, it learns in `predict`: there is nothing to keep
-            "save": job.keep and not active.cell.local(job),
-        }
-        final = job.stage == "final"
-        self.executor.submit(self._tickets, message, self.limits, runtime=job.plugin.runtime, stage=stage, final=final)
+        request, final = active.cell.request(job), job.stage == "final"
+        self.executor.submit(self._tickets, request, self.limits, runtime=job.plugin.runtime, stage=stage, final=final)
         if chunk == 0:
             self.listen(JobStarted(active.cell.dataset, job.plugin.name, job.stage, job.number))
 
-    def _take(self, ticket: int, message: Mapping[str, Any]) -> None:
-        active, job, chunk = self._running[ticket]
-        if message["event"] == "report":
-            self.listen(JobReport(active.cell.dataset, job.plugin.name, message["step"], message["value"]))
-            return
-        del self._running[ticket]
-        result = Result.of(message)
-        if result.signal == signal.SIGKILL and (job.key, chunk) not in self._retried:
-            self._retried.add((job.key, chunk))
-            self._queue(active, job, chunk)
-            self.listen(JobRetried(active.cell.dataset, job.plugin.name, result.reason))
-            return
-        self._chunk_done(active, job, chunk, result)
+    def _take(self, answer: Answer) -> None:
+        active, job, chunk = self._running[answer.ticket]
+        if isinstance(answer, Report):
+            self.listen(JobReport(active.cell.dataset, job.plugin.name, answer.step, answer.value))
+        elif isinstance(answer, Done):
+            del self._running[answer.ticket]
+            result = answer.result
+            if result.signal == signal.SIGKILL and (job.key, chunk) not in self._retried:
+                self._retried.add((job.key, chunk))
+                self._queue(active, job, chunk)
+                self.listen(JobRetried(active.cell.dataset, job.plugin.name, result.reason))
+                return
+            self._chunk_done(active, job, chunk, result)
 
     def _chunk_done(self, active: _Active, job: Job, chunk: int, result: Result) -> None:
         done = self._chunks.setdefault(job.key, {})

@@ -1,21 +1,18 @@
-"""The checking process: it loads one plugin, runs its checks one after the other, and says of each how it ended.
+"""The checks of one plugin, one after the other, in a worker: each is announced, and its verdict told as it ends.
 
-It is told what to check over a pipe and answers there, in JSON: what a plugin prints disturbs nothing. The supervisor
-kills it when a check takes too long, and starts another one that goes on behind that check.
+The executor kills the worker when a check takes too long; another one then goes on behind that check.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, TypeAlias
 
-from bench.execute.process_tree import shield
+from bench.registry import Source
+
+Tell: TypeAlias = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -34,31 +31,19 @@ class Item:
         return self.plugin, self.task, self.check
 
 
-def main() -> None:
-    """Run the checks that the supervisor asks for over the inherited descriptor."""
-    shield()
-    connection = Connection(int(sys.argv[1]))
-    asked = json.loads(connection.recv_bytes())
-    own = os.getpid()
-
-    def tell(message: Mapping[str, Any]) -> None:
-        if os.getpid() != own:
-            os._exit(1)  # a plugin forked, and its child came back to here
-        connection.send_bytes(json.dumps(message).encode())
-
+def check_all(source: Source, groups: Sequence[str], task: str, done: Sequence[tuple[str, str, str]], *, tell: Tell) -> None:
+    """Run the checks that are not `done` yet and tell of each when it begins and how it ended; runs in a worker."""
     try:
-        items = list(items_of(asked))
+        items = list(items_of(source, groups, task))
     except BaseException as error:  # noqa: BLE001 - whatever a plugin raises at import ends as an answer
         tell(unloaded(error))
         return
     from bench.testing.verdicts import judge
 
-    done = {tuple(key) for key in asked["done"]}
     for item in items:
         if item.key not in done:
             tell({"event": "begin", "key": item.key})
             tell({"event": "verdict", **judge(*item.key, item.call, item.excuse).as_dict()})
-    tell({"event": "end"})
 
 
 def unloaded(error: BaseException) -> dict[str, Any]:
@@ -71,15 +56,14 @@ def unloaded(error: BaseException) -> dict[str, Any]:
     return {"event": "unloaded", "why": why, "reason": told(error)}
 
 
-def items_of(asked: Mapping[str, Any]) -> Iterator[Item]:
+def items_of(source: Source, groups: Sequence[str], task: str) -> Iterator[Item]:
     """List the checks of a plugin's models and adapters; raise `BenchError` where it offers none of what is asked."""
     from bench.errors import ConfigError, PluginError
-    from bench.registry import Source, load, models
+    from bench.registry import load, models
 
-    source, task = Source(**asked["source"]), asked["task"]
-    found = models(source) if "bench.models" in asked["groups"] else {}
+    found = models(source) if "bench.models" in groups else {}
     adapters: dict[str, Any] = {}
-    if "bench.datasets" in asked["groups"]:
+    if "bench.datasets" in groups:
         adapters = {str(d.name): d for batch in load(source).hook.bench_datasets() for d in batch}
     if not source.is_file:
         found, adapters = ({n: p for n, p in those.items() if n == source.name} for those in (found, adapters))
@@ -115,8 +99,3 @@ def _of_dataset(name: str, adapter: Any) -> Iterator[Item]:
     yield Item(name, "", SOUND, partial(refuse_unsound, expected, [c.name for c in DATASET_CHECKS]))
     for check in DATASET_CHECKS:
         yield Item(name, "", check.name, partial(check.call, adapter, None), reason_for(expected, "", check.name))
-
-
-if __name__ == "__main__":
-    os.environ.pop("PWD", None)
-    main()

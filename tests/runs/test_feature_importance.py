@@ -15,7 +15,7 @@ from bench.api import ChurnInputs
 from bench.board import Board
 from bench.data.events import Events
 from bench.execute.jobs import Plugin
-from bench.execute.local import Answer
+from bench.execute.messages import Apply, Done, Result
 from bench.registry import Source
 from bench.runs.feature_importance import SLOW, Asker, first_of, look
 from bench.runs.problem import Problem
@@ -42,21 +42,21 @@ class FakeExecutor:
     def __init__(self, folder: Path, model: Any) -> None:
         self.folder, self.model, self.payloads, self.messages = folder, model, [], []
 
-    def submit(self, ticket: int, message: dict[str, Any], limits: Any, *, runtime: str, stage: Any, final: bool) -> None:
+    def submit(self, ticket: int, request: Any, limits: Any, *, runtime: str, stage: Any, final: bool) -> None:
         self.payloads.append(stage.payloads)
-        self.messages.append({"ticket": ticket, **message, "final": final})
+        self.messages.append((ticket, request, final))
 
-    def collect(self, timeout: float) -> list[Answer]:
+    def collect(self, timeout: float) -> list[Done]:
         out = self.folder / f"out-{len(self.payloads)}"
         out.mkdir(exist_ok=True)
-        answer = {"event": "done", "status": "ok", "parts": [{"prediction": str(out / "part-0.prediction.npy")}]}
+        result = Result("ok", parts=({"prediction": out / "part-0.prediction.npy"},))
         inputs = pickle.loads(self.payloads[-1][0])[1]
         got = self.model(inputs)
         if isinstance(got, str):
-            answer |= {"status": "timeout" if got == SLOW else "failed", "reason": got, "parts": []}
+            result = Result("timeout" if got == SLOW else "failed", got)
         else:
             np.save(out / "part-0.prediction.npy", got)
-        return [Answer(self.messages[-1]["ticket"], answer)]
+        return [Done(self.messages[-1][0], result)]
 
 
 def by_recency(inputs: ChurnInputs) -> np.ndarray:
@@ -90,7 +90,7 @@ def test_no_worker_sees_a_label_and_each_is_asked_as_after_a_final_fit(problem: 
         assert train is None
         assert type(inputs) is ChurnInputs
         assert not hasattr(inputs, "y")
-    assert all(message["do"] == "apply" and message["final"] for message in executor.messages)
+    assert all(isinstance(request, Apply) and final for _, request, final in executor.messages)
     assert not list(tmp_path.glob("out-*")), "answers are removed when they were read"
 
 

@@ -1,0 +1,52 @@
+"""What runs requests: the protocol that the local executor and those of other machines meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from bench.execute.jobs import Limits
+from bench.execute.messages import Answer, Done, Request, Result
+from bench.tasks.base import Stage
+
+
+class Executor(Protocol):
+    """Takes requests while it has idle slots, and answers them in any order."""
+
+    def idle(self) -> int:
+        """Return the number of slots that wait for work."""
+        ...
+
+    def submit(
+        self,
+        ticket: int,
+        request: Request,
+        limits: Limits,
+        *,
+        runtime: str,
+        stage: Stage | None = None,
+        final: bool = False,
+        fresh: bool = False,
+    ) -> bool:
+        """Hand a request to an idle slot; return whether its worker is a new one.
+
+        `runtime`: the framework that the worker may have loaded, or `any`; `final`: the stage's training data are the truth
+        of search jobs, which must never run in that worker again; `fresh`: only a new worker will do.
+        """
+        ...
+
+    def collect(self, timeout: float) -> Sequence[Answer]:
+        """Return what was answered: as soon as there is something, at the latest after `timeout` seconds."""
+        ...
+
+    def close(self) -> None:
+        """End all workers and remove their folders."""
+        ...
+
+
+def wait_for(executor: Executor, ticket: int) -> Result:
+    """Wait until the request with this ticket, the only one under way, has ended."""
+    while True:
+        for answer in executor.collect(1.0):
+            if isinstance(answer, Done) and answer.ticket == ticket:
+                return answer.result

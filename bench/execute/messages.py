@@ -1,0 +1,190 @@
+"""Messages between an executor and its workers: what a worker is asked, and what the caller hears of it.
+
+A worker is sent these as they are. It answers in JSON, which is read here as what it is: words of a process that runs
+foreign code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from bench.registry import Source
+
+
+@dataclass(frozen=True)
+class Describe:
+    """Read the metadata and spaces of the models that a plugin offers."""
+
+    source: Source
+    name: str
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fit a model on the stage that goes with the message, and predict each of its parts."""
+
+    source: Source
+    name: str
+    params: Mapping[str, Any]
+    seed: int
+    context: Mapping[str, Any]
+    """Fields of `bench.Context` that the task and the profile set."""
+    device: str = "cpu"
+    save: bool = False
+    """Keep the fitted model."""
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Load a model that a final fit saved, and predict the stage's one part."""
+
+    source: Source
+    name: str
+    params: Mapping[str, Any]
+    seed: int
+    context: Mapping[str, Any]
+    saved: str
+    """The folder it was saved in; empty: it learns as it predicts."""
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Call:
+    """Call a function of bench, `MODULE:NAME`, with the arguments and a way to send notes; it returns nothing."""
+
+    target: str
+    arguments: Mapping[str, Any]
+
+
+Request: TypeAlias = Describe | Fit | Apply | Call
+
+
+@dataclass(frozen=True)
+class StageData:
+    """The pickled training data and first part of a stage: replaces the one that the worker had."""
+
+    digest: str
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Order:
+    """A request with what the executor adds to it."""
+
+    request: Request
+    digest: str
+    """Of the stage; empty: none is needed."""
+    folder: str
+    """Where predictions and the fitted model are left."""
+    seconds: float
+    parts: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a job, or one chunk of it, ended."""
+
+    status: str
+    reason: str = ""
+    log_tail: str = ""
+    fit_seconds: float = 0.0
+    predict_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    parts: tuple[Mapping[str, Path], ...] = ()
+    """For each part the files of its arrays, by name."""
+    model: Path | None = None
+    """The folder in which the fitted model was saved."""
+    unsaved: str = ""
+    """Why it could not be."""
+    cut_short: bool = False
+    signal: int = 0
+    """The signal that ended the worker, where one did that was not ours."""
+    again: bool = False
+    """The machine's fault (disk full), not the model's: the next run tries again."""
+
+    @classmethod
+    def joined(cls, results: Sequence[Result]) -> Result:
+        """Make one result of those of a job's chunks: the first failure stands for all, seconds add up."""
+        worst = next((r for r in results if r.status != "ok"), results[0])
+        return replace(
+            worst,
+            fit_seconds=sum(r.fit_seconds for r in results),
+            predict_seconds=sum(r.predict_seconds for r in results),
+            peak_memory_mb=max(r.peak_memory_mb for r in results),
+            cut_short=any(r.cut_short for r in results),
+            again=any(r.again for r in results),
+        )
+
+
+@dataclass(frozen=True)
+class Report:
+    """A model told how its training goes."""
+
+    ticket: int
+    step: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Note:
+    """A `Call` told something on its way."""
+
+    ticket: int
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A request ended: by the worker's own words, or by the verdict of the watch."""
+
+    ticket: int
+    result: Result
+    described: Mapping[str, Any] = field(default_factory=dict)
+    """What a `Describe` found: `models` and `datasets`."""
+
+
+Answer: TypeAlias = Report | Note | Done
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a worker says that a request ended, and in what state the request has left it."""
+
+    result: Result
+    described: Mapping[str, Any]
+    timed: bool
+    """It says itself how long the fit took."""
+    loaded: tuple[str, ...]
+    """Frameworks that are imported now."""
+    spoilt: bool
+    """Something is left running, or a device has faulted: the next request gets a new process."""
+
+    @classmethod
+    def read(cls, message: Mapping[str, Any]) -> Ending:
+        """Read a worker's last message; raise `ValueError` where a plugin has meddled with it."""
+        fit, predict, memory = (float(message.get(name, 0.0)) for name in ("fit_seconds", "predict_seconds", "peak_memory_mb"))
+        if not all(math.isfinite(n) and n >= 0 for n in (fit, predict, memory)):
+            raise ValueError(f"times and memory are {fit}, {predict} and {memory}")
+        result = Result(
+            _status(message.get("status")),
+            str(message.get("reason", "")),
+            fit_seconds=fit,
+            predict_seconds=predict,
+            peak_memory_mb=memory,
+            unsaved=str(message.get("unsaved", "")),
+            cut_short=bool(message.get("cut_short")),
+            again=bool(message.get("again")),
+        )
+        described = {name: message[name] for name in ("models", "datasets") if name in message}
+        loaded = tuple(str(name) for name in message.get("loaded", ()))
+        return cls(result, described, "fit_seconds" in message, loaded, bool(message.get("spoilt") or message.get("fault")))
+
+
+def _status(given: object) -> str:
+    if given not in {"ok", "failed", "skipped", "oom"}:
+        raise ValueError(f"status is {given!r}")
+    return str(given)

@@ -70,13 +70,14 @@ def test_no_payload_holds_a_boolean_array_but_the_mask_of_what_was_observed():
 def test_the_search_sees_no_step_of_a_scored_entity_after_its_prefix():
     data = series()
     split = split_of(data)
-    final, (asked,) = split.truths["final"], split.stages["search"].parts
+    final = split.truths["final"]
     changed = data.frame.with_columns(row=pl.int_range(pl.len()).over("series"))
     until = dict(zip(final.names, final.until.tolist(), strict=True))
     scored = [n for n, aside in zip(final.names, final.aside, strict=True) if not aside]
     late = pl.any_horizontal([(pl.col("series").cast(pl.String) == n) & (pl.col("row") >= until[n]) for n in scored])
     other = split_of(Series.build(changed.with_columns(value=pl.when(late).then(99.0).otherwise("value")).drop("row"), name="made"))
-    assert np.array_equal(other.stages["search"].parts[0].values, asked.values)
+    for part, asked in zip(other.stages["search"].parts, split.stages["search"].parts, strict=True):
+        assert np.array_equal(part.values, asked.values)
     assert other.stages["search"].digest == split.stages["search"].digest
     assert other.stages["final"].digest != split.stages["final"].digest
 
@@ -84,10 +85,12 @@ def test_the_search_sees_no_step_of_a_scored_entity_after_its_prefix():
 def test_the_search_learns_before_the_injections_and_no_clean_copy_of_them_is_there():
     split = split_of(series())
     stage, truth = split.stages["search"], split.truths["search"]
-    assert (stage.train.lengths <= truth.begin - truth.start).all()
-    steered = truth.labels & (np.arange(truth.mask.shape[1]) < truth.end[:, None])
-    assert steered.any()
-    assert not steered[np.arange(truth.mask.shape[1]) < truth.begin[:, None]].any()
+    assert (stage.train.lengths <= truth.draws[0].begin - truth.draws[0].start).all()
+    for draw in truth.draws:
+        step = np.arange(draw.mask.shape[1])
+        steered = draw.labels & (step < draw.end[:, None])
+        assert steered.any()
+        assert not steered[step < draw.begin[:, None]].any()
 
 
 def test_alignment_of_labels_agrees_with_that_of_panels():
@@ -126,9 +129,15 @@ def test_of_few_entities_there_is_no_label_tuned_row_but_its_reason():
     assert not split.truths["final"].aside.any()
 
 
-def test_one_series_has_nothing_to_steer_by_and_says_so():
+def test_one_series_with_a_prefix_has_a_search():
     split = split_of(series(n=1))
-    assert split.no_search_reason.startswith("nothing can steer a search")
+    assert not split.no_search_reason
+    assert set(split.missing) == {"tuned"}
+
+
+def test_a_prefix_without_room_steers_nothing_and_says_so():
+    split = split_of(series(n=2, steps=60, first=30, width=5), {"prefix": "0.05"})
+    assert split.no_search_reason.startswith("nothing can steer a search: no room for injections")
     assert set(split.missing) == {"label-free", "tuned"}
 
 

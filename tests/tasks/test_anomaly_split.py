@@ -17,9 +17,9 @@ from bench.data.events import Events
 from bench.data.panel import Panel
 from bench.data.series import Series
 from bench.metrics.volume import pooled, vus_of
-from bench.tasks.anomaly.injection_plan import SCORING, STEERING
-from bench.tasks.anomaly.plan import steering
+from bench.tasks.anomaly.injection_plan import INJECTED, SCORING, STEERING
 from bench.tasks.anomaly.split import FEW_ANOMALOUS
+from bench.tasks.anomaly.steering import KINDS, LABELLED, MOST_DRAWS, Recipe, steering
 from bench.tasks.anomaly.task import Anomaly
 from bench.tasks.base import ModelResult
 from bench.tasks.profiles import PROFILES
@@ -87,9 +87,8 @@ def test_a_panel_has_no_field_for_a_label_and_no_array_equals_one():
     split = only(data(noise(), [LATE] * 8))
     names = {f.name for f in fields(Panel)}
     assert names == {"values", "mask", "start", "until", "time", "known", "freq", "season", "seasons", "horizon", "counts"}
-    for truth, labels in ((split.truths["final"], split.truths["final"].labels), (split.truths["search"], split.truths["search"].labels)):
+    for labels in (split.truths["final"].labels, *(draw.labels for draw in split.truths["search"].draws)):
         assert labels.any()
-        assert truth.labels is labels
         for array in arrays_in(split):
             assert array.shape != labels.shape or not np.array_equal(array.astype(bool), labels)
 
@@ -117,6 +116,7 @@ def test_where_a_prefix_ends_does_not_tell_where_a_label_begins():
 
 def test_steering_injects_kinds_that_are_never_scored():
     assert not set(STEERING.kinds) & set(SCORING.kinds)
+    assert not set(KINDS[INJECTED]) & set(SCORING.kinds)
     scored = {i.kind for i in only(data(noise(20))).truths["final"].incidents if not i.decoy}
     assert scored
     assert not scored & set(STEERING.kinds)
@@ -126,50 +126,94 @@ def test_the_search_asks_for_the_ends_of_the_prefixes_with_injections_in_them_an
     rows = noise()
     split = only(data(rows, [LATE] * 8))
     stage, truth = split.stages["search"], split.truths["search"]
-    (asked,) = stage.parts
-    step = np.arange(asked.steps)
-    steered = truth.labels & (step < truth.end[:, None])
-    assert steered.sum() >= 10
-    for n, row in enumerate(rows):
-        shift = asked.steps - (STEPS if truth.aside[n] else 60)
-        clean = np.r_[np.zeros(shift), row[: asked.steps - shift]]
-        changed = asked.values[n] != clean
-        assert changed[steered[n]].mean() > 0.9 if steered[n].any() else True
-        assert not changed[step < truth.begin[n]].any()
-        assert not changed[step >= truth.end[n]].any()
-        assert stage.train.series(n).tolist() == row[:36].tolist()
-        assert (asked.until[n], truth.begin[n], truth.end[n]) == (shift + 36, shift + 36, shift + 60)
+    assert len(stage.parts) == len(truth.draws) > 1
+    for k, (asked, draw) in enumerate(zip(stage.parts, truth.draws, strict=True)):
+        step = np.arange(asked.steps)
+        steered = draw.labels & (step < draw.end[:, None])
+        assert steered.any(axis=1).all(), "each series is steered by in each draw"
+        for n, row in enumerate(rows):
+            shift = asked.steps - (STEPS if truth.aside[n] and k == 0 else 60)
+            clean = np.r_[np.zeros(shift), row[: asked.steps - shift]]
+            changed = asked.values[n] != clean
+            assert changed[steered[n]].mean() > 0.9
+            assert not changed[~steered[n]].any()
+            assert stage.train.series(n).tolist() == row[:36].tolist()
+            assert (asked.until[n], draw.begin[n], draw.end[n]) == (shift + 36, shift + 36, shift + 60)
+
+
+def test_the_draws_differ_and_every_kind_and_strength_has_its_turn():
+    split = only(data(noise(), [LATE] * 8))
+    first, second, *_ = [draw.labels[:, -24:] for draw in split.truths["search"].draws[1:]]
+    assert not np.array_equal(first, second)
+    again = only(data(noise(), [LATE] * 8), seed=1)
+    assert not np.array_equal(again.truths["search"].draws[1].labels[:, -24:], first)
+
+
+@pytest.mark.parametrize("season", ["1", "288", "86400"])
+def test_a_season_longer_than_the_room_leaves_a_search_all_the_same(season):
+    split = only(data(noise(), [LATE] * 8), {"season": season})
+    assert not split.no_search_reason
+    assert all(draw.labels.any() for draw in split.truths["search"].draws)
+
+
+def test_pooled_entities_take_turns_to_stay_clean():
+    split = only(log(), {"family": "injected"})
+    dirty = np.array([(d.labels & (np.arange(d.labels.shape[1]) < d.end[:, None])).any(axis=1) for d in split.truths["search"].draws])
+    assert (dirty.mean(axis=1) == 0.5).all()
+    assert (dirty[:2].sum(axis=0) == 1).all()
 
 
 def test_injections_into_values_near_the_largest_number_stay_finite():
     panel = only(data([1e308 * np.clip(row, -1, 1) for row in noise(20)], [LATE] * 20)).stages["final"].parts[0]
-    begin, until = np.full(20, 30), np.full(20, 300)
-    values, marks = steering(panel, begin, until, [f"s{k}" for k in range(20)], 0)
-    assert marks.any()
-    assert np.isfinite(values).all()
+    draws = steering(panel, np.full(20, 30), [f"s{k}" for k in range(20)], Recipe(KINDS[LABELLED], 100, alternate=False, seed=0))
+    assert 1 < len(draws) <= MOST_DRAWS
+    for values, marks in draws:
+        assert marks.any()
+        assert np.isfinite(values).all()
+
+
+def predicted(truth, of):
+    """Make a prediction of the search stage by a function of each draw's mask."""
+    return [{"prediction": of(draw)} for draw in truth.draws]
 
 
 def test_the_search_is_scored_by_injections_alone_and_the_tuning_by_those_set_aside_alone():
     split = only(data(noise(), [LATE] * 8))
     truth = split.truths["search"]
     rng = np.random.default_rng(0)
-    score = rng.random(truth.mask.shape)
-    found = Anomaly().values(split, "search", [{"prediction": score}])
+    score = predicted(truth, lambda draw: rng.random(draw.mask.shape))
+    found = Anomaly().values(split, "search", score)
     assert list(found) == ["label-free", "tuned"]
-    step = np.arange(truth.mask.shape[1])
-    after = step >= truth.end[:, None]
-    changed = np.where(after, rng.random(score.shape), score)
-    other = Anomaly().values(split, "search", [{"prediction": changed}])
+    first, whole = truth.draws[0], score[0]["prediction"]
+    after = np.arange(first.mask.shape[1]) >= first.end[:, None]
+    changed = [{"prediction": np.where(after, rng.random(whole.shape), whole)}, *score[1:]]
+    other = Anomaly().values(split, "search", changed)
     assert other["label-free"] == found["label-free"]
     assert other["tuned"] != found["tuned"]
-    perfect = Anomaly().values(split, "search", [{"prediction": truth.labels.astype(float)}])
-    assert perfect["label-free"] == 1.0
+    perfect = Anomaly().values(split, "search", predicted(truth, lambda draw: draw.labels.astype(float)))
+    assert perfect["label-free"] > 0.9
     assert perfect["tuned"] > 0.9
     aside = np.flatnonzero(truth.aside)
-    each = [(truth.labels[n, after[n]], score[n, after[n]]) for n in aside]
+    each = [(first.labels[n, after[n]], whole[n, after[n]]) for n in aside]
     assert found["tuned"] == pytest.approx(
         np.mean([vus_of(pooled([p], truth.buffer), np.ones((1, 1)))["vus_pr"][0] for p in each]), abs=0.05
     )
+
+
+@pytest.mark.parametrize("family", ["labelled", "injected"])
+def test_objectives_weigh_entities_and_agree_with_the_values_where_each_counts_once(family):
+    split = only(data(noise(), [LATE] * 8)) if family == "labelled" else only(log(), {"family": family})
+    truth = split.truths["search"]
+    rng = np.random.default_rng(1)
+    score = predicted(truth, lambda draw: rng.random(draw.mask.shape))
+    values = Anomaly().values(split, "search", score)
+    for tuning, scorer in Anomaly().objectives(split, "search", score).items():
+        ones = np.ones((2, len(scorer.group)))
+        assert scorer.score(ones) == pytest.approx([values[tuning]] * 2)
+        assert scorer.score(3 * ones) == pytest.approx([values[tuning]] * 2)
+        weights = np.random.default_rng(2).integers(0, 3, ones.shape).astype(float)
+        assert scorer.score(weights).shape == (2,)
+        assert not np.allclose(scorer.score(weights), values[tuning], atol=1e-9)
 
 
 def test_tuning_by_labels_is_given_up_where_each_series_set_aside_has_but_one_kind_of_steps():
@@ -183,7 +227,8 @@ def test_tuning_by_labels_is_given_up_where_each_series_set_aside_has_but_one_ki
     odd = only(data(noise(), labels))
     assert "set aside for tuning by labels have no anomaly" in odd.missing["tuned"]
     assert not odd.truths["final"].aside.any()
-    values = Anomaly().values(odd, "search", [{"prediction": np.random.default_rng(0).random(odd.truths["search"].mask.shape)}])
+    rng = np.random.default_rng(0)
+    values = Anomaly().values(odd, "search", predicted(odd.truths["search"], lambda draw: rng.random(draw.mask.shape)))
     assert list(values) == ["label-free"]
     assert math.isfinite(values["label-free"])
 

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.api import Array
+from bench.data.panel import Panel
 from bench.data.ragged import hashed
 from bench.tasks.anomaly.injection_plan import Incident, cells
 
@@ -85,6 +86,13 @@ def apply(values: Array, mask: Array, until: Array, incidents: Sequence[Incident
     changed = values.copy()
     changed[row, col] = np.maximum(new, 0) if counts else new
     return refilled(changed, values, mask)
+
+
+def finite(panel: Panel, until: Array, incidents: Sequence[Incident], change: Callable[..., Array] = apply) -> Array:
+    """Change a panel's values; what gets too large for a number (an entity with values of 1e300) stays as it was."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = change(panel.values, panel.mask, until, incidents, counts=panel.counts)
+    return np.where(np.isfinite(values), values, panel.values)
 
 
 def usual(values: Array, mask: Array, until: Array, *, counts: bool) -> tuple[Array, Array]:

@@ -32,6 +32,10 @@ class Observed:
     until: Array
     """int64 [N]: end of each training prefix."""
 
+    def view(self, part: int) -> Observed:
+        """Return what is known of a part."""
+        return self
+
     def learnt(self, n: int) -> Array:
         """Mark the training steps of an entity, bool [T]."""
         return np.asarray(self.mask[n] & (np.arange(self.mask.shape[1]) < self.until[n]))

@@ -6,7 +6,7 @@ Other kinds, seeds and entities serve the search than serve the board. Letters: 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
@@ -17,7 +17,7 @@ from bench.data.panel import Panel
 from bench.data.ragged import id_hashes
 from bench.errors import ProtocolError
 from bench.tasks.anomaly.entities import Entities
-from bench.tasks.anomaly.inject import apply
+from bench.tasks.anomaly.inject import apply, finite
 from bench.tasks.anomaly.injection_plan import (
     INJECTED,
     LABELLED,
@@ -38,8 +38,6 @@ TUNING = replace(STEERING, stream=5)
 TUNING_TAKEOVER = replace(TAKEOVER, stream=6)
 SET_ASIDE, AT_LEAST, FEW = 0.2, 2, 6
 """Share and least number of the entities that are set aside; under `FEW` entities none are."""
-STEERING_RATE = 0.1
-"""Share of the open steps that steering injections take: short prefixes would else get crumbs that smoothing wipes out."""
 STEERED = 0.6
 """Share of each prefix that the search learns from; the rest of it takes the steering injections."""
 
@@ -101,19 +99,6 @@ def spliced(found: Entities, seed: int, strength: float | None) -> Marked:
     return _made(SPLICED, found, seed, strength, (TAKEOVER, TUNING_TAKEOVER))
 
 
-def steering(panel: Panel, begin: Array, until: Array, names: Sequence[str], seed: int) -> tuple[Array, Array]:
-    """Inject into the prefixes from `begin` [N] to `until` [N]: values and labels, [N, T] each; raise `ProtocolError`."""
-    found = plan(id_hashes(np.array(names)), begin, until, STEERING, season=panel.season, seed=seed, rate=STEERING_RATE)
-    marks = np.asarray(labels(found, panel.values.shape) & panel.mask)
-    step = np.arange(panel.steps)
-    known = np.asarray((panel.mask & (step < begin[:, None])).any(axis=1))  # others have nothing to rank against
-    open_ = panel.mask & known[:, None] & (step >= begin[:, None]) & (step < until[:, None])
-    met = np.asarray(marks[open_])
-    if not met.any() or met.all():
-        raise ProtocolError("the injections meet no observed step, or all of them")
-    return _finite(apply, panel, begin, found, counts=panel.counts), marks
-
-
 def set_aside(names: Sequence[str], seed: int) -> tuple[Array, str]:
     """Choose the entities for tuning by labels, bool [N], by the sha256 of (seed, name); also why there are none."""
     n = len(names)
@@ -138,7 +123,7 @@ def _made(family: str, found: Entities, seed: int, strength: float | None, recip
             incidents += _planned(found, panel, np.flatnonzero(aside), recipes[1], seed, strength)
         except ProtocolError as error:
             why = f"the entities set aside for tuning by labels have no room: {error}"
-    values = _finite(splice if family == SPLICED else apply, panel, panel.until, incidents, counts=found.counts)
+    values = finite(panel, panel.until, incidents, splice if family == SPLICED else apply)
     marks = labels(incidents, values.shape) & panel.mask
     known = np.where(panel.mask, values, np.nan)
     return _checked(Marked(family, found, known, marks, aside, why, incidents, strength))
@@ -153,13 +138,6 @@ def _planned(found: Entities, panel: Panel, rows: Array, recipe: Recipe, seed: i
         planned = with_donors(panel.values[rows], panel.mask[rows], until, keys, planned, season=found.season)
     planned = planned if strength is None else with_strength(planned, strength)
     return [replace(i, entity=int(rows[i.entity]), donor=int(rows[i.donor]) if i.donor >= 0 else -1) for i in planned]
-
-
-def _finite(change: Callable[..., Array], panel: Panel, until: Array, incidents: Sequence[Incident], *, counts: bool) -> Array:
-    """Change values; what gets too large for a number (an entity with values of 1e300) stays as it was."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = change(panel.values, panel.mask, until, incidents, counts=counts)
-    return np.where(np.isfinite(values), values, panel.values)
 
 
 def _checked(marked: Marked) -> Marked:

@@ -7,7 +7,7 @@ set aside, the steps after it too. Final: learn from the prefixes, score all tha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,15 @@ import numpy as np
 from bench.api import Array
 from bench.data.panel import Panel
 from bench.errors import ProtocolError
-from bench.metrics.anomaly import ranks, threshold
-from bench.metrics.areas import areas_of, collect
+from bench.metrics.anomaly import threshold
 from bench.metrics.volume import pooled, vus_of
 from bench.tasks.anomaly.entities import whole
 from bench.tasks.anomaly.inject import oracle
 from bench.tasks.anomaly.injection_plan import Incident, manifest
-from bench.tasks.anomaly.plan import Marked, search_begin, steering
+from bench.tasks.anomaly.plan import Marked, search_begin
 from bench.tasks.anomaly.scores import Averaged, Summed, averaged, summed
-from bench.tasks.base import Board, Split, Stage, StageName
+from bench.tasks.anomaly.steering import KINDS, Drawn, MeanVolume, Recipe, asked_of, mean_volume, steering
+from bench.tasks.base import Board, Prediction, Split, Stage, StageName
 from bench.tasks.clock import NO_TIME, Clock, format_time
 from bench.tasks.profiles import Profile
 
@@ -36,17 +36,10 @@ BUFFER = 100
 
 @dataclass(frozen=True)
 class Steered:
-    """The truth of the search stage."""
+    """The truth of the search stage: several draws of injections, and in the first part the labels of those set aside."""
 
-    mask: Array
-    """bool [N, T']: steps that exist."""
-    start: Array
-    begin: Array
-    """int64 [N]: where the injections begin."""
-    end: Array
-    """int64 [N]: where the prefix ends."""
-    labels: Array
-    """bool [N, T']: steering injections before `end`, the family's labels after it."""
+    draws: tuple[Drawn, ...]
+    """One for each part of the stage."""
     aside: Array
     buffer: int
     pooled: bool
@@ -54,37 +47,27 @@ class Steered:
     """The entities set aside choose by labels."""
     steered: bool = True
 
-    def values(self, score: Array) -> dict[str, float]:
-        """Score [N, T'] by the injections (AUC-PR, entities pooled), then by labels (VUS-PR of those set aside)."""
+    def view(self, part: int) -> Drawn:
+        """Return what is known of one part."""
+        return self.draws[part]
+
+    def objectives(self, prediction: Prediction) -> dict[str, MeanVolume]:
+        """Prepare VUS-PR by the injections (`label-free`), and by labels of those set aside (`tuned`)."""
         if not self.steered:
             return {}
-        found = {"label-free": self.search_score(score)}
+        found = {"label-free": self.steering(prediction)}
         if self.aided:
-            parts = [p for n in np.flatnonzero(self.aside).tolist() if (p := self._part(score, n, self.end[n], score.shape[1]))]
-            if self.pooled:
-                found["tuned"] = float(vus_of(pooled(parts, self.buffer), np.ones((1, len(parts))))["vus_pr"][0])
-            else:
-                each = [float(vus_of(pooled([p], self.buffer), np.ones((1, 1)))["vus_pr"][0]) for p in parts]
-                found["tuned"] = float(np.nanmean(each))
+            draw, score, group = self.draws[0], prediction[0]["prediction"], np.flatnonzero(self.aside)
+            parts = [draw.placed(score, n, draw.end[n], score.shape[1]) for n in group.tolist()]
+            found["tuned"] = mean_volume([parts], group, self.buffer, together=self.pooled)
         return found
 
-    def search_score(self, score: Array) -> float:
-        """Score [N, T'] by the injections alone."""
-        parts = [p for n in range(len(score)) if (p := self._part(score, n, self.begin[n], self.end[n]))]
-        return float(areas_of(collect(parts), np.ones((1, len(parts))))["auc_pr"][0])
-
-    def learnt(self, n: int) -> Array:
-        """Mark the steps that an entity was learnt from, bool [T']."""
-        step = np.arange(self.mask.shape[1])
-        return np.asarray(self.mask[n] & (step >= self.start[n]) & (step < self.begin[n]))
-
-    def _part(self, score: Array, n: int, low: int, high: int) -> tuple[Array, Array] | None:
-        """Return labels and ranks of one entity's steps; None where it has none, or nothing to rank against."""
-        step, learnt = np.arange(score.shape[1]), self.learnt(n)
-        scored = self.mask[n] & (step >= low) & (step < high)
-        if not learnt.any() or not scored.any():
-            return None
-        return self.labels[n, scored], ranks(score[n, scored], score[n, learnt])
+    def steering(self, prediction: Prediction) -> MeanVolume:
+        """Prepare VUS-PR by the injections alone; what was learnt from is as unlabelled as the rest of a prefix."""
+        group = np.arange(len(self.aside))
+        both = [(draw, part["prediction"]) for draw, part in zip(self.draws, prediction, strict=True)]
+        parts = [[draw.placed(score, n, draw.start[n], draw.end[n]) for n in group.tolist()] for draw, score in both]
+        return mean_volume(parts, group, self.buffer, together=self.pooled)
 
 
 @dataclass(frozen=True)
@@ -116,6 +99,10 @@ class Final:
     def group(self) -> Array:
         """Return the unit of resampling: each scored entity."""
         return np.flatnonzero(self.usable)
+
+    def view(self, part: int) -> Final:
+        """Return what is known of a part."""
+        return self
 
     def learnt(self, n: int) -> Array:
         """Mark the training steps of an entity, bool [T]."""
@@ -180,7 +167,7 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
         f"anomaly/v1/family={marked.family}/freq={found.freq or 'none'}/season={found.cycle}/buffer={buffer}/smooth={smooth}"
         f"/{found.choices}{strength}/{profile.caps()}"
     )
-    columns = {"family": marked.family, "n_test": int(final.usable.sum()), "objective": "auc_pr"}
+    columns = {"family": marked.family, "n_test": int(final.usable.sum()), "objective": "vus_pr"}
     context = {"horizon": 0.0, "loss": "reconstruction"}
     truths: dict[StageName, Steered | Final] = {"search": steered, "final": final}
     members = {"entity": list(found.names), "until": final.until.tolist()}
@@ -210,24 +197,26 @@ def _oracle(marked: Marked, panel: Panel, incidents: Sequence[Incident], buffer:
 
 
 def _search(marked: Marked, panel: Panel, buffer: int, seed: int) -> tuple[Stage, Steered, str]:
-    """Make the search stage; the third item says why nothing can steer it."""
-    begin = search_begin(panel)
+    """Make the search stage, one part a draw; the third item says why nothing can steer it."""
+    begin, why = search_begin(panel), ""
     try:
-        values, marks = steering(panel, begin, panel.until, marked.entities.names, seed)
-        why = ""
+        draws = steering(panel, begin, marked.entities.names, Recipe(KINDS[marked.family], buffer, marked.pooled, seed))
     except ProtocolError as error:
-        values, marks, why = panel.values, np.zeros(panel.values.shape, bool), f"nothing can steer a search: {error}"
+        draws, why = [(panel.values, np.zeros(panel.values.shape, bool))], f"nothing can steer a search: {error}"
     aided = not marked.unaided and not why
-    at = np.where(marked.aside & aided, panel.steps, panel.until)
-    last, after = int(at.max()), np.arange(panel.steps) >= panel.until[:, None]
-    shift = last - at
-    asked = replace(panel, values=values).ending(at)
-    asked = replace(asked, until=begin + shift)
-    truth = Steered(
-        asked.mask, asked.start, asked.until, panel.until + shift, aligned(np.where(after, marked.labels, marks), at),
-        marked.aside, buffer, marked.pooled, aided, not why,
-    )  # fmt: skip
-    return Stage(panel.ending(begin), (asked,)), truth, why
+    after = np.arange(panel.steps) >= panel.until[:, None]
+    parts: list[Panel] = []
+    truths: list[Drawn] = []
+    for values, marks in draws:
+        # those set aside are asked about to their end once, in the first part
+        at = np.where(marked.aside & aided & (not parts), panel.steps, panel.until)
+        asked = asked_of(panel, values, begin, at)
+        shift = int(at.max()) - at
+        seen = aligned(np.where(after, marked.labels, marks), at)
+        parts.append(asked)
+        truths.append(Drawn(asked.mask, asked.start, asked.until, panel.until + shift, seen))
+    truth = Steered(tuple(truths), marked.aside, buffer, marked.pooled, aided, not why)
+    return Stage(panel.ending(begin), tuple(parts)), truth, why
 
 
 def aligned(x: Array, at: Array) -> Array:

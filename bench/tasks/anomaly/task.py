@@ -28,6 +28,7 @@ from bench.tasks.anomaly.new_data import ALERTS
 from bench.tasks.anomaly.plan import Marked, injected, labelled, spliced
 from bench.tasks.anomaly.smoothing import LARGEST, rolling_mean
 from bench.tasks.anomaly.split import FEW_ANOMALOUS, Final, split_of
+from bench.tasks.anomaly.steering import MeanVolume
 from bench.tasks.base import Arrays, Finished, InferenceInputs, ModelResult, Prediction, Scorer, Split, StageName
 from bench.tasks.profiles import Profile
 
@@ -75,7 +76,7 @@ class Anomaly:
         """Describe what is wrong with scores: they must be float [N, T], finite."""
         if set(arrays) != {"prediction"}:
             return "predict returned a Forecast, expected an array of scores [N, T]"
-        score, shape = arrays["prediction"], split.truths[stage].mask.shape
+        score, shape = arrays["prediction"], split.truths[stage].view(part).mask.shape
         if score.shape != shape:
             return f"predict returned shape {list(score.shape)}, expected {list(shape)}: a score for each step"
         if score.dtype.kind != "f":
@@ -86,29 +87,39 @@ class Anomaly:
 
     def finished(self, split: Split, stage: StageName, prediction: Prediction, *, causal: bool) -> Finished:
         """Smooth the scores: a trailing mean for a causal model, a centred one for an offline model, of one width for all."""
-        # half of the largest number: sums and differences of scores are then numbers too
-        score = np.clip(np.asarray(prediction[0]["prediction"], np.float64), -LARGEST / 2, LARGEST / 2)
-        real = split.truths[stage].mask
-        return Finished([{"prediction": rolling_mean(score, split.facts["smooth"], centred=not causal, real=real)}])
+        done = []
+        for number, part in enumerate(prediction):
+            # half of the largest number: sums and differences of scores are then numbers too
+            score = np.clip(np.asarray(part["prediction"], np.float64), -LARGEST / 2, LARGEST / 2)
+            real = split.truths[stage].view(number).mask
+            done.append({"prediction": rolling_mean(score, split.facts["smooth"], centred=not causal, real=real)})
+        return Finished(done)
+
+    def objectives(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, MeanVolume]:
+        """Prepare the search stage's scores: by the injections into the prefixes, and by labels of the entities set aside."""
+        found: Mapping[str, MeanVolume] = split.truths[stage].objectives(prediction)
+        return found
 
     def values(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, float]:
-        """Score the search stage: by the injections into the prefixes, and by the labels of the entities set aside."""
-        found: Mapping[str, float] = split.truths[stage].values(prediction[0]["prediction"])
-        return found
+        """Score the search stage with every entity counted once."""
+        return {tuning: scorer.value for tuning, scorer in self.objectives(split, stage, prediction).items()}
 
     def search_score(self, split: Split, prediction: Prediction) -> float:
         """Score by the injections into the prefixes."""
-        return float(split.truths["search"].search_score(prediction[0]["prediction"]))
+        return float(split.truths["search"].steering(prediction).value)
 
     def blendable(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:
         """Turn scores into ranks against each entity's own training scores."""
-        truth, score = split.truths[stage], prediction[0]["prediction"]
-        found = np.zeros(score.shape)
-        for n in range(len(score)):
-            real, learnt = truth.mask[n], truth.learnt(n)
-            if learnt.any():
-                found[n, real] = ranks(score[n, real], score[n, learnt])
-        return [{"prediction": found}]
+        found = []
+        for number, part in enumerate(prediction):
+            view, score = split.truths[stage].view(number), part["prediction"]
+            placed = np.zeros(score.shape)
+            for n in range(len(score)):
+                real, learnt = view.mask[n], view.learnt(n)
+                if learnt.any():
+                    placed[n, real] = ranks(score[n, real], score[n, learnt])
+            found.append({"prediction": placed})
+        return found
 
     def scorer(self, split: Split, prediction: Prediction) -> Scorer:
         """Prepare the scores of the entities that are scored."""

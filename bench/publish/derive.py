@@ -55,7 +55,11 @@ def derive(store: Store, *, everything: bool = False) -> Merged:
 
 def merged_rows(store: Store, seen: State) -> Merged:
     """Read and merge the rows of all standing runs."""
-    return merge({run: Published(store, run).rows() for run in seen.standing})
+    runs = {}
+    for run in seen.standing:
+        runs[run] = Published(store, run).rows()
+        untrusted.fitting(runs, store.shown)
+    return merge(runs)
 
 
 def derived_files(store: Store, seen: State, merged: Merged) -> dict[str, bytes]:

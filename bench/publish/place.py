@@ -7,15 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from bench.board.schema import Row
-from bench.publish import untrusted
-from bench.publish.package import FORMAT, PREDICTION, RUN
+from bench.publish import bounded, untrusted
+from bench.publish.package import FORMAT, INDEX, MEMBERS, PREDICTION, RUN
 from bench.publish.store import NAME, PlaceError, Store
 
 SMALL = 1 << 26
 """Bytes of a JSON document that is read at most."""
-INDEX_COLUMNS = {"task_id": str, "dataset": str, "model": str, "tuning": str, "seed": int, "file": str}
-MEMBER_COLUMNS = {"task_id": str, "dataset": str, "member": str}
+INDEX_COLUMNS = {field.name: field.type for field in INDEX}
+MEMBER_COLUMNS = {field.name: field.type for field in MEMBERS}
+MOST_MEMBERS = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ class Published:
                 raise PlaceError(f"{what}: file {entry['file'][:80]!r} is refused: it is no prediction of the run's own folder")
         return found
 
-    def members(self) -> list[dict[str, Any]]:
-        """Read the opaque ids of the members."""
-        return untrusted.records(self.file("members.parquet"), self.path("members.parquet"), MEMBER_COLUMNS)
+    def members(self) -> pa.Table:
+        """Read the opaque ids of the members, each column a dictionary of its texts."""
+        what = self.path("members.parquet")
+        return bounded.strings(self.file("members.parquet"), what, MEMBER_COLUMNS, most_rows=MOST_MEMBERS)

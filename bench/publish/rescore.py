@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from bench.board.merge import row_key
 from bench.board.ranking import rank
 from bench.board.schema import ANOMALY, CHURN, FORECASTING, Row
-from bench.publish import untrusted
+from bench.publish import bounded, untrusted
 from bench.publish.package import opaque
 from bench.publish.place import Published
 from bench.publish.store import PlaceError
@@ -42,7 +44,7 @@ class Board:
         return self.rows[0]["task_id"], self.rows[0]["dataset"]
 
 
-def rescored(board: Board, index: Sequence[Mapping[str, Any]], members: Sequence[Mapping[str, Any]]) -> list[str]:
+def rescored(board: Board, index: Sequence[Mapping[str, Any]], members: pa.Table) -> list[str]:
     """State of each row of a board what does not agree with its prediction and the data; empty: all agrees."""
     told = ["" for _ in board.rows]
     if wrong := _members(board, members):
@@ -62,13 +64,15 @@ def rescored(board: Board, index: Sequence[Mapping[str, Any]], members: Sequence
     ]
 
 
-def _members(board: Board, members: Sequence[Mapping[str, Any]]) -> str:
+def _members(board: Board, members: pa.Table) -> str:
     own = board.split.members
     columns = [list(values) for values in own.values()]
     records = [dict(zip(own, values, strict=True)) for values in zip(*columns, strict=True)]
-    stored = [m["member"] for m in members if (m["task_id"], m["dataset"]) == board.key]
-    if stored != opaque(records, board.rows[0]["fingerprint"]):
-        return f"members: the {len(stored):,} published ids are not those of the {len(records):,} members that the data gives"
+    made = pa.array(opaque(records, board.rows[0]["fingerprint"]), pa.string())
+    here = pc.and_(*(bounded.equal_to(members[name], text) for name, text in zip(("task_id", "dataset"), board.key, strict=True)))
+    stored = members["member"].filter(here)
+    if not bounded.same_texts(stored, made):
+        return f"members: the {len(stored):,} published ids are not those of the {len(made):,} members that the data gives"
     return ""
 
 
@@ -77,7 +81,7 @@ def _scorer(board: Board, row: Row, files: Mapping[Any, str]) -> Scorer:
     if name is None:
         raise PlaceError("its prediction is not among those published")
     what = board.published.path(name)
-    prediction = untrusted.prediction(board.published.file(name), what)
+    prediction = untrusted.prediction(board.published.file(name), what, untrusted.room(board.split))
     try:
         scorer = board.task.scorer(board.split, prediction)
         scorer.score(np.ones((1, len(board.split.truths["final"].group))))

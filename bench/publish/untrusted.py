@@ -7,21 +7,30 @@ import json
 import math
 import re
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bench.board.schema import SCHEMA, SCHEMA_VERSION, Row, completed, rows_to_table
 from bench.data.ragged import Array
+from bench.publish import bounded
 from bench.publish.store import PlaceError, told
+from bench.tasks.base import Split
 from bench.tasks.known import NAMES as TASKS
 
-MOST_ROWS = 10_000_000
-MOST_BYTES = 1 << 31
-"""Bytes of a table or a prediction in memory."""
+MOST_ROWS = 5_000
+"""Rows of one run."""
+MOST_PLACE_ROWS = 20_000
+"""Rows of all runs of a place together; a row takes some 8 kB as a dict."""
+MOST_TEXT = 1 << 24
+"""Bytes of the texts of one run's rows, and four times as many of those of all runs."""
+MOST_RECORDS = 20_000
+MOST_PARTS = 10_000
+MOST_NODES = 2_000_000
+"""Values of a JSON document: each takes some 70 bytes or more as an object."""
 TEXT = 100_000
 """Characters of one text in a row."""
 ARRAY = re.compile(r"(0|[1-9][0-9]{0,3})\.([a-z_]{1,40})\.npy")
@@ -30,56 +39,36 @@ ARRAY = re.compile(r"(0|[1-9][0-9]{0,3})\.([a-z_]{1,40})\.npy")
 
 def document(content: bytes, what: str) -> dict[str, Any]:
     """Read a JSON object."""
+    if sum(content.count(mark) for mark in (b",", b"[", b"{", b":")) > MOST_NODES:
+        raise PlaceError(f"{what}: more than {MOST_NODES:,} values, which is refused")
     try:
         found = json.loads(content)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, MemoryError) as error:
         raise PlaceError(f"{what}: not readable as JSON ({told(error)})") from None
     if not isinstance(found, dict):
         raise PlaceError(f"{what}: holds a {type(found).__name__}, expected a JSON object")
     return found
 
 
-def table(content: bytes, what: str) -> pa.Table:
-    """Read a Parquet file, batch by batch, so that a small file cannot fill the memory."""
-    try:
-        file = pq.ParquetFile(pa.BufferReader(content))
-        if file.metadata.num_rows > MOST_ROWS or file.metadata.num_columns > 1_000:
-            raise PlaceError(f"{what}: {file.metadata.num_rows:,} rows and {file.metadata.num_columns:,} columns, which is refused")
-        batches, size = [], 0
-        for batch in file.iter_batches(batch_size=1024):
-            size += batch.nbytes
-            if size > MOST_BYTES:
-                raise PlaceError(f"{what}: larger than {MOST_BYTES:,} bytes in memory, which is refused")
-            batches.append(batch)
-        return pa.Table.from_batches(batches, file.schema_arrow)
-    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError, OverflowError) as error:
-        raise PlaceError(f"{what}: not readable as Parquet ({told(error)})") from None
-
-
-def records(content: bytes, what: str, columns: Mapping[str, type]) -> list[dict[str, Any]]:
+def records(content: bytes, what: str, columns: Mapping[str, pa.DataType]) -> list[dict[str, Any]]:
     """Read a Parquet file as dicts that have these columns, of these types, none of them missing."""
-    try:
-        found: list[dict[str, Any]] = table(content, what).to_pylist()
-    except (pa.ArrowException, ValueError, MemoryError) as error:
-        raise PlaceError(f"{what}: not readable ({told(error)})") from None
-    for record in found:
-        for name, kind in columns.items():
-            if not isinstance(record.get(name), kind):
-                raise PlaceError(f"{what}: column {name!r} holds {record.get(name)!r:.60}, expected {kind.__name__}")
+    table = bounded.strings(content, what, columns, most_rows=MOST_RECORDS)
+    found: list[dict[str, Any]] = bounded.spelt_out(table, what, most=MOST_TEXT).to_pylist()
     return found
 
 
-def rows(content: bytes, what: str) -> list[Row]:
+def rows(content: bytes, what: str, *, most_rows: int = MOST_ROWS, most_text: int = MOST_TEXT) -> list[Row]:
     """Read leaderboard rows: the exact schema, known words, finite numbers, parameters that are JSON objects."""
-    read = table(content, what)
-    version = (read.schema.metadata or {}).get(b"bench_schema_version", b"none").decode(errors="replace")
+    file = bounded.opened(content, what)
+    found_schema = bounded.schema(file)
+    version = (found_schema.metadata or {}).get(b"bench_schema_version", b"none").decode(errors="replace")
     if version != str(SCHEMA_VERSION):
-        raise PlaceError(f"{what}: the rows' version is {version[:20]}, this bench reads {SCHEMA_VERSION}; use the bench that wrote them")
-    read = completed(read)
-    if not read.schema.equals(SCHEMA):
+        raise PlaceError(f"{what}: the rows' version is {version[:20]!r}, this bench reads {SCHEMA_VERSION}; use the bench that wrote them")
+    if not completed(found_schema.empty_table()).schema.equals(SCHEMA):
         raise PlaceError(f"{what}: its columns are not those of version {version}")
+    read = bounded.spelt_out(bounded.read(file, what, most_rows=most_rows), what, most=most_text)
     try:
-        found: list[Row] = read.to_pylist()
+        found: list[Row] = completed(read).to_pylist()
         rows_to_table(found)
     except (pa.ArrowException, ValueError, TypeError, OverflowError, MemoryError) as error:
         raise PlaceError(f"{what}: {told(error)}") from None
@@ -87,6 +76,18 @@ def rows(content: bytes, what: str) -> list[Row]:
         if words := _wrong(row):
             raise PlaceError(f"{what}: row {at}: {words}")
     return found
+
+
+def fitting(runs: Mapping[str, Sequence[Row]], place: str) -> None:
+    """Refuse a place whose runs, each small enough, are too many together."""
+    rows_, text = 0, 0
+    for found in runs.values():
+        rows_ += len(found)
+        text += sum(len(value) for row in found for value in row.values() if isinstance(value, str))
+    if rows_ > MOST_PLACE_ROWS or text > 4 * MOST_TEXT:
+        raise PlaceError(
+            f"{place}: {rows_:,} rows with {text:,} bytes of text, which is refused: at most {MOST_PLACE_ROWS:,} rows are read"
+        )
 
 
 def _wrong(row: Row) -> str:
@@ -107,15 +108,21 @@ def _wrong(row: Row) -> str:
     return "" if isinstance(params, dict) else "params is no JSON object"
 
 
-def prediction(content: bytes, what: str) -> list[dict[str, Array]]:
-    """Read the parts of a prediction from an npz file: numbers only, each array as large as its file says."""
+def prediction(content: bytes, what: str, most: int) -> list[dict[str, Array]]:
+    """Read the parts of a prediction from an npz file: numbers only, each array as large as its file says, `most` bytes in all."""
     try:
+        # the list of members becomes objects before it can be counted
+        if content.count(b"PK\x01\x02") > MOST_PARTS:
+            raise PlaceError(f"{what}: more than {MOST_PARTS:,} arrays, which is refused")
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
-            if sum(member.file_size for member in members) > MOST_BYTES or len(members) > 10_000:
-                raise PlaceError(f"{what}: larger than {MOST_BYTES:,} bytes in memory, which is refused")
+            if (size := sum(member.file_size for member in members)) > most:
+                raise PlaceError(
+                    f"{what}: {size:,} bytes in memory, which is refused: no prediction for this data takes more than {most:,}"
+                )
             named = {member.filename: _array(archive, member, what) for member in members}
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError, MemoryError, NotImplementedError, RuntimeError, OverflowError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, MemoryError, RuntimeError, OverflowError) as error:
+        # NotImplementedError, of an unknown packing, is a RuntimeError
         raise PlaceError(f"{what}: not readable as a prediction ({told(error)})") from None
     parts: dict[int, dict[str, Array]] = {}
     for name, array in named.items():
@@ -126,6 +133,22 @@ def prediction(content: bytes, what: str) -> list[dict[str, Array]]:
     if sorted(parts) != list(range(len(parts))) or not parts:
         raise PlaceError(f"{what}: its parts are {sorted(parts)[:5]}, expected 0, 1, ...")
     return [parts[part] for part in range(len(parts))]
+
+
+def room(split: Split) -> int:
+    """Return the bytes that a prediction for this data takes at most: ten quantiles and more for each number of the truth."""
+    return (1 << 20) + 16 * 8 * _numbers(split.truths["final"])
+
+
+def _numbers(part: Any) -> int:
+    """Count the numbers in arrays, and in what holds them."""
+    if isinstance(part, np.ndarray):
+        return part.size
+    if isinstance(part, Mapping):
+        return sum(map(_numbers, part.values()))
+    if isinstance(part, list | tuple):
+        return sum(map(_numbers, part))
+    return sum(map(_numbers, vars(part).values())) if hasattr(part, "__dict__") else 0
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, what: str) -> Array:

@@ -172,7 +172,8 @@ def _same(store: Store, name: str, content: bytes) -> bool:
 
 def _rows_of(store: Store) -> list[Row] | None:
     try:
-        return untrusted.rows(store.read(BOARD), BOARD)
+        most = {"most_rows": untrusted.MOST_PLACE_ROWS, "most_text": 4 * untrusted.MOST_TEXT}
+        return untrusted.rows(store.read(BOARD), BOARD, **most)
     except PlaceError:
         return None
 

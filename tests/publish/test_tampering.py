@@ -14,9 +14,7 @@ import pytest
 from publish.kit import Files, edited, forged, npz, only, prediction_file, run_of
 
 from bench.board.schema import rows_to_table
-from bench.publish import untrusted
 from bench.publish.package import dumped, parquet
-from bench.publish.store import PlaceError
 from bench.publish.verify import verify
 from bench.registry import discover
 
@@ -251,19 +249,6 @@ def test_a_commit_of_another_run_and_a_retraction_of_none_are_named(place: Path)
 def test_versions_that_differ_between_rows_and_manifest_are_named(place: Path) -> None:
     forged(place, metric_version, whole=False)
     assert any("aggregator is ['other/9'] in its rows and ['paired-cluster" in words for words in failures(place))
-
-
-def test_a_small_file_that_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    bomb, packed = parquet(pa.table({"a": ["x" * 1_000] * 50_000})), zipped("0.prediction.npy", bytes(5_000_000))
-    assert max(len(bomb), len(packed)) < 10_000
-    monkeypatch.setattr(untrusted, "MOST_BYTES", 4_000_000)
-    with pytest.raises(PlaceError, match=r"rows.parquet: larger than 4,000,000 bytes in memory, which is refused"):
-        untrusted.table(bomb, "rows.parquet")
-    with pytest.raises(PlaceError, match=r"x.npz: larger than 4,000,000 bytes in memory, which is refused"):
-        untrusted.prediction(packed, "x.npz")
-    monkeypatch.setattr(untrusted, "MOST_ROWS", 49_999)
-    with pytest.raises(PlaceError, match="50,000 rows and 1 columns, which is refused"):
-        untrusted.table(bomb, "rows.parquet")
 
 
 def test_a_changed_board_or_page_is_named(place: Path) -> None:

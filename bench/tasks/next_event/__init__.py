@@ -1,0 +1,1 @@
+"""The next-event task: what a user will do next."""

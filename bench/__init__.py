@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     )
     from bench.board import Board
     from bench.data.events import Events
+    from bench.data.ranking import NextInputs, NextTrain, Ranking
     from bench.errors import BenchError
+    from bench.metrics.kinds import Metric
     from bench.runs.runner import run
+    from bench.tasks.base import Scorer, Split, Stage, Task
 
 # name -> module: imported at first use, so that `bench --help` does not wait for numpy or polars
 _HOME = {
@@ -48,6 +51,9 @@ _HOME = {
     "Board": "bench.board",
     "BenchError": "bench.errors",
     "Events": "bench.data.events",
+    **dict.fromkeys(("NextInputs", "NextTrain", "Ranking"), "bench.data.ranking"),
+    **dict.fromkeys(("Scorer", "Split", "Stage", "Task"), "bench.tasks.base"),
+    "Metric": "bench.metrics.kinds",
     "run": "bench.runs.runner",
 }
 
@@ -62,9 +68,17 @@ __all__ = [
     "DatasetCard",
     "Events",
     "Forecast",
+    "Metric",
     "Model",
+    "NextInputs",
+    "NextTrain",
     "Panel",
     "Params",
+    "Ranking",
+    "Scorer",
+    "Split",
+    "Stage",
+    "Task",
     "hookimpl",
     "run",
 ]

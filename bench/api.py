@@ -234,6 +234,8 @@ class DatasetCard:
     traps: tuple[str, ...] = ()
     horizon: str = ""
     """Horizon of churn labels that come with the data (`10d`); empty: none come."""
+    once: bool = False
+    """A user takes an item once (a film is rated once): what they had is no question of what comes next."""
 
 
 class Dataset(ABC):

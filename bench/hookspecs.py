@@ -7,6 +7,7 @@ from typing import Protocol
 import pluggy
 
 from bench.api import Dataset, Model
+from bench.tasks.base import Task
 
 hookspec = pluggy.HookspecMarker("bench")
 
@@ -23,6 +24,12 @@ def bench_datasets() -> list[type[Dataset]]:
     raise NotImplementedError
 
 
+@hookspec
+def bench_tasks() -> list[type[Task]]:
+    """Return the tasks of this plugin: they run where the truth is, in the supervisor."""
+    raise NotImplementedError
+
+
 class Hooks(Protocol):
     """The hooks as they are called: one list for each plugin that answers."""
 
@@ -31,3 +38,6 @@ class Hooks(Protocol):
 
     def bench_datasets(self) -> list[list[type[Dataset]]]:
         """Call every plugin's `bench_datasets`."""
+
+    def bench_tasks(self) -> list[list[type[Task]]]:
+        """Call every plugin's `bench_tasks`."""

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from bench.errors import ConfigError, PluginError, suggest
 
-Group = Literal["bench.models", "bench.datasets"]
-GROUPS: tuple[Group, ...] = ("bench.models", "bench.datasets")
+Group = Literal["bench.models", "bench.datasets", "bench.tasks"]
+GROUPS: tuple[Group, ...] = ("bench.models", "bench.datasets", "bench.tasks")
 RESERVED = frozenset({"ensemble", "oracle"})
 """Names that boards keep for rows of their own: no model may have them."""
 
@@ -63,6 +63,38 @@ class Registry:
                 return offered[name]()
         raise ConfigError(f"unknown dataset adapter {name!r}; {suggest(name, self.names(group))}")
 
+    def tasks(self) -> list[str]:
+        """List the names of the tasks, those of files included: files are loaded to learn them."""
+        return sorted({*self.names("bench.tasks"), *(name for source in self.files for name in _offered_or_none(source, "bench_tasks"))})
+
+    def task(self, name: str) -> Any:
+        """Load one task and make it; raise `PluginError` with the cure, `ConfigError` for a name that is unknown."""
+        group: Group = "bench.tasks"
+        if name in self.broken[group]:
+            raise PluginError(f"task {name!r}: {self.broken[group][name]}")
+        from bench.tasks.known import remember
+
+        known = self.sources[group]
+        for source in [known[name]] if name in known else self.files:
+            offered = _offered(source, "bench_tasks")
+            if name in offered:
+                task = _checked_task(offered[name], source)
+                if source.is_file:
+                    remember(task)
+                return task()
+        raise ConfigError(f"unknown task {name!r}; {suggest(name, self.tasks())}")
+
+
+def _checked_task(task: Any, source: Source) -> Any:
+    if not isinstance(task, type):
+        raise PluginError(f"plugin {source.name!r} ({source.origin()}) offers a task {task!r}, which is no class")
+    from bench.tasks.base import Task
+
+    wanted = [*Task.__annotations__, *(name for name, value in vars(Task).items() if callable(value) and not name.startswith("_"))]
+    if lacking := [name for name in wanted if not hasattr(task, name)]:
+        raise PluginError(f"plugin {source.name!r} ({source.origin()}): task {task.__name__} lacks {', '.join(lacking)}; see bench.Task")
+    return task
+
 
 def discover(files: Iterable[str | Path] = (), folders: Iterable[str | Path] = ()) -> Registry:
     """Find entry points, plugin files and folders of them; import nothing.
@@ -103,7 +135,7 @@ def load(source: Source) -> Any:
     if not manager.get_hookcallers(module):
         raise PluginError(
             f"plugin {source.name!r} ({source.origin()}) implements no hook; "
-            "add a function bench_models or bench_datasets decorated with @bench.hookimpl"
+            "add a function bench_models, bench_datasets or bench_tasks decorated with @bench.hookimpl"
         )
     return manager
 
@@ -140,6 +172,13 @@ def _offered(source: Source, hook: str) -> dict[str, Any]:
                 raise PluginError(f"plugin {source.name!r} offers the name {name!r} twice")
             found[name] = item
     return found
+
+
+def _offered_or_none(source: Source, hook: str) -> dict[str, Any]:
+    try:
+        return _offered(source, hook)
+    except PluginError:
+        return {}
 
 
 def _import(source: Source) -> Any:
@@ -192,6 +231,7 @@ EXTRAS = {
     "tensorflow": "tensorflow",
     "keras": "tensorflow",
     "statsforecast": "stats",
+    "implicit": "als",
     "s3fs": "s3",
 }
 """Top-level module -> the extra that brings it."""

@@ -42,6 +42,8 @@ class Events:
     the label was observed), one row for each labelled user; all of them are among the users of `frame`'s categories."""
     horizon: str = ""
     """How long after its cut-off a given label looked (`10d`); empty without labels."""
+    once: bool = False
+    """A user takes an item once (a film is rated once), as the adapter's card says."""
     incidents: pl.DataFrame | None = None
     """Incidents that a simulator wrote beside its log, or None: `user`, `start`, `end`, `kind`; for the anomaly task alone."""
 

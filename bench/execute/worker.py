@@ -182,8 +182,9 @@ def _leave(prediction: Any, folder: Path, part: int) -> None:
     import numpy as np
 
     from bench.data.panel import Forecast
+    from bench.data.ranking import Ranking
 
-    arrays = prediction.arrays() if isinstance(prediction, Forecast) else {"prediction": np.asarray(prediction)}
+    arrays = prediction.arrays() if isinstance(prediction, Forecast | Ranking) else {"prediction": np.asarray(prediction)}
     for name, array in arrays.items():
         if array.dtype.hasobject:
             raise TypeError(f"predict returned an array of {array.dtype}, expected floats")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def read_run(about: Mapping[str, Any], what: str) -> Run:
 
 def splits_of(run: Run, rows: Sequence[Row], sources: Mapping[str, Path], registry: Registry) -> dict[str, Found]:
     """Split the data of each data set that the rows name, anew."""
-    from bench.tasks.known import NAMES, task_named
+    from bench.tasks.known import NAMES
 
     found = {}
     for name in dict.fromkeys(row["dataset"] for row in rows):
@@ -79,7 +79,7 @@ def splits_of(run: Run, rows: Sequence[Row], sources: Mapping[str, Path], regist
             if about is None or run.task not in NAMES or any(row["task"] != run.task for row in own):
                 found[name] = Found(wrong=f"run.json knows no data set {name!r} of task {own[0]['task']}")
             else:
-                found[name] = _split(run, about, own, task_named(run.task)(), sources, registry)
+                found[name] = _split(run, about, own, registry.task(run.task), sources, registry)
         except BenchError as error:
             words = f"the data cannot be read or split here: {error}"
             # data that was given for this check must not be passed over in silence
@@ -127,6 +127,7 @@ def _data(
     # what went wrong in a simulated log stands beside its files, not in the cache
     if kept is None or (simulated and run.task == "anomaly"):
         return None, "", False, NO_DATA.format(name=name)
+    kept = replace(kept, once=registry.dataset(adapter).card.once) if isinstance(kept, Events) else kept
     return kept, claimed, simulated, "from the cache"
 
 

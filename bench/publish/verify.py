@@ -180,8 +180,6 @@ def _rows_of(store: Store) -> list[Row] | None:
 
 def _rescore(one: _Open, sources: Mapping[str, Any], registry: Registry) -> None:
     """Score every board of a run whose data is at hand."""
-    from bench.tasks.known import task_named
-
     rows = [line.row for line in one.lines]
     found = splits_of(one.run, rows, sources, registry)
     try:
@@ -197,7 +195,7 @@ def _rescore(one: _Open, sources: Mapping[str, Any], registry: Registry) -> None
             for n in at:
                 one.lines[n] = replace(one.lines[n], words=data.wrong or data.missing, wrong=bool(data.wrong))
             continue
-        board = Board(one.published, [rows[n] for n in at], split, task_named(one.run.task)())
+        board = Board(one.published, [rows[n] for n in at], split, registry.task(one.run.task))
         one.boards[key] = board
         for n, wrong in zip(at, rescored(board, one.index, members), strict=True):
             done = "" if rows[n]["status"] == "ok" else f"{rows[n]['status']}: has no score"

@@ -54,7 +54,7 @@ class Config:
 
     def checked(self) -> Config:
         """Refuse what cannot be meant, and spell `data` as the dataset it is; raise `ConfigError` that says what to give."""
-        if self.task not in NAMES:
+        if self.task not in NAMES and not (self.plugins or self.plugins_dirs):  # a file may bring it
             raise ConfigError(f"unknown task {self.task!r}; {suggest(self.task, NAMES)}")
         profile(self.profile)
         _at_least_one("trials", self.trials)

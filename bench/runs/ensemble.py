@@ -67,7 +67,7 @@ def members_of(outcomes: Mapping[str, Outcome], folder: Path, task: Task, split:
     A model that gave a simpler method's answers for some series is in; one whose validation prediction is gone is not.
     """
     found = []
-    for name, outcome in outcomes.items():
+    for name, outcome in outcomes.items() if task.blends else ():
         if not outcome.best:
             continue
         steer, valid = next(iter(outcome.best.items()))

@@ -25,7 +25,6 @@ from bench.runs.saved_models import Fitted, board_of, fits, run_document, words_
 from bench.sources.load import Request, holds_series, kept_frame, loaded
 from bench.sources.registered import registered
 from bench.tasks.base import InferenceInputs, Prediction, Stage, Task
-from bench.tasks.known import task_named
 from bench.tasks.profiles import profile
 
 SECONDS = 3600.0
@@ -52,11 +51,11 @@ def answered(
     folder = Path(run)
     document = run_document(folder)
     config, caps = document["config"], profile(document["config"]["profile"])
-    board, task = board_of(document, dataset, family), task_named(config["task"])()
+    registry = discover(config["plugins"], config["plugins_dirs"])
+    board, task = board_of(document, dataset, family), registry.task(config["task"])
     fitted = fits(folder, board, model)
     request = _request(data, board)
     own, theirs = _options(options or {}, config, task, request.adapter)
-    registry = discover(config["plugins"], config["plugins_dirs"])
     new = loaded(request, registry, theirs, size=caps.users, seed=config["seed"]).data
     asked = task.inference_inputs(new, board, own, caps)
     context = {"epochs": caps.epochs, "history": caps.history, "rows": caps.rows, **asked.split.context}

@@ -31,7 +31,6 @@ from bench.runs.write_results import write_results
 from bench.sources.load import Loaded, Request, loaded, requested
 from bench.sources.read_progress import relayed
 from bench.tasks.base import Split, Task
-from bench.tasks.known import task_named
 from bench.tune.ledger import Ledger
 from bench.tune.plan import Budget, Outcome
 from bench.version import VERSION
@@ -53,7 +52,7 @@ def execute(config: Config, listen: Listener = silent) -> Board:
     """Run what a configuration asks for, in its run folder; the same configuration continues there."""
     config = config.checked()
     registry = discover(config.plugins, config.plugins_dirs)
-    task = task_named(config.task)()
+    task: Task = registry.task(config.task)
     task_options(config.options, task.options, registry.names("bench.datasets"))
     requests = requested(config.datasets, config.source, registry, holds=task.holds)
     sources = _model_sources(config, registry)

@@ -108,7 +108,9 @@ def loaded(request: Request, registry: Registry, options: Mapping[str, str], *, 
     cached = read_cached(adapter, path, {**request.options, **options})
     name = request.name or (adapter.simulated_name if simulated else cached.data.name)
     simulated = simulated or cached.data.name == adapter.simulated_name  # a simulator's folder that was given by its path
-    return Loaded(name, simulated, adapter, _with_incidents(cached.data, path), cached.fingerprint, cached.notes)
+    data = _with_incidents(cached.data, path)
+    data = replace(data, once=adapter.card.once) if isinstance(data, Events) else data
+    return Loaded(name, simulated, adapter, data, cached.fingerprint, cached.notes)
 
 
 def _with_incidents(data: Events | Series, path: Path) -> Events | Series:

@@ -170,16 +170,22 @@ class InferenceInputs:
 
 
 class Task(Protocol):
-    """The task's side of the runner."""
+    """The task's side of the runner: derive from it; what has a body here may be left as it is.
+
+    A task runs where the truth is, in the supervisor. What it hands to models is pickled: arrays, mappings of them, or the
+    input classes of `bench` (`ChurnInputs`, `Panel`, `NextInputs`).
+    """
 
     name: ClassVar[str]
-    holds: ClassVar[tuple[str, ...]]
+    holds: ClassVar[tuple[str, ...]] = ("events",)
     """Kinds of data that it takes: events, series."""
-    options: ClassVar[Mapping[str, str]]
+    options: ClassVar[Mapping[str, str]] = {}
     """Keys that `--set` takes for this task, with a line of help."""
     metrics: ClassVar[Mapping[str, Metric]]
-    settable: ClassVar[tuple[str, ...]]
+    settable: ClassVar[tuple[str, ...]] = ()
     """Options that new data may have of its own; all others are the run's."""
+    blends: ClassVar[bool] = True
+    """Predictions of several models may be averaged; rankings may not: their boards have no ensemble."""
 
     def splits(self, data: Events | Series, options: Mapping[str, str], profile: Profile, seed: int, *, simulated: bool) -> list[Split]:
         """Cut the data into stages, one split a board; raise `ProtocolError` where the rules do not allow it."""
@@ -189,6 +195,7 @@ class Task(Protocol):
 
     def finished(self, split: Split, stage: StageName, prediction: Prediction, *, causal: bool) -> Finished:
         """Bring a valid prediction into the form that is stored and scored; `causal`: what its model says of itself."""
+        return Finished(prediction)
 
     def values(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, float]:
         """Score a prediction of the search stage, by tuning; the first steers the search, each picks a final fit."""
@@ -198,6 +205,7 @@ class Task(Protocol):
 
     def blendable(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:
         """Bring a finished prediction to a scale on which those of several models may be averaged."""
+        return prediction
 
     def scorer(self, split: Split, prediction: Prediction) -> Scorer:
         """Prepare a final prediction for scoring."""
@@ -216,9 +224,12 @@ class Task(Protocol):
 
     def details(self, split: Split, shown: Sequence[ModelResult]) -> list[dict[str, Any]]:
         """List what a report tells beyond the leaderboard: rates by cut-off, scores by horizon, series, kind."""
+        return []
 
     def intervals(self, split: Split, shown: Sequence[ModelResult]) -> list[dict[str, Any]]:
         """List for people when each model would have raised an alarm; empty where the task raises none."""
+        return []
 
     def figures(self, split: Split, shown: Sequence[ModelResult], leader: str) -> dict[str, Any]:
         """Return what a report draws, ready for JSON; `leader`: the model that ranks first; empty: nothing to draw."""
+        return {}

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench.api import ChurnInputs, Panel
 from bench.errors import DataError
 from bench.tasks.base import Board, Split, Stage
 
 
-def inference_split(run: Mapping[str, Any], inputs: ChurnInputs | Panel, truth: Any) -> Split:
+def inference_split(run: Mapping[str, Any], inputs: Any, truth: Any) -> Split:
     """Make a split without truth: what a task needs to bring answers about new data into their final form."""
     context = {key: tuple(v) if isinstance(v, list) else v for key, v in run["context"].items()}
     return Split(run["task_id"], {"final": Stage((), (inputs,))}, {"final": truth}, run["facts"], board=Board(""), context=context)

@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.api import Array, Context, Model, Params
 from bench.data.panel import Forecast, Panel
+from bench.data.ranking import NextInputs, Ranking
 from bench.errors import BenchError
 from bench.testing.data import Example
 
@@ -43,7 +44,7 @@ def fitted(model_class: type[Model], problem: Example, ctx: Context, params: Par
 def asked(model: Model, inputs: Any, ctx: Context) -> Answer:
     """Ask for predictions; raise `CheckError` where the runner would refuse them."""
     given = model.predict(inputs, ctx)
-    arrays = given.arrays() if isinstance(given, Forecast) else {"prediction": np.asarray(given)}
+    arrays = given.arrays() if isinstance(given, Forecast | Ranking) else {"prediction": np.asarray(given)}
     if fault := refused(inputs, arrays, ctx):
         raise CheckError(fault)
     return arrays
@@ -59,13 +60,16 @@ def refused(inputs: Any, arrays: Answer, ctx: Context) -> str:
     from bench.tasks.base import Split, Stage
     from bench.tasks.known import task_named
 
-    if not isinstance(inputs, Panel):
+    facts = {}
+    if isinstance(inputs, NextInputs):
+        task, truth, facts = "next-event", SimpleNamespace(), {"target": inputs.target}
+    elif not isinstance(inputs, Panel):
         task, truth = "churn", SimpleNamespace(y=np.zeros(len(inputs), np.int8))
     elif inputs.horizon:
         task, truth = "forecasting", SimpleNamespace(y=np.zeros((1, len(inputs), inputs.horizon)))
     else:
         task, truth = "anomaly", SimpleNamespace(mask=inputs.mask)
-    split = Split("check/v1", {"search": Stage(None, (inputs,))}, {"search": truth}, {}, context={"quantiles": ctx.quantiles})
+    split = Split("check/v1", {"search": Stage(None, (inputs,))}, {"search": truth}, facts, context={"quantiles": ctx.quantiles})
     return task_named(task)().invalid(split, "search", 0, arrays)
 
 

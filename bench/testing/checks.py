@@ -39,7 +39,7 @@ DRAWS = 2
 PATIENCE = 10
 """Times that `fit` may ask on after it was told to stop."""
 PANELS = frozenset({"forecasting", "anomaly"})
-EVERY = PANELS | {"churn"}
+EVERY = PANELS | {"churn", "next-event"}
 
 
 @lru_cache(maxsize=1)
@@ -68,10 +68,12 @@ class Check:
 def its_default_lies_inside_its_space(model: type[Model], task: str, ctx: Context) -> None:  # noqa: ARG001 - one signature for all
     """Compare metadata, space and default with what the runner takes, and that a model keeps its parameters."""
     from bench.execute.describe_plugin import metadata
+    from bench.tasks.known import NAMES
 
     metadata(model.name, model)
-    if unknown := sorted(set(model.tasks) - EVERY) or ([] if model.tasks else ["no task"]):
-        raise CheckError(f"tasks holds {unknown[0]!r}; known: {', '.join(sorted(EVERY))}")
+    known = {*EVERY, *NAMES}
+    if unknown := sorted(set(model.tasks) - known) or ([] if model.tasks else ["no task"]):
+        raise CheckError(f"tasks holds {unknown[0]!r}; known: {', '.join(sorted(known))}")
     given = dict(model.default())
     if model(given).params != given:
         raise CheckError("the model does not keep its parameters; call super().__init__(params)")
@@ -85,7 +87,7 @@ def it_imports_without_a_gpu(model: type[Model], task: str, ctx: Context) -> Non
 
 
 def it_answers_every_row_with_finite_numbers(model: type[Model], task: str, ctx: Context) -> None:
-    """Look for the task's shape and type: P(churn) [N]; quantiles [N, H, Q]; scores [N, T]."""
+    """Look for the task's shape and type: P(churn) [N]; quantiles [N, H, Q]; scores [N, T]; a ranking [N, K]."""
     asked(once(model, task, ctx), example(task).inputs, ctx)
 
 

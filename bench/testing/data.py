@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.api import Array, ChurnInputs, Context
+from bench.api import Array, ChurnInputs, ChurnTrain, Context
 from bench.data.panel import DAY, Panel, calendar, filled
+from bench.data.ranking import NextInputs
 from bench.errors import ConfigError, suggest
 
 USERS, LATE = 48, "gift"
@@ -38,7 +39,7 @@ class Example:
 
 def example(task: str, seed: int = 0) -> Example:
     """Make the problem of a task; the same seed makes the same one. Raises `ConfigError` for an unknown task."""
-    make = {"churn": _churn, "forecasting": _forecasting, "anomaly": _anomaly}
+    make = {"churn": _churn, "forecasting": _forecasting, "anomaly": _anomaly, "next-event": _next_event}
     if task not in make:
         raise ConfigError(f"unknown task {task!r}; {suggest(task, list(make))}")
     return make[task](np.random.default_rng(seed))
@@ -54,7 +55,7 @@ def alone(problem: Example) -> Example:
     inputs, train = problem.inputs, problem.train
     row = int(np.argmax(inputs.lengths))
     asked = np.array([row])
-    seen = np.flatnonzero(train.group == inputs.group[row])[:1] if isinstance(inputs, ChurnInputs) else asked
+    seen = np.flatnonzero(train.group == inputs.group[row])[:1] if isinstance(inputs, ChurnInputs | NextInputs) else asked
     return replace(problem, train=train.take(seen if len(seen) else asked), inputs=inputs.take(asked))
 
 
@@ -63,7 +64,9 @@ def constant(problem: Example) -> Example:
     if isinstance(problem.inputs, Panel):
         return replace(problem, train=_flat(problem.train), inputs=_flat(problem.inputs))
     train, inputs = (part.take(np.full(len(part), np.argmax(part.lengths))) for part in (problem.train, problem.inputs))
-    own = {"group": problem.train.group, "y": problem.train.y}
+    own = {"group": problem.train.group}
+    if isinstance(problem.train, ChurnTrain):
+        own["y"] = problem.train.y
     return replace(problem, train=replace(train, **own), inputs=replace(inputs, group=problem.inputs.group))
 
 
@@ -152,3 +155,22 @@ def _panel(values: Array, horizon: int) -> Panel:
         values=complete, mask=mask, start=start, until=np.full(len(values), values.shape[1]), time=time[None],
         known=calendar(time, number, SEASON, DAY)[None], freq="D", season=SEASON, horizon=horizon,
     )  # fmt: skip
+
+
+def _next_event(rng: np.random.Generator) -> Example:
+    """Make 48 users who go round a circle of 30 items, with leaps; every eighth has one event, and one asked row has none."""
+    from bench.data.ranking import NextTrain
+
+    items, count = 30, 2 + rng.poisson(14, USERS)
+    count[::8] = 1
+    offsets = np.r_[0, np.cumsum(count)].astype(np.int64)
+    step = np.where(rng.random(offsets[-1]) < 0.7, 1, rng.integers(0, items, offsets[-1]))
+    step[offsets[:-1]] = rng.integers(0, items, USERS)
+    walk = np.cumsum(step)
+    item = (walk - np.repeat(walk[offsets[:-1]] - step[offsets[:-1]], count)) % items
+    item[rng.random(len(item)) < 0.05] = items  # not in the catalogue
+    time = FIRST_DAY + np.concatenate([np.sort(rng.uniform(0, 90, n)) for n in count])
+    fields = {"item": item.astype(np.int32), "kind": rng.integers(1, 3, len(item)).astype(np.int16), "time": time, "items": items}
+    train = NextTrain(offsets=offsets, group=np.arange(USERS), until=FIRST_DAY + 90.0, **fields)
+    asked = NextInputs(offsets=np.r_[offsets, offsets[-1]], group=np.arange(USERS + 1), **fields)
+    return Example("next-event", train, asked, {"horizon": 9.0, "loss": "softmax"})

@@ -58,6 +58,7 @@ class Netflix(Dataset):
         source="Netflix Prize (withdrawn in 2010, add your own copy by path); https://grouplens.org/datasets/movielens",
         citation="Bennett & Lanning 2007, The Netflix Prize, KDD Cup; Harper & Konstan 2015, doi:10.1145/2827872",
         activity=ACTIVITY,
+        once=True,
         traps=(
             "Netflix Prize: the files are sorted by movie, not by time; times are days, many ratings share one",
             "Netflix Prize: the pairs of probe.txt are part of the training files; hold them out with netflix.probe=hold-out",

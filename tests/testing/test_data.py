@@ -37,13 +37,13 @@ def test_a_panel_problem_holds_gaps_a_constant_and_a_short_series_and_trains_on_
     assert inputs.time.shape[1] == inputs.known.shape[1] == inputs.steps + inputs.horizon
 
 
-@pytest.mark.parametrize("task", ["churn", "forecasting", "anomaly"])
+@pytest.mark.parametrize("task", ["churn", "forecasting", "anomaly", "next-event"])
 def test_a_seed_makes_one_problem_and_another_seed_another(task):
     assert changed(example(task).inputs, example(task).inputs) == ""
     assert changed(example(task).inputs, example(task, seed=1).inputs) != ""
 
 
-@pytest.mark.parametrize("task", ["churn", "forecasting", "anomaly"])
+@pytest.mark.parametrize("task", ["churn", "forecasting", "anomaly", "next-event"])
 def test_one_user_or_series_is_the_same_in_training_and_when_asked(task):
     one = alone(example(task))
     assert len(one.train) == len(one.inputs) == 1

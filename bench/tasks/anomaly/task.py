@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
+from bench.api import hookimpl
 from bench.data.events import Events
 from bench.data.series import Series
 from bench.errors import ConfigError, DataError, ProtocolError
@@ -29,11 +30,11 @@ from bench.tasks.anomaly.plan import Marked, injected, labelled, spliced
 from bench.tasks.anomaly.smoothing import LARGEST, rolling_mean
 from bench.tasks.anomaly.split import FEW_ANOMALOUS, Final, split_of
 from bench.tasks.anomaly.steering import MeanVolume
-from bench.tasks.base import Arrays, Finished, InferenceInputs, ModelResult, Prediction, Scorer, Split, StageName
+from bench.tasks.base import Arrays, Finished, InferenceInputs, ModelResult, Prediction, Scorer, Split, StageName, Task
 from bench.tasks.profiles import Profile
 
 
-class Anomaly:
+class Anomaly(Task):
     """The anomaly task as the runner sees it."""
 
     name: ClassVar[str] = "anomaly"
@@ -221,3 +222,9 @@ def _strength(options: Mapping[str, str]) -> float | None:
     if not 0 <= strength <= 100:
         raise ConfigError(f"strength={text!r} is no strength; use 0 to 100, in spreads of the entity")
     return strength
+
+
+@hookimpl
+def bench_tasks() -> list[type[Anomaly]]:
+    """Offer the task."""
+    return [Anomaly]

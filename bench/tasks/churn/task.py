@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
+from bench.api import hookimpl
 from bench.data.events import Events
 from bench.data.series import Series
 from bench.errors import DataError, ProtocolError
 from bench.metrics.churn import METRICS, churn_metrics, ranked
 from bench.metrics.kinds import Metric
-from bench.tasks.base import Arrays, Finished, InferenceInputs, ModelResult, Prediction, Scorer, Split, StageName
+from bench.tasks.base import Arrays, Finished, InferenceInputs, ModelResult, Prediction, Scorer, Split, StageName, Task
 from bench.tasks.churn import given_labels, new_data
 from bench.tasks.churn.figures import collect
 from bench.tasks.churn.history import prepare
@@ -24,7 +25,7 @@ from bench.tasks.churn.protocol import build, choose
 from bench.tasks.profiles import Profile
 
 
-class Churn:
+class Churn(Task):
     """The churn task as the runner sees it."""
 
     name: ClassVar[str] = "churn"
@@ -128,3 +129,9 @@ class Churn:
             if one.valid_prediction is not None:
                 predictions[one.model][valid] = one.valid_prediction[0]["prediction"]
         return collect(split.facts["churn_by_cutoff"], truth, predictions, leader, reference=split.board.reference)
+
+
+@hookimpl
+def bench_tasks() -> list[type[Churn]]:
+    """Offer the task."""
+    return [Churn]

@@ -14,12 +14,13 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
+from bench.api import hookimpl
 from bench.data.events import Events
 from bench.data.ragged import Array
 from bench.data.series import Series
 from bench.metrics import forecasting as metrics
 from bench.metrics.kinds import Metric
-from bench.tasks.base import Arrays, Board, Finished, InferenceInputs, ModelResult, Prediction, Scorer, Split, Stage, StageName
+from bench.tasks.base import Arrays, Board, Finished, InferenceInputs, ModelResult, Prediction, Scorer, Split, Stage, StageName, Task
 from bench.tasks.clock import format_time
 from bench.tasks.forecasting import new_data
 from bench.tasks.forecasting.figures import collect
@@ -87,7 +88,7 @@ class Scored:
         return metrics.score(self.parts, weights)
 
 
-class Forecasting:
+class Forecasting(Task):
     """The forecasting task as the runner sees it."""
 
     name: ClassVar[str] = "forecasting"
@@ -324,3 +325,9 @@ def _stacked(parts: Sequence[metrics.Parts]) -> metrics.Parts:
 def _mean(values: Array) -> float | None:
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else None
+
+
+@hookimpl
+def bench_tasks() -> list[type[Forecasting]]:
+    """Offer the task."""
+    return [Forecasting]

@@ -12,6 +12,8 @@ from typing import Any
 
 import typer
 
+from bench.execute.machine import cores, memory_mb
+
 EXTRA_LIBRARIES = {"torch": "torch", "tensorflow": "tensorflow", "keras": "tensorflow", "statsforecast": "stats"}
 CORE_LIBRARIES = ("numpy", "polars", "pyarrow", "scipy", "scikit-learn", "lightgbm", "statsmodels", "optuna", "pandas")
 
@@ -49,8 +51,8 @@ def machine() -> dict[str, Any]:
         "bench": bench.__version__,
         "python": sys.version.split()[0],
         "system": platform.platform(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory": f"{psutil.virtual_memory().total / 1024**3:.1f} GB, {psutil.virtual_memory().available / 1024**3:.1f} free",
+        "cores": cores(),
+        "memory": f"{memory_mb() / 1024:.1f} GB, {psutil.virtual_memory().available / 1024**3:.1f} free",
         "gpu": driver.read_text().splitlines()[0] if driver.exists() else "no NVIDIA driver: models train on the CPU",
         "cache": f"{cache}" + ("" if writable else " (not writable: set BENCH_CACHE)"),
     }

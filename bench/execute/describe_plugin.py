@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.util
 import inspect
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
+from bench.execute.job_sources import closure, core_modules, plugin_digest, versions_of
 from bench.registry import Source
-
-FRAMEWORKS = ("numpy", "scipy", "sklearn", "lightgbm", "statsmodels", "statsforecast", "torch", "tensorflow", "keras")
 
 
 def describe(source: Source, name: str) -> dict[str, Any]:
@@ -48,6 +45,7 @@ def metadata(name: str, model: Any) -> dict[str, Any]:
             raise PluginError(f"model {name!r}: default() has {key}={default[key]!r}, outside {distribution}")
     if model.runtime not in {"none", "torch", "tensorflow"}:
         raise PluginError(f"model {name!r}: runtime {model.runtime!r} is unknown; use none, torch or tensorflow")
+    file = Path(inspect.getfile(model))
     missing = [module for module in model.requires if importlib.util.find_spec(module) is None]
     return {
         "name": name,
@@ -61,8 +59,9 @@ def metadata(name: str, model: Any) -> dict[str, Any]:
         "local": bool(model.local),
         "space": {k: _as_json(name, f"space()[{k!r}]", distribution_to_json(d)) for k, d in space.items()},
         "default": default,
-        "source_hash": source_hash(inspect.getfile(model)),
-        "versions": {**versions(), **{module: _version(module) for module in model.requires if module not in missing}},
+        "source_hash": plugin_digest(file),
+        "versions": versions_of(closure([file]), model.requires, model.runtime),
+        "core_modules": core_modules(file),
         "gpus": 0 if missing else gpus(model.runtime),
     }
 
@@ -87,52 +86,3 @@ def _as_json(name: str, where: str, value: Any) -> Any:
     except (TypeError, ValueError) as error:
         raise PluginError(f"model {name!r}: {where} must hold numbers, text, booleans or None ({error})") from error
     return value
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the frameworks that are loaded here."""
-    python = ".".join(map(str, sys.version_info[:3]))
-    return {"python": python, **{n: str(getattr(sys.modules[n], "__version__", "?")) for n in FRAMEWORKS if n in sys.modules}}
-
-
-def _version(module: str) -> str:
-    """Return the version of an installed module that is not imported yet."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(module)
-    except PackageNotFoundError:
-        return "?"
-
-
-def source_hash(path: str) -> str:
-    """Hash a plugin's file and, transitively, the modules of its own package that it imports."""
-    from bench.execute.jobs import source_digest
-
-    queue, seen = [Path(path).resolve()], set()
-    while queue:
-        file = queue.pop()
-        if file not in seen:
-            seen.add(file)
-            queue += _siblings(file)
-    return source_digest(sorted(seen), Path(path).resolve().parent)
-
-
-def _siblings(file: Path) -> list[Path]:
-    """List the files of the same top-level package that a file imports."""
-    folder, package = file.parent, ""
-    while (folder / "__init__.py").exists():
-        folder, package = folder.parent, f"{folder.name}.{package}" if package else folder.name
-    top = package.partition(".")[0]
-    if not top:
-        return []
-    names: list[str] = []
-    for node in ast.walk(ast.parse(file.read_bytes())):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
-            names += [base, *[f"{base}.{alias.name}" for alias in node.names]]
-    within = {n for n in names if n.partition(".")[0] == top}
-    stems = [folder.joinpath(*n.split(".")) for n in within]
-    return [p for s in stems for p in (s.with_suffix(".py"), s / "__init__.py") if p.is_file()]

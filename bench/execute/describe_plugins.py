@@ -65,4 +65,4 @@ def _plugins(source: Source, done: Done) -> list[Plugin]:
 
 
 def _plugin(source: Source, fields: Mapping[str, Any]) -> Plugin:
-    return Plugin(source=source, **{**fields, "tasks": frozenset(fields["tasks"])})
+    return Plugin(source=source, **{**fields, "tasks": frozenset(fields["tasks"]), "core_modules": tuple(fields["core_modules"])})

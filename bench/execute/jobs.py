@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
+from bench.execute.job_sources import BENCH, digest_of
 from bench.registry import Source
 from bench.tasks.base import StageName
 
@@ -31,7 +31,9 @@ class Plugin:
     default: Mapping[str, Any] = field(default_factory=dict)
     source_hash: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
-    """Versions of Python and of the frameworks that the plugin loads."""
+    """Versions of Python and of the libraries that the plugin's sources import."""
+    core_modules: tuple[str, ...] = ()
+    """Modules of bench that they import."""
     gpus: int = 0
     status: str = "ok"
     """ok, or why it cannot run: failed, skipped (a library is missing), timeout, crash, oom."""
@@ -79,15 +81,5 @@ def stable_seed(*parts: object) -> int:
 
 @cache
 def bench_source() -> str:
-    """Hash the core's own source files: part of each job's key, so that a changed core computes anew."""
-    root = Path(__file__).resolve().parent.parent
-    return source_digest(sorted(root.rglob("*.py")), root)
-
-
-def source_digest(files: list[Path], root: Path) -> str:
-    """Hash files by name and content."""
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(str(path.relative_to(root) if path.is_relative_to(root) else path.name).encode() + b"\0")
-        digest.update(path.read_bytes() + b"\0")
-    return digest.hexdigest()
+    """Hash all source files of bench: a run and a site say with it what made them."""
+    return digest_of(sorted(BENCH.rglob("*.py")), BENCH)

@@ -35,6 +35,7 @@ LOCAL = re.compile(r"(?<![\w./=+-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\:'\"]+[/\\])+(
 """A local path of at least two steps; its last one says enough."""
 CONFIG = ("task", "options", "trials", "minutes", "seeds", "seed", "profile", "device", "job_seconds", "job_memory", "models")
 """Of the configuration, what is published; where the data and the plugins lie is not."""
+MODEL = ("name", "source_hash", "job_source", "versions", "status", "reason")
 ABOUT = ("written", "bench_version", "bench_source", "git_commit", "hardware")
 
 
@@ -210,7 +211,7 @@ def _stripped(about: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
         }
         for found in about["datasets"]
     ]
-    models = [{name: scrubbed(m[name]) for name in ("name", "source_hash", "versions", "status", "reason")} for m in about["models"]]
+    models = [{name: scrubbed(m[name]) for name in MODEL if name in m} for m in about["models"]]
     kept = {name: scrubbed(config.get(name)) for name in CONFIG}
     return {**{name: about.get(name) for name in ABOUT}, "config": kept, "datasets": datasets, "models": models}
 

@@ -19,8 +19,10 @@ from bench.board.ranking import ranking_metric
 from bench.board.schema import Row
 from bench.execute.describe_plugins import Describer
 from bench.execute.executor import Executor, wait_for
+from bench.execute.job_sources import job_digest
 from bench.execute.jobs import Limits, Plugin
 from bench.execute.local import LocalExecutor
+from bench.execute.machine import memory_mb
 from bench.execute.messages import Result
 from bench.publish import untrusted
 from bench.publish.rescore import Board
@@ -74,7 +76,7 @@ class Repeater:
             return Again("re-scored", f"run again, the model failed ({verdict.reason})", wrong=True)
         name = next(e["file"] for e in index if row_key(e) == row_key(row))
         stored = untrusted.prediction(board.published.file(name), board.published.path(name), untrusted.room(board.split))
-        return _compared(row, board, stored, verdict.finished.prediction, _elsewhere(run, row, plugin))
+        return _compared(row, board, stored, verdict.finished.prediction, _elsewhere(run, board, row, plugin))
 
     def _fitted(self, run: Run, board: Board, row: Row, plugin: Plugin) -> list[Result]:
         caps = {"epochs": run.profile.epochs, "history": run.profile.history, "rows": run.profile.rows}
@@ -106,22 +108,20 @@ class Repeater:
 @contextlib.contextmanager
 def repeater(registry: Registry) -> Iterator[Repeater]:
     """Open one worker; it ends with the block."""
-    import psutil
-
     executor = LocalExecutor(1, "cpu", Path(tempfile.mkdtemp(prefix="bench-")))
     try:
-        yield Repeater(executor, registry, psutil.virtual_memory().total / 1024**2 / 2)
+        yield Repeater(executor, registry, memory_mb() / 2)
     finally:
         executor.close()
 
 
-def _elsewhere(run: Run, row: Row, plugin: Plugin) -> str:
+def _elsewhere(run: Run, board: Board, row: Row, plugin: Plugin) -> str:
     """Describe what is not as it was when the row was made, so that the last digits need not agree; empty: nothing."""
     import bench
-    from bench.execute.jobs import bench_source
 
-    versions = run.models.get(row["model"], {}).get("versions", {})
-    changed = [name for name, version in versions.items() if dict(plugin.versions).get(name) != version]
+    model = run.models.get(row["model"], {})
+    versions = model.get("versions", {})
+    changed = [name for name, version in plugin.versions.items() if versions.get(name) != version]
     differing = {
         "the plugin's source": row["source_hash"] != plugin.source_hash,
         f"the version of {', '.join(sorted(changed)) or 'what it needs'}": changed or not versions,
@@ -131,7 +131,7 @@ def _elsewhere(run: Run, row: Row, plugin: Plugin) -> str:
     if not plugin.deterministic:
         # a network's last digits grow with every step: they are only the same where everything is
         differing |= {
-            "the source of bench": run.bench_source != bench_source(),
+            "the source of bench": model.get("job_source") != job_digest(type(board.task).__module__, plugin.core_modules),
             "the device": row["device"] != "cpu",
             "the system": run.system != platform.platform(),
         }

@@ -17,6 +17,7 @@ from bench.execute.describe_plugins import Describer
 from bench.execute.executor import Executor, wait_for
 from bench.execute.jobs import Limits
 from bench.execute.local import LocalExecutor
+from bench.execute.machine import memory_mb
 from bench.execute.messages import Apply
 from bench.registry import Registry, Source, discover
 from bench.runs.check_prediction import part_of
@@ -113,7 +114,7 @@ def _sources(models: Sequence[str], registry: Registry, executor: Executor) -> d
     """Find where each model's code lies; a file is asked in a worker what it offers."""
     found = {name: source for name, source in registry.sources["bench.models"].items() if name in models}
     if lacking := [name for name in models if name not in found]:
-        offered = Describer(executor, registry.files, _memory_mb()).finish()[0]
+        offered = Describer(executor, registry.files, memory_mb() / 2).finish()[0]
         found |= {plugin.name: plugin.source for plugin in offered if plugin.name in lacking and plugin.status == "ok"}
     for name in lacking:
         if name not in found:
@@ -129,7 +130,7 @@ def _answer(
     request = Apply(source, fitted.model, params, seed, dict(context), str(fitted.saved or ""))
     results, stages = [], _stages(asked)
     for at, stage in enumerate(stages, ticket * len(stages)):
-        executor.submit(at, request, Limits(SECONDS, _memory_mb()), runtime="any", stage=stage)
+        executor.submit(at, request, Limits(SECONDS, memory_mb() / 2), runtime="any", stage=stage)
         results.append(wait_for(executor, at))
         if results[-1].status != "ok":
             raise PluginError(f"model {fitted.model!r} failed on the new data: {results[-1].reason}")
@@ -146,9 +147,3 @@ def _stages(asked: InferenceInputs) -> list[Stage]:
     if not isinstance(inputs, Panel) or inputs.seasons is None:
         return [whole]
     return [Stage((), (inputs.take(rows),)) for rows in inputs.alike(len(inputs))]
-
-
-def _memory_mb() -> float:
-    import psutil
-
-    return psutil.virtual_memory().total / 1024**2 / 2

@@ -17,8 +17,10 @@ from bench.data.series import Series
 from bench.errors import ConfigError, RunFolderError, suggest
 from bench.execute.describe_plugins import Describer
 from bench.execute.devices import refuse_blind, resolved
+from bench.execute.job_sources import job_digest
 from bench.execute.jobs import Limits, Plugin, bench_source
 from bench.execute.local import LocalExecutor
+from bench.execute.machine import memory_mb
 from bench.registry import RESERVED, Registry, Source, discover, reserved_name_hint
 from bench.runs.arguments import configuration
 from bench.runs.config import Config, task_options
@@ -66,12 +68,12 @@ def execute(config: Config, listen: Listener = silent) -> Board:
         plugins = _serving(describer.finish()[0], config, registry)
         solved = [Problem(data.name, data.simulated, data.fingerprint, split, plugins, data.adapter.name) for data, split in problems]
         with Ledger(config.folder()) as ledger, _told_where(ledger.folder):
-            _write_run(ledger.folder, config, solved, finished=False)
+            _write_run(ledger.folder, config, solved, task, finished=False)
             outcomes = _outcomes(solved, config, Driver(task, executor, ledger, limits, _budget(config), listen))
             asker = Asker(executor, limits.memory_mb, _caps(config))
             common = {"workers": config.n_workers(), "git_commit": git_commit()}
             board = write_results(ledger.folder, solved, outcomes, task, common, asker)
-            _write_run(ledger.folder, config, solved, finished=True)
+            _write_run(ledger.folder, config, solved, task, finished=True)
     return board
 
 
@@ -108,7 +110,7 @@ def _problems(
 
 def _outcomes(problems: Sequence[Problem], config: Config, driver: Driver) -> Mapping[str, Outcome]:
     """Run all cells, one framework after the other: each worker then imports each framework at most once."""
-    cells = [cell for problem in problems for cell in _cells(problem, config, driver.limits)]
+    cells = [cell for problem in problems for cell in _cells(problem, config, driver.limits, driver.task)]
     cells.sort(key=lambda cell: ("none", "torch", "tensorflow").index(cell.plugin.runtime))
     names = tuple((c.dataset, c.plugin.name) for c in cells)
     budget = driver.budget
@@ -141,14 +143,12 @@ def _executor(config: Config) -> Iterator[LocalExecutor]:
 
 
 def _limits(config: Config) -> Limits:
-    import psutil
-
-    half = psutil.virtual_memory().total / 1024**2 / 2 / config.n_workers()
+    half = memory_mb() / 2 / config.n_workers()
     memory = half if config.job_memory is None else config.job_memory * 1024
     return Limits(config.job_seconds or 600.0, memory, config.limits_given())
 
 
-def _cells(problem: Problem, config: Config, limits: Limits) -> list[Cell]:
+def _cells(problem: Problem, config: Config, limits: Limits, task: Task) -> list[Cell]:
     if problem.split.reason:
         return []
     made = []
@@ -161,7 +161,7 @@ def _cells(problem: Problem, config: Config, limits: Limits) -> list[Cell]:
             "data": problem.fingerprint,
             "model": plugin.name,
             "plugin": plugin.source_hash,
-            "bench": bench_source(),
+            "bench": job_digest(type(task).__module__, plugin.core_modules),
             "versions": dict(plugin.versions),
             "device": device,
             "limits": limits.given,
@@ -231,7 +231,7 @@ def _size(series: Series) -> str:
     return f"{len(series):,} steps of {len(series.names):,} series"
 
 
-def _write_run(folder: Path, config: Config, problems: Sequence[Problem], *, finished: bool) -> None:
+def _write_run(folder: Path, config: Config, problems: Sequence[Problem], task: Task, *, finished: bool) -> None:
     """Write `run.json`: what was asked, of which data, on which machine, with which versions."""
     document = {
         "config": config.anchored().as_dict(),
@@ -254,7 +254,14 @@ def _write_run(folder: Path, config: Config, problems: Sequence[Problem], *, fin
             for p in problems
         ],
         "models": [
-            {"name": p.name, "source_hash": p.source_hash, "versions": dict(p.versions), "status": p.status, "reason": p.reason}
+            {
+                "name": p.name,
+                "source_hash": p.source_hash,
+                "job_source": job_digest(type(task).__module__, p.core_modules),
+                "versions": dict(p.versions),
+                "status": p.status,
+                "reason": p.reason,
+            }
             for p in (problems[0].plugins if problems else ())
         ],
     }

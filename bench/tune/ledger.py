@@ -13,6 +13,9 @@ from typing import Any, BinaryIO, Self
 
 from bench.errors import RunFolderError
 
+FORMAT = 2
+"""Of an entry; raised whenever its fields, or what its key is made of, change their meaning."""
+
 
 class Ledger:
     """A run folder's finished jobs by key; only one process at a time may open it."""
@@ -30,6 +33,7 @@ class Ledger:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(self.folder)
             whole = read_entries(self.path, self.entries)
+            self._refuse_other_format()
             self._file = self.path.open("ab", buffering=0)
             self._file.truncate(whole)
         except OSError as error:
@@ -48,6 +52,7 @@ class Ledger:
         """Write one entry and wait until it is on the disk; raise `RunFolderError` where it cannot be (disk full)."""
         if self._file is None:
             raise RunFolderError("the ledger is not open")
+        entry = {"format": FORMAT, **entry}
         line = json.dumps(entry, sort_keys=True, allow_nan=False).encode() + b"\n"
         try:
             while line:
@@ -59,6 +64,14 @@ class Ledger:
                 f"{self.path}: {error.strerror}; what is finished is kept: make room and give the same command again"
             ) from error
         self.entries[entry["key"]] = dict(entry)
+
+    def _refuse_other_format(self) -> None:
+        formats = {entry.get("format", 1) for entry in self.entries.values()} - {FORMAT}
+        if formats:
+            raise RunFolderError(
+                f"{self.path}: written by another version of bench (ledger format {formats.pop()}, this one has {FORMAT}); "
+                "choose another --out DIR, or remove the folder to compute it anew"
+            )
 
     def write_log(self, entry: Mapping[str, Any]) -> None:
         """Append what a failed job printed last to its cell's log file."""

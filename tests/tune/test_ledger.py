@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import RunFolderError
-from bench.tune.ledger import Ledger
+from bench.tune.ledger import FORMAT, Ledger
 
 HOLD = """
 import sys, time
@@ -36,7 +36,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 with Ledger(Path(sys.argv[1])) as ledger:
     try:
         for n in range(1000):
-            ledger.append({"key": f"k{n}", "text": "x" * 90})
+            ledger.append({"key": f"k{n}", "text": "x" * 77})
             print(n, flush=True)
     except RunFolderError as error:
         print(error, file=sys.stderr)
@@ -44,7 +44,7 @@ with Ledger(Path(sys.argv[1])) as ledger:
 
 
 def entry(n: int, text: str = "") -> dict[str, object]:
-    return {"key": f"k{n}", "value": n / 7, "reason": text}
+    return {"format": FORMAT, "key": f"k{n}", "value": n / 7, "reason": text}
 
 
 def filled(folder: Path, entries: list[dict[str, object]]) -> Path:
@@ -191,3 +191,11 @@ def test_a_full_disk_loses_nothing_that_was_finished(tmp_path: Path) -> None:
         resumed(disk / "run", said)
     finally:
         wait_until(lambda: subprocess.run(["umount", str(disk)], check=False).returncode == 0, "the disk is unmounted")
+
+
+def test_a_ledger_of_another_version_is_refused_with_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "ledger.jsonl").write_text('{"key": "k1", "value": 1}\n')
+    with pytest.raises(RunFolderError, match=r"ledger format 1, this one has 2\); choose another --out") as refused, Ledger(tmp_path):
+        pass
+    assert "\n" not in str(refused.value)
+    assert (tmp_path / "ledger.jsonl").read_text() == '{"key": "k1", "value": 1}\n'

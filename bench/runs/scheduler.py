@@ -18,7 +18,7 @@ from bench.execute.prediction_files import keep_folder, write_prediction
 from bench.runs.check_prediction import Verdict, validate_prediction
 from bench.runs.run_events import CellDone, JobDone, JobReport, JobRetried, JobStarted, Listener, Tick
 from bench.tasks.base import Prediction, Split, Stage, Task
-from bench.tune.ledger import Ledger
+from bench.tune.ledger import FORMAT, Ledger
 from bench.tune.plan import Budget, Entry, Outcome, Plan, plan
 
 TICK = 1.0
@@ -212,6 +212,7 @@ class Driver:
             verdict = validate_prediction(self.task, cell.split, job.stage, results, causal=job.plugin.causal)
         kept = self._keep(job, verdict.finished.prediction, results[0].model) if verdict.finished is not None else {}
         return {
+            "format": FORMAT,
             "key": job.key,
             "dataset": cell.dataset,
             "model": job.plugin.name,

@@ -52,7 +52,6 @@ class Ledger:
         """Write one entry and wait until it is on the disk; raise `RunFolderError` where it cannot be (disk full)."""
         if self._file is None:
             raise RunFolderError("the ledger is not open")
-        entry = {"format": FORMAT, **entry}
         line = json.dumps(entry, sort_keys=True, allow_nan=False).encode() + b"\n"
         try:
             while line:

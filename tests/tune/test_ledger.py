@@ -23,7 +23,7 @@ import sys, time
 from pathlib import Path
 from bench.tune.ledger import Ledger
 with Ledger(Path(sys.argv[1])) as ledger:
-    ledger.append({"key": "held", "value": 1})
+    ledger.append({"format": 2, "key": "held", "value": 1})
     print("open", flush=True)
     time.sleep(600)
 """
@@ -36,7 +36,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 with Ledger(Path(sys.argv[1])) as ledger:
     try:
         for n in range(1000):
-            ledger.append({"key": f"k{n}", "text": "x" * 77})
+            ledger.append({"format": 2, "key": f"k{n}", "text": "x" * 77})
             print(n, flush=True)
     except RunFolderError as error:
         print(error, file=sys.stderr)

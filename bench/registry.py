@@ -15,7 +15,7 @@ from bench.errors import ConfigError, PluginError, suggest
 
 Group = Literal["bench.models", "bench.datasets", "bench.tasks"]
 GROUPS: tuple[Group, ...] = ("bench.models", "bench.datasets", "bench.tasks")
-RESERVED = frozenset({"ensemble", "oracle"})
+RESERVED = frozenset({"ensemble", "mean-of-3", "oracle"})
 """Names that boards keep for rows of their own: no model may have them."""
 
 

@@ -32,10 +32,11 @@ TUNINGS = ("default", "tuned", "label-free")
 STATUSES = ("ok", "failed", "timeout", "oom", "crash", "invalid", "skipped")
 FLAGS = (
     "underpowered", "trivial", "contaminated", "fallback", "mean-from-quantiles", "quantiles-crossed", "clipped", "charged", "cut-short",
+    "kept-default", "few-trials", "calibrated", "carried-forward",
 )  # fmt: skip
 """`cut-short`: the fit asked whether to stop and was told that its time was up."""
 
-LATER = ("ceiling", "ceiling_low", "ceiling_high")
+LATER = ("ceiling", "ceiling_low", "ceiling_high", "fits")
 """Columns that files of this version may lack: they are read as null, which is what they say of a board without them."""
 
 REQUIRED = ("task", "task_id", "dataset", "model", "tuning", "status")
@@ -61,7 +62,7 @@ def _fields() -> list[pa.Field[Any]]:
         "above_floor": real, "above_floor_low": real, "above_floor_high": real,  # better than the named floor (anomaly: rolling-mean)
         "ceiling": real, "ceiling_low": real, "ceiling_high": real,  # ranking metric of one who knows what was injected: no model
         "objective": text,   # what the search optimised; its value on validation is valid_score
-        "valid_score": real, "trials": pa.int32(), "failed_trials": pa.int32(), "stopped_by": text,
+        "valid_score": real, "trials": pa.int32(), "fits": pa.int32(), "failed_trials": pa.int32(), "stopped_by": text,
         "search_seconds": real, "fit_seconds": real, "predict_seconds": real,
         "device": text, "workers": pa.int32(), "peak_memory_mb": real,
         "params": text,      # JSON

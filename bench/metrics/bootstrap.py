@@ -5,12 +5,15 @@ Letters for shapes: N rows, U clusters (users), B draws. Sources: Efron (1979); 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from bench.data.ragged import Array
+from bench.data.ragged import Array, hashed
 
+POISSON = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(12)])
+"""Distribution function of Poisson(1)."""
 AT_ONCE = 1 << 21
 """Counts handed out together: 16 MB a chunk (or one draw, if longer)."""
 
@@ -30,6 +33,21 @@ def draws(groups: Array, n: int, seed: int) -> Iterator[Array]:
     for first in range(0, n, step):
         counts = [_counts(bits, clusters)[row_cluster] for _ in range(min(step, n - first))]
         yield np.asarray(counts, np.float64)
+
+
+def poisson_draws(groups: Array, n: int, seed: int) -> Iterator[Array]:
+    """Draw `n` Poisson resamples of the clusters; yield them in chunks, float64 [b, N].
+
+    Each cluster counts Poisson(1) times (Chamandy et al. 2012), by a hash of its own number and the draw's: a user has the
+    same counts at every cut-off, whoever stands beside, so that differences are paired within and between validations.
+    """
+    clusters, row_cluster = np.unique(groups, return_inverse=True)
+    step = max(1, AT_ONCE // max(1, len(row_cluster)))
+    for first in range(0, n, step):
+        numbers = np.arange(first, min(first + step, n))
+        keys = clusters[None, :].astype(np.int64) * 1_000_003 + numbers[:, None]
+        counts = np.searchsorted(POISSON, hashed(keys.ravel(), seed), side="right").reshape(keys.shape)
+        yield counts[:, row_cluster].astype(np.float64)
 
 
 def _counts(bits: np.random.PCG64, clusters: int) -> Array:

@@ -12,8 +12,10 @@ import numpy as np
 
 from bench.data.ragged import Array
 from bench.execute.messages import Result
-from bench.tasks.base import Arrays, Finished, Split, StageName, Task
+from bench.tasks.base import Arrays, Finished, Objective, Split, StageName, Task
 
+RESAMPLED = 0
+"""Seed of the draws: one for all, so that scores of any two configurations are paired."""
 LARGE = 2**26
 """Bytes of an array that is not read at once."""
 
@@ -24,18 +26,23 @@ class Verdict:
 
     status: str
     reason: str = ""
-    values: Mapping[str, float] = field(default_factory=dict)
-    """Tuning -> score on validation; empty for finals."""
+    scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Tuning -> score on each validation of the stage; empty for finals."""
+    replicates: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Tuning -> the mean score under each resample of users or series."""
     finished: Finished | None = None
 
     def columns(self) -> dict[str, Any]:
         """Return the ledger's columns."""
         done = self.finished or Finished(())
+        values = {tuning: sum(scores) / len(scores) for tuning, scores in self.scores.items()}
         return {
             "status": self.status,
             "reason": self.reason,
-            "value": next(iter(self.values.values()), None),
-            "values": dict(self.values),
+            "value": next(iter(values.values()), None),
+            "values": values,
+            "scores": {tuning: list(scores) for tuning, scores in self.scores.items()},
+            "replicates": {tuning: list(drawn) for tuning, drawn in self.replicates.items()},
             "flags": list(done.flags),
             "note": done.note,
             "about": dict(done.about),
@@ -55,10 +62,18 @@ def validate_prediction(task: Task, split: Split, stage: StageName, results: Seq
     if stage == "final":
         # scored once, at the end: nothing may be chosen by its value
         return Verdict("ok", finished=finished)
-    values = {name: float(value) for name, value in task.values(split, stage, finished.prediction).items()}
-    if not all(math.isfinite(value) for value in values.values()):
+    objectives = task.objectives(split, stage, finished.prediction)
+    scores = {tuning: [one.value for one in each] for tuning, each in objectives.items()}
+    if not all(each and all(map(math.isfinite, each)) for each in scores.values()):
         return Verdict("invalid", f"the validation score ({split.board.metric}) is undefined")
-    return Verdict("ok", values=values, finished=finished)
+    return Verdict("ok", scores=scores, replicates={t: _replicates(each) for t, each in objectives.items()}, finished=finished)
+
+
+def _replicates(objectives: Sequence[Objective]) -> list[float]:
+    """Resample all validations of a stage by the same draws; a resample in which a score is undefined has the score itself."""
+    drawn = np.stack([one.replicates(RESAMPLED) for one in objectives])  # [V, B]
+    point = np.array([[one.value] for one in objectives])
+    return [float(f"{v:.7g}") for v in np.where(np.isfinite(drawn), drawn, point).mean(axis=0)]
 
 
 def part_of(results: Sequence[Result], part: int) -> tuple[dict[str, Array], str]:

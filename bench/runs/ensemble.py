@@ -1,8 +1,9 @@
-"""One more row: a weighted mean of the tuned models' predictions, chosen greedily on validation.
+"""Two more rows: `mean-of-3`, the plain mean of the three best models on validation, and `ensemble`, which starts from it.
 
-Caruana et al. 2004, "Ensemble selection from libraries of models": begin with the best model, add again and again the one
-(with replacement) that helps most on validation, keep the best of all steps. So it is never worse there than the best
-single model; what it is worth on test is for the board to say.
+Means of a few good models are hard to beat where validation is small (Claeskens et al. 2016, "The forecast combination
+puzzle"). So the ensemble begins with the best of the means of one, two and three models and takes another one, as greedy
+selection does (Caruana et al. 2004), only where that helps beyond the gain's own standard error, over all validations
+together. Every model with a validation prediction may be a member, tuned or not.
 """
 
 from __future__ import annotations
@@ -11,31 +12,41 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from bench.data.ragged import Array
 from bench.execute.jobs import stable_seed
 from bench.execute.prediction_files import read_prediction, write_prediction
+from bench.runs.check_prediction import RESAMPLED
 from bench.runs.problem import Problem
-from bench.tasks.base import Prediction, Split, Task
-from bench.tune.plan import Entry, Outcome
+from bench.tasks.base import Prediction, Split, StageName, Task
+from bench.tune.plan import Outcome
+from bench.tune.trials import Entry
 
-NAME = "ensemble"
-PATIENCE = 5
-"""Additions without a gain before it ends."""
-STEPS = 25
-"""Most additions; weights are then multiples of a 25th or more."""
+NAME, FLOOR = "ensemble", "mean-of-3"
+FEW = 3
+"""Models whose plain mean is the floor, and at most the start of the ensemble."""
+STEPS = 9
+"""Most additions; a weight is then a multiple of a twelfth or more."""
+CAP = 12
+"""Models that are looked at, the best on validation first."""
+GAIN = 1.0
+"""Standard errors by which an addition must help."""
+
+Valid = Mapping[StageName, Prediction]
 
 
 @dataclass(frozen=True)
 class Member:
-    """One model that may be taken: its prediction on validation, and the entry of its final fit."""
+    """One model that may be taken: its predictions on the validations, and the entry of its final fit."""
 
     model: str
     tuning: str
-    valid: Prediction
+    valid: Valid = field(repr=False)
     value: float
     final: Entry
 
@@ -54,79 +65,90 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Blend:
-    """An ensemble's row, its prediction on test and the file that has it."""
+    """A combined row, its prediction on test and the file that has it."""
 
     row: Mapping[str, Any]
     prediction: Prediction
     file: str
 
 
+@dataclass(frozen=True)
+class _Scored:
+    value: float
+    replicates: Array
+
+
 def members_of(outcomes: Mapping[str, Outcome], folder: Path, task: Task, split: Split) -> list[Member]:
-    """List the models that may be taken: the tuned ones whose final fit worked.
+    """List the models that may be taken, best on validation first: those whose validations and final fit worked.
 
     A model that gave a simpler method's answers for some series is in; one whose validation prediction is gone is not.
     """
     found = []
     for name, outcome in outcomes.items() if task.blends else ():
-        if not outcome.best:
+        tuning, valid = next(iter(outcome.best.items()), ("default", outcome.valid))
+        final = next((e for (t, _), e in outcome.finals.items() if t == tuning and e["status"] == "ok"), None)
+        if final is None or valid["status"] != "ok" or valid["value"] is None:
             continue
-        steer, valid = next(iter(outcome.best.items()))
-        final = next((e for (t, _), e in outcome.finals.items() if t == steer and e["status"] == "ok"), None)
-        file = folder / "valid" / f"{valid['key']}.npz"
-        if final is not None and valid["status"] == "ok" and valid["value"] is not None and file.is_file():
-            prediction = task.blendable(split, "search", read_prediction(file))
-            found.append(Member(name, steer, prediction, task.search_score(split, prediction), final))
+        files = {stage: folder / "valid" / f"{key}.npz" for stage, key in valid["validations"].items()}
+        if all(file.is_file() for file in files.values()):
+            predictions = {stage: task.blendable(split, stage, read_prediction(file)) for stage, file in files.items()}
+            found.append(Member(name, tuning, predictions, math.nan, final))
     sign = 1 if split.board.higher else -1
-    return sorted(found, key=lambda m: (-sign * m.value, m.model))
+    stages = set.intersection(*(set(m.valid) for m in found)) if found else set()
+    shared = [replace(m, valid={s: p for s, p in m.valid.items() if s in stages}) for m in found]
+    scored = [replace(m, value=_scored(task, split, m.valid).value) for m in shared]
+    return sorted((m for m in scored if math.isfinite(m.value)), key=lambda m: (-sign * m.value, m.model))[:CAP]
 
 
 def choose(members: Sequence[Member], task: Task, split: Split) -> Chosen:
-    """Choose weights greedily by the score that steers the search; of equals the earliest and smallest."""
-    sign = 1 if split.board.higher else -1
-    tuning = next((m.tuning for m in members if m.tuning != "default"), "tuned")
-    taken, best, since = [members[0]], Chosen({members[0].model: 1.0}, members[0].value, tuning), 0
-    total = [dict(part) for part in members[0].valid]
-    while len(taken) < STEPS and since < PATIENCE:
-        n = len(taken) + 1
-        tried = [(value, at) for at, m in enumerate(members) if math.isfinite(value := _score(task, split, total, m.valid, n))]
-        if not tried:
+    """Choose members and weights by the score that steers the search, over all validations; of equals the fewest."""
+    sign = 1.0 if split.board.higher else -1.0
+    starts = [list(members[:k]) for k in range(1, min(FEW, len(members)) + 1)]
+    scored = [(_scored(task, split, _mean_of(taken)), taken) for taken in starts]
+    best, taken = max((pair for pair in scored if math.isfinite(pair[0].value)), key=lambda pair: (sign * pair[0].value, -len(pair[1])))
+    for _ in range(STEPS):
+        tried = [(_scored(task, split, _mean_of([*taken, m])), m) for m in members]
+        known = [(one, m) for one, m in tried if math.isfinite(one.value)]
+        if not known:
             break
-        value, at = max(tried, key=lambda t: (sign * t[0], -t[1]))
-        taken.append(members[at])
-        total, since = summed(total, members[at].valid), since + 1
-        if sign * value > sign * best.value + 1e-12:
-            counts = Counter(m.model for m in taken)
-            best, since = Chosen({model: count / n for model, count in counts.items()}, value, tuning), 0
-    return _mixed(best, members, task, split)
+        better, added = max(known, key=lambda pair: sign * pair[0].value)
+        error = float(np.nanstd(better.replicates - best.replicates))
+        if not sign * (better.value - best.value) > GAIN * error + 1e-12:
+            break
+        best, taken = better, [*taken, added]
+    counts = Counter(m.model for m in taken)
+    return Chosen({model: n / len(taken) for model, n in counts.items()}, best.value, _tuning(taken))
 
 
-def _mixed(chosen: Chosen, members: Sequence[Member], task: Task, split: Split) -> Chosen:
-    """Score the very mean that is stored: rounding may part what was tied in the sums above; the best model is the least."""
-    parts = {m.model: m.valid for m in members if m.model in chosen.weights}
-    value = task.search_score(split, weighted([(valid, chosen.weights[model]) for model, valid in sorted(parts.items())]))
-    sign = 1 if split.board.higher else -1
-    if sign * value >= sign * members[0].value:
-        return replace(chosen, value=value)
-    return replace(chosen, weights={members[0].model: 1.0}, value=members[0].value)
+def blended(problem: Problem, outcomes: Mapping[str, Outcome], task: Task, folder: Path) -> list[Blend]:
+    """Combine models, write the predictions on test and make the rows; none where fewer than two models can be taken.
 
-
-def blended(problem: Problem, outcomes: Mapping[str, Outcome], task: Task, folder: Path) -> Blend | None:
-    """Choose an ensemble, write its prediction on test and make its row; None where fewer than two models can be taken."""
+    An ensemble of one model is that model: it has no row of its own, nor has one that is the floor itself.
+    """
     split = problem.split
     members = [] if split.reason else members_of(outcomes, folder, task, split)
     if len(members) < 2:
-        return None
+        return []
     chosen = choose(members, task, split)
+    wanted = {NAME: chosen} if len(chosen.weights) > 1 else {}
+    if len(members) >= FEW:
+        few = members[:FEW]
+        wanted[FLOOR] = Chosen({m.model: 1 / FEW for m in few}, _scored(task, split, _mean_of(few)).value, _tuning(few))
+    return [_blend(name, one, members, problem, task, folder) for name, one in wanted.items()]
+
+
+def _blend(name: str, chosen: Chosen, members: Sequence[Member], problem: Problem, task: Task, folder: Path) -> Blend:
+    split = problem.split
     finals = {m.model: m.final for m in members if m.model in chosen.weights}
     parts = [
         (task.blendable(split, "final", read_prediction(folder / e["prediction"])), chosen.weights[m]) for m, e in sorted(finals.items())
     ]
     prediction = weighted(parts)
-    file = f"predictions/ensemble-{stable_seed(problem.title, split.task_id):08x}.npz"
+    file = f"predictions/{name}-{stable_seed(problem.title, split.task_id):08x}.npz"
     write_prediction(folder / file, prediction)
     causal = {p.name: p.causal for p in problem.plugins}
     row = {
-        "model": NAME, "plugin": "bench", "mode": "causal" if all(causal[m] for m in finals) else "offline", "tuning": chosen.tuning,
+        "model": name, "plugin": "bench", "mode": "causal" if all(causal[m] for m in finals) else "offline", "tuning": chosen.tuning,
         "status": "ok", "reason": "", "flags": [*split.flags], "valid_score": chosen.value, "trials": len(members), "seed": 0,
         "params": json.dumps(dict(chosen.weights), sort_keys=True),
         **{name: sum(e[name] for e in finals.values()) for name in ("fit_seconds", "predict_seconds")},
@@ -134,20 +156,27 @@ def blended(problem: Problem, outcomes: Mapping[str, Outcome], task: Task, folde
     return Blend(row, prediction, file)
 
 
-def summed(one: Prediction, other: Prediction) -> list[dict[str, Array]]:
-    """Add two predictions array by array."""
-    return [{name: a[name] + b[name] for name in a} for a, b in zip(one, other, strict=True)]
-
-
 def weighted(parts: Sequence[tuple[Prediction, float]]) -> list[dict[str, Array]]:
-    """Return the weighted mean of predictions."""
-    scaled = [[{name: weight * array for name, array in part.items()} for part in prediction] for prediction, weight in parts]
-    total = scaled[0]
-    for more in scaled[1:]:
-        total = summed(total, more)
+    """Return the weighted mean of predictions, array by array: quantiles level by level, scores as ranks."""
+    total: list[dict[str, Array]] = []
+    for prediction, weight in parts:
+        scaled = [{name: weight * array for name, array in part.items()} for part in prediction]
+        total = scaled if not total else [{n: a[n] + b[n] for n in a} for a, b in zip(total, scaled, strict=True)]
     return total
 
 
-def _score(task: Task, split: Split, total: Prediction, more: Prediction, n: int) -> float:
-    mean = [{name: array / n for name, array in part.items()} for part in summed(total, more)]
-    return task.search_score(split, mean)
+def _mean_of(members: Sequence[Member]) -> Valid:
+    counts = Counter(m.model for m in members)
+    by_name = {m.model: m for m in members}
+    return {stage: weighted([(by_name[m].valid[stage], n / len(members)) for m, n in sorted(counts.items())]) for stage in members[0].valid}
+
+
+def _scored(task: Task, split: Split, valid: Valid) -> _Scored:
+    """Score predictions on all validations by the first tuning's objectives, and under the resamples that pair any two."""
+    objectives = [one for stage, prediction in valid.items() for one in next(iter(task.objectives(split, stage, prediction).values()))]
+    value = float(np.mean([one.value for one in objectives]))
+    return _Scored(value, np.mean([one.replicates(RESAMPLED) for one in objectives], axis=0))
+
+
+def _tuning(members: Sequence[Member]) -> str:
+    return next((m.tuning for m in members if m.tuning != "default"), "default")

@@ -14,7 +14,7 @@ from bench.board.numbers import clean, several
 from bench.board.ranking import candidates, merit
 from bench.board.schema import Row, read_rows, table_to_rows
 from bench.errors import ConfigError, RunFolderError, suggest
-from bench.runs.ensemble import NAME as ENSEMBLE
+from bench.runs.ensemble import FLOOR, NAME
 from bench.tune.ledger import read_entries
 
 
@@ -65,7 +65,7 @@ def families_of(document: Mapping[str, Any], name: str) -> dict[str, Mapping[str
 def words_of(document: Mapping[str, Any], board: Mapping[str, Any], fitted: Sequence[Fitted]) -> str:
     """Describe who answers: the models, the board that they stand on, and which other boards there were to choose from."""
     names = [clean(one.model) for one in fitted]
-    asked = names[0] if len(names) == 1 else f"{ENSEMBLE} of {several(names, 8)}"
+    asked = names[0] if len(names) == 1 else f"{NAME} of {several(names, 8)}"
     family = board["facts"].get("family", "")
     others = [f"--family {other}" for other in families_of(document, board["name"]) if other != family]
     where = " ".join(filter(None, [clean(board["name"]), family]))
@@ -78,7 +78,7 @@ def fits(folder: Path, board: Mapping[str, Any], model: str = "") -> list[Fitted
     rows = [r for r in table_to_rows(read_rows(folder / "leaderboard.parquet")) if (r["task_id"], r["dataset"]) == place]
     best = _standing(rows, model, f"{folder}: no model worked on {board['name']}")
     parts = [(best, 1.0)]
-    if best["model"] == ENSEMBLE:
+    if best["model"] in {NAME, FLOOR}:
         parts = [(_member(rows, name, best["tuning"]), weight) for name, weight in json.loads(best["params"]).items()]
     keys, entries = _keys(folder, place), {}  # type: tuple[dict[tuple[str, str, int], str], dict[str, dict[str, Any]]]
     read_entries(folder / "ledger.jsonl", entries)

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from bench.execute.executor import Executor
-from bench.execute.jobs import Job, Limits, Plugin, job_key
+from bench.execute.jobs import Job, Limits, Plugin, job_key, stable_seed
 from bench.execute.messages import Answer, Done, Fit, Report, Result
 from bench.execute.prediction_files import keep_folder, write_prediction
 from bench.runs.check_prediction import Verdict, validate_prediction
 from bench.runs.run_events import CellDone, JobDone, JobReport, JobRetried, JobStarted, Listener, Tick
 from bench.tasks.base import Prediction, Split, Stage, Task
 from bench.tune.ledger import FORMAT, Ledger
-from bench.tune.plan import Budget, Entry, Outcome, Plan, plan
+from bench.tune.plan import Budget, Outcome, Plan, Scope, plan
+from bench.tune.trials import Entry
 
 TICK = 1.0
 
@@ -50,6 +51,12 @@ class Cell:
     def name(self) -> str:
         """Name the cell for seeds and logs."""
         return f"{self.dataset}/{self.plugin.name}"
+
+    @property
+    def scope(self) -> Scope:
+        """Return what the search depends on, besides its budget."""
+        seed = stable_seed(self.key_parts.get("data"), self.split.task_id, self.plugin.name)
+        return Scope(seed, self.split.board, self.split.validations, not self.split.no_search_reason)
 
     def job(self, stage: Any, params: Mapping[str, Any], seed: int, number: int) -> Job:
         """Make the spec and key of one job."""
@@ -106,7 +113,7 @@ class Driver:
         return self.outcomes
 
     def _begin(self, cell: Cell) -> None:
-        steps = plan(cell.plugin, self.budget, cell.job, name=cell.name, board=cell.split.board, searched=not cell.split.no_search_reason)
+        steps = plan(cell.plugin, self.budget, cell.job, cell.scope)
         self._begun += 1
         active = _Active(cell, steps, self._begun)
         active.jobs = next(steps)
@@ -140,7 +147,7 @@ class Driver:
         frameworks: turning round at the end of each pass leaves each worker with the framework that it has.
         """
         first = not active.entries and job is active.jobs[0]
-        place = (0, active.order) if first else (1, -active.order) if job.stage == "search" else (2, active.order)
+        place = (0, active.order) if first else (1, -active.order) if job.stage != "final" else (2, active.order)
         self._queued += 1
         heapq.heappush(self._ready, (*place, self._queued, active, job, chunk))
 
@@ -253,10 +260,9 @@ class Driver:
     def _finish(self, active: _Active, outcome: Outcome) -> None:
         cell = active.cell
         self.outcomes[cell.name] = outcome
-        best = {entry["key"] for entry in (*outcome.best.values(), outcome.valid)}
-        for trial in outcome.trials:
-            if trial["key"] not in best:
-                (self.ledger.folder / "valid" / f"{trial['key']}.npz").unlink(missing_ok=True)
+        best = {key for entry in (*outcome.best.values(), outcome.valid) for key in entry["validations"].values()}
+        for key in {key for trial in outcome.trials for key in trial["validations"].values()} - best:
+            (self.ledger.folder / "valid" / f"{key}.npz").unlink(missing_ok=True)
         finals = list(outcome.finals.values()) or [outcome.valid]
         worst = next((e for e in finals if e["status"] != "ok"), finals[0])
         valid = next(iter(outcome.best.values()), outcome.valid)["value"]

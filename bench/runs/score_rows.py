@@ -18,14 +18,15 @@ from bench.execute.prediction_files import read_prediction
 from bench.runs.ensemble import Blend
 from bench.runs.problem import Problem
 from bench.tasks.base import ModelResult, Scorer, Split, Task
-from bench.tune.plan import Entry, Outcome, seconds
+from bench.tune.plan import FEW_TRIALS, Outcome, fits, seconds
+from bench.tune.trials import Entry
 
 CEILING = "ceiling"
 """The column of what one who knows the truth's making scores; no name of a scorer: those carry numbers, or are floors'."""
 
 
 def rows_of(
-    problem: Problem, outcomes: Mapping[str, Outcome], task: Task, folder: Path, common: Mapping[str, Any], blend: Blend | None = None
+    problem: Problem, outcomes: Mapping[str, Outcome], task: Task, folder: Path, common: Mapping[str, Any], blends: Sequence[Blend] = ()
 ) -> list[dict[str, Any]]:
     """Make the rows of one board: scored and compared; `outcomes` by model name, `common` columns for all."""
     split = problem.split
@@ -50,7 +51,7 @@ def rows_of(
                 known[file] = known.get(file) or task.scorer(split, read_prediction(folder / file))
                 scorers[len(rows)] = known[file]
             rows.append({**base, **_about(plugin), **row})
-    if blend is not None:
+    for blend in blends:
         scorers[len(rows)] = task.scorer(split, blend.prediction)
         rows.append({**base, **blend.row})
     if scorers:
@@ -94,6 +95,7 @@ def _of_model(plugin: Plugin, outcome: Outcome | None, split: Split) -> Iterator
         return
     searched = {
         "trials": len(outcome.trials),
+        "fits": fits(outcome.trials),
         "failed_trials": sum(t["status"] != "ok" for t in outcome.trials),
         "stopped_by": outcome.stopped_by,
         "search_seconds": seconds(outcome.trials),
@@ -101,7 +103,8 @@ def _of_model(plugin: Plugin, outcome: Outcome | None, split: Split) -> Iterator
     for (tuning, seed), entry in outcome.finals.items():
         trial = outcome.best.get(tuning, outcome.valid)
         score = trial["values"].get(tuning, trial["value"])
-        yield {**searched, "tuning": tuning, "seed": seed, "valid_score": score, **_of_entry(entry, split)}, entry
+        row = {**searched, "tuning": tuning, "seed": seed, "valid_score": score, **_of_entry(entry, split)}
+        yield {**row, "flags": [*row["flags"], *_of_search(outcome, tuning)]}, entry
     if not any(tuning == "default" for tuning, _ in outcome.finals):
         yield {**searched, "tuning": "default", **_of_entry(outcome.valid, split)}, None
     if outcome.trials and not outcome.best:
@@ -111,6 +114,13 @@ def _of_model(plugin: Plugin, outcome: Outcome | None, split: Split) -> Iterator
     elif plugin.space:
         for tuning, reason in split.missing.items():
             yield {**searched, "tuning": tuning, "status": "skipped", "reason": reason}, None
+
+
+def _of_search(outcome: Outcome, tuning: str) -> list[str]:
+    """Flag what a reader must know of the search behind a tuned row."""
+    if tuning not in outcome.best:
+        return []
+    return ["kept-default"] * (tuning in outcome.kept_default) + ["few-trials"] * (len(outcome.trials) < FEW_TRIALS)
 
 
 def _of_entry(entry: Entry, split: Split) -> dict[str, Any]:
@@ -157,11 +167,11 @@ def details(problem: Problem, task: Task, found: Sequence[ModelResult]) -> list[
     return [{**base, **line} for line in task.details(problem.split, found)]
 
 
-def prediction_rows(problem: Problem, outcomes: Mapping[str, Outcome], folder: Path, blend: Blend | None = None) -> list[dict[str, Any]]:
+def prediction_rows(problem: Problem, outcomes: Mapping[str, Outcome], folder: Path, blends: Sequence[Blend] = ()) -> list[dict[str, Any]]:
     """Describe where each final prediction lies, for `predictions.parquet`: model, tuning, seed, file and its sha256."""
     base = {"task_id": problem.split.task_id, "dataset": problem.dataset, "fingerprint": problem.fingerprint}
     files = [(name, *final, e["prediction"]) for name, o in outcomes.items() for final, e in o.finals.items() if e["status"] == "ok"]
-    files += [] if blend is None else [(blend.row["model"], blend.row["tuning"], blend.row["seed"], blend.file)]
+    files += [(blend.row["model"], blend.row["tuning"], blend.row["seed"], blend.file) for blend in blends]
     rows = []
     for name, tuning, seed, file in files:
         digest = hashlib.sha256((folder / file).read_bytes()).hexdigest()

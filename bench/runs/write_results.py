@@ -40,10 +40,10 @@ def write_results(
     drawn: list[tuple[Problem, list[ModelResult]]] = []
     for problem in problems:
         own = problem.outcomes(outcomes)
-        blend = blended(problem, own, task, folder)
-        rows += rows_of(problem, own, task, folder, common, blend)
+        blends = blended(problem, own, task, folder)
+        rows += rows_of(problem, own, task, folder, common, blends)
         drawn.append((problem, shown(own, folder)))
-        for name, table in _tables(problem, own, task, drawn[-1][1], folder, blend).items():
+        for name, table in _tables(problem, own, task, drawn[-1][1], folder, blends).items():
             tables[name].append(table)
     board = Board.build(flag_trivial(rows), folder)
     write_rows(folder / "leaderboard.parquet", board.rows)
@@ -54,12 +54,12 @@ def write_results(
 
 
 def _tables(
-    problem: Problem, outcomes: Mapping[str, Outcome], task: Task, found: Sequence[ModelResult], folder: Path, blend: Blend | None
+    problem: Problem, outcomes: Mapping[str, Outcome], task: Task, found: Sequence[ModelResult], folder: Path, blends: Sequence[Blend]
 ) -> dict[str, pl.DataFrame]:
     made: dict[str, Any] = {
         "trials": trial_rows(problem, outcomes),
         "details": details(problem, task, found),
-        "predictions": prediction_rows(problem, outcomes, folder, blend),
+        "predictions": prediction_rows(problem, outcomes, folder, blends),
         "members": dict(problem.split.members),
         "intervals": task.intervals(problem.split, found),
     }

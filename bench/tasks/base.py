@@ -7,29 +7,40 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+
+import numpy as np
 
 from bench.data.events import Events
 from bench.data.panel import Panel
 from bench.data.ragged import Array
 from bench.data.series import Series
+from bench.metrics.bootstrap import poisson_draws
 from bench.metrics.kinds import Metric
 from bench.tasks.profiles import Profile
 
 if TYPE_CHECKING:
     import polars as pl
 
-StageName = Literal["search", "final"]
+StageName: TypeAlias = str
+"""`search` (the latest validation), `search-2`, `search-3` (earlier ones), `final`."""
 Arrays: TypeAlias = Mapping[str, Array]
 """What one call of `predict` gave, by name: `prediction`, or the fields of a `Forecast`."""
 Prediction: TypeAlias = Sequence[Arrays]
 """What a job gave: one item for each part of its stage."""
 
+REPLICATES = 200
+"""Resamples that say how sure a difference between two validation scores is."""
 CHUNK = 128
 """Series that a local model is handed at once, at most: part of the protocol, whatever the number of workers."""
+
+
+def stage_name(validation: int) -> StageName:
+    """Name the stage of a validation, counted from 1, the latest."""
+    return "search" if validation == 1 else f"search-{validation}"
 
 
 @dataclass(frozen=True)
@@ -124,6 +135,30 @@ class Split:
     no_search_reason: str = ""
     """Why nothing can steer a search here: only defaults are run; empty: the search runs."""
 
+    @property
+    def validations(self) -> tuple[StageName, ...]:
+        """Return the names of the stages that a search may use, the latest first."""
+        return tuple(name for name in self.stages if name != "final")
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One validation score of a prediction, ready for any weights of its rows."""
+
+    group: Array
+    """int64 [R]: the user, series or entity of each row, the unit of resampling."""
+    score: Callable[[Array], Array]
+    """Weights float64 [B, R] -> scores float64 [B], nan where undefined."""
+
+    @property
+    def value(self) -> float:
+        """Return the score of the rows as they are."""
+        return float(self.score(np.ones((1, len(self.group))))[0])
+
+    def replicates(self, seed: int) -> Array:
+        """Return the score under `REPLICATES` resamples of the groups, float64 [B]; the same groups get the same draws."""
+        return np.concatenate([self.score(w) for w in poisson_draws(self.group, REPLICATES, seed)])
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -197,11 +232,12 @@ class Task(Protocol):
         """Bring a valid prediction into the form that is stored and scored; `causal`: what its model says of itself."""
         return Finished(prediction)
 
-    def values(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, float]:
-        """Score a prediction of the search stage, by tuning; the first steers the search, each picks a final fit."""
+    def objectives(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, Sequence[Objective]]:
+        """Prepare the scores of a validation prediction, by tuning; the first tuning steers the search, each picks a final fit.
 
-    def search_score(self, split: Split, prediction: Prediction) -> float:
-        """Return the first of `values` alone: what steers the search."""
+        A tuning has one objective for each cut-off, window or draw of injections that the stage validates on; its score
+        is their mean.
+        """
 
     def blendable(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:
         """Bring a finished prediction to a scale on which those of several models may be averaged."""

@@ -29,6 +29,8 @@ class Profile:
     """Most users of a simulated log in an anomaly task."""
     steps: int = 1000
     """Most steps of each of them, the latest."""
+    validations: int = 3
+    """Past cut-offs, windows or draws that score a configuration, at most."""
 
     def caps(self) -> str:
         """Format the caps as they stand in a task id."""
@@ -36,7 +38,9 @@ class Profile:
 
 
 PROFILES = {
-    "smoke": Profile("smoke", users=200, rows=300, history=16, epochs=2, trials=2, seeds=1, series=5, windows=1, entities=12, steps=200),
+    "smoke": Profile(
+        "smoke", users=200, rows=300, history=16, epochs=2, trials=2, seeds=1, series=5, windows=1, entities=12, steps=200, validations=2
+    ),
     "short": Profile(
         "short", users=1_000, rows=20_000, history=32, epochs=5, trials=4, seeds=1, series=10, windows=1, entities=20, steps=300
     ),

@@ -1,11 +1,12 @@
 """The search: Optuna, ask-and-tell, in batches of a fixed size, rebuilt from finished trials before every batch.
 
-Batch and sampler seed depend on the protocol alone, never on the number of workers or on what was resumed: the same
-finished trials always give the same next batch.
+Batch and sampler seed depend on the data, the task and the model alone, never on a file's name, the number of workers or
+what was resumed: the same finished trials always give the same next batch.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from bench.execute.jobs import stable_seed
 BATCH = 4
 """Trials asked together: part of the protocol."""
 STARTUP = 4
-"""Trials drawn at random before the sampler models them."""
+"""Trials before the sampler models them: the default, a portfolio's or spread points."""
 
 
 def ask(
@@ -23,24 +24,54 @@ def ask(
     finished: Sequence[tuple[Mapping[str, Any], float]],
     batch: int,
     *,
-    base: int,
-    cell: str,
+    seed: int,
     size: int = BATCH,
     higher: bool = True,
+    portfolio: Sequence[Mapping[str, Any]] = (),
 ) -> list[dict[str, Any]]:
-    """Draw the parameters of batch `batch`; `finished` holds (parameters, objective) of all earlier trials, by number.
+    """Choose the parameters of batch `batch`; `finished` holds (parameters, score) of all earlier trials, by number.
 
-    `higher`: higher objectives are better. A failed trial must be given its task's penalty, never left out.
+    `higher`: higher scores are better. A failed trial must be given its task's penalty, never left out. The first batch is
+    the default, then the portfolio, then points spread over the space; the sampler draws from the second batch on.
     """
+    if batch == 0:
+        firsts = [dict(default), *(dict(params) for params in portfolio if dict(params) != dict(default))]
+        return [*firsts, *spread(space, seed, BATCH)][:size]
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     distributions = {name: optuna.distributions.json_to_distribution(text) for name, text in space.items()}
-    sampler = optuna.samplers.TPESampler(seed=stable_seed(base, cell, batch), n_startup_trials=STARTUP)
+    sampler = optuna.samplers.TPESampler(seed=stable_seed(seed, batch), n_startup_trials=STARTUP)
     study = optuna.create_study(direction="maximize" if higher else "minimize", sampler=sampler)
     study.add_trials(
         [optuna.trial.create_trial(params=dict(params), distributions=distributions, value=value) for params, value in finished]
     )
-    if batch == 0:
-        study.enqueue_trial(dict(default))
     return [dict(study.ask(distributions).params) for _ in range(size)]
+
+
+def spread(space: Mapping[str, str], seed: int, n: int) -> list[dict[str, Any]]:
+    """Spread `n` points evenly over a space: a scrambled Sobol sequence (Sobol' 1967, Owen 1998), axes in the order of names."""
+    import optuna
+    from scipy.stats import qmc
+
+    names = sorted(space)
+    if not names:
+        return [{} for _ in range(n)]
+    distributions = {name: optuna.distributions.json_to_distribution(space[name]) for name in names}
+    points = qmc.Sobol(len(names), seed=seed).random_base2(max(math.ceil(math.log2(n)), 0))
+    return [{name: at(distributions[name], float(u)) for name, u in zip(names, point, strict=True)} for point in points[:n]]
+
+
+def at(distribution: Any, u: float) -> Any:
+    """Return the value at the share `u`, in [0, 1), of a distribution: linear or logarithmic, as it is drawn."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(u * len(distribution.choices))]
+    low, high, step = distribution.low, distribution.high, distribution.step
+    if isinstance(distribution, FloatDistribution) and step is None:
+        return math.exp(math.log(low) + u * math.log(high / low)) if distribution.log else low + u * (high - low)
+    if distribution.log:
+        value = math.exp(math.log(low - 0.5) + u * math.log((high + 0.5) / (low - 0.5)))
+        return min(max(round(value), low), high)
+    return low + int(u * (round((high - low) / step) + 1)) * step

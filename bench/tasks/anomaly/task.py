@@ -29,8 +29,7 @@ from bench.tasks.anomaly.new_data import ALERTS
 from bench.tasks.anomaly.plan import Marked, injected, labelled, spliced
 from bench.tasks.anomaly.smoothing import LARGEST, rolling_mean
 from bench.tasks.anomaly.split import FEW_ANOMALOUS, Final, split_of
-from bench.tasks.anomaly.steering import MeanVolume
-from bench.tasks.base import Arrays, Finished, InferenceInputs, ModelResult, Prediction, Scorer, Split, StageName, Task
+from bench.tasks.base import Arrays, Finished, InferenceInputs, ModelResult, Objective, Prediction, Scorer, Split, StageName, Task
 from bench.tasks.profiles import Profile
 
 
@@ -96,18 +95,10 @@ class Anomaly(Task):
             done.append({"prediction": rolling_mean(score, split.facts["smooth"], centred=not causal, real=real)})
         return Finished(done)
 
-    def objectives(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, MeanVolume]:
+    def objectives(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, Sequence[Objective]]:
         """Prepare the search stage's scores: by the injections into the prefixes, and by labels of the entities set aside."""
-        found: Mapping[str, MeanVolume] = split.truths[stage].objectives(prediction)
-        return found
-
-    def values(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, float]:
-        """Score the search stage with every entity counted once."""
-        return {tuning: scorer.value for tuning, scorer in self.objectives(split, stage, prediction).items()}
-
-    def search_score(self, split: Split, prediction: Prediction) -> float:
-        """Score by the injections into the prefixes."""
-        return float(split.truths["search"].steering(prediction).value)
+        found = split.truths[stage].objectives(prediction)
+        return {tuning: [Objective(one.group, one.score)] for tuning, one in found.items()}
 
     def blendable(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:
         """Turn scores into ranks against each entity's own training scores."""

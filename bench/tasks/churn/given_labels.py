@@ -18,11 +18,14 @@ from bench.data.durations import parse_duration, show_duration
 from bench.data.events import Events
 from bench.data.ragged import id_hashes
 from bench.errors import ConfigError, DataError, ProtocolError
-from bench.tasks.base import Split, Stage, StageName, Truth
+from bench.tasks.base import Split, Stage, StageName, Truth, stage_name
 from bench.tasks.churn.history import DAY, History, rows_at
 from bench.tasks.churn.rows import Labelled, among_rows, day, ids_of, joined, judge, make_split, sizes, training
 from bench.tasks.profiles import Profile
+from bench.tasks.validations import validations_wanted
 
+FOLDS = 4
+"""The labelled entities that are not tested are as many quarters, each a validation of a model fitted on the other three."""
 PARTS = ("fit", "valid", "test")
 SHARES = (0.6, 0.2)
 """Of the entities of each class, to fit and to validate on; the others test."""
@@ -40,14 +43,18 @@ def split(events: Events, history: History, options: Mapping[str, str], profile:
         raise ProtocolError(f"{events.name}: {len(y)} labelled users cannot be split 60/20/20; give the labels of at least 5")
     kinds = _kinds(events, history, users[fit], cutoff[fit])
     rows = Labelled(_inputs(history, users, cutoff, horizon, profile.history, kinds), y, users)
-    stages: dict[StageName, Stage] = {
-        "search": Stage(training([among_rows(rows, fit)], profile.rows, seed), (rows.inputs.take(valid),)),
-        "final": Stage(training([among_rows(rows, fit | valid)], profile.rows, seed), (rows.inputs.take(test),)),
-    }
-    truths: dict[StageName, Truth] = {
-        "search": Truth(y[valid], rows.inputs.group[valid]),
-        "final": Truth(y[test], rows.inputs.group[test]),
-    }
+    folds = folds_of(ids_of(events)[users], y, part)
+    wanted = validations_wanted(options, profile)
+    stages: dict[StageName, Stage] = {}
+    truths: dict[StageName, Truth] = {}
+    for k in range(1, min(wanted, FOLDS) + 1):
+        held = folds == k - 1
+        if k > 1 and not 0 < y[held].sum() < held.sum():
+            continue
+        stages[stage_name(k)] = Stage(training([among_rows(rows, (fit | valid) & ~held)], profile.rows, seed), (rows.inputs.take(held),))
+        truths[stage_name(k)] = Truth(y[held], rows.inputs.group[held])
+    stages["final"] = Stage(training([among_rows(rows, fit | valid)], profile.rows, seed), (rows.inputs.take(test),))
+    truths["final"] = Truth(y[test], rows.inputs.group[test])
     facts = _facts(horizon, kinds, cutoff, stages, {name: y[part == i] for i, name in enumerate(PARTS)})
     opening = (
         f"labels given with the data, horizon {show_duration(horizon)}; {int((fit | valid).sum()):,} users train, {len(y[test]):,} test"
@@ -55,7 +62,20 @@ def split(events: Events, history: History, options: Mapping[str, str], profile:
     judged = judge(facts, truths, profile, int((fit | valid).sum()), opening)
     tested = part == len(SHARES)
     members = {"user": ids_of(events)[users[tested]].tolist(), "cutoff": [day(int(t)) for t in cutoff[tested]]}
-    return make_split(_task_id(events, horizon, profile), stages, truths, facts, judged, members)
+    return make_split(_task_id(events, horizon, len(stages) - 1, profile), stages, truths, facts, judged, members)
+
+
+def folds_of(ids: Array, y: Array, part: Array) -> Array:
+    """Assign each entity that is not tested its fold, int8 [N], -1 for the tested: 0 is the validation part, the others share the rest.
+
+    `part`: of `parts_of`. Each fold is of about the validation part's size, stratified, and validates once.
+    """
+    fold = np.where(part == 1, 0, -1).astype(np.int8)
+    order = np.lexsort((ids, id_hashes(ids)))
+    for label in (0, 1):
+        rest = order[(y[order] == label) & (part[order] == 0)]
+        fold[rest] = 1 + np.arange(len(rest)) * (FOLDS - 1) // max(len(rest), 1)
+    return fold
 
 
 def parts_of(ids: Array, y: Array) -> Array:
@@ -108,9 +128,9 @@ def _inputs(history: History, users: Array, cutoff: Array, horizon: int, longest
     return ChurnInputs(**joined(parts))
 
 
-def _task_id(events: Events, horizon: int, profile: Profile) -> str:
+def _task_id(events: Events, horizon: int, validations: int, profile: Profile) -> str:
     kinds = "+".join(events.activity)
-    return f"churn/v1/h={show_duration(horizon)}/labels=given/split=entity-60-20-20/activity={kinds}/{profile.caps()}"
+    return f"churn/v2/h={show_duration(horizon)}/labels=given/split=entity-60-20-20/valid={validations}/activity={kinds}/{profile.caps()}"
 
 
 def _facts(
@@ -121,6 +141,7 @@ def _facts(
         "horizon_days": horizon / DAY,
         "fit_cutoffs": ["fit"],
         "valid_cutoff": "valid",
+        "valid_cutoffs": {name: "valid" if name == "search" else name.replace("search", "fold") for name in stages if name != "final"},
         "test_cutoff": "test",
         "eligible": "given",
         "kinds": list(kinds),

@@ -17,10 +17,11 @@ from bench.api import Array
 from bench.data.durations import parse_duration, show_duration
 from bench.data.events import Events
 from bench.errors import ConfigError, ProtocolError
-from bench.tasks.base import Split, Stage, StageName, Truth
+from bench.tasks.base import Split, Stage, StageName, Truth, stage_name
 from bench.tasks.churn.history import DAY, History, rows_at
 from bench.tasks.churn.rows import Labelled, among_rows, day, eligible, ids_of, judge, make_split, sizes, training
 from bench.tasks.profiles import Profile
+from bench.tasks.validations import fewer_note
 
 HORIZONS = (7 * DAY, 28 * DAY, 91 * DAY)
 TESTED_ONLY = 0.2
@@ -35,20 +36,35 @@ class Protocol:
     ever: bool
     by_user: bool
     fit: tuple[int, ...]
-    """Training cut-offs, latest first."""
+    """Training cut-offs of the latest validation, latest first."""
     valid: int
+    """The latest validation cut-off."""
     test: int
+    earlier: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    """Earlier validation cut-offs with their training cut-offs, latest first."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def validations(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """Return every validation cut-off with its training cut-offs, latest first."""
+        return ((self.valid, self.fit), *self.earlier)
+
+    @property
+    def oldest(self) -> int:
+        """Return the first of all training cut-offs."""
+        return min(t for _, fit in self.validations for t in fit)
 
     def task_id(self, activity: tuple[str, ...], caps: str) -> str:
         """Format every choice that makes two scores comparable."""
         kinds = "+".join(activity)
         return (
-            f"churn/v1/h={show_duration(self.horizon)}/elig={'ever' if self.ever else 'h'}"
-            f"/split={'time+user' if self.by_user else 'time'}/cutoffs={len(self.fit)}/activity={kinds}/{caps}"
+            f"churn/v2/h={show_duration(self.horizon)}/elig={'ever' if self.ever else 'h'}"
+            f"/split={'time+user' if self.by_user else 'time'}/cutoffs={len(self.fit)}/valid={len(self.validations)}"
+            f"/activity={kinds}/{caps}"
         )
 
 
-def choose(history: History, options: Mapping[str, str], name: str) -> Protocol:
+def choose(history: History, options: Mapping[str, str], name: str, validations: int = 1) -> Protocol:
     """Fix horizon and cut-offs from the options and the log; raise `ProtocolError` with the dates."""
     wanted = _cutoffs_wanted(options)
     eligible, split = options.get("eligible", "h"), options.get("split", "time")
@@ -61,15 +77,28 @@ def choose(history: History, options: Mapping[str, str], name: str) -> Protocol:
     test, valid, fit = cutoffs(history, horizon, wanted)
     if not fit:
         raise ProtocolError(_too_short(history, horizon, name))
-    return Protocol(horizon, eligible == "ever", split == "time+user", fit, valid, test)
+    earlier = _earlier(history, valid, horizon, wanted, validations - 1)
+    notes = fewer_note(1 + len(earlier), validations, "cut-off", f"an earlier one needs {show_duration(3 * horizon)} of log before it")
+    return Protocol(horizon, eligible == "ever", split == "time+user", fit, valid, test, earlier, notes)
+
+
+def _earlier(history: History, valid: int, horizon: int, wanted: int, most: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """Step back from the latest validation by the horizon, as long as a training cut-off with H of history is left."""
+    steps = ((t := valid - k * horizon, _training_cutoffs(history, t, horizon, wanted)) for k in range(1, most + 1))
+    return tuple((t, fit) for t, fit in steps if fit)
 
 
 def cutoffs(history: History, horizon: int, wanted: int) -> tuple[int, int, tuple[int, ...]]:
     """Step back from the log's end by the horizon: (test, validation, training cut-offs with H of history)."""
     test = (history.last - horizon) // DAY * DAY
     valid = test - horizon
+    return test, valid, _training_cutoffs(history, valid, horizon, wanted)
+
+
+def _training_cutoffs(history: History, valid: int, horizon: int, wanted: int) -> tuple[int, ...]:
+    """List the training cut-offs of a validation, latest first: their labels end before it, and H of history lies before each."""
     fit = (valid - k * horizon for k in range(1, wanted + 1))
-    return test, valid, tuple(t for t in fit if t - horizon >= history.first // DAY * DAY)
+    return tuple(t for t in fit if t - horizon >= history.first // DAY * DAY)
 
 
 def default_horizon(history: History, needed: int) -> int:
@@ -95,27 +124,31 @@ def label(history: History, cutoff: int, protocol: Protocol, longest: int | None
 
 def build(events: Events, history: History, protocol: Protocol, profile: Profile, seed: int) -> Split:
     """Make both stages: search (fit -> validation) and final (fit + validation -> test)."""
-    kinds = known_kinds(events, min(protocol.fit))
-    at = {t: label(history, t, protocol, profile.history, kinds) for t in (*protocol.fit, protocol.valid, protocol.test)}
+    kinds = known_kinds(events, protocol.oldest)
+    needed = {t for valid, fit in protocol.validations for t in (valid, *fit)} | {protocol.test}
+    every = {t: label(history, t, protocol, profile.history, kinds) for t in sorted(needed)}
     tested = _tested_only(events) if protocol.by_user else None
-    valid, test = at[protocol.valid], at[protocol.test]
-    fit = [at[t] for t in protocol.fit]
-    if tested is not None:
-        fit, valid = [_among(part, ~tested) for part in fit], _among(valid, ~tested)
-        test = _among(test, tested)
-    stages: dict[StageName, Stage] = {
-        "search": Stage(training(fit, profile.rows, seed), (valid.inputs,)),
-        "final": Stage(training([*fit, valid], profile.rows, seed), (test.inputs,)),
-    }
-    truths: dict[StageName, Truth] = {
-        "search": Truth(valid.y, valid.inputs.group),
-        "final": Truth(test.y, test.inputs.group),
-    }
-    facts = {**_facts(protocol, stages, at, test), "eligible": "ever" if protocol.ever else "h", "kinds": list(kinds)}
+    at = every if tested is None else {t: _among(part, tested if t == protocol.test else ~tested) for t, part in every.items()}
+    valid, test, fit = at[protocol.valid], at[protocol.test], [at[t] for t in protocol.fit]
+    stages: dict[StageName, Stage] = {}
+    truths: dict[StageName, Truth] = {}
+    for k, (cutoff, past) in enumerate(protocol.validations, 1):
+        if k > 1 and not _both_classes(at[cutoff].y):
+            continue  # an earlier cut-off at which nobody, or everybody, churned scores nothing
+        stages[stage_name(k)] = Stage(training([at[t] for t in past], profile.rows, seed), (at[cutoff].inputs,))
+        truths[stage_name(k)] = Truth(at[cutoff].y, at[cutoff].inputs.group)
+    stages["final"] = Stage(training([*fit, valid], profile.rows, seed), (test.inputs,))
+    truths["final"] = Truth(test.y, test.inputs.group)
+    facts = {**_facts(protocol, stages, every, test), "eligible": "ever" if protocol.ever else "h", "kinds": list(kinds)}
     opening = f"horizon {facts['horizon_days']:g} days; cut-offs {', '.join(facts['churn_by_cutoff'])}"
-    judged = judge(facts, truths, profile, sum(len(p.y) for p in (*fit, valid)), opening)
+    flags, reason, notes = judge(facts, truths, profile, sum(len(p.y) for p in (*fit, valid)), opening)
+    judged = flags, reason, (*notes, *protocol.notes)
     members = {"user": ids_of(events)[test.users].tolist(), "cutoff": [day(protocol.test)] * len(test.users)}
     return make_split(protocol.task_id(events.activity, profile.caps()), stages, truths, facts, judged, members)
+
+
+def _both_classes(y: Array) -> bool:
+    return bool(len(y)) and bool(y.min() != y.max())
 
 
 def known_kinds(events: Events, cutoff: int) -> tuple[str, ...]:
@@ -162,6 +195,7 @@ def _facts(protocol: Protocol, stages: Mapping[StageName, Stage], at: Mapping[in
         "horizon_days": protocol.horizon / DAY,
         "fit_cutoffs": [day(t) for t in sorted(protocol.fit)],
         "valid_cutoff": day(protocol.valid),
+        "valid_cutoffs": {stage_name(k): day(t) for k, (t, _) in enumerate(protocol.validations, 1) if stage_name(k) in stages},
         "test_cutoff": day(protocol.test),
         "churn_by_cutoff": churned,
         **sizes(stages, test.y),

@@ -15,14 +15,16 @@ from bench.api import hookimpl
 from bench.data.events import Events
 from bench.data.series import Series
 from bench.errors import DataError, ProtocolError
-from bench.metrics.churn import METRICS, churn_metrics, ranked
+from bench.metrics.churn import METRICS, ranked
 from bench.metrics.kinds import Metric
-from bench.tasks.base import Arrays, Finished, InferenceInputs, ModelResult, Prediction, Scorer, Split, StageName, Task
+from bench.tasks import validations
+from bench.tasks.base import Arrays, Finished, InferenceInputs, ModelResult, Objective, Prediction, Scorer, Split, StageName, Task
 from bench.tasks.churn import given_labels, new_data
 from bench.tasks.churn.figures import collect
 from bench.tasks.churn.history import prepare
 from bench.tasks.churn.protocol import build, choose
 from bench.tasks.profiles import Profile
+from bench.tasks.validations import validations_wanted
 
 
 class Churn(Task):
@@ -37,6 +39,7 @@ class Churn(Task):
         "eligible": "h (active within one horizon before the cut-off, default) or ever",
         "cutoffs": "number of training cut-offs (default 3)",
         "split": "time (default) or time+user (20 % of the users are only ever tested)",
+        validations.OPTION: validations.HELP,
     }
 
     def splits(self, data: Events | Series, options: Mapping[str, str], profile: Profile, seed: int, *, simulated: bool) -> list[Split]:
@@ -53,7 +56,7 @@ class Churn(Task):
             raise ProtocolError(f"{events.name}: no event is of an activity kind ({', '.join(events.activity)}); the log has {kinds}")
         if events.labels is not None:
             return given_labels.split(events, history, options, profile, seed)
-        protocol = choose(history, options, events.name)
+        protocol = choose(history, options, events.name, validations_wanted(options, profile))
         return build(events, history, protocol, profile, seed)
 
     def invalid(self, split: Split, stage: StageName, part: int, arrays: Arrays) -> str:
@@ -75,13 +78,11 @@ class Churn(Task):
         """Leave the probabilities as they are; their mean is kept for the report."""
         return Finished(prediction, about={"mean": float(prediction[0]["prediction"].mean())})
 
-    def values(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, float]:
-        """Score on validation: ROC AUC."""
-        return {"tuned": float(churn_metrics(split.truths[stage].y, prediction[0]["prediction"], base_rate=0.5)["roc_auc"][0])}
-
-    def search_score(self, split: Split, prediction: Prediction) -> float:
-        """Score on validation."""
-        return self.values(split, "search", prediction)["tuned"]
+    def objectives(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, Sequence[Objective]]:
+        """Score a validation cut-off by ROC AUC."""
+        truth = split.truths[stage]
+        order = ranked(truth.y, prediction[0]["prediction"], 0.5)
+        return {"tuned": [Objective(truth.group, lambda weights: np.asarray(order.score(weights)["roc_auc"]))]}
 
     def blendable(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:
         """Average as they are."""

@@ -14,9 +14,10 @@ from bench.errors import ConfigError, ProtocolError
 from bench.tasks.clock import DAY, NO_TIME, Clock, format_time
 from bench.tasks.grid import TOP, Grid, default_level
 from bench.tasks.profiles import Profile
+from bench.tasks.validations import fewer_note, validations_wanted
 
 WINDOWS = 2
-"""Test windows unless told otherwise; one more validates."""
+"""Test windows unless told otherwise."""
 LEAST_SEASONS = 4
 """Seasons that training must cover, at least; and twice the horizon."""
 FEW = 8
@@ -43,8 +44,8 @@ class Plan:
         windows = "given" if self.fixed else len(self.test)
         caps = f"series={self.most}/" if self.most != TOP and self.level not in {"user", "given"} else ""
         return (
-            f"forecasting/v1/level={self.level}/target={self.target}/freq={clock.freq or 'none'}/season={self.season}"
-            f"/h={self.horizon}/windows={windows}/{caps}{profile.caps()}"
+            f"forecasting/v2/level={self.level}/target={self.target}/freq={clock.freq or 'none'}/season={self.season}"
+            f"/h={self.horizon}/windows={windows}/valid={len(self.valid)}/{caps}{profile.caps()}"
         )
 
     def pieces(self, series: int) -> int:
@@ -88,6 +89,7 @@ def choose(data: Events | Series, grid: Grid, options: Mapping[str, str], profil
         raise ProtocolError(f"{data.name}: the test part is given, so there is one window; leave out --set windows")
     steps, needed = grid.values.shape[1], max(LEAST_SEASONS * season, 2 * horizon)
     fitting = (steps - needed) // horizon - 1
+    # `fitting` windows fit before the end: the test's, and one more that validates
     if fitting < 1:
         raise ProtocolError(_too_short(data.name, grid, horizon, season, needed))
     if fitting < wanted and "windows" in options:
@@ -98,8 +100,12 @@ def choose(data: Events | Series, grid: Grid, options: Mapping[str, str], profil
     if windows < wanted:
         notes.append(f"{windows} test window instead of {wanted}: before the first cut-off must lie {needed} steps (4 seasons, 2 horizons)")
     test = tuple(steps - k * horizon for k in range(windows, 0, -1))
+    asked = validations_wanted(options, profile)
+    validations = min(asked, fitting - windows + 1)
+    notes += fewer_note(validations, asked, "window", f"before the first one must lie {needed} steps")
+    valid = tuple(test[0] - k * horizon for k in range(validations, 0, -1))
     most = profile.series if simulated else TOP
-    return Plan(level, options.get("target", "count"), horizon, season, (test[0] - horizon,), test, most, bool(grid.fixed), tuple(notes))
+    return Plan(level, options.get("target", "count"), horizon, season, valid, test, most, bool(grid.fixed), tuple(notes))
 
 
 def _windows(profile: Profile, *, simulated: bool) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +21,21 @@ from bench.data.ragged import Array
 from bench.data.series import Series
 from bench.metrics import forecasting as metrics
 from bench.metrics.kinds import Metric
-from bench.tasks.base import Arrays, Board, Finished, InferenceInputs, ModelResult, Prediction, Scorer, Split, Stage, StageName, Task
+from bench.tasks import validations
+from bench.tasks.base import (
+    Arrays,
+    Board,
+    Finished,
+    InferenceInputs,
+    ModelResult,
+    Objective,
+    Prediction,
+    Scorer,
+    Split,
+    Stage,
+    StageName,
+    Task,
+)
 from bench.tasks.clock import format_time
 from bench.tasks.forecasting import new_data
 from bench.tasks.forecasting.figures import collect
@@ -102,6 +117,7 @@ class Forecasting(Task):
         "season": "steps of the main cycle (default by frequency: D 7, h 24, W 52, MS 12)",
         "target": "count (of events, default) or sum (of their values)",
         "windows": "number of test windows (default 2)",
+        validations.OPTION: validations.HELP,
     }
 
     def splits(self, data: Events | Series, options: Mapping[str, str], profile: Profile, seed: int, *, simulated: bool) -> list[Split]:
@@ -144,15 +160,16 @@ class Forecasting(Task):
         note = f"{about['fallback']:,} of {split.facts['series']:,} series by a simpler method" if about["fallback"] else ""
         return Finished(done, tuple(flags), note, about)
 
-    def values(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, float]:
-        """Score on validation by the metric that ranks."""
-        truth = split.truths[stage]
-        rows = truth.rows(prediction, split.context["quantiles"])
-        return {"tuned": float(metrics.score(rows, np.ones((1, len(truth.group))))[split.board.metric][0])}
-
-    def search_score(self, split: Split, prediction: Prediction) -> float:
-        """Score on validation."""
-        return self.values(split, "search", prediction)["tuned"]
+    def objectives(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, Sequence[Objective]]:
+        """Score each validation window by the metric that ranks."""
+        truth, levels, metric = split.truths[stage], split.context["quantiles"], split.board.metric
+        found = []
+        for at, part in enumerate(prediction):
+            window = replace(truth, y=truth.y[at : at + 1])
+            rows = window.rows([part], levels)
+            if np.isfinite(window.y).any():  # a window in which nothing is known says nothing
+                found.append(Objective(window.group, partial(_ranking_score, rows, metric)))
+        return {"tuned": found}
 
     def blendable(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:
         """Average as they are."""
@@ -221,6 +238,11 @@ def _whole(truth: Windows, prediction: Prediction, levels: tuple[float, ...]) ->
     return replace(truth, pieces=1).rows(prediction, levels)
 
 
+def _ranking_score(rows: metrics.Parts, metric: str, weights: Array) -> Array:
+    """Score rows by one metric under `weights` [B, R]."""
+    return metrics.score(rows, weights)[metric]
+
+
 def split_of(grid: Grid, plan: Plan, profile: Profile) -> Split:
     """Cut both stages; the truth of each window lies apart."""
     user = plan.level == "user"
@@ -230,10 +252,10 @@ def split_of(grid: Grid, plan: Plan, profile: Profile) -> Split:
     for stage, cutoffs in (("search", plan.valid), ("final", plan.test)):
         panels = tuple(grid.panel(t, plan.horizon, plan.season) for t in cutoffs)
         train = panels[0]
-        stages[stage] = Stage(train, panels)  # type: ignore[index] # the names of stages
+        stages[stage] = Stage(train, panels)
         y = np.stack([grid.values[:, t : t + plan.horizon] for t in cutoffs])
         scales = metrics.scales(train.values, train.start, plan.season, train.mask)
-        truths[stage] = Windows(y, scales, grid, cutoffs, plan.pieces(len(grid.names)))  # type: ignore[index]
+        truths[stage] = Windows(y, scales, grid, cutoffs, plan.pieces(len(grid.names)))
     facts = {**_facts(grid, plan, truths["final"]), "levels": list(levels), "counts": stages["final"].train.counts}
     flags, reason, notes = _judged(grid, plan, truths, user=user)
     columns = {"level": plan.level, "n_test": len(grid.names), "horizon_days": plan.horizon_days(grid.clock)}
@@ -263,7 +285,7 @@ def _judged(grid: Grid, plan: Plan, truths: Mapping[StageName, Windows], *, user
     """Decide what the split allows: flags, the reason why nothing can be scored, and sentences for the user."""
     notes = [plan.words(grid), *grid.notes, *plan.notes]
     for stage, words in (("search", "validation"), ("final", "test")):
-        truth = truths[stage]  # type: ignore[index]
+        truth = truths[stage]
         if not np.isfinite(truth.y).any():
             return (), f"no series has a value in the {words} windows", tuple(notes)
         usable = np.isfinite(truth.y).any(axis=(0, 2)) & ~metrics.undefined(truth.scales)

@@ -1,0 +1,75 @@
+"""Decide what a search has found: the best trial where it is an improvement, the author's default where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.tasks.base import Board, StageName
+from bench.tune.trials import Trial, difference
+
+ERRORS = 1.0
+"""Standard errors by which a trial's advantage over the default must exceed nothing."""
+WORTH = 1.0
+"""Standard errors behind the best, or behind the default, at which a trial meets no further validation."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What stands as the tuned configuration."""
+
+    trial: Trial
+    kept_default: bool
+
+
+def choose(trials: Sequence[Trial], tuning: str, board: Board) -> Choice | None:
+    """Choose among the trials that met every validation; None where none worked.
+
+    `trials[0]` is the default. The best by mean score replaces it only where its paired advantage exceeds its own standard
+    error; of equals the earliest.
+    """
+    worked = [t for t in trials if t.ok and tuning in next(iter(t.entries.values()))["scores"]]
+    if not worked:
+        return None
+    most = max(len(t.entries) for t in worked)
+    sign = 1.0 if board.higher else -1.0
+    best = max((t for t in worked if len(t.entries) == most), key=lambda t: (sign * t.scores(tuning).mean(), -t.number))
+    default = trials[0]
+    if default not in worked or best is default:
+        return Choice(best, kept_default=best is default)
+    if difference(best, default, tuning, higher=board.higher).exceeds(ERRORS):
+        return Choice(best, kept_default=False)
+    return Choice(default, kept_default=True)
+
+
+def contenders(trials: Sequence[Trial], tunings: Sequence[str], board: Board, most: int) -> list[Trial]:
+    """Choose the trials that meet the next validation beside the default: at most `most` that may still win, the best first.
+
+    One may still win that is not worse than the default, nor than the best, by more than its standard error.
+    """
+    default, sign = trials[0], 1.0 if board.higher else -1.0
+    found: dict[int, Trial] = {}
+    for tuning in tunings:
+        worked = [t for t in trials if t.ok and tuning in next(iter(t.entries.values()))["scores"]]
+        worked.sort(key=lambda t: (-sign * t.scores(tuning).mean(), t.number))
+        rivals = [t for t in dict.fromkeys((*worked[:1], default)) if t in worked]
+        found |= {t.number: t for t in worked if t is not default and not _lost(t, rivals, tuning, board)}
+    return list(found.values())[:most]
+
+
+def _lost(trial: Trial, rivals: Sequence[Trial], tuning: str, board: Board) -> bool:
+    """Return whether a trial is worse than one of its rivals by more than the difference's standard error."""
+    return any(difference(rival, trial, tuning, higher=board.higher).exceeds(WORTH) for rival in rivals if rival is not trial)
+
+
+def shares(fits: int, stages: Sequence[StageName]) -> tuple[int, int]:
+    """Part a cell's fits: how many configurations meet the first validation, and how many of them may meet the others.
+
+    Where there is one stage (or too few fits for more), all fits explore. `fits` counts the default's too.
+    """
+    later = len(stages) - 1
+    if not later:
+        return fits, 0
+    rivals = 3 if fits >= 18 else 2 if fits >= 12 else 1
+    explored = fits - (rivals + 1) * later
+    return (explored, rivals) if explored >= 3 else (fits, 0)

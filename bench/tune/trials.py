@@ -1,0 +1,86 @@
+"""Trials: one configuration's scores on the validations that it has met, and how sure a difference of two is.
+
+Letters for shapes: V validations (cut-offs, windows or draws), B resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bench.data.ragged import Array
+from bench.tasks.base import StageName
+
+Entry = Mapping[str, Any]
+"""A line of the ledger."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better one trial is than another, in the sense of the metric, and its standard error."""
+
+    mean: float
+    error: float
+
+    def exceeds(self, errors: float) -> bool:
+        """Return whether the advantage is larger than so many of its standard errors."""
+        return self.mean > errors * self.error and self.mean > 0
+
+
+@dataclass(eq=False)
+class Trial:
+    """One configuration and the ledger's entries of its fits, by the validation stage that each met."""
+
+    number: int
+    params: Mapping[str, Any]
+    entries: dict[StageName, Entry] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Return whether every fit so far worked."""
+        return all(entry["status"] == "ok" for entry in self.entries.values())
+
+    def scores(self, tuning: str, stages: tuple[StageName, ...] | None = None) -> Array:
+        """Return the score on each validation met, float64 [V]."""
+        return np.array([v for s in stages or tuple(self.entries) for v in self.entries[s]["scores"][tuning]], np.float64)
+
+    def replicates(self, tuning: str, stages: tuple[StageName, ...]) -> Array:
+        """Return the mean score under each resample of the users or series, float64 [B]."""
+        weights = [len(self.entries[s]["scores"][tuning]) for s in stages]
+        return np.average([self.entries[s]["replicates"][tuning] for s in stages], axis=0, weights=weights)
+
+    def merged(self) -> dict[str, Any]:
+        """Return one entry for all fits: that of the latest validation, with mean scores, summed seconds and the worst status."""
+        every = list(self.entries.values())
+        first = next((e for e in every if e["status"] != "ok"), every[0])
+        tunings = first["values"] if self.ok else {}
+        values = {tuning: float(self.scores(tuning).mean()) for tuning in tunings}
+        return {
+            **first,
+            "value": next(iter(values.values()), None),
+            "values": values,
+            "scores": {tuning: self.scores(tuning).tolist() for tuning in tunings},
+            "validations": {stage: entry["key"] for stage, entry in self.entries.items()},
+            "fit_seconds": sum(e["fit_seconds"] for e in every),
+            "predict_seconds": sum(e["predict_seconds"] for e in every),
+            "peak_memory_mb": max(e["peak_memory_mb"] for e in every),
+        }
+
+
+def difference(one: Trial, other: Trial, tuning: str, *, higher: bool) -> Difference:
+    """Compare two trials on the validations that both have met; positive: `one` is better.
+
+    The standard error is the larger of two: over resamples of users or series (paired: the same draws for both), and
+    between validations where there are several, because what holds at one cut-off may not hold at the next.
+    """
+    sign = 1.0 if higher else -1.0
+    shared = tuple(stage for stage in one.entries if stage in other.entries)
+    apart = sign * (one.scores(tuning, shared) - other.scores(tuning, shared))  # [V]
+    drawn = one.replicates(tuning, shared) - other.replicates(tuning, shared)  # [B]
+    known = drawn[np.isfinite(drawn)]
+    resampled = float(known.std()) if len(known) > 1 else float("inf")
+    between = float(apart.std(ddof=1) / np.sqrt(len(apart))) if len(apart) > 1 else 0.0
+    return Difference(float(apart.mean()), max(resampled, between))

@@ -15,6 +15,8 @@ from bench.errors import ConfigError, PluginError, suggest
 
 Group = Literal["bench.models", "bench.datasets", "bench.tasks"]
 GROUPS: tuple[Group, ...] = ("bench.models", "bench.datasets", "bench.tasks")
+DISTRIBUTION = "seqbench"
+RESERVED = frozenset({"ensemble", "mean-of-3", "oracle"})
 RESERVED = frozenset({"ensemble", "mean-of-3", "oracle"})
 """Names that boards keep for rows of their own: no model may have them."""
 
@@ -30,6 +32,11 @@ class Source:
     distribution: str = ""
     version: str = ""
     is_file: bool = False
+
+    @property
+    def shipped(self) -> bool:
+        """Return whether it is of this distribution: its code is known to keep nothing from one job to the next."""
+        return self.distribution == DISTRIBUTION
 
     def origin(self) -> str:
         """Name the plugin's origin for people."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.execute.jobs import Limits
-from bench.execute.messages import Answer, Done, Ending, Note, Order, Report, Request, Result, StageData
+from bench.execute.messages import Answer, Call, Done, Ending, Note, Order, Report, Request, Result, StageData
 from bench.execute.prediction_files import broken, seals
 from bench.execute.process_tree import Guardian, kill_homed, kill_tree
 from bench.execute.worker_env import environment, resident_mb, shared_once_mb
@@ -45,6 +45,8 @@ class Slot:
     connection: Connection | None = None
     stages: list[str] = field(default_factory=list)
     knows_validation: bool = False
+    shipped: bool = False
+    """Whether the plugin that it works for is this distribution's own."""
     """It has run a final fit, whose training labels are the truth of every search job on that data."""
     ticket: int | None = None
     predicts: bool = False
@@ -99,6 +101,7 @@ class LocalExecutor:
         digest = stage.digest if stage else ""
         slot, new = self._choose(runtime, digest, final=final, fresh=fresh)
         slot.knows_validation |= final
+        slot.shipped = not isinstance(request, Call) and request.source.shipped
         slot.predicts = stage is not None
         slot.later, slot.parts, slot.sealed = list(stage.payloads[1:]) if stage else [], [], {}
         slot.ticket, slot.limits, slot.peak_mb, slot.began = ticket, limits, 0.0, time.monotonic()
@@ -214,8 +217,9 @@ class LocalExecutor:
             saved.replace(self._scratch / "taken" / str(slot.ticket) / "model")
 
     def _done(self, slot: Slot, ending: Ending) -> Done:
-        # a worker that was handed a later part knows the truth of those before it, which the next job is asked for
-        knows, result = bool(slot.parts), ending.result
+        # a worker that was handed a later part knows the truth of those before it, which the next job is asked for: where its
+        # plugin is not known to keep nothing, it does no other job
+        knows, result = bool(slot.parts) and not slot.shipped, ending.result
         if result.status == "ok" and slot.predicts:
             self._take(slot, Path.replace)
             self._take_model(slot)

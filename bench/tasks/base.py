@@ -160,6 +160,11 @@ class Objective:
         return np.concatenate([self.score(w) for w in poisson_draws(self.group, REPLICATES, seed)])
 
 
+def validation_scores(objectives: Mapping[str, Sequence[Objective]]) -> dict[str, float]:
+    """Return the mean score of each tuning over its validations."""
+    return {tuning: float(np.mean([one.value for one in each])) for tuning, each in objectives.items()}
+
+
 @dataclass(frozen=True)
 class Finished:
     """A prediction as it is stored and scored, and what the core had to do to it."""

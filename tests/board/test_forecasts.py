@@ -16,7 +16,7 @@ from bench.board.forecasts import forecasts, standing, to_nixtla
 from bench.errors import ConfigError, RunFolderError
 
 LEVELS = [f"q{q / 10:g}" for q in range(1, 10)]
-MODELS = {"climatology", "seasonal-naive", "state-space", "level", "ensemble"}
+MODELS = {"climatology", "seasonal-naive", "state-space", "level", "mean-of-3"}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_the_numbers_are_those_that_were_scored(board, long):
 
 
 def test_models_can_be_chosen_and_an_unknown_one_is_named(board):
-    assert set(board.forecasts(["level", "ensemble"])["model"]) == {"level", "ensemble"}
+    assert set(board.forecasts(["level", "mean-of-3"])["model"]) == {"level", "mean-of-3"}
     with pytest.raises(ConfigError, match="the run has no forecasts of 'levle'; did you mean 'level'"):
         board.forecasts(["levle"])
     with pytest.raises(ConfigError, match="form='wide' of forecasts is unknown; use long, nixtla or fev"):

@@ -1,4 +1,4 @@
-"""The ensemble: never worse on validation than its best member, the same whatever happens, and beside the others on test."""
+"""The ensemble: never worse on validation than its best member, towards equal weights, the same whatever happens."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tasks.forecast_kit import forecast_of, noise, series, split
 
 from bench.board import Board
 from bench.execute.prediction_files import read_prediction
-from bench.runs.ensemble import PATIENCE, STEPS, Member, choose, weighted
-from bench.tasks.base import Prediction, Split, Task
+from bench.runs.ensemble import FEW, STEPS, Member, choose, weighted
+from bench.tasks.base import Prediction, Split, Task, validation_scores
 from bench.tasks.churn.task import Churn
 from bench.tasks.forecasting.task import Forecasting
 
@@ -27,9 +27,13 @@ TINY = tiny_split()
 SERIES = split(series(noise(5, 90)), horizon=5, season=7, windows=1)
 
 
+def score_of(task: Task, found: Split, prediction: Prediction) -> float:
+    return validation_scores(task.objectives(found, "search", prediction))["tuned"]
+
+
 def members(task: Task, found: Split, predictions: list[Prediction]) -> list[Member]:
     """Order members as a run does: the best first, of equals by name."""
-    made = [Member(f"m{n}", "tuned", p, task.search_score(found, p), {}) for n, p in enumerate(predictions)]
+    made = [Member(f"m{n}", "tuned", {"search": p}, score_of(task, found, p), {}) for n, p in enumerate(predictions)]
     sign = 1 if found.board.higher else -1
     return sorted(made, key=lambda m: (-sign * m.value, m.model))
 
@@ -58,12 +62,12 @@ def checked(task: Task, found: Split, own: list[Member]) -> None:
     sign = 1 if found.board.higher else -1
     assert sign * chosen.value >= max(sign * m.value for m in own)
     assert sum(chosen.weights.values()) == pytest.approx(1, abs=1e-12)
-    assert all(weight >= 1 / STEPS - 1e-12 for weight in chosen.weights.values())
+    assert all(weight >= 1 / (STEPS + FEW) - 1e-12 for weight in chosen.weights.values())
     by_name = {m.model: m for m in own}
-    mixed = weighted([(by_name[name].valid, weight) for name, weight in sorted(chosen.weights.items())])
-    assert task.search_score(found, mixed) == pytest.approx(chosen.value, abs=1e-9)
+    mixed = weighted([(by_name[name].valid["search"], weight) for name, weight in sorted(chosen.weights.items())])
+    assert score_of(task, found, mixed) == pytest.approx(chosen.value, abs=1e-9)
     shuffled = random.Random(1).sample(own, len(own))
-    assert choose(members(task, found, [m.valid for m in sorted(shuffled, key=lambda m: m.model)]), task, found) == chosen
+    assert choose(members(task, found, [m.valid["search"] for m in sorted(shuffled, key=lambda m: m.model)]), task, found) == chosen
 
 
 @settings(max_examples=25, deadline=None)
@@ -78,17 +82,13 @@ def test_an_ensemble_for_forecasting_is_never_worse_on_validation_than_its_best_
     checked(Forecasting(), SERIES, members(Forecasting(), SERIES, forecasts(seed, n)))
 
 
-@settings(max_examples=10, deadline=None)
-@given(seed=st.integers(0, 10_000), n=st.integers(2, 5))
-def test_of_all_steps_of_the_greedy_walk_the_best_is_kept(seed: int, n: int) -> None:
-    own = members(Churn(), TINY, probabilities(seed, n, coarse=False))
-    taken, values, since = [own[0].valid[0]["prediction"]], [own[0].value], 0
-    while len(taken) < STEPS and since < PATIENCE:
-        tried = [Churn().search_score(TINY, [{"prediction": np.mean([*taken, m.valid[0]["prediction"]], axis=0)}]) for m in own]
-        taken.append(own[int(np.argmax(tried))].valid[0]["prediction"])
-        since = 0 if max(tried) > max(values) + 1e-12 else since + 1
-        values.append(max(tried))
-    assert choose(own, Churn(), TINY).value == pytest.approx(max(values), abs=1e-12)
+def test_an_addition_that_helps_by_less_than_its_standard_error_is_not_taken() -> None:
+    """Three models that know as much as each other, and a fourth that helps by luck: the mean of the three stays."""
+    rng, y = np.random.default_rng(5), TINY.truths["search"].y
+    own = members(Churn(), TINY, [[{"prediction": np.clip(0.3 + 0.2 * y + rng.normal(0, 0.2, len(y)), 0, 1)}] for _ in range(6)])
+    chosen = choose(own, Churn(), TINY)
+    assert len(chosen.weights) <= FEW
+    assert set(chosen.weights.values()) == {1 / len(chosen.weights)}
 
 
 def test_two_halves_of_the_truth_are_put_together() -> None:
@@ -110,12 +110,12 @@ def test_members_that_only_harm_are_left_out() -> None:
 def test_a_run_ends_with_an_ensembles_row_that_is_not_worse_on_validation_and_has_its_test_score_beside_it(kind: str) -> None:
     board = Board.read(getattr(run_kit, kind)() / "run")
     ensembles = [row for row in board.rows if row["model"] == "ensemble"]
-    assert len(ensembles) == len({row["dataset"] for row in board.rows})
+    assert len(ensembles) <= len({row["dataset"] for row in board.rows})
     for row in ensembles:
         sign = -1 if kind == "forecasting" else 1
-        rivals = [r for r in board.rows if r["dataset"] == row["dataset"] and r["tuning"] == row["tuning"] and r["model"] != "ensemble"]
-        assert len({r["model"] for r in rivals}) == row["trials"] >= 2
-        assert sign * row["valid_score"] >= max(sign * r["valid_score"] for r in rivals) - 1e-12
+        rivals = [r for r in board.rows if r["dataset"] == row["dataset"] and r["model"] not in {"ensemble", "mean-of-3"}]
+        assert len({r["model"] for r in rivals}) >= row["trials"] >= 2
+        assert sign * row["valid_score"] >= max(sign * r["valid_score"] for r in rivals if r["model"] in json.loads(row["params"])) - 1e-12
         metric = {"churn": "roc_auc", "forecasting": "mase", "anomaly": "vus_pr"}[kind]
         assert all(math.isfinite(row[name]) for name in (metric, f"{metric}_low", f"{metric}_high", "behind"))
         weights = json.loads(row["params"])
@@ -133,10 +133,10 @@ def test_an_ensembles_prediction_on_test_is_the_weighted_mean_of_its_members_fin
     np.testing.assert_allclose(read_prediction(files["ensemble", 0])[0]["prediction"], made, rtol=1e-12)
 
 
-def test_one_model_that_can_be_tuned_is_no_ensemble(tmp_path: Path) -> None:
+def test_an_ensemble_of_one_model_has_no_row_beside_it(tmp_path: Path) -> None:
     run_kit.purchases(0.01, seed=1).write_csv(tmp_path / "log.csv")
     more = {"datasets": [f"events={tmp_path / 'log.csv'}"], "options": {"horizon": "14d", "cutoffs": 1}}
-    board = run_kit.run("churn", tmp_path / "run", models=["rfm-logit", "base-rate", "recency"], **more)
+    board = run_kit.run("churn", tmp_path / "run", models=["rfm-logit", "base-rate"], **more)
     assert "ensemble" not in {row["model"] for row in board.rows}
 
 

@@ -41,7 +41,9 @@ def log(user, day, item, value=None, kind="purchase") -> Events:
 
 
 def split(data: Series | Events, simulated: bool = False, profile=FULL, **options: object) -> Split:
-    (found,) = TASK.splits(data, {k: str(v) for k, v in options.items()}, profile, 0, simulated=simulated)
+    """Split data, on one validation window unless told otherwise."""
+    chosen = {"validations": "1"} | {k: str(v) for k, v in options.items()}
+    (found,) = TASK.splits(data, chosen, profile, 0, simulated=simulated)
     return found
 
 

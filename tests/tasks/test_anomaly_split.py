@@ -21,7 +21,7 @@ from bench.tasks.anomaly.injection_plan import INJECTED, SCORING, STEERING
 from bench.tasks.anomaly.split import FEW_ANOMALOUS
 from bench.tasks.anomaly.steering import KINDS, LABELLED, MOST_DRAWS, Recipe, steering
 from bench.tasks.anomaly.task import Anomaly
-from bench.tasks.base import ModelResult
+from bench.tasks.base import ModelResult, validation_scores
 from bench.tasks.profiles import PROFILES
 from bench_plugins import anomaly_floors, anomaly_windows
 
@@ -182,15 +182,15 @@ def test_the_search_is_scored_by_injections_alone_and_the_tuning_by_those_set_as
     truth = split.truths["search"]
     rng = np.random.default_rng(0)
     score = predicted(truth, lambda draw: rng.random(draw.mask.shape))
-    found = Anomaly().values(split, "search", score)
+    found = validation_scores(Anomaly().objectives(split, "search", score))
     assert list(found) == ["label-free", "tuned"]
     first, whole = truth.draws[0], score[0]["prediction"]
     after = np.arange(first.mask.shape[1]) >= first.end[:, None]
     changed = [{"prediction": np.where(after, rng.random(whole.shape), whole)}, *score[1:]]
-    other = Anomaly().values(split, "search", changed)
+    other = validation_scores(Anomaly().objectives(split, "search", changed))
     assert other["label-free"] == found["label-free"]
     assert other["tuned"] != found["tuned"]
-    perfect = Anomaly().values(split, "search", predicted(truth, lambda draw: draw.labels.astype(float)))
+    perfect = validation_scores(Anomaly().objectives(split, "search", predicted(truth, lambda draw: draw.labels.astype(float))))
     assert perfect["label-free"] > 0.9
     assert perfect["tuned"] > 0.9
     aside = np.flatnonzero(truth.aside)
@@ -206,7 +206,7 @@ def test_objectives_weigh_entities_and_agree_with_the_values_where_each_counts_o
     truth = split.truths["search"]
     rng = np.random.default_rng(1)
     score = predicted(truth, lambda draw: rng.random(draw.mask.shape))
-    values = Anomaly().values(split, "search", score)
+    values = validation_scores(Anomaly().objectives(split, "search", score))
     for tuning, scorer in Anomaly().objectives(split, "search", score).items():
         ones = np.ones((2, len(scorer.group)))
         assert scorer.score(ones) == pytest.approx([values[tuning]] * 2)
@@ -228,7 +228,9 @@ def test_tuning_by_labels_is_given_up_where_each_series_set_aside_has_but_one_ki
     assert "set aside for tuning by labels have no anomaly" in odd.missing["tuned"]
     assert not odd.truths["final"].aside.any()
     rng = np.random.default_rng(0)
-    values = Anomaly().values(odd, "search", predicted(odd.truths["search"], lambda draw: rng.random(draw.mask.shape)))
+    values = validation_scores(
+        Anomaly().objectives(odd, "search", predicted(odd.truths["search"], lambda draw: rng.random(draw.mask.shape)))
+    )
     assert list(values) == ["label-free"]
     assert math.isfinite(values["label-free"])
 

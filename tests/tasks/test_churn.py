@@ -166,7 +166,7 @@ def test_cdnow_has_the_published_cutoffs_sizes_and_rates(real: Path) -> None:
 
 def test_the_task_id_spells_every_choice_and_cap() -> None:
     split = Churn().split(random_log(1), {"horizon": "14d", "eligible": "ever", "split": "time+user"}, PROFILES["short"], 0)
-    assert split.task_id == ("churn/v1/h=14d/elig=ever/split=time+user/cutoffs=3/activity=purchase/rows=20000/history=32/epochs=5")
+    assert split.task_id == ("churn/v2/h=14d/elig=ever/split=time+user/cutoffs=3/valid=3/activity=purchase/rows=20000/history=32/epochs=5")
 
 
 def test_caps_cut_training_rows_and_histories_but_nothing_that_is_scored() -> None:

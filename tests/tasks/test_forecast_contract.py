@@ -9,7 +9,7 @@ import pytest
 from tasks.forecast_kit import TASK, forecast_of, log, noise, scores, series, split
 
 from bench.metrics import forecasting as metrics
-from bench.tasks.base import ModelResult, Split
+from bench.tasks.base import ModelResult, Split, validation_scores
 from bench.tasks.forecasting.task import DECILES, TAILS
 
 
@@ -126,7 +126,7 @@ def test_validation_steers_by_mase_and_at_level_user_by_wql() -> None:
             wanted = metrics.mase(y, part["quantiles"][:, :, 4], found.truths["search"].scales)
         else:
             wanted = metrics.wql(y, part["quantiles"], found.context["quantiles"])
-        assert TASK.values(found, "search", prediction) == {"tuned": pytest.approx(wanted)}
+        assert validation_scores(TASK.objectives(found, "search", prediction)) == {"tuned": pytest.approx(wanted)}
     assert len(events) == 1080
 
 

@@ -17,7 +17,7 @@ from bench.tasks.profiles import PROFILES
 def test_defaults_are_daily_items_14_days_ahead_in_two_windows_after_one_for_validation() -> None:
     days = np.repeat(np.arange(100), 3)
     found = split(log(days % 5, days, np.tile([0, 1, 2], 100)))
-    assert found.task_id == "forecasting/v1/level=item/target=count/freq=D/season=7/h=14/windows=2/rows=all/history=256/epochs=50"
+    assert found.task_id == "forecasting/v2/level=item/target=count/freq=D/season=7/h=14/windows=2/valid=1/rows=all/history=256/epochs=50"
     assert (found.facts["valid_cutoffs"], found.facts["test_cutoffs"]) == (["2024-02-28"], ["2024-03-13", "2024-03-27"])
     assert found.context == {"horizon": 14.0, "loss": "quantile", "quantiles": DECILES}
     assert [p.steps for p in found.stages["search"].parts] == [58]
@@ -95,7 +95,7 @@ def test_a_duration_means_nothing_where_there_is_no_time() -> None:
 def test_a_given_test_part_is_the_only_test_window() -> None:
     values = noise(9, 120)
     found = split(series(values, test=10, timed=False), season=6)
-    assert found.task_id.startswith("forecasting/v1/level=given/target=count/freq=none/season=6/h=10/windows=given/")
+    assert found.task_id.startswith("forecasting/v2/level=given/target=count/freq=none/season=6/h=10/windows=given/valid=1/")
     assert (found.truths["final"].y == values[None, :, -10:]).all()
     assert (found.truths["search"].y == values[None, :, -20:-10]).all()
     assert (found.facts["test_cutoffs"], found.columns["horizon_days"]) == (["110"], None)
@@ -122,7 +122,7 @@ def test_a_simulated_log_is_capped_by_the_profile_and_the_task_id_says_so() -> N
     days = np.repeat(np.arange(120), 12)
     events = log(days % 7, days, np.tile(np.arange(12), 120))
     found = split(events, simulated=True, profile=PROFILES["smoke"])
-    assert "/h=14/windows=1/series=5/rows=" in found.task_id
+    assert "/h=14/windows=1/valid=1/series=5/rows=" in found.task_id
     assert len(found.stages["final"].train) == 5
     assert len(split(events, profile=PROFILES["smoke"]).stages["final"].train) == 12
 

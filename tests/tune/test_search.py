@@ -20,7 +20,7 @@ from bench.runs.run_events import JobDone, JobStarted
 from bench.tasks.base import Board
 from bench.tune import search
 from bench.tune.ledger import Ledger
-from bench.tune.plan import Budget, Outcome, plan
+from bench.tune.plan import Budget, Outcome, Scope, plan
 
 SPACE = {
     "rate": distribution_to_json(FloatDistribution(1e-4, 1e-1, log=True)),
@@ -31,6 +31,7 @@ DEFAULT = {"rate": 1e-2, "depth": 4, "kind": "b"}
 PLUGIN = Plugin("model", Source("model", "model"), space=SPACE, default=DEFAULT)
 PENALTY = 0.0
 BOARD = Board("roc_auc", penalty=PENALTY)
+SCOPE = Scope(7, BOARD)
 
 
 def make(stage: Any, params: Mapping[str, Any], seed: int, number: int) -> Job:
@@ -41,20 +42,33 @@ def score(job: Job) -> dict[str, Any]:
     """Give an entry as a model would that likes small rates; it fails on depth 9."""
     ok = job.params.get("depth") != 9
     value = 1.0 - abs(math.log10(job.params["rate"]) + 2) / 3 - job.params["depth"] / 100
-    times = {"fit_seconds": 2.0, "predict_seconds": 1.0}
+    times = {"fit_seconds": 2.0, "predict_seconds": 1.0, "peak_memory_mb": 9.0}
     entry = {"key": job.key, "params": job.params, "number": job.number, **times}
-    return {**entry, "status": "ok" if ok else "failed", "value": value if ok else None, "values": {"tuned": value} if ok else {}}
+    return {
+        **entry,
+        "stage": job.stage,
+        "status": "ok" if ok else "failed",
+        "value": value if ok else None,
+        "values": {"tuned": value} if ok else {},
+    }
+
+
+def scored(entry: dict[str, Any]) -> dict[str, Any]:
+    """Add what the core keeps of a validation: the score of each, and under resamples that hardly differ."""
+    values = entry["values"] if entry["status"] == "ok" else {}
+    drawn = np.random.default_rng(entry["number"]).normal(0.0, 1e-6, 20)
+    return {**entry, "scores": {k: [v] for k, v in values.items()}, "replicates": {k: (v + drawn).tolist() for k, v in values.items()}}
 
 
 def play(
-    plugin: Plugin, budget: Budget, answer: Callable[[Job], dict[str, Any]] = score, name: str = "data/model"
+    plugin: Plugin, budget: Budget, answer: Callable[[Job], dict[str, Any]] = score, scope: Scope = SCOPE
 ) -> tuple[Outcome, list[list[Job]]]:
     """Run a plan to its end; return its outcome and the batches of jobs that it asked for."""
-    steps, batches = plan(plugin, budget, make, name=name, board=BOARD), []
+    steps, batches = plan(plugin, budget, make, scope), []
     try:
         batches.append(next(steps))
         while True:
-            batches.append(steps.send([answer(job) for job in batches[-1]]))
+            batches.append(steps.send([scored(answer(job)) for job in batches[-1]]))
     except StopIteration as end:
         return end.value, batches
 
@@ -68,7 +82,7 @@ def finished(n: int) -> list[tuple[dict[str, Any], float]]:
 
 @pytest.mark.parametrize("batch", [0, 1, 3])
 def test_the_same_finished_trials_give_the_same_next_batch(batch: int) -> None:
-    first, again = (search.ask(SPACE, DEFAULT, finished(4 * batch), batch, base=0, cell="c") for _ in range(2))
+    first, again = (search.ask(SPACE, DEFAULT, finished(4 * batch), batch, seed=1) for _ in range(2))
     assert first == again
     assert len(first) == search.BATCH == 4
 
@@ -76,27 +90,26 @@ def test_the_same_finished_trials_give_the_same_next_batch(batch: int) -> None:
 @pytest.mark.parametrize("batch", [0, 1, 2])
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_a_smaller_batch_is_the_beginning_of_the_whole_one_so_that_more_trials_reuse_it(batch: int, size: int) -> None:
-    whole = search.ask(SPACE, DEFAULT, finished(4 * batch), batch, base=0, cell="c")
-    assert search.ask(SPACE, DEFAULT, finished(4 * batch), batch, base=0, cell="c", size=size) == whole[:size]
+    whole = search.ask(SPACE, DEFAULT, finished(4 * batch), batch, seed=1)
+    assert search.ask(SPACE, DEFAULT, finished(4 * batch), batch, seed=1, size=size) == whole[:size]
 
 
 def test_the_next_batch_depends_on_base_seed_cell_batch_and_scores() -> None:
-    same = search.ask(SPACE, DEFAULT, finished(12), 3, base=0, cell="c")
+    same = search.ask(SPACE, DEFAULT, finished(12), 3, seed=1)
     worse = [(params, -value) for params, value in finished(12)]
     others = [
-        search.ask(SPACE, DEFAULT, finished(12), 3, base=1, cell="c"),
-        search.ask(SPACE, DEFAULT, finished(12), 3, base=0, cell="d"),
-        search.ask(SPACE, DEFAULT, finished(12), 2, base=0, cell="c"),
-        search.ask(SPACE, DEFAULT, worse, 3, base=0, cell="c"),
+        search.ask(SPACE, DEFAULT, finished(12), 3, seed=2),
+        search.ask(SPACE, DEFAULT, finished(12), 2, seed=1),
+        search.ask(SPACE, DEFAULT, worse, 3, seed=1),
     ]
     assert all(other != same for other in others)
 
 
 def test_the_global_generators_do_not_matter() -> None:
     np.random.seed(1)  # noqa: NPY002 - the global generator is what is tested
-    first = search.ask(SPACE, DEFAULT, finished(8), 2, base=0, cell="c")
+    first = search.ask(SPACE, DEFAULT, finished(8), 2, seed=1)
     np.random.seed(2)  # noqa: NPY002
-    assert search.ask(SPACE, DEFAULT, finished(8), 2, base=0, cell="c") == first
+    assert search.ask(SPACE, DEFAULT, finished(8), 2, seed=1) == first
 
 
 def test_trial_zero_is_the_authors_default() -> None:
@@ -152,14 +165,13 @@ def test_fewer_trials_are_the_beginning_of_more() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(minutes=st.floats(0.01, 2.0), trials=st.integers(1, 14), seeds=st.integers(1, 3))
-def test_minutes_stop_a_search_only_between_batches_with_time_for_the_finals_kept(minutes: float, trials: int, seeds: int) -> None:
+def test_minutes_are_looked_at_after_every_trial_with_time_for_the_finals_kept(minutes: float, trials: int, seeds: int) -> None:
     outcome, batches = play(PLUGIN, Budget(trials=trials, seeds=seeds, minutes=minutes))
     done = len(outcome.trials)
-    assert done == trials or done % search.BATCH == 0
-    assert done >= min(trials, search.BATCH), "the first batch is always run"
+    assert done >= 1, "the first trial is always run"
     assert outcome.stopped_by == ("trials" if done == trials else "minutes")
     # each trial takes three seconds, so does each of the finals
-    rounds = range(search.BATCH, trials, search.BATCH)
+    rounds = range(1, trials)
     expected = next((n for n in rounds if 3 * n + 3 * 2 * seeds >= 60 * minutes), trials)
     assert done == expected
     assert {tuning for tuning, _ in outcome.finals} == {"default", "tuned"}
@@ -279,3 +291,21 @@ def test_a_run_resumed_from_any_part_of_its_entries_asks_for_the_same_jobs(runs:
     assert_same_trials(runs[1], done)
     assert set(done.entries) == set(runs[1].entries)
     assert sum(isinstance(e, JobStarted) for e in done.events) == len(entries) - len(kept)
+
+
+def test_the_first_trials_after_the_default_are_a_portfolios_and_then_spread_over_the_space() -> None:
+    known = {"rate": 0.05, "depth": 2, "kind": "a"}
+    first = search.ask(SPACE, DEFAULT, [], 0, seed=3, portfolio=[known, DEFAULT])
+    assert first[:2] == [DEFAULT, known]
+    assert first[2:] == search.spread(SPACE, 3, 4)[:2]
+
+
+@given(seed=st.integers(0, 2**31 - 1), n=st.integers(1, 32))
+@settings(max_examples=40, deadline=None)
+def test_spread_points_lie_in_the_space_and_cover_it(seed: int, n: int) -> None:
+    points = search.spread(SPACE, seed, n)
+    assert len(points) == n
+    assert all(1e-4 <= p["rate"] <= 1e-1 and 1 <= p["depth"] <= 9 and p["kind"] in {"a", "b"} for p in points)
+    if n >= 4:  # a Sobol sequence has one of its first four points in each quarter of every axis
+        quarters = {int(4 * (math.log10(p["rate"]) + 4) / 3) for p in points[:4]}
+        assert quarters == {0, 1, 2, 3}

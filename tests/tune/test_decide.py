@@ -1,0 +1,143 @@
+"""Several validations, a race between configurations, and the default that stays unless something is better beyond doubt."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from optuna.distributions import FloatDistribution, distribution_to_json
+
+from bench.execute.jobs import Job, Plugin, job_key
+from bench.registry import Source
+from bench.tasks.base import Board
+from bench.tune.decide import choose, contenders, shares
+from bench.tune.plan import Budget, Outcome, Scope, fits, plan
+from bench.tune.trials import Trial, difference
+
+BOARD = Board("roc_auc")
+STAGES = ("search", "search-2", "search-3")
+DRAWS = 50
+
+
+def entry(scores: Sequence[float], noise: float, key: str = "k") -> dict[str, Any]:
+    """Make an entry whose resamples, paired by their number, spread by `noise` around the score."""
+    drawn = np.mean(scores) + np.random.default_rng(zlib.crc32(key.encode())).normal(0, noise, DRAWS)
+    return {
+        "key": key, "status": "ok", "value": float(np.mean(scores)), "values": {"tuned": float(np.mean(scores))},
+        "scores": {"tuned": list(scores)}, "replicates": {"tuned": drawn.tolist()},
+    }  # fmt: skip
+
+
+def trial(number: int, by_stage: Mapping[str, Sequence[float]], noise: float = 0.0) -> Trial:
+    return Trial(number, {"x": number}, {s: entry(v, noise, f"{number}{s}") for s, v in by_stage.items()})
+
+
+def test_a_trial_replaces_the_default_only_beyond_the_differences_standard_error() -> None:
+    default, better = trial(0, {"search": [0.70]}), trial(1, {"search": [0.72]})
+    assert choose([default, better], "tuned", BOARD) is not None
+    assert not choose([default, better], "tuned", BOARD).kept_default
+    noisy = trial(1, {"search": [0.72]}, noise=0.05)
+    kept = choose([default, noisy], "tuned", BOARD)
+    assert (kept.kept_default, kept.trial) == (True, default)
+
+
+def test_what_holds_at_one_cut_off_alone_does_not_replace_the_default() -> None:
+    default = trial(0, {s: [0.70] for s in STAGES})
+    lucky = trial(1, dict(zip(STAGES, ([0.80], [0.69], [0.69]), strict=True)))
+    steady = trial(2, dict(zip(STAGES, ([0.72], [0.71], [0.72]), strict=True)))
+    assert choose([default, lucky], "tuned", BOARD).kept_default
+    assert choose([default, steady], "tuned", BOARD).trial is steady
+
+
+def test_where_lower_is_better_the_lower_score_wins() -> None:
+    default, lower, higher = trial(0, {"search": [1.0, 1.0]}), trial(1, {"search": [0.8, 0.8]}), trial(2, {"search": [1.2, 1.2]})
+    assert choose([default, higher, lower], "tuned", Board("mase", higher=False)).trial is lower
+
+
+def test_where_the_default_failed_the_best_that_worked_stands() -> None:
+    failed = Trial(0, {}, {"search": {"status": "crash", "scores": {}, "values": {}}})
+    works = trial(1, {"search": [0.6]})
+    assert choose([failed, works], "tuned", BOARD).trial is works
+    assert choose([failed], "tuned", BOARD) is None
+
+
+def test_the_standard_error_of_a_difference_is_paired() -> None:
+    """Two configurations whose resamples move together are told apart although each by itself is uncertain."""
+    shared = np.random.default_rng(0).normal(0, 0.1, DRAWS)
+    one, other = trial(0, {"search": [0.71]}), trial(1, {"search": [0.70]})
+    for t, score in ((one, 0.71), (other, 0.70)):
+        t.entries["search"]["replicates"]["tuned"] = (score + shared).tolist()
+    found = difference(one, other, "tuned", higher=True)
+    assert found.mean == pytest.approx(0.01)
+    assert found.error < 1e-12
+
+
+def test_contenders_are_those_that_may_still_win() -> None:
+    default = trial(0, {"search": [0.70]})
+    good, fair, bad = trial(1, {"search": [0.75]}), trial(2, {"search": [0.749]}, noise=0.01), trial(3, {"search": [0.60]})
+    assert contenders([default, bad, fair, good], ("tuned",), BOARD, 3) == [good, fair]
+    assert contenders([default, bad, fair, good], ("tuned",), BOARD, 1) == [good]
+    assert contenders([default, bad], ("tuned",), BOARD, 3) == []
+
+
+@pytest.mark.parametrize("n", range(1, 60))
+@pytest.mark.parametrize("validations", [1, 2, 3])
+def test_shares_never_spend_more_fits_than_the_budget(n: int, validations: int) -> None:
+    explored, rivals = shares(n, STAGES[:validations])
+    assert explored >= 1
+    assert explored + ((rivals + 1) * (validations - 1) if rivals else 0) <= n
+
+
+SPACE = {"x": distribution_to_json(FloatDistribution(0.0, 1.0))}
+PLUGIN = Plugin("model", Source("model", "model"), space=SPACE, default={"x": 0.1})
+
+
+def play(truth: Mapping[str, float], budget: Budget, stages: Sequence[str] = STAGES) -> tuple[Outcome, list[Job]]:
+    """Run a plan in which the best x of each validation is given by `truth`."""
+    steps = plan(PLUGIN, budget, make, Scope(1, BOARD, tuple(stages)))
+    jobs: list[Job] = []
+    try:
+        asked = next(steps)
+        while True:
+            jobs += asked
+            asked = steps.send([answer(job, truth) for job in asked])
+    except StopIteration as end:
+        return end.value, jobs
+
+
+def make(stage: str, params: Mapping[str, Any], seed: int, number: int) -> Job:
+    return Job("cell", PLUGIN, stage, params, seed, job_key({"stage": stage, "params": dict(params), "seed": seed}), {}, number)
+
+
+def answer(job: Job, truth: Mapping[str, float]) -> dict[str, Any]:
+    score = 1.0 - abs(job.params["x"] - truth.get(job.stage, 0.0))
+    return {**entry([score], 1e-6, job.key), "number": job.number, "params": job.params, "stage": job.stage, "seed": job.seed,
+            "fit_seconds": 1.0, "predict_seconds": 0.0, "peak_memory_mb": 1.0}  # fmt: skip
+
+
+def test_every_configuration_meets_the_first_validation_and_only_the_best_the_others() -> None:
+    outcome, jobs = play(dict.fromkeys(STAGES, 0.6), Budget(trials=20, seeds=1))
+    first = [j for j in jobs if j.stage == "search"]
+    later = [j for j in jobs if j.stage == "search-3"]
+    assert len(first) == 12
+    assert 1 <= len(later) <= 4
+    assert {j.number for j in later} >= {0}, "the default is compared on every validation"
+    assert fits(outcome.trials) == len(jobs) - sum(j.stage == "final" for j in jobs) <= 20
+    best = outcome.best["tuned"]
+    assert set(best["validations"]) == set(STAGES)
+    assert abs(best["params"]["x"] - 0.6) < 0.2
+    assert outcome.kept_default == frozenset()
+
+
+def test_a_search_misled_by_the_first_validation_ends_with_the_default() -> None:
+    outcome, _ = play({"search": 0.9, "search-2": 0.1, "search-3": 0.1}, Budget(trials=20, seeds=1))
+    assert outcome.best["tuned"]["params"] == PLUGIN.default
+    assert outcome.kept_default == {"tuned"}
+
+
+def test_with_one_validation_all_fits_explore() -> None:
+    outcome, jobs = play({"search": 0.5}, Budget(trials=7, seeds=1), stages=STAGES[:1])
+    assert len(outcome.trials) == 7 == sum(j.stage == "search" for j in jobs)

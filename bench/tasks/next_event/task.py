@@ -18,7 +18,7 @@ from bench.data.series import Series
 from bench.errors import DataError
 from bench.metrics.kinds import Metric
 from bench.metrics.next_event import METRICS, kind_scorer, ranking_scorer
-from bench.tasks.base import Arrays, Finished, InferenceInputs, ModelResult, Prediction, Scorer, Split, StageName, Task
+from bench.tasks.base import Arrays, Finished, InferenceInputs, ModelResult, Objective, Prediction, Scorer, Split, StageName, Task
 from bench.tasks.next_event import new_data
 from bench.tasks.next_event.details import details
 from bench.tasks.next_event.split import split
@@ -65,14 +65,10 @@ class NextEvent(Task):
         kept = [{"items": p["items"].astype(np.int32), "scores": p["scores"].astype(np.float32)} for p in prediction]
         return Finished(kept)
 
-    def values(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, float]:
-        """Score on validation by what ranks: nDCG@10, or accuracy of kinds."""
-        scorer = _scorer(split, stage, prediction)
-        return {"tuned": float(scorer.score(np.ones((1, len(split.truths[stage].group))))[split.board.metric][0])}
-
-    def search_score(self, split: Split, prediction: Prediction) -> float:
-        """Score on validation."""
-        return self.values(split, "search", prediction)["tuned"]
+    def objectives(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, Sequence[Objective]]:
+        """Score a validation by what ranks: nDCG@10, or accuracy of kinds."""
+        scorer, metric = _scorer(split, stage, prediction), split.board.metric
+        return {"tuned": [Objective(split.truths[stage].group, lambda weights: np.asarray(scorer.score(weights)[metric]))]}
 
     def blendable(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:
         """Leave rankings as they are; `blends` says that they cannot be averaged."""

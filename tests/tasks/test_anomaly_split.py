@@ -207,7 +207,7 @@ def test_objectives_weigh_entities_and_agree_with_the_values_where_each_counts_o
     rng = np.random.default_rng(1)
     score = predicted(truth, lambda draw: rng.random(draw.mask.shape))
     values = validation_scores(Anomaly().objectives(split, "search", score))
-    for tuning, scorer in Anomaly().objectives(split, "search", score).items():
+    for tuning, (scorer,) in Anomaly().objectives(split, "search", score).items():
         ones = np.ones((2, len(scorer.group)))
         assert scorer.score(ones) == pytest.approx([values[tuning]] * 2)
         assert scorer.score(3 * ones) == pytest.approx([values[tuning]] * 2)

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from bench.api import Array, ChurnTrain, Context, Panel
+from bench.data.ranking import NextTrain
 from bench.errors import PluginError
 from bench.neural.anomaly import AnomalyEncoder, View
 from bench.neural.batches import Rows
 from bench.neural.churn import ChurnEncoder
 from bench.neural.forecasting import ForecastEncoder
+from bench.neural.next_event import NextEncoder
 from bench.neural.sizes import Sizes
 
 
@@ -54,7 +56,9 @@ def encoder_for(train: Any, ctx: Context, view: View) -> Encoder:
         return ChurnEncoder.fit(train, ctx.horizon)
     if isinstance(train, Panel):
         return ForecastEncoder.fit(train, ctx) if train.horizon else AnomalyEncoder.fit(train, ctx, view)
-    raise PluginError(f"networks have no encoder for {type(train).__name__}; they serve churn (ChurnTrain) and panels (Panel)")
+    if isinstance(train, NextTrain):
+        return NextEncoder.fit(train, ctx)
+    raise PluginError(f"networks have no encoder for {type(train).__name__}; they serve ChurnTrain, NextTrain and Panel")
 
 
 def encoder_from(state: Mapping[str, Any]) -> Encoder:
@@ -66,5 +70,7 @@ def encoder_from(state: Mapping[str, Any]) -> Encoder:
             return ForecastEncoder.from_state(state)
         case "anomaly":
             return AnomalyEncoder.from_state(state)
+        case "next-event":
+            return NextEncoder.from_state(state)
         case other:
-            raise PluginError(f"the stored model serves the task {other!r}; networks have encoders for churn, forecasting and anomaly")
+            raise PluginError(f"the stored model serves the task {other!r}; networks have none for it")

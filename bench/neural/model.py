@@ -18,6 +18,7 @@ from bench.neural.batches import Rows
 from bench.neural.churn import ChurnEncoder
 from bench.neural.continued import Continued
 from bench.neural.encode import Encoder, encoder_for
+from bench.neural.next_event import NextEncoder
 from bench.neural.sizes import Sizes
 from bench.neural.training import Recipe
 
@@ -72,6 +73,8 @@ class NetworkModel(Model):
     def predict(self, inputs: Any, ctx: Context) -> Any:
         """Predict for each row; padding never leaks, so a row's answer does not depend on its neighbours."""
         encoder = self.fitted()
+        if isinstance(encoder, NextEncoder):
+            return encoder.answered(inputs, lambda rows: self.outputs(rows, ctx))
         rows = encoder.asked(inputs)
         raw = self.outputs(rows, ctx) if len(rows) else np.zeros((0, encoder.sizes.o), np.float32)
         return encoder.decode(raw, inputs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["churn", "forecasting", "anomaly"]
+Kind: TypeAlias = Literal["churn", "forecasting", "anomaly", "next-event"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Sizes:
     steps: int = 1
     """Last steps of a row that are answered: 1 (churn), H (forecasting), the scored steps of a window (anomaly)."""
     each: int = 1
-    """Numbers for each of them: 1, or a number for each quantile."""
+    """Numbers for each of them: 1, a number for each quantile, or one for each item of the catalogue."""
     longest: int = 1
     """Steps of the longest row that was learnt from, for a network of a fixed size."""
     beside: int = 0

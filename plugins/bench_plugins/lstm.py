@@ -6,6 +6,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from torch import Tensor, nn
 
 from bench.api import Model, Params, hookimpl
+from bench.neural.next_net import NextNet
 from bench.neural.sizes import Sizes
 from bench.neural.torch_model import TorchModel, last
 
@@ -29,11 +30,25 @@ class Net(nn.Module):
         return raw.flatten(1)
 
 
+class Body(nn.Module):
+    """LSTM -> dropout -> dense, at every step: the body of a network of next events."""
+
+    def __init__(self, width: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(width, hidden, batch_first=True)
+        self.dense = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, width))
+
+    def forward(self, x: Tensor, length: Tensor) -> Tensor:  # [N, T, D], [N] -> [N, T, D]
+        """Read each row up to each of its steps."""
+        out: Tensor = self.dense(self.rnn(x)[0])
+        return out
+
+
 class LSTM(TorchModel):
     """The textbooks' recurrent network; its default is their reference configuration."""
 
     name = "lstm"
-    tasks = frozenset({"forecasting", "churn", "anomaly"})
+    tasks = frozenset({"forecasting", "churn", "anomaly", "next-event"})
     view = "lagged"
     causal = True
 
@@ -57,8 +72,11 @@ class LSTM(TorchModel):
         return Net(f, o, self.params["hidden"], self.params["dropout"])
 
     def make(self, sizes: Sizes) -> nn.Module:
-        """Make the network that answers at each of the last steps."""
-        return Net(sizes.f, sizes.o, self.params["hidden"], self.params["dropout"], sizes.steps)
+        """Make the network that answers at each of the last steps, or ranks items."""
+        hidden, dropout = self.params["hidden"], self.params["dropout"]
+        if sizes.task == "next-event":
+            return NextNet(sizes.each, hidden // 2, dropout, Body(hidden // 2, hidden, dropout))
+        return Net(sizes.f, sizes.o, hidden, dropout, sizes.steps)
 
 
 @hookimpl

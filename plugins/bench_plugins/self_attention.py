@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 
 from bench.api import Model, Params, hookimpl
+from bench.neural.next_net import NextNet
 from bench.neural.sizes import Sizes
 from bench.neural.torch_model import TorchModel, last
 
@@ -67,6 +68,24 @@ class Net(nn.Module):
         return raw.flatten(1)
 
 
+class Body(nn.Module):
+    """Place of each step -> blocks -> norm: the body of a network of next events; no step looks at a later one."""
+
+    def __init__(self, width: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(width, dropout, causal=True) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, length: Tensor) -> Tensor:  # [N, T, D], [N] -> [N, T, D]
+        """Answer at each step from those up to it."""
+        step = torch.arange(x.shape[1], device=x.device)
+        h = x + place(step, x.shape[2])[None]
+        for block in self.blocks:
+            h = block(h, step < length[:, None])
+        out: Tensor = self.norm(h)
+        return out
+
+
 def place(step: Tensor, width: int) -> Tensor:
     """Report where a step stands by sines and cosines of wave lengths from 2 pi to 10,000 (Vaswani et al.); [...] to [..., width]."""
     rate = torch.exp(torch.arange(0, width, 2, device=step.device) * (-math.log(10_000.0) / width))
@@ -78,7 +97,7 @@ class SelfAttention(TorchModel):
     """A Transformer encoder of one to four layers."""
 
     name = "self-attention"
-    tasks = frozenset({"forecasting", "churn", "anomaly"})
+    tasks = frozenset({"forecasting", "churn", "anomaly", "next-event"})
     view = "hidden"
     causal = False
 
@@ -100,7 +119,10 @@ class SelfAttention(TorchModel):
 
     def make(self, sizes: Sizes) -> nn.Module:
         """Make the network."""
-        return Net(sizes, self.params["width"], self.params["layers"], self.params["dropout"])
+        width, layers, dropout = self.params["width"], self.params["layers"], self.params["dropout"]
+        if sizes.task == "next-event":
+            return NextNet(sizes.each, width, dropout, Body(width, layers, dropout))
+        return Net(sizes, width, layers, dropout)
 
 
 @hookimpl

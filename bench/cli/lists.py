@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +24,34 @@ def list_plugins(group: Group, files: Sequence[Path], folders: Sequence[Path], *
 
 def list_tasks(*, as_json: bool) -> None:
     """List the tasks and their options."""
-    from bench.tasks.known import NAMES, task_named
-
     rows = [
         {"task": name, "option": key, "meaning": text}
-        for name, task in ((name, task_named(name)) for name in NAMES)
-        for key, text in task.options.items()
+        for name, task, reason in _tasks()
+        for key, text in (task.options.items() if task else (("", reason),))
     ]
     _show(rows, as_json=as_json)
 
 
 def list_metrics(*, as_json: bool) -> None:
     """List the metrics of all tasks."""
-    from bench.tasks.known import NAMES, task_named
-
     rows = [
         {"task": name, "metric": m.name, "better": "higher" if m.higher_is_better else "lower", "meaning": m.help}
-        for name, task in ((name, task_named(name)) for name in NAMES)
-        for m in task.metrics.values()
+        for name, task, _ in _tasks()
+        for m in (task.metrics.values() if task else ())
     ]
     _show(rows, as_json=as_json)
+
+
+def _tasks() -> Iterator[tuple[str, Any, str]]:
+    """Load each task by name; one that cannot be loaded is None, with the reason."""
+    from bench.errors import BenchError
+    from bench.tasks.known import NAMES, task_named
+
+    for name in NAMES:
+        try:
+            yield name, task_named(name), ""
+        except BenchError as error:
+            yield name, None, f"broken: {error}"
 
 
 def check_plugins(files: Sequence[Path], folders: Sequence[Path], *, as_json: bool) -> None:

@@ -29,6 +29,8 @@ def _homes() -> dict[str, EntryPoint]:
 HOMES = _homes()
 NAMES = tuple(HOMES)
 """The installed tasks."""
+OURS = tuple(name for name in FIRST if name in HOMES)
+"""Those that come with `bench`: always there, whatever else is installed or broken."""
 _OF_FILES: dict[str, type[Task]] = {}
 _LOADED: dict[str, type[Task]] = {}
 
@@ -45,9 +47,18 @@ def task_named(name: str) -> type[Task]:
     if name not in HOMES:
         raise ConfigError(f"unknown task {name!r}; {suggest(name, [*NAMES, *_OF_FILES])}")
     if name not in _LOADED:
-        module = importlib.import_module(HOMES[name].value.partition(":")[0])
-        for task in module.bench_tasks():
-            _LOADED[task.name] = task
-        if name not in _LOADED:
-            raise PluginError(f"task {name!r}: {module.__name__} offers none of that name from bench_tasks")
+        _LOADED[name] = _loaded(name)
     return _LOADED[name]
+
+
+def _loaded(name: str) -> type[Task]:
+    """Import one task; whatever its module raises is told in one line, so that it stops nothing else."""
+    module = HOMES[name].value.partition(":")[0]
+    try:
+        offered = {task.name: task for task in importlib.import_module(module).bench_tasks()}
+    except Exception as error:
+        raise PluginError(f"task {name!r} ({module}) cannot be loaded: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    if name not in offered:
+        raise PluginError(f"task {name!r}: {module} offers none of that name from bench_tasks")
+    found: type[Task] = offered[name]
+    return found

@@ -16,7 +16,7 @@ from bench.errors import ConfigError, PluginError, suggest
 Group = Literal["bench.models", "bench.datasets", "bench.tasks"]
 GROUPS: tuple[Group, ...] = ("bench.models", "bench.datasets", "bench.tasks")
 DISTRIBUTION = "seqbench"
-RESERVED = frozenset({"ensemble", "mean-of-3", "oracle"})
+"""The project's own."""
 RESERVED = frozenset({"ensemble", "mean-of-3", "oracle"})
 """Names that boards keep for rows of their own: no model may have them."""
 
@@ -35,8 +35,8 @@ class Source:
 
     @property
     def shipped(self) -> bool:
-        """Return whether it is of this distribution: its code is known to keep nothing from one job to the next."""
-        return self.distribution == DISTRIBUTION
+        """Return whether the code is the project's own: it is known to keep nothing from one job to the next."""
+        return not self.is_file and self.distribution == DISTRIBUTION
 
     def origin(self) -> str:
         """Name the plugin's origin for people."""

@@ -32,9 +32,10 @@ TUNINGS = ("default", "tuned", "label-free")
 STATUSES = ("ok", "failed", "timeout", "oom", "crash", "invalid", "skipped")
 FLAGS = (
     "underpowered", "trivial", "contaminated", "fallback", "mean-from-quantiles", "quantiles-crossed", "clipped", "charged", "cut-short",
-    "kept-default", "few-trials", "calibrated", "carried-forward",
+    "kept-default", "few-trials", "calibrated", "carried-forward", "unconfined",
 )  # fmt: skip
-"""`cut-short`: the fit asked whether to stop and was told that its time was up."""
+"""`cut-short`: the fit asked whether to stop and was told that its time was up;
+`unconfined`: the code is not the project's own, and could see more than its inputs."""
 
 LATER = ("ceiling", "ceiling_low", "ceiling_high", "fits")
 """Columns that files of this version may lack: they are read as null, which is what they say of a board without them."""

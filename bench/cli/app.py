@@ -66,6 +66,7 @@ def run(
     profile: Annotated[str | None, typer.Option(help="smoke, short (default) or full.")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes (default: one a core).")] = None,
     device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or cuda:N.")] = None,
+    sandbox: Annotated[str | None, typer.Option(help="Confine models to their inputs: auto (default: where possible), on, off.")] = None,
     job_seconds: Annotated[float | None, typer.Option(help="Bound on one fit and predict (default 600).")] = None,
     job_memory: Annotated[float | None, typer.Option(metavar="GB", help="Bound on one job (default: half of RAM / workers).")] = None,
     out: Out = None,
@@ -83,8 +84,8 @@ def run(
     given: dict[str, Any] = {
         "task": task, "datasets": dataset, "source": source, "data": own, "user": user, "time": time, "kind": kind,
         "value": value, "item": item, "time_unit": time_unit, "zone": zone, "models": model, "trials": trials, "minutes": minutes,
-        "seeds": seeds, "seed": seed, "profile": profile, "workers": workers, "device": device, "job_seconds": job_seconds,
-        "job_memory": job_memory, "out": out, "plugins": plugin_, "plugins_dirs": plugins_dir, "options": set_,
+        "seeds": seeds, "seed": seed, "profile": profile, "workers": workers, "device": device, "sandbox": sandbox,
+        "job_seconds": job_seconds, "job_memory": job_memory, "out": out, "plugins": plugin_, "plugins_dirs": plugins_dir, "options": set_,
     }  # fmt: skip
     return run_command(study, given, as_json=as_json, quiet=quiet)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 from bench.board.numbers import clean, plain, seconds
 from bench.cli.summary import log_file
 from bench.cli.view import RunState, clock, remaining
-from bench.runs.run_events import CellDone, DataReady, Event, JobRetried, Reading, RunReady
+from bench.runs.run_events import CellDone, DataReady, Event, JobRetried, Notice, Reading, RunReady
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -75,6 +75,8 @@ class PlainProgress(Progress):
             self._say(f"{self._stamp()} {self._outcome(event)}")
         elif isinstance(event, JobRetried):
             self._say(f"{self._stamp()} {self._label(event)} runs a job again: {clean(event.reason)}")
+        elif isinstance(event, Notice):
+            self._say(clean(event.words))
         elif isinstance(event, Reading):
             if self.now() - self._spoken >= READING:
                 self._say(clean(event.words()))
@@ -156,6 +158,8 @@ class LiveProgress(Progress):
             self._logs |= {(event.dataset, event.model): log} if log else {}
         elif isinstance(event, JobRetried):
             self._say(f"{self._label(event)} runs a job again: {clean(event.reason)}")
+        elif isinstance(event, Notice):
+            self._say(clean(event.words))
 
     def _introduce(self, event: DataReady) -> None:
         if event.task_id != self._said_task:

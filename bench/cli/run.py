@@ -21,7 +21,8 @@ LISTS = {"dataset": "datasets", "model": "models", "plugin": "plugins", "plugins
 """Long options that may be repeated -> fields of the configuration."""
 OWN_FILE = ("data", "user", "time", "kind", "value", "item", "time-unit", "zone")
 SINGLE = (
-    "task", "source", *OWN_FILE, "trials", "minutes", "seeds", "seed", "profile", "workers", "device", "job-seconds", "job-memory", "out",
+    "task", "source", *OWN_FILE, "trials", "minutes", "seeds", "seed", "profile", "workers", "device", "sandbox",
+    "job-seconds", "job-memory", "out",
 )  # fmt: skip
 """Long options that stand once; their fields are written with underscores."""
 

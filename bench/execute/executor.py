@@ -13,6 +13,11 @@ from bench.tasks.base import Stage
 class Executor(Protocol):
     """Takes requests while it has idle slots, and answers them in any order."""
 
+    @property
+    def confined(self) -> bool:
+        """Return whether workers see nothing but what they need."""
+        ...
+
     def idle(self) -> int:
         """Return the number of slots that wait for work."""
         ...

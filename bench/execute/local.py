@@ -10,13 +10,11 @@ import contextlib
 import json
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection, wait
+from dataclasses import replace
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -24,59 +22,30 @@ from bench.execute.jobs import Limits
 from bench.execute.messages import Answer, Call, Done, Ending, Note, Order, Report, Request, Result, StageData
 from bench.execute.prediction_files import broken, seals
 from bench.execute.process_tree import Guardian, kill_homed, kill_tree
-from bench.execute.worker_env import environment, resident_mb, shared_once_mb
+from bench.execute.sandbox import Sandbox
+from bench.execute.slot import Slot, emptied, fresh_folder, owner_of, request_of, start
+from bench.execute.worker_env import resident_mb, shared_once_mb
 from bench.tasks.base import Stage
 
-LOG_TAIL = 4_000
+LOG_BYTES = 64 * 1024**2
+"""Most that one job may print."""
 WATCH_SECONDS = 0.1
 STARTING_SECONDS = 60.0
 """Given to a new worker, beyond the job's own limit, to start and import before the job's clock runs."""
-FOLDERS = ("home", "cache", "tmp", "work")
-
-
-@dataclass
-class Slot:
-    """One worker process and the job that it runs."""
-
-    folder: Path
-    device: str
-    runtime: str = "none"
-    process: subprocess.Popen[bytes] | None = None
-    connection: Connection | None = None
-    stages: list[str] = field(default_factory=list)
-    knows_validation: bool = False
-    shipped: bool = False
-    """Whether the plugin that it works for is this distribution's own."""
-    """It has run a final fit, whose training labels are the truth of every search job on that data."""
-    ticket: int | None = None
-    predicts: bool = False
-    """The request leaves predictions behind."""
-    later: list[bytes] = field(default_factory=list)
-    """Parts of the stage that the worker has not been handed yet."""
-    parts: list[dict[str, Path]] = field(default_factory=list)
-    """What it predicted and we have taken: for each part the files by name."""
-    sealed: dict[Path, str] = field(default_factory=dict)
-    """The files of the parts before the last, and their digests: the worker lives on and knows their truth."""
-    limits: Limits | None = None
-    began: float = 0.0
-    deadline: float = 0.0
-    peak_mb: float = 0.0
-    log_from: int = 0
-    tree_checked: float = 0.0
-
-    @property
-    def log(self) -> Path:
-        """Name the file that takes what the worker prints."""
-        return self.folder / "log.txt"
 
 
 class LocalExecutor:
     """Run requests in `workers` processes of this machine; `submit` when `idle`, then `collect` answers."""
 
-    def __init__(self, workers: int, device: str, scratch: Path) -> None:
+    def __init__(self, workers: int, device: str, scratch: Path, sandbox: Sandbox | None = None) -> None:
         self._guardian = Guardian(scratch)
-        self._scratch = scratch
+        self._scratch, self._sandbox = scratch, sandbox
         self.slots = [Slot(scratch / f"slot-{n}", device) for n in range(workers)]
+
+    @property
+    def confined(self) -> bool:
+        """Return whether workers see nothing but what they need."""
+        return self._sandbox is not None
 
     def idle(self) -> int:
         """Return the number of slots that wait for work."""
@@ -99,7 +68,7 @@ class LocalExecutor:
         A search job never gets a worker that has run a `final` one: a plugin could have kept those labels.
         """
         digest = stage.digest if stage else ""
-        slot, new = self._choose(runtime, digest, final=final, fresh=fresh)
+        slot, new = self._choose(runtime, digest, request, final=final, fresh=fresh)
         slot.knows_validation |= final
         slot.shipped = not isinstance(request, Call) and request.source.shipped
         slot.predicts = stage is not None
@@ -108,8 +77,8 @@ class LocalExecutor:
         # a job says when its clock starts; a description is all import
         slot.deadline = slot.began + limits.seconds + (STARTING_SECONDS if stage else 0.0)
         slot.log_from = slot.log.stat().st_size
-        out = _fresh(slot.folder / "out")
-        _emptied(slot.folder / "work")
+        out = fresh_folder(slot.folder / "out")
+        emptied(slot.folder / "work")
         if slot.connection is None:
             raise RuntimeError("a started slot has a connection")
         # a worker that died a moment ago: its end of the pipe is closed, and the watch will say so
@@ -117,20 +86,22 @@ class LocalExecutor:
             if stage and digest not in slot.stages:
                 slot.connection.send(StageData(digest, stage.payloads[0]))
                 slot.stages = [digest]
-            slot.connection.send(Order(request, digest, str(out), limits.seconds, 1 + len(slot.later)))
+            slot.connection.send(Order(request_of(request, slot), digest, str(out), limits.seconds, 1 + len(slot.later)))
         return new
 
-    def _choose(self, runtime: str, digest: str, *, final: bool, fresh: bool) -> tuple[Slot, bool]:
+    def _choose(self, runtime: str, digest: str, request: Request, *, final: bool, fresh: bool) -> tuple[Slot, bool]:
         """Choose a free slot with a worker that suits, starting one where there is none; says whether it is new."""
-        free = [slot for slot in self.slots if slot.ticket is None]
-        slot = min(
-            free, key=lambda s: (not _suits(s, runtime, final), s.process is None, s.knows_validation != final, digest not in s.stages)
-        )
-        if slot.process is not None and (fresh or not _suits(slot, runtime, final) or not _sound(slot)):
+        free, owner = [slot for slot in self.slots if slot.ticket is None], owner_of(request)
+
+        def suits(slot: Slot) -> bool:
+            return slot.suits(runtime, owner, final=final)
+
+        slot = min(free, key=lambda s: (not suits(s), s.process is None, s.knows_validation != final, digest not in s.stages))
+        if slot.process is not None and (fresh or not suits(slot) or not slot.sound()):
             self._end(slot)
         new = slot.process is None
         if new:
-            self._start(slot, runtime)
+            self._start(slot, runtime, request)
         return slot, new
 
     def collect(self, timeout: float) -> list[Answer]:
@@ -227,7 +198,7 @@ class LocalExecutor:
         result = replace(
             result,
             fit_seconds=result.fit_seconds if ending.timed else time.monotonic() - slot.began,
-            log_tail="" if result.status == "ok" else _tail(slot),
+            log_tail="" if result.status == "ok" else slot.tail(),
             peak_memory_mb=max(result.peak_memory_mb, slot.peak_mb),
             parts=tuple(slot.parts),
             model=model if model.is_dir() else None,
@@ -240,7 +211,7 @@ class LocalExecutor:
             self._end(slot)
         if broken(slot.sealed):
             reason = "a forecast was changed after it had been stored"
-            result = replace(result, status="failed", reason=reason, parts=(), log_tail=result.log_tail or _tail(slot))
+            result = replace(result, status="failed", reason=reason, parts=(), log_tail=result.log_tail or slot.tail())
         return Done(-1 if ticket is None else ticket, result, ending.described)
 
     def _watched(self, slot: Slot) -> Iterator[Answer]:
@@ -251,14 +222,17 @@ class LocalExecutor:
             # a child that the job forked may hold our pipe open: its end alone does not tell of the worker's
             yield self._broken(slot)
             return
+        if slot.log.stat().st_size - slot.log_from > LOG_BYTES:
+            yield self._killed(slot, "failed", f"printed more than {LOG_BYTES // 1024**2} MB; let it print less")
+            return
         if now > slot.deadline:
             yield self._killed(slot, "timeout", f"ran longer than {slot.limits.seconds:g} s; raise --job-seconds or give less data")
             return
         whole_tree = now - slot.tree_checked > 10 * WATCH_SECONDS
-        used = resident_mb(slot.process.pid, whole_tree=whole_tree)
+        used = resident_mb(slot.worker_pid(), whole_tree=whole_tree)
         slot.tree_checked = now if whole_tree else slot.tree_checked
         if whole_tree and used > slot.limits.memory_mb:
-            used = shared_once_mb(slot.process.pid)
+            used = shared_once_mb(slot.worker_pid())
         slot.peak_mb = max(slot.peak_mb, used)
         if used > slot.limits.memory_mb:
             limit = slot.limits.memory_mb / 1024
@@ -268,7 +242,7 @@ class LocalExecutor:
         """End a worker from outside; what the request it ran comes to."""
         seconds, ticket = time.monotonic() - slot.began, slot.ticket
         self._end(slot)
-        result = Result(status, reason, _tail(slot), seconds, peak_memory_mb=slot.peak_mb, signal=signal, again=again)
+        result = Result(status, reason, slot.tail(), seconds, peak_memory_mb=slot.peak_mb, signal=signal, again=again)
         return Done(-1 if ticket is None else ticket, result)
 
     def _broken(self, slot: Slot) -> Done:
@@ -280,26 +254,12 @@ class LocalExecutor:
         ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended itself with exit code {code}"
         return self._killed(slot, "crash", f"the worker {ended}", signal=max(-code, 0))
 
-    def _start(self, slot: Slot, runtime: str) -> None:
-        _fresh(slot.folder)
-        for name in FOLDERS:
-            (slot.folder / name).mkdir(exist_ok=True)
-        ours, theirs = socket.socketpair()
-        with slot.log.open("ab") as log, theirs:
-            slot.process = subprocess.Popen(
-                # -P: what a plugin writes into its working folder must not be imported by the next
-                [sys.executable, "-P", "-m", "bench.execute.worker", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=slot.folder / "work",
-                env=environment(slot.folder, slot.device),
-                start_new_session=True,
-            )
-        self._guardian.tell(slot.process.pid, alive=True)
+    def _start(self, slot: Slot, runtime: str, request: Request) -> None:
+        start(slot, request, self._sandbox, self._scratch / "roots" / slot.folder.name)
+        if slot.process is not None:
+            self._guardian.tell(slot.process.pid, alive=True)
         # `any` becomes what the worker turns out to have loaded
-        slot.connection, slot.runtime, slot.stages = Connection(ours.detach()), runtime, []
+        slot.runtime, slot.stages = runtime, []
 
     def _end(self, slot: Slot) -> None:
         if slot.process is not None:
@@ -311,38 +271,5 @@ class LocalExecutor:
             self._guardian.tell(slot.process.pid, alive=False)
         if slot.connection is not None:
             slot.connection.close()
-        slot.process, slot.connection, slot.stages, slot.ticket = None, None, [], None
+        slot.process, slot.connection, slot.stages, slot.ticket, slot.inner = None, None, [], None, None
         slot.knows_validation = False
-
-
-def _suits(slot: Slot, runtime: str, final: bool) -> bool:
-    return slot.process is None or (runtime in {slot.runtime, "any"} and (final or not slot.knows_validation))
-
-
-def _sound(slot: Slot) -> bool:
-    """Return whether a waiting worker can go on: it lives, and no job has removed its folders."""
-    alive = slot.process is not None and slot.process.poll() is None
-    return alive and slot.log.is_file() and all((slot.folder / name).is_dir() for name in FOLDERS)
-
-
-def _tail(slot: Slot) -> str:
-    with contextlib.suppress(OSError), slot.log.open("rb") as log:
-        log.seek(max(slot.log_from, slot.log.stat().st_size - LOG_TAIL))
-        return log.read(LOG_TAIL).decode(errors="replace")
-    return ""
-
-
-def _fresh(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _emptied(folder: Path) -> None:
-    """Remove what the last job wrote; the folder itself stays, it is the worker's working folder."""
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with contextlib.suppress(OSError):
-                path.unlink()

@@ -185,6 +185,6 @@ class Ending:
 
 
 def _status(given: object) -> str:
-    if given not in {"ok", "failed", "skipped", "oom"}:
+    if given not in {"ok", "failed", "invalid", "skipped", "oom"}:
         raise ValueError(f"status is {given!r}")
     return str(given)

@@ -36,6 +36,16 @@ def broken(sealed: Mapping[Path, str]) -> list[Path]:
     return [file for file, digest in sealed.items() if not file.is_file() or _sha256(file) != digest]
 
 
+def stored_digest(path: Path) -> str:
+    """Return the sha256 of a file, or of all files of a folder by name and content; empty where there is neither."""
+    if path.is_file():
+        return _sha256(path)
+    if not path.is_dir():
+        return ""
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return hashlib.sha256("\n".join(f"{file.relative_to(path)} {_sha256(file)}" for file in files).encode()).hexdigest()
+
+
 def _sha256(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -15,7 +15,7 @@ import pickle
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,6 +30,14 @@ Reply = Callable[[Mapping[str, Any]], None]
 REPORTS_A_SECOND = 5
 WIND_DOWN = 0.9
 """Share of a job's seconds after which a model that asks is told to stop, so that it can still predict."""
+
+
+SLACK, WIDEST = 100_000, 512
+"""Numbers that any prediction may have, and that one row of a task without panels may have."""
+
+
+class OversizedError(Exception):
+    """Report a prediction that is not written because of its size."""
 
 
 def main() -> None:
@@ -88,9 +96,10 @@ def failure(error: BaseException) -> dict[str, Any]:
     from bench.registry import MissingDependencyError
 
     words = " ".join(str(error).split())
-    reason = words if isinstance(error, BenchError) else f"{type(error).__name__}: {words}".rstrip(": ")
+    reason = words if isinstance(error, BenchError | OversizedError) else f"{type(error).__name__}: {words}".rstrip(": ")
     out_of_memory = isinstance(error, MemoryError) or "out of memory" in words.lower() or "can't allocate memory" in words
     status = "skipped" if isinstance(error, MissingDependencyError) else "oom" if out_of_memory else "failed"
+    status = "invalid" if isinstance(error, OversizedError) else status
     disk_full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
     return {"status": status, "reason": reason[:500], "fault": "CUDA" in words, "again": disk_full}
 
@@ -121,7 +130,7 @@ def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[]
             began = time.perf_counter()
             prediction = model.predict(inputs, ctx)
             predict_seconds += time.perf_counter() - began
-            _leave(prediction, Path(order.folder), part)
+            _leave(prediction, Path(order.folder), part, room(inputs, ctx.quantiles))
         unsaved = _save(model, Path(order.folder)) if fit.save else ""
     return {
         "status": "ok",
@@ -147,7 +156,7 @@ def apply(request: Apply, order: Order, stage: bytes, reply: Reply) -> dict[str,
         model.load(Path(request.saved))
     began = time.perf_counter()
     prediction = model.predict(inputs, ctx)
-    _leave(prediction, Path(order.folder), 0)
+    _leave(prediction, Path(order.folder), 0, room(inputs, ctx.quantiles))
     return {"status": "ok", "predict_seconds": time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()}
 
 
@@ -177,17 +186,30 @@ def _save(model: Any, folder: Path) -> str:
     return ""
 
 
-def _leave(prediction: Any, folder: Path, part: int) -> None:
-    """Write the arrays of one prediction, a file each: `part-N.NAME.npy`."""
+def room(inputs: Any, quantiles: Sequence[float]) -> int:
+    """Return how many numbers a prediction may have: more than any that is of the right shape, which is checked outside."""
+    from bench.data.panel import Panel
+
+    each = max(inputs.steps, inputs.horizon * (1 + len(quantiles))) if isinstance(inputs, Panel) else WIDEST
+    return SLACK + 2 * len(inputs) * each
+
+
+def _leave(prediction: Any, folder: Path, part: int, most: int) -> None:
+    """Write the arrays of one prediction, a file each, `part-N.NAME.npy`; nothing where together they have more than `most` numbers."""
     import numpy as np
 
     from bench.data.panel import Forecast
     from bench.data.ranking import Ranking
 
     arrays = prediction.arrays() if isinstance(prediction, Forecast | Ranking) else {"prediction": np.asarray(prediction)}
-    for name, array in arrays.items():
+    for array in arrays.values():
         if array.dtype.hasobject:
             raise TypeError(f"predict returned an array of {array.dtype}, expected floats")
+    # a broadcast array takes no memory here, but all of its size on the disk
+    if sum(array.nbytes for array in arrays.values()) > most * np.dtype(np.float64).itemsize:
+        shapes = ", ".join(f"{name} {list(array.shape)} of {array.dtype}" for name, array in arrays.items())
+        raise OversizedError(f"predict returned {shapes}, expected at most {most:,} numbers")
+    for name, array in arrays.items():
         np.save(folder / f"part-{part}.{name}.npy", array, allow_pickle=False)
 
 

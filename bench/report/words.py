@@ -23,6 +23,7 @@ FLAG_WORDS = {
     "clipped": "negative forecasts of counts were set to 0",
     "charged": "failed: stands in means with the worse of reference and worst score",
     "cut-short": "the fit was stopped at its time limit",
+    "unconfined": "the model's code is not the project's own, and ran where it could see more than its inputs",
 }
 NOT_REPEATED = ("task", "datasets", "models", "options", "plugins", "plugins_dirs", "data")
 

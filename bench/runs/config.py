@@ -11,10 +11,11 @@ from typing import Any
 
 from bench.errors import ConfigError, suggest
 from bench.execute.machine import cores
+from bench.execute.sandbox import MODES
 from bench.tasks.known import NAMES
 from bench.tasks.profiles import Profile, profile
 
-NOT_IN_NAME = ("trials", "minutes", "workers", "out")
+NOT_IN_NAME = ("trials", "minutes", "workers", "sandbox", "out")
 """Options that do not change which run a folder holds: more trials continue it."""
 OWN_FILE = ("user", "time", "kind", "value", "item", "time_unit", "zone")
 """Options that go with `data`: those of the adapter `events` by the same names."""
@@ -45,6 +46,8 @@ class Config:
     profile: str = "short"
     workers: int | None = None
     device: str = "auto"
+    sandbox: str = "auto"
+    """Whether workers are confined to their inputs: on, off, or, auto, where the system can."""
     job_seconds: float | None = None
     job_memory: float | None = None
     """GB."""
@@ -66,6 +69,8 @@ class Config:
                 raise ConfigError(f"{_option(name)} {value:g} is not positive; leave it out for the default")
         if self.seed < 0:
             raise ConfigError(f"--seed {self.seed} is negative; give 0 or more")
+        if self.sandbox not in MODES:
+            raise ConfigError(f"--sandbox {self.sandbox!r} is unknown; use {', '.join(MODES)}")
         kind, _, number = self.device.partition(":")
         if kind not in {"auto", "cpu", "cuda"} or (number and (kind != "cuda" or not number.isdigit())):
             raise ConfigError(f"--device {self.device!r} is unknown; use auto, cpu, cuda or cuda:N")

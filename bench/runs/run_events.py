@@ -23,6 +23,13 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """Something about the run as a whole that the user should know, in one line."""
+
+    words: str
+
+
+@dataclass(frozen=True)
 class DataReady:
     """A data set is read and split."""
 
@@ -103,7 +110,7 @@ class Tick:
     """Time has passed."""
 
 
-Event: TypeAlias = Reading | DataReady | RunReady | JobStarted | JobReport | JobDone | JobRetried | CellDone | Tick
+Event: TypeAlias = Reading | Notice | DataReady | RunReady | JobStarted | JobReport | JobDone | JobRetried | CellDone | Tick
 Listener: TypeAlias = Callable[[Event], None]
 
 

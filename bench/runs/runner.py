@@ -21,15 +21,17 @@ from bench.execute.job_sources import job_digest
 from bench.execute.jobs import Limits, Plugin, bench_source
 from bench.execute.local import LocalExecutor
 from bench.execute.machine import memory_mb
+from bench.execute.sandbox import chosen, obstacle
 from bench.registry import RESERVED, Registry, Source, discover, reserved_name_hint
 from bench.runs.arguments import configuration
 from bench.runs.config import Config, task_options
 from bench.runs.feature_importance import Asker
 from bench.runs.problem import Problem
-from bench.runs.run_events import DataReady, Listener, Reading, RunReady, silent
+from bench.runs.run_events import DataReady, Listener, Notice, Reading, RunReady, silent
 from bench.runs.scheduler import Cell, Driver
 from bench.runs.score_rows import now
 from bench.runs.write_results import write_results
+from bench.sources.cache import cache_folder
 from bench.sources.load import Loaded, Request, loaded, requested
 from bench.sources.read_progress import relayed
 from bench.tasks.base import Split, Task
@@ -59,7 +61,7 @@ def execute(config: Config, listen: Listener = silent) -> Board:
     requests = requested(config.datasets, config.source, registry, holds=task.holds)
     sources = _model_sources(config, registry)
     limits = _limits(config)
-    with _executor(config) as executor:
+    with _executor(config, [*requests], listen) as executor:
         describer = Describer(executor, sources, limits.memory_mb)
         if config.device.startswith("cuda"):
             refuse_blind(_serving(describer.finish()[0], config, registry), config.device)
@@ -133,9 +135,13 @@ def describe_all(registry: Registry, scratch: Path) -> list[Plugin]:
 
 
 @contextlib.contextmanager
-def _executor(config: Config) -> Iterator[LocalExecutor]:
+def _executor(config: Config, requests: Sequence[Request], listen: Listener) -> Iterator[LocalExecutor]:
+    sources = [request.path for request in requests if request.path is not None]
+    sandbox = chosen(config.sandbox, [cache_folder().parent, config.folder(), *sources])
+    if sandbox is None and config.sandbox == "auto":
+        listen(Notice(f"models run unconfined, and could read your files: no sandbox can be had here ({obstacle()})"))
     scratch = Path(tempfile.mkdtemp(prefix="bench-"))
-    executor = LocalExecutor(config.n_workers(), resolved(config.device), scratch)
+    executor = LocalExecutor(config.n_workers(), resolved(config.device), scratch, sandbox)
     try:
         yield executor
     finally:

@@ -14,9 +14,9 @@ from typing import Any
 from bench.execute.executor import Executor
 from bench.execute.jobs import Job, Limits, Plugin, job_key, stable_seed
 from bench.execute.messages import Answer, Done, Fit, Report, Result
-from bench.execute.prediction_files import keep_folder, write_prediction
+from bench.execute.prediction_files import keep_folder, stored_digest, write_prediction
 from bench.runs.check_prediction import Verdict, validate_prediction
-from bench.runs.run_events import CellDone, JobDone, JobReport, JobRetried, JobStarted, Listener, Tick
+from bench.runs.run_events import CellDone, JobDone, JobReport, JobRetried, JobStarted, Listener, Notice, Tick
 from bench.tasks.base import Prediction, Split, Stage, Task
 from bench.tune.ledger import FORMAT, Ledger
 from bench.tune.plan import Budget, Outcome, Plan, Scope, plan
@@ -156,9 +156,17 @@ class Driver:
         return {**active.entries[job.key], "number": job.number}
 
     def _still_there(self, entry: Entry) -> bool:
-        prediction, saved = entry["prediction"], entry.get("saved")
-        there = prediction is None or (self.ledger.folder / prediction).is_file()
-        return there and (saved is None or (self.ledger.folder / saved).is_dir())
+        """Return whether the files of an entry are as they were stored; those that are not are said, and made anew."""
+        for name, digest in entry.get("digests", {}).items():
+            path = self.ledger.folder / name
+            # of the predictions on validation most are removed when their cell ends
+            if name.startswith("valid/") and not path.exists():
+                continue
+            if stored_digest(path) != digest:
+                what = "is not what was stored there" if path.exists() else "is gone"
+                self.listen(Notice(f"{name} {what}: {entry['model']} is fitted again on {entry['dataset']}"))
+                return False
+        return True
 
     def _submit(self, active: _Active, job: Job, chunk: int) -> None:
         failed = next((r for r in self._chunks.get(job.key, {}).values() if r.status != "ok"), None)
@@ -229,9 +237,11 @@ class Driver:
             "params": dict(job.params),
             "seed": job.seed,
             **verdict.columns(),
+            "confined": self.executor.confined or job.plugin.source.shipped,
             "log_tail": result.log_tail,
             "prediction": kept.get("prediction"),
             "saved": kept.get("saved"),
+            "digests": kept.get("digests", {}),
             "unsaved": result.unsaved,
             "fit_seconds": result.fit_seconds,
             "predict_seconds": result.predict_seconds,
@@ -243,19 +253,19 @@ class Driver:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
-    def _keep(self, job: Job, prediction: Prediction, model: Path | None) -> dict[str, str]:
+    def _keep(self, job: Job, prediction: Prediction, model: Path | None) -> dict[str, Any]:
         """Bring a prediction, and the model of a final fit, into the run folder: on the disk before the ledger says so.
 
         Predictions on validation serve the ensemble; when their cell ends, all but the best are removed.
         """
         name = f"{'predictions' if job.keep else 'valid'}/{job.key}.npz"
         write_prediction(self.ledger.folder / name, prediction)
-        if not job.keep:
-            return {}
-        if model is None:
-            return {"prediction": name}
-        keep_folder(model, self.ledger.folder / "models" / job.key)
-        return {"prediction": name, "saved": f"models/{job.key}"}
+        kept: dict[str, Any] = {"prediction": name} if job.keep else {}
+        if job.keep and model is not None:
+            kept["saved"] = f"models/{job.key}"
+            keep_folder(model, self.ledger.folder / kept["saved"])
+        stored = [name, *([kept["saved"]] if "saved" in kept else [])]
+        return {**kept, "digests": {each: stored_digest(self.ledger.folder / each) for each in stored}}
 
     def _finish(self, active: _Active, outcome: Outcome) -> None:
         cell = active.cell

@@ -127,7 +127,7 @@ def _of_entry(entry: Entry, split: Split) -> dict[str, Any]:
     return {
         "status": entry["status"],
         "reason": entry["reason"] or entry["note"],
-        "flags": [*split.flags, *entry["flags"], *(["cut-short"] if entry["cut_short"] else [])],
+        "flags": [*split.flags, *entry["flags"], *_flags(entry)],
         "seed": entry["seed"],
         "fit_seconds": entry["fit_seconds"],
         "predict_seconds": entry["predict_seconds"],
@@ -198,3 +198,9 @@ def trial_rows(problem: Problem, outcomes: Mapping[str, Outcome]) -> list[dict[s
 def now() -> datetime:
     """Return the present time in UTC."""
     return datetime.now(UTC)
+
+
+def _flags(entry: Entry) -> list[str]:
+    """List the flags of how a fit ran."""
+    marks = {"cut-short": entry["cut_short"], "unconfined": not entry.get("confined", True)}
+    return [name for name, is_so in marks.items() if is_so]

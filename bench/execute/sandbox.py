@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -42,7 +43,7 @@ class Sandbox:
         granted = {
             "command": list(command),
             "root": str(root),
-            "shown": [str(p) for p in dict.fromkeys((*needed(), *shown)) if p.exists()],
+            "shown": [str(p) for p in dict.fromkeys((*needed(), *_given(), *shown)) if p.exists()],
             "hidden": [str(p) for p in dict.fromkeys(each for h in (Path.home(), *self.hidden) for each in (h.absolute(), h.resolve()))],
             "writable": str(slot),
             "folder": str(folder),
@@ -62,6 +63,11 @@ def needed() -> tuple[Path, ...]:
     given: list[str | Path] = [*SYSTEM, *(f"/etc/{name}" for name in ETC), *interpreter, *importable, *devices]
     every = [each for p in given for each in (Path(p).absolute(), Path(p).resolve())]
     return tuple(dict.fromkeys(p for p in every if p.exists() and p != Path("/")))
+
+
+def _given() -> list[Path]:
+    """Return what can be imported besides for `PYTHONPATH`, which a worker inherits."""
+    return [each for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry for each in _importable(Path(entry).absolute())]
 
 
 def _importable(entry: Path) -> list[Path]:

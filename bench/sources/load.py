@@ -14,6 +14,7 @@ from typing import Any
 
 from bench.api import SIMULATION, Dataset
 from bench.data.events import Events
+from bench.data.names import as_name
 from bench.data.series import Series
 from bench.errors import ConfigError, DataError, PluginError, suggest
 from bench.registry import Registry
@@ -106,7 +107,8 @@ def loaded(request: Request, registry: Registry, options: Mapping[str, str], *, 
         if path.exists() and adapter.detect(path) is None:
             log.debug("%s does not recognise %s by its head; reading says why", adapter.name, path)
     cached = read_cached(adapter, path, {**request.options, **options})
-    name = request.name or (adapter.simulated_name if simulated else cached.data.name)
+    # a file may be called anything; what it names is shown, published and typed again
+    name = request.name or (adapter.simulated_name if simulated else as_name(cached.data.name))
     simulated = simulated or cached.data.name == adapter.simulated_name  # a simulator's folder that was given by its path
     data = _with_incidents(cached.data, path)
     data = replace(data, once=adapter.card.once) if isinstance(data, Events) else data

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,9 +12,8 @@ from typing import Any
 
 import platformdirs
 
+from bench.data.names import LONGEST, RULE, is_name
 from bench.errors import ConfigError, suggest
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,8 @@ def registered() -> dict[str, Registered]:
 
 def refuse_name(name: str, adapters: list[str]) -> None:
     """Raise `ConfigError` where a set cannot be registered by this name."""
-    if not NAME.fullmatch(name):
-        raise ConfigError(f"{name!r} is no name for a data set; use letters, digits, '.', '_' and '-', beginning with a letter or digit")
+    if not is_name(name):
+        raise ConfigError(f"{name[:LONGEST]!r} is no name for a data set; use {RULE}")
     if name in adapters:
         raise ConfigError(f"{name!r} is the name of an adapter; choose another, such as {'my-' + name!r}")
     if name in (known := registered()):

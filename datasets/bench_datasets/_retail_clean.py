@@ -8,7 +8,7 @@ import polars as pl
 
 from bench.errors import DataError, suggest
 
-from ._tables import NOBODY, Cleaned, Names, Part, Stack, judged, numbers, parsed, refuse_many, zoned
+from ._tables import IMPLAUSIBLE, NOBODY, Cleaned, Names, Part, Stack, implausible, judged, numbers, parsed, refuse_many, zoned
 
 UCI: Names = {
     "invoice": ("InvoiceNo", "Invoice"),
@@ -49,6 +49,7 @@ def clean_uci(parts: Sequence[Part], *, sheets: bool) -> Cleaned:
         "in both sheets": pl.col("repeats"),
         "no user": pl.col("user").is_null(),
         "bad date": pl.col("time").is_null(),
+        IMPLAUSIBLE: pl.lit(implausible(rows["time"])),
         "duplicate": pl.col("duplicate"),
         "bad number": pl.col("value").is_null(),
         "stock correction": (pl.col("quantity") < 0) & (pl.col("kind") == "purchase"),
@@ -66,6 +67,7 @@ def clean_cdnow(part: Part) -> Cleaned:
     tests = {
         "no user": pl.col("user").is_null(),
         "bad date": pl.col("time").is_null(),
+        IMPLAUSIBLE: pl.lit(implausible(rows["time"])),
         "bad number": pl.col("value").is_null() | pl.col("quantity").is_null(),
     }
     return judged(rows, tests)

@@ -11,7 +11,7 @@ from bench.errors import DataError
 
 from ._social_forms import Edges
 from ._social_text import readable
-from ._tables import judged
+from ._tables import IMPLAUSIBLE, implausible, judged
 
 LATEST = 4_102_444_800
 """Unix seconds of 2100: beyond it a number is no time in seconds."""
@@ -34,6 +34,7 @@ def clean(parts: Sequence[Edges], *, drop_duplicates: bool) -> CleanEdges:
     tests = {
         "no user": (pl.col("source").fill_null("") == "") | (pl.col("target").fill_null("") == ""),
         "bad time": pl.col("time").is_null(),
+        IMPLAUSIBLE: pl.lit(implausible(rows["time"])),
         "bad weight": pl.col("value").is_nan(),
         "self-loop": pl.col("source") == pl.col("target"),
     }

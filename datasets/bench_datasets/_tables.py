@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ Names: TypeAlias = Mapping[str, tuple[str, ...]]
 HEAD_BYTES = 8_192
 TOLERATED = 0.01
 """Share of rows with a bad date or number above which the column is taken for misread, not the rows for bad."""
+TORN, TEN_DIGITS, AHEAD = 2e8, 1e9, 10 * 365.25 * 86_400
+"""Seconds, see `implausible`."""
+IMPLAUSIBLE = "implausible date"
 CLOCK = r"\d:\d{2}"
 ZONE = r"\d:\d{2}(:\d{2}(\.\d+)?)?\s*(Z|[+-]\d{2}:?\d{2})$"
 NOBODY = ("", "nan", "null", "none", "na")
@@ -78,6 +82,19 @@ def judged(rows: pl.DataFrame, tests: Mapping[str, pl.Expr]) -> Cleaned:
     rows = rows.with_columns(reason.alias(REASON))
     found = dict(rows[REASON].drop_nulls().value_counts().iter_rows())
     return Cleaned(rows, {name: found[name] for name in tests if name in found})
+
+
+def implausible(times: pl.Series) -> pl.Series:
+    """Mark the times, bool [E], that stand in no log: before 1970, over ten years ahead, or a Unix time that was cut short.
+
+    Where most times are later than September 2001, when Unix times got their tenth digit, one before May 1976 lacks a digit
+    or more: the last line of a torn file, or a number from another column.
+    """
+    seconds = times.dt.epoch("s")
+    middle = seconds.median()
+    least = TORN if isinstance(middle, float) and middle >= TEN_DIGITS else 0
+    most = time.time() + AHEAD
+    return ~seconds.is_between(least, most).fill_null(value=True)
 
 
 def kind_of(file: Path) -> str:

@@ -7,9 +7,10 @@ midnight. Zero cells are no events. Each row that is dropped is counted under th
 
 1. no user: no enrolment
 2. bad date: a day that cannot be read (an error where more than 1 % cannot)
-3. bad count: a count that is missing, negative or not whole
-4. duplicate: a row for an enrolment and day that an earlier row had
-5. all zero: a day without any event, which most are
+3. implausible date: a day before 1970 or over ten years ahead
+4. bad count: a count that is missing, negative or not whole
+5. duplicate: a row for an enrolment and day that an earlier row had
+6. all zero: a day without any event, which most are
 
 and labels of enrolments without a row, "label without activity file". A label is 1 for dropout: no event in the ten days
 after the enrolment's window. Its cut-off is the midnight after the window's last day, so nothing of the ten days is seen.
@@ -30,7 +31,7 @@ from bench.errors import DataError, suggest
 from bench.sources.cache import source_files
 
 from ._social_text import Table, read_table, readable, sniffed, suffix_of
-from ._tables import Cleaned, judged
+from ._tables import IMPLAUSIBLE, Cleaned, implausible, judged
 
 USER, DAY, PREFIX, LABEL = "enrollment_id", "time", "event_", "label"
 KINDS = ("access", "discussion", "navigate", "page_close", "problem", "video", "wiki")
@@ -106,6 +107,7 @@ def clean(tables: Sequence[Table]) -> tuple[Cleaned, tuple[str, ...]]:
     tests = {
         "no user": pl.col("user").fill_null("") == "",
         "bad date": pl.col("time").is_null(),
+        IMPLAUSIBLE: pl.lit(implausible(rows["time"])),
         "bad count": total.is_null(),
         "duplicate": ~pl.struct("user", "time").is_first_distinct(),
         "all zero": total == 0,

@@ -7,7 +7,8 @@ dropped is counted under the first reason that holds for it:
 
 1. no user: the user is empty or written as nan, null, none or na
 2. bad date: a time that cannot be read (an error where more than 1 % cannot)
-3. duplicate: an exact repetition of an earlier row, with the option `duplicates=drop` only
+3. implausible date: a time before 1970 or over ten years ahead; a Unix time that was cut short among whole ones
+4. duplicate: an exact repetition of an earlier row, with the option `duplicates=drop` only
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from ._any_table import (
     typed,
 )
 from ._moments import HELP, Clock, moments
-from ._tables import NOBODY, Cleaned, Part, Stack, judged, numbers, refuse_many
+from ._tables import IMPLAUSIBLE, NOBODY, Cleaned, Part, Stack, implausible, judged, numbers, refuse_many
 
 KNOWN = {
     "user": (
@@ -178,7 +179,12 @@ def _cleaned(raw: Stack, clock: Clock, *, drop: bool) -> Cleaned:
         item=_text(rows["item"]) if "item" in raw.names else pl.lit(None, pl.String),
         **{DUPLICATE: duplicate},
     )
-    tests = {"no user": pl.col("user").is_null(), "bad date": pl.col("time").is_null(), "duplicate": pl.col(DUPLICATE)}
+    tests = {
+        "no user": pl.col("user").is_null(),
+        "bad date": pl.col("time").is_null(),
+        IMPLAUSIBLE: pl.lit(implausible(rows["time"])),
+        "duplicate": pl.col(DUPLICATE),
+    }
     return judged(_counted(rows), tests)
 
 

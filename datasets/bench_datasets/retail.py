@@ -7,10 +7,11 @@ are kept. Each row that is dropped is counted under the first reason that holds 
 1. in both sheets: a row of a workbook's later sheet that repeats one of an earlier sheet (Online Retail II)
 2. no user: no customer number
 3. bad date: a date that cannot be read (an error where more than 1 % cannot)
-4. duplicate: an exact repetition of an earlier row (UCI only: repeated CDNOW rows are several orders of a day)
-5. bad number: a quantity or price that cannot be read (an error where more than 1 % cannot)
-6. stock correction: a negative quantity on an invoice that is no cancellation
-7. no price: a price of zero or less (UCI only: CDNOW's 80 free orders are kept)
+4. implausible date: a day before 1970 or over ten years ahead
+5. duplicate: an exact repetition of an earlier row (UCI only: repeated CDNOW rows are several orders of a day)
+6. bad number: a quantity or price that cannot be read (an error where more than 1 % cannot)
+7. stock correction: a negative quantity on an invoice that is no cancellation
+8. no price: a price of zero or less (UCI only: CDNOW's 80 free orders are kept)
 """
 
 from __future__ import annotations

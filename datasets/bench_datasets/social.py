@@ -8,9 +8,10 @@ under the first reason that holds for it:
 
 1. no user: no source or no target
 2. bad time: no Unix seconds (an error where more than 1 % are none)
-3. bad weight: a weight that is no number
-4. self-loop: an edge from a user to the same user
-5. duplicate: an exact repetition of an earlier row of its kind, with `duplicates=drop` only: messages have times in
+3. implausible date: over ten years ahead; a Unix time that was cut short among whole ones
+4. bad weight: a weight that is no number
+5. self-loop: an edge from a user to the same user
+6. duplicate: an exact repetition of an earlier row of its kind, with `duplicates=drop` only: messages have times in
    seconds, and several within one (CollegeMsg: 37) are as real as others
 
 NAB: csv files `timestamp,value` with `labels/combined_windows.json` beside or above them become `Series`; see `_social_nab`.

@@ -311,6 +311,7 @@ def publish_run(
     retract: Annotated[bool, typer.Option("--retract", help="Take the run off the board; its files and the reason stay.")] = False,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why it is retracted.")] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="RUN is a place: derive its board and site anew.")] = False,
+    sign: Annotated[Path | None, typer.Option(metavar="KEY", help="Sign the run with an SSH key; bench verify names the signer.")] = None,
     as_json: Json = False,
 ) -> None:
     """Publish a run's rows and predictions, with opaque ids and no raw data, and derive the place's board and site.
@@ -320,7 +321,15 @@ def publish_run(
     from bench.cli.publish import publish_command
 
     publish_command(
-        run_folder, to, dry_run=dry_run, with_figures=with_figures, retract=retract, reason=reason, rebuild=rebuild, as_json=as_json
+        run_folder,
+        to,
+        dry_run=dry_run,
+        with_figures=with_figures,
+        retract=retract,
+        reason=reason,
+        rebuild=rebuild,
+        sign=sign,
+        as_json=as_json,
     )
 
 
@@ -331,7 +340,9 @@ def verify_place(
         list[str] | None, typer.Option(metavar="NAME=PATH", help="The data of a published data set; may be repeated.")
     ] = None,
     rerun: Annotated[int, typer.Option(metavar="N", help="Fit N random cells again.")] = 0,
-    seed: Annotated[int, typer.Option(help="Draws the cells of --rerun.")] = 0,
+    seed: Annotated[int, typer.Option(help="Draws the cells of --rerun, with a hash of the board.")] = 0,
+    head: Annotated[list[str] | None, typer.Option(metavar="DIGEST", help="A head that an earlier verification named.")] = None,
+    signers: Annotated[Path | None, typer.Option(metavar="FILE", help="Who may sign, as ssh-keygen's allowed signers.")] = None,
     plugin_: Files = None,
     plugins_dir: Folders = None,
     as_json: Json = False,
@@ -339,7 +350,9 @@ def verify_place(
     """Check a published board: files, scores made anew from the predictions, random cells run again; exit 3 if any fails."""
     from bench.cli.verify import verify_command
 
-    return verify_command(place, source or [], rerun, seed, plugin_ or [], plugins_dir or [], as_json=as_json)
+    return verify_command(
+        place, source or [], rerun, seed, plugin_ or [], plugins_dir or [], heads=head or [], signers=signers, as_json=as_json
+    )
 
 
 @app.command()

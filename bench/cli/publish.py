@@ -11,7 +11,16 @@ from bench.errors import ConfigError
 
 
 def publish_command(
-    run: str, to: str | None, *, dry_run: bool, with_figures: bool, retract: bool, reason: str | None, rebuild: bool, as_json: bool
+    run: str,
+    to: str | None,
+    *,
+    dry_run: bool,
+    with_figures: bool,
+    retract: bool,
+    reason: str | None,
+    rebuild: bool,
+    sign: Path | None = None,
+    as_json: bool,
 ) -> None:
     """Publish, retract or rebuild, and say what was done."""
     from bench.publish import publish as actions
@@ -23,7 +32,7 @@ def publish_command(
         done = actions.retract(run, to or "", reason or "", dry_run=dry_run)
         words = f"run {done.run} {'would be ' if dry_run else ''}retracted; its files and the reason stay"
     else:
-        done = actions.publish(Path(run), to or "", dry_run=dry_run, with_figures=with_figures)
+        done = actions.publish(Path(run), to or "", dry_run=dry_run, with_figures=with_figures, sign=sign)
         what = f"{done.rows:,} rows and {done.predictions:,} predictions, {done.bytes / 1e6:.1f} MB"
         verb = ("would be published" if dry_run else "published") if done.new else "is published already, nothing is sent"
         words = f"run {done.run} {verb}: {what}"

@@ -14,11 +14,24 @@ from bench.errors import ConfigError
 if TYPE_CHECKING:
     from bench.publish.verify import Checked, Line
 
+CLAIMED = (
+    "created", "search_seconds", "fit_seconds", "predict_seconds", "peak_memory_mb", "device", "workers", "hardware", "git_commit",
+)  # fmt: skip
+"""What nobody can make again."""
 HEADS = ("dataset", "model", "tuning", "seed", "level", "check")
 
 
 def verify_command(
-    place: str, sources: Sequence[str], rerun: int, seed: int, plugins: Sequence[Path], folders: Sequence[Path], *, as_json: bool
+    place: str,
+    sources: Sequence[str],
+    rerun: int,
+    seed: int,
+    plugins: Sequence[Path],
+    folders: Sequence[Path],
+    *,
+    heads: Sequence[str] = (),
+    signers: Path | None = None,
+    as_json: bool,
 ) -> int:
     """Verify and print; returns the exit code."""
     from bench.publish.verify import verify
@@ -26,11 +39,14 @@ def verify_command(
 
     if rerun < 0:
         raise ConfigError(f"--rerun {rerun} is negative; give the number of cells to run again")
-    found = verify(place, discover(plugins, folders), sources=sources, rerun=rerun, seed=seed)
+    if signers is not None and not signers.is_file():
+        raise ConfigError(f"--signers {signers}: no such file; give lines NAME KEYTYPE KEY, as ssh-keygen's allowed signers")
+    found = verify(place, discover(plugins, folders), sources=sources, rerun=rerun, seed=seed, heads=heads, signers=signers)
     failures = found.failures
     code = 3 if failures else 0
     if as_json:
         document = {"exit_code": code, "rows": [_record(line) for line in found.lines], "failures": failures, "notes": list(found.notes)}
+        document |= {"heads": list(found.heads), "claimed_columns": list(CLAIMED)}
         sys.stdout.write(json.dumps(document) + "\n")
         return code
     sys.stdout.write(_table(found))
@@ -38,6 +54,8 @@ def verify_command(
         sys.stdout.write(f"note: {clean(note)}\n")
     for words in failures:
         sys.stdout.write(f"FAILED: {clean(words)}\n")
+    sys.stdout.write(f"claimed by who published, at every level: {', '.join(CLAIMED)}\n")
+    sys.stdout.writelines(f"head {head}: keep it, and give it with --head the next time\n" for head in found.heads)
     sys.stdout.write(f"{_summary(found)}\n")
     return code
 

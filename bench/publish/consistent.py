@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,11 +11,12 @@ from bench.board.merge import Key, row_key
 from bench.board.schema import AGGREGATOR, SCHEMA_VERSION, Row
 from bench.publish.package import versions
 from bench.publish.truth import Run
+from bench.runs.ensemble import NAME as ENSEMBLE
 
 
 def contradictions(run: str, rows: Sequence[Row], manifest: Mapping[str, Any], about: Run, index: Sequence[Mapping[str, Any]]) -> list[str]:
     """Describe what in a run contradicts itself or this bench; empty: nothing. `index`: where the predictions lie."""
-    found = [*_versions(rows, manifest), *_protocols(rows), *_removed(rows, manifest, about, index)]
+    found = [*_versions(rows, manifest), *_protocols(rows), *_removed(rows, manifest, about, index), *_unplanned(rows, about)]
     return [f"run {run}: {words}" for words in found]
 
 
@@ -47,6 +49,24 @@ def _removed(rows: Sequence[Row], manifest: Mapping[str, Any], about: Run, index
     for task_id, dataset in dict.fromkeys(key[:2] for key in counted):
         missing = [model for model in about.models if (task_id, dataset, model) not in there]
         yield from (f"{model} on {dataset}: no row, though the run had the model: it was removed" for model in missing)
+
+
+def _unplanned(rows: Sequence[Row], about: Run) -> Iterator[str]:
+    """Find models that the run's plan names and that the run lacks, and rows of models that it never had."""
+    for name in about.asked:
+        if name not in about.models:
+            yield f"{name}: the run's command names the model, and the run lacks it: it was removed"
+    boards = {(row["task_id"], row["dataset"]): row["reference"] for row in rows}
+    there = {(row["task_id"], row["dataset"], row["model"]) for row in rows}
+    for board, reference in boards.items():
+        if not about.asked and reference and (*board, reference) not in there:
+            yield f"{reference} on {board[1]}: the run was of all models, and what skill is measured against has no row: it was removed"
+    for row in rows:
+        if row["model"] == ENSEMBLE and row["status"] == "ok":
+            gone = [name for name in json.loads(row["params"]) if (row["task_id"], row["dataset"], name) not in there]
+            yield from (f"{name} on {row['dataset']}: a member of the ensemble without a row: it was removed" for name in gone)
+        elif row["model"] not in about.models:
+            yield f"{row['model']} on {row['dataset']}: a row of a model that the run did not have"
 
 
 def _named(key: Key) -> str:

@@ -10,9 +10,11 @@ from pathlib import Path
 from bench.board.merge import Merged, misfit
 from bench.board.schema import Row
 from bench.errors import ConfigError
+from bench.publish import signing
+from bench.publish.chain import heads
 from bench.publish.derive import derive, merged_rows
 from bench.publish.package import RUN, Package, dumped, package
-from bench.publish.place import Published, State, retraction, state
+from bench.publish.place import SMALL, Published, State, retraction, state
 from bench.publish.store import PlaceError, Store, open_store
 
 LONGEST = 500
@@ -38,12 +40,14 @@ class Done:
     """Older rows of the same cells, which the board does not show."""
 
 
-def publish(folder: Path, to: str, *, dry_run: bool = False, with_figures: bool = False) -> Done:
-    """Publish a finished run and derive board and site anew; the same run again changes nothing.
+def publish(folder: Path, to: str, *, dry_run: bool = False, with_figures: bool = False, sign: Path | None = None) -> Done:
+    """Publish a finished run and derive board and site anew; the same run again changes nothing. `sign`: an SSH key.
 
     Raises `RunFolderError` for a run that is unfinished or damaged, `PlaceError` where the place refuses, where a run's
     data or versions contradict those that are published, and where the run was retracted.
     """
+    if sign is not None and not dry_run:
+        signing.sign(b"", sign)  # a key that cannot sign is found before anything is sent
     made = package(folder, with_figures=with_figures)
     store = open_store(to)
     seen = state(store)
@@ -56,15 +60,19 @@ def publish(folder: Path, to: str, *, dry_run: bool = False, with_figures: bool 
         return _done(made, store, merged_rows(store, seen), new=new)
     if new:
         upload(made, store)
+    if sign is not None:
+        # what stands there is signed: of two who publish one run at once, one finds the other's commit
+        store.write(f"signatures/{made.run}.sig", signing.sign(store.read(f"commits/{made.run}.json", SMALL), sign))
     return _done(made, store, derive(store), new=new)
 
 
 def upload(made: Package, store: Store) -> None:
     """Bring all files of a run to the place, then the commit: until it is there, no reader knows of the run."""
+    created = max(row["created"] for row in made.rows).isoformat()
     for name in made.files:
         store.write(f"runs/{made.run}/{name}", made.read(name))
-    created = max(row["created"] for row in made.rows).isoformat()
-    store.write_new(f"commits/{made.run}.json", dumped({"run": made.run, "created": created}))
+    commit = dumped({"run": made.run, "created": created, "after": heads(store, state(store).committed)})
+    store.write_new(f"commits/{made.run}.json", commit)
 
 
 def retract(run: str, to: str, reason: str, *, dry_run: bool = False) -> Done:

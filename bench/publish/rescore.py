@@ -14,10 +14,12 @@ import pyarrow.compute as pc
 from bench.board.merge import row_key
 from bench.board.ranking import rank
 from bench.board.schema import ANOMALY, CHURN, FORECASTING, Row
+from bench.data.ragged import Array
 from bench.publish import bounded, untrusted
 from bench.publish.package import opaque
 from bench.publish.place import Published
 from bench.publish.store import PlaceError
+from bench.publish.twins import sketch, twins
 from bench.runs.problem import Problem
 from bench.runs.score_rows import scored
 from bench.tasks.base import Scorer, Split, Task
@@ -44,24 +46,25 @@ class Board:
         return self.rows[0]["task_id"], self.rows[0]["dataset"]
 
 
-def rescored(board: Board, index: Sequence[Mapping[str, Any]], members: pa.Table) -> list[str]:
-    """State of each row of a board what does not agree with its prediction and the data; empty: all agrees."""
+def rescored(board: Board, index: Sequence[Mapping[str, Any]], members: pa.Table) -> tuple[list[str], list[str]]:
+    """State of each row of a board what does not agree with its prediction and the data (empty: all agrees), and what is odd."""
     told = ["" for _ in board.rows]
     if wrong := _members(board, members):
-        return [wrong for _ in board.rows]
+        return [wrong for _ in board.rows], []
     scorers: dict[int, Scorer] = {}
+    sketches: dict[int, Sequence[Array]] = {}
     files = {row_key(entry): entry["file"] for entry in index}
     for at, row in enumerate(board.rows):
         told[at] = _columns(row, board.split)
         if row["status"] == "ok":
             try:
-                scorers[at] = _scorer(board, row, files)
+                scorers[at], sketches[at] = _scorer(board, row, files)
             except PlaceError as error:
                 told[at] = str(error)
     whole = len(scorers) == sum(row["status"] == "ok" for row in board.rows)
-    return [
-        words or _numbers(board, at, found, whole=whole) for (at, words), found in zip(enumerate(told), _again(board, scorers), strict=True)
-    ]
+    again = zip(enumerate(told), _again(board, scorers), strict=True)
+    found = [words or _numbers(board, at, numbers, whole=whole) for (at, words), numbers in again]
+    return found, list(twins(board.rows, sketches))
 
 
 def _members(board: Board, members: pa.Table) -> str:
@@ -76,7 +79,7 @@ def _members(board: Board, members: pa.Table) -> str:
     return ""
 
 
-def _scorer(board: Board, row: Row, files: Mapping[Any, str]) -> Scorer:
+def _scorer(board: Board, row: Row, files: Mapping[Any, str]) -> tuple[Scorer, Sequence[Array]]:
     name = files.get(row_key(row))
     if name is None:
         raise PlaceError("its prediction is not among those published")
@@ -87,7 +90,7 @@ def _scorer(board: Board, row: Row, files: Mapping[Any, str]) -> Scorer:
         scorer.score(np.ones((1, len(board.split.truths["final"].group))))
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
         raise PlaceError(f"{what}: does not fit the data ({type(error).__name__}: {error})") from None
-    return scorer
+    return scorer, sketch(prediction)
 
 
 def _again(board: Board, scorers: Mapping[int, Scorer]) -> list[dict[str, Any]]:

@@ -33,6 +33,8 @@ class Run:
     seed: int
     options: Mapping[str, str]
     datasets: Sequence[Mapping[str, Any]]
+    asked: Sequence[str]
+    """Models that the command named; none: all that serve the task."""
     models: Mapping[str, Mapping[str, Any]]
     bench_version: str
     bench_source: str
@@ -60,7 +62,8 @@ def read_run(about: Mapping[str, Any], what: str) -> Run:
         ]
         models = {str(m["name"]): m for m in about["models"] if isinstance(m.get("versions"), dict)}
         return Run(
-            str(config["task"]), PROFILES[config["profile"]], int(config["seed"]), options, datasets, models,
+            str(config["task"]), PROFILES[config["profile"]], int(config["seed"]), options, datasets,
+            [str(name) for name in config["models"] or ()], models,
             str(about["bench_version"]), str(about["bench_source"]), str((about["hardware"] or {}).get("system")),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -9,6 +9,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ MOST_RECORDS = 20_000
 MOST_PARTS = 10_000
 MOST_NODES = 2_000_000
 """Values of a JSON document: each takes some 70 bytes or more as an object."""
+AHEAD = timedelta(days=1)
+"""What clocks may differ by."""
 TEXT = 100_000
 """Characters of one text in a row."""
 ARRAY = re.compile(r"(0|[1-9][0-9]{0,3})\.([a-z_]{1,40})\.npy")
@@ -93,12 +96,23 @@ def fitting(runs: Mapping[str, Sequence[Row]], place: str) -> None:
 
 def _wrong(row: Row) -> str:
     """Describe what is wrong with a row that has the right columns; empty: nothing."""
+    return _wrong_label(row) or _wrong_value(row)
+
+
+def _wrong_label(row: Row) -> str:
+    """Describe what is wrong with what a row is of."""
     if row["task"] not in TASKS:
         return f"task {row['task'][:40]!r} is unknown"
     if row["created"] is None:
         return "created is missing"
+    if row["created"] > datetime.now(UTC) + AHEAD:
+        return f"created is {row['created']:%Y-%m-%d %H:%M}, which is still to come: newer rows would never replace it"
     if strange := next((name for name in ("model", "dataset") if not is_name(row[name])), ""):
         return f"{strange} {row[strange][:LONGEST]!r} is no name: expected {RULE}"
+    return ""
+
+
+def _wrong_value(row: Row) -> str:
     for name, value in row.items():
         if isinstance(value, float) and not math.isfinite(value):
             return f"{name} is {value}, expected a finite number"

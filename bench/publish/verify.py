@@ -11,16 +11,16 @@ not what the data gives, and at `re-run` where parameters or predictions are not
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from bench.board.merge import row_key
 from bench.board.schema import Row
 from bench.errors import BenchError
 from bench.execute.jobs import bench_source
-from bench.publish import untrusted
+from bench.publish import chain, draw, signing, untrusted
 from bench.publish.consistent import contradictions
 from bench.publish.derive import ABOUT, BOARD, FOLDERS, derived_files, merged_rows
 from bench.publish.place import SMALL, Published, State, retraction, state
@@ -56,7 +56,9 @@ class Checked:
     faults: Sequence[str] = ()
     """What is wrong with files, runs and the derived board; empty: nothing."""
     notes: Sequence[str] = ()
-    """What was passed over, and why."""
+    """What was passed over, and why; what is odd; who signed."""
+    heads: Sequence[str] = ()
+    """Digests of the latest commits: as long as they are found again, nothing before them was changed or removed."""
 
     @property
     def failures(self) -> list[str]:
@@ -75,16 +77,28 @@ class _Open:
     boards: dict[tuple[str, str], Board] = field(default_factory=dict)
 
 
-def verify(place: str, registry: Registry, *, sources: Sequence[str] = (), rerun: int = 0, seed: int = 0) -> Checked:
+def verify(
+    place: str,
+    registry: Registry,
+    *,
+    sources: Sequence[str] = (),
+    rerun: int = 0,
+    seed: int = 0,
+    heads: Sequence[str] = (),
+    signers: Path | None = None,
+) -> Checked:
     """Check a place; `sources`: NAME=PATH words, `rerun`: how many random cells are fitted again, drawn by `seed`.
 
+    `heads`: what earlier verifications named as the place's heads; `signers`: a list of who may sign, as ssh-keygen takes it.
     Raises `PlaceError` only where nothing can be checked: no run is published, or the place cannot be reached.
     """
     store = open_store(place)
     seen = state(store)
     if not seen.committed:
         raise PlaceError(f"{store.shown}: no run is published here; give the folder that bench publish wrote to")
-    faults, notes = [], list(_strays(store, seen))
+    faults, notes = list(chain.broken(store, seen.committed, heads)), list(_strays(store, seen))
+    signed, unsigned = _signatures(store, seen, signers)
+    faults, notes = [*faults, *unsigned], [*notes, *signed]
     opened: list[_Open] = []
     for run in seen.committed:
         wrong = list(_files(Published(store, run)))
@@ -100,9 +114,10 @@ def verify(place: str, registry: Registry, *, sources: Sequence[str] = (), rerun
     board_faults, board_notes = _board(store, seen)
     given = given_sources(sources, sorted({line.row["dataset"] for one in opened for line in one.lines}))
     for one in opened:
-        _rescore(one, given, registry)
+        notes += _rescore(one, given, registry)
     notes += [*board_notes, *_rerun(opened, registry, rerun, seed)]
-    return Checked([line for one in opened for line in one.lines], [*faults, *board_faults], notes)
+    lines = [line for one in opened for line in one.lines]
+    return Checked(lines, [*dict.fromkeys(faults), *board_faults], notes, chain.heads(store, seen.committed) if not faults else [])
 
 
 def _files(published: Published) -> Iterator[str]:
@@ -178,15 +193,16 @@ def _rows_of(store: Store) -> list[Row] | None:
         return None
 
 
-def _rescore(one: _Open, sources: Mapping[str, Any], registry: Registry) -> None:
-    """Score every board of a run whose data is at hand."""
+def _rescore(one: _Open, sources: Mapping[str, Any], registry: Registry) -> list[str]:
+    """Score every board of a run whose data is at hand; return what is odd."""
     rows = [line.row for line in one.lines]
     found = splits_of(one.run, rows, sources, registry)
     try:
         members = one.published.members()
     except PlaceError as error:
         one.lines = [replace(line, words=str(error), wrong=True) for line in one.lines]
-        return
+        return []
+    odd: list[str] = []
     for key in dict.fromkeys((row["task_id"], row["dataset"]) for row in rows):
         at = [n for n, row in enumerate(rows) if (row["task_id"], row["dataset"]) == key]
         data = found[key[1]]
@@ -197,22 +213,46 @@ def _rescore(one: _Open, sources: Mapping[str, Any], registry: Registry) -> None
             continue
         board = Board(one.published, [rows[n] for n in at], split, registry.task(one.run.task))
         one.boards[key] = board
-        for n, wrong in zip(at, rescored(board, one.index, members), strict=True):
+        found_wrong, strange = rescored(board, one.index, members)
+        odd += [f"run {one.published.run}: {words}" for words in strange]
+        for n, wrong in zip(at, found_wrong, strict=True):
             done = "" if rows[n]["status"] == "ok" else f"{rows[n]['status']}: has no score"
             level = "re-scored" if rows[n]["status"] == "ok" and not wrong else "claimed"
             one.lines[n] = replace(one.lines[n], level=level, words=wrong or done, wrong=bool(wrong))
+    return odd
+
+
+def _signatures(store: Store, seen: State, signers: Path | None) -> tuple[list[str], list[str]]:
+    """Name who signed each run; with a list of signers, a run that none of them signed is a fault."""
+    found, faults = [], []
+    for run in seen.committed:
+        what = f"signatures/{run}.sig"
+        if store.size(what) is None:
+            faults += [f"run {run}: nobody has signed it"] if signers else []
+            continue
+        try:
+            who = signing.signer(store.read(f"commits/{run}.json", SMALL), store.read(what, signing.MOST), signers, what)
+            found.append(f"run {run}: signed by {who}")
+        except PlaceError as error:
+            faults.append(str(error))
+    return found, faults
 
 
 def _rerun(opened: Sequence[_Open], registry: Registry, count: int, seed: int) -> list[str]:
-    """Fit random cells again, of those whose data is at hand; which ones the seed says, and nobody who published.
+    """Fit cells again, of those whose data is at hand; which ones a hash of the board and the seed say, and nobody who published.
 
-    Notes where fewer than `count` can be.
+    Notes where fewer than `count` can be, which models are not installed here, and what the draw can miss.
     """
     able = [(one, n) for one in opened for n, line in enumerate(one.lines) if repeatable(line.row) and _board_of(one, line.row)]
-    able.sort(key=lambda item: (item[0].published.run, str(row_key(item[0].lines[item[1]].row))))
-    chosen = random.Random(seed).sample(able, min(count, len(able)))  # noqa: S311 - a draw that must be repeatable
+    known = set(registry.names("bench.models"))
+    foreign = sorted({one.lines[n].row["model"] for one, n in able} - known) if count and not registry.files else []
+    able = [(one, n) for one, n in able if one.lines[n].row["model"] not in foreign]
+    names = [f"{one.published.run} {row_key(one.lines[n].row)}" for one, n in able]
+    chosen = [able[at] for at in draw.order(names, [one.published.run for one in opened], seed)[:count]]
     short = f"--rerun {count}: {len(able):,} rows can be fitted again here: of the others the data is not at hand, or they have no fit"
     notes = [short] if len(able) < count else []
+    notes += [f"--rerun: {', '.join(foreign)}: not installed here, so that nobody has checked what these rows claim"] if foreign else []
+    notes += [f"--rerun: {draw.words(len(able), len(chosen))}"] if chosen and len(chosen) < len(able) else []
     if not chosen:
         return notes
     with repeater(registry) as again:

@@ -1,0 +1,44 @@
+"""Each campaign in its short form: a few rounds, none lost; the long forms are run by hand."""
+
+import random
+from pathlib import Path
+
+import pytest
+from campaigns import campaign, fuzz, tamper
+
+
+def test_a_campaign_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
+    played: list[int] = []
+
+    def play(draw: random.Random) -> dict[str, object]:
+        played.append(draw.randrange(1_000))
+        return {"kind": "a" if played[-1] % 2 else "b", "end": "found"}
+
+    out = tmp_path / "out.jsonl"
+    campaign.run(play, 3, out=out)
+    out.write_text(out.read_text()[:-5])
+    found = campaign.run(play, 4, out=out)
+    assert len(found) == 4
+    # the third was cut off and is played again, as it was
+    assert len(played) == 5
+    assert played[2] == played[3]
+    table = campaign.table(found).splitlines()
+    assert table[0].split() == ["kind", "tried", "survived", "found", "lost"]
+    assert table[-1].split() == ["all", "4", "0", "4", "0"]
+
+
+def test_damaged_files_are_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    reader = fuzz.Reader()
+    try:
+        found = campaign.run(fuzz.rounds(tmp_path, reader), 40, seed=7)
+    finally:
+        reader.close()
+    assert [line for line in found if line["end"] == "lost"] == []
+    assert {line["end"] for line in found} == {"survived", "found"}
+
+
+def test_what_somebody_changes_in_a_board_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tamper, "KINDS", tamper.KINDS[:5])
+    found = campaign.run(tamper.rounds(tmp_path), 5, seed=3)
+    assert [line for line in found if line["end"] == "lost"] == []
+    assert any(line["end"] == "found" for line in found)

@@ -11,7 +11,8 @@ from bench.board.merge import Key, row_key
 from bench.board.schema import AGGREGATOR, SCHEMA_VERSION, Row
 from bench.publish.package import versions
 from bench.publish.truth import Run
-from bench.runs.ensemble import NAME as ENSEMBLE
+from bench.runs.ensemble import BLENDS
+from bench.tasks.base import protocol_of
 
 
 def contradictions(run: str, rows: Sequence[Row], manifest: Mapping[str, Any], about: Run, index: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -33,7 +34,7 @@ def _versions(rows: Sequence[Row], manifest: Mapping[str, Any]) -> Iterator[str]
 
 def _protocols(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
-        if row["protocol"] != f"{row['task']}/v1" or not row["task_id"].startswith(f"{row['protocol']}/"):
+        if row["protocol"] != protocol_of(row["task_id"]) or not row["task_id"].startswith(f"{row['task']}/v"):
             yield f"{_named(row_key(row))}: protocol {str(row['protocol'])[:40]!r} is not that of its task id {row['task_id'][:40]!r}"
 
 
@@ -62,7 +63,7 @@ def _unplanned(rows: Sequence[Row], about: Run) -> Iterator[str]:
         if not about.asked and reference and (*board, reference) not in there:
             yield f"{reference} on {board[1]}: the run was of all models, and what skill is measured against has no row: it was removed"
     for row in rows:
-        if row["model"] == ENSEMBLE and row["status"] == "ok":
+        if row["model"] in BLENDS and row["status"] == "ok":
             gone = [name for name in json.loads(row["params"]) if (row["task_id"], row["dataset"], name) not in there]
             yield from (f"{name} on {row['dataset']}: a member of the ensemble without a row: it was removed" for name in gone)
         elif row["model"] not in about.models:

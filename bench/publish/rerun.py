@@ -29,7 +29,7 @@ from bench.publish.rescore import Board
 from bench.publish.truth import Run
 from bench.registry import Registry, Source
 from bench.runs.check_prediction import validate_prediction
-from bench.runs.ensemble import NAME as ENSEMBLE
+from bench.runs.ensemble import BLENDS
 from bench.runs.scheduler import Cell
 from bench.tasks.base import Prediction
 
@@ -51,7 +51,7 @@ class Again:
 
 def repeatable(row: Row) -> bool:
     """Return whether a row is of a fit; an ensemble is a mean of others."""
-    return bool(row["status"] == "ok" and row["model"] != ENSEMBLE)
+    return bool(row["status"] == "ok" and row["model"] not in BLENDS)
 
 
 class Repeater:

@@ -13,12 +13,13 @@ from bench.board.schema import Row
 from bench.data.events import Events
 from bench.data.series import Series
 from bench.errors import BenchError, ConfigError, suggest
+from bench.execute.jobs import bench_source
 from bench.publish.store import told
 from bench.registry import Registry
 from bench.sources.cache import cache_entries, cache_folder
 from bench.sources.cache import load as load_entry
 from bench.sources.load import Request, loaded
-from bench.tasks.base import Split, Task
+from bench.tasks.base import Split, Task, protocol_of
 from bench.tasks.profiles import PROFILES, Profile
 
 NO_DATA = "the data is not at hand: give it with --source {name}=PATH"
@@ -103,6 +104,10 @@ def _split(run: Run, about: Mapping[str, Any], rows: Sequence[Row], task: Task, 
         return Found(wrong=f"simulated: the rows say {not simulated}, the data ({how}) says {simulated}")
     own = {key: value for key, value in run.options.items() if key in task.options}
     splits = {s.task_id: s for s in task.splits(data, own, run.profile, run.seed, simulated=simulated)}
+    other = sorted({protocol_of(row["task_id"]) for row in rows} - {protocol_of(task_id) for task_id in splits})
+    if other and run.bench_source != bench_source():
+        ours = ", ".join(sorted({protocol_of(task_id) for task_id in splits}))
+        return Found(missing=f"made by protocol {other[0][:40]}, this bench has {ours}; check it with bench {run.bench_version[:40]}")
     unknown = sorted({row["task_id"] for row in rows} - set(splits))
     if unknown:
         return Found(splits, wrong=f"task id: the rows say {unknown[0]}, the data and the run's options give {', '.join(sorted(splits))}")

@@ -28,6 +28,7 @@ from bench.tune.plan import Outcome
 from bench.tune.trials import Entry
 
 NAME, FLOOR = "ensemble", "mean-of-3"
+BLENDS = frozenset({NAME, FLOOR})
 FEW = 3
 """Models whose plain mean is the floor, and at most the start of the ensemble."""
 STEPS = 9

@@ -17,7 +17,7 @@ from bench.execute.jobs import Plugin, stable_seed
 from bench.execute.prediction_files import read_prediction
 from bench.runs.ensemble import Blend
 from bench.runs.problem import Problem
-from bench.tasks.base import ModelResult, Scorer, Split, Task
+from bench.tasks.base import ModelResult, Scorer, Split, Task, protocol_of
 from bench.tune.plan import FEW_TRIALS, Outcome, fits, seconds
 from bench.tune.trials import Entry
 
@@ -34,6 +34,7 @@ def rows_of(
         **common,
         "task": task.name,
         "task_id": split.task_id,
+        "protocol": protocol_of(split.task_id),
         "dataset": problem.dataset,
         "simulated": problem.simulated,
         "fingerprint": problem.fingerprint,

@@ -34,7 +34,7 @@ def write_results(
     from bench.board.families import flag_trivial
     from bench.board.schema import write_rows
 
-    common = {**common, "protocol": f"{task.name}/v1", "bench_version": VERSION, "created": now()}
+    common = {**common, "bench_version": VERSION, "created": now()}
     rows: list[dict[str, Any]] = []
     tables: dict[str, list[pl.DataFrame]] = {name: [] for name in TABLES}
     drawn: list[tuple[Problem, list[ModelResult]]] = []

@@ -38,6 +38,11 @@ CHUNK = 128
 """Series that a local model is handed at once, at most: part of the protocol, whatever the number of workers."""
 
 
+def protocol_of(task_id: str) -> str:
+    """Return the task and the version of its protocol, with which each task id begins: `churn/v2`."""
+    return "/".join(task_id.split("/")[:2])
+
+
 def stage_name(validation: int) -> StageName:
     """Name the stage of a validation, counted from 1, the latest."""
     return "search" if validation == 1 else f"search-{validation}"

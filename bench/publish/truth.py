@@ -104,11 +104,16 @@ def _split(run: Run, about: Mapping[str, Any], rows: Sequence[Row], task: Task, 
         return Found(wrong=f"simulated: the rows say {not simulated}, the data ({how}) says {simulated}")
     own = {key: value for key, value in run.options.items() if key in task.options}
     splits = {s.task_id: s for s in task.splits(data, own, run.profile, run.seed, simulated=simulated)}
-    other = sorted({protocol_of(row["task_id"]) for row in rows} - {protocol_of(task_id) for task_id in splits})
+    return _of_ids(run, sorted({row["task_id"] for row in rows}), splits)
+
+
+def _of_ids(run: Run, published: Sequence[str], splits: Mapping[str, Split]) -> Found:
+    """Compare the task ids of the rows with those that the data gives; those of another protocol cannot be made here."""
+    ours = sorted(map(protocol_of, splits))
+    other = sorted(set(map(protocol_of, published)) - set(ours))
     if other and run.bench_source != bench_source():
-        ours = ", ".join(sorted({protocol_of(task_id) for task_id in splits}))
-        return Found(missing=f"made by protocol {other[0][:40]}, this bench has {ours}; check it with bench {run.bench_version[:40]}")
-    unknown = sorted({row["task_id"] for row in rows} - set(splits))
+        return Found(missing=f"made by protocol {other[0][:40]}, this bench has {ours[0]}; check it with bench {run.bench_version[:40]}")
+    unknown = [task_id for task_id in published if task_id not in splits]
     if unknown:
         return Found(splits, wrong=f"task id: the rows say {unknown[0]}, the data and the run's options give {', '.join(sorted(splits))}")
     return Found(splits)

@@ -37,7 +37,7 @@ FLAGS = (
 """`cut-short`: the fit asked whether to stop and was told that its time was up;
 `unconfined`: the code is not the project's own, and could see more than its inputs."""
 
-LATER = ("ceiling", "ceiling_low", "ceiling_high", "fits")
+LATER = ("ceiling", "ceiling_low", "ceiling_high", "fits", "log_loss_raw", "calibration")
 """Columns that files of this version may lack: they are read as null, which is what they say of a board without them."""
 
 REQUIRED = ("task", "task_id", "dataset", "model", "tuning", "status")
@@ -67,6 +67,8 @@ def _fields() -> list[pa.Field[Any]]:
         "search_seconds": real, "fit_seconds": real, "predict_seconds": real,
         "device": text, "workers": pa.int32(), "peak_memory_mb": real,
         "params": text,      # JSON
+        "log_loss_raw": real,  # log-loss of the model's own probabilities, before calibration; null: not calibrated
+        "calibration": text,   # JSON: slope and intercept over the log-odds
         "protocol": text, "bench_version": text, "git_commit": text, "created": pa.timestamp("us", "UTC"),
         "schema_version": pa.int32(), "aggregator": text,
     }  # fmt: skip

@@ -92,7 +92,9 @@ def members_of(outcomes: Mapping[str, Outcome], folder: Path, task: Task, split:
             continue
         files = {stage: folder / "valid" / f"{key}.npz" for stage, key in valid["validations"].items()}
         if all(file.is_file() for file in files.values()):
-            predictions = {stage: task.blendable(split, stage, read_prediction(file)) for stage, file in files.items()}
+            line = final.get("calibration", {})
+            own = {stage: task.calibrated(read_prediction(file), line) if line else read_prediction(file) for stage, file in files.items()}
+            predictions = {stage: task.blendable(split, stage, prediction) for stage, prediction in own.items()}
             found.append(Member(name, tuning, predictions, math.nan, final))
     sign = 1 if split.board.higher else -1
     stages = set.intersection(*(set(m.valid) for m in found)) if found else set()

@@ -138,7 +138,8 @@ def _answer(
     if reason := reason or task.invalid(asked.split, "final", 0, arrays):
         raise PluginError(f"model {fitted.model!r} failed on the new data: {reason}")
     # copies: large arrays are mapped from files that go with the executor
-    return task.finished(asked.split, "final", [{k: np.array(v) for k, v in arrays.items()}], causal=fitted.causal).prediction
+    own = task.finished(asked.split, "final", [{k: np.array(v) for k, v in arrays.items()}], causal=fitted.causal).prediction
+    return task.calibrated(own, fitted.calibration) if fitted.calibration else own
 
 
 def _stages(asked: InferenceInputs) -> list[Stage]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ class Fitted:
     """The folder that it was saved in; None: it learns as it predicts."""
     causal: bool
     weight: float
+    calibration: Mapping[str, float] = field(default_factory=dict)
+    """How the board's predictions of it were corrected."""
 
 
 def run_document(folder: Path) -> dict[str, Any]:
@@ -116,7 +118,7 @@ def _keys(folder: Path, place: tuple[str, str]) -> dict[tuple[str, str, int], st
     except (OSError, pl.exceptions.PolarsError) as error:
         raise RunFolderError(f"{folder}: predictions.parquet cannot be read ({error}); give the run's command again") from error
     own = table.filter((pl.col("task_id") == place[0]) & (pl.col("dataset") == place[1]))
-    return {(r["model"], r["tuning"], r["seed"]): Path(r["file"]).stem for r in own.to_dicts()}
+    return {(r["model"], r["tuning"], r["seed"]): Path(r["file"]).stem.partition("-")[0] for r in own.to_dicts()}
 
 
 def _fitted(folder: Path, row: Row, entry: Mapping[str, Any] | None, weight: float) -> Fitted:
@@ -128,4 +130,4 @@ def _fitted(folder: Path, row: Row, entry: Mapping[str, Any] | None, weight: flo
     saved = (folder / entry["saved"]).resolve() if entry.get("saved") else None
     if saved is not None and not saved.is_dir():
         raise RunFolderError(f"{saved}: the folder that {name!r} was saved in is gone; give the run's command again to fit it anew")
-    return Fitted(name, entry, saved, row["mode"] != "offline", weight)
+    return Fitted(name, entry, saved, row["mode"] != "offline", weight, json.loads(row.get("calibration") or "{}"))

@@ -14,7 +14,7 @@ from typing import Any
 from bench.execute.executor import Executor
 from bench.execute.jobs import Job, Limits, Plugin, job_key, stable_seed
 from bench.execute.messages import Answer, Done, Fit, Report, Result
-from bench.execute.prediction_files import keep_folder, stored_digest, write_prediction
+from bench.execute.prediction_files import keep_folder, read_prediction, stored_digest, write_prediction
 from bench.runs.check_prediction import Verdict, validate_prediction
 from bench.runs.run_events import CellDone, JobDone, JobReport, JobRetried, JobStarted, Listener, Notice, Tick
 from bench.tasks.base import Prediction, Split, Stage, Task
@@ -267,8 +267,33 @@ class Driver:
         stored = [name, *([kept["saved"]] if "saved" in kept else [])]
         return {**kept, "digests": {each: stored_digest(self.ledger.folder / each) for each in stored}}
 
+    def _calibrated(self, split: Split, outcome: Outcome) -> Outcome:
+        """Correct the final predictions of each tuning by what its validations say; the fits' own predictions stay beside them."""
+        finals: dict[tuple[str, int], Entry] = {}
+        lines: dict[str, dict[str, float]] = {}
+        for (tuning, seed), entry in outcome.finals.items():
+            if entry["status"] == "ok" and tuning not in lines:
+                lines[tuning] = self._calibration(split, outcome.best.get(tuning, outcome.valid))
+            finals[tuning, seed] = entry
+            if entry["status"] == "ok" and lines[tuning]:
+                raw = read_prediction(self.ledger.folder / entry["prediction"])
+                file = f"predictions/{entry['key']}-{tuning}.npz"
+                write_prediction(self.ledger.folder / file, self.task.calibrated(raw, lines[tuning]))
+                flags = [*entry["flags"], "calibrated"]
+                finals[tuning, seed] = {
+                    **entry, "prediction": file, "raw": entry["prediction"], "calibration": lines[tuning], "flags": flags
+                }  # fmt: skip
+        return replace(outcome, finals=finals)
+
+    def _calibration(self, split: Split, valid: Entry) -> dict[str, float]:
+        files = {stage: self.ledger.folder / "valid" / f"{key}.npz" for stage, key in valid["validations"].items()}
+        if valid["status"] != "ok" or not all(file.is_file() for file in files.values()):
+            return {}
+        return self.task.calibration(split, {stage: read_prediction(file) for stage, file in files.items()})
+
     def _finish(self, active: _Active, outcome: Outcome) -> None:
         cell = active.cell
+        outcome = self._calibrated(cell.split, outcome)
         self.outcomes[cell.name] = outcome
         best = {key for entry in (*outcome.best.values(), outcome.valid) for key in entry["validations"].values()}
         for key in {key for trial in outcome.trials for key in trial["validations"].values()} - best:

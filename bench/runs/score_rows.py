@@ -51,7 +51,8 @@ def rows_of(
                 file = entry["prediction"]
                 known[file] = known.get(file) or task.scorer(split, read_prediction(folder / file))
                 scorers[len(rows)] = known[file]
-            rows.append({**base, **_about(plugin), **row})
+            before = _before_calibration(entry, task, split, folder)
+            rows.append({**base, **_about(plugin), **row, **before})
     for blend in blends:
         scorers[len(rows)] = task.scorer(split, blend.prediction)
         rows.append({**base, **blend.row})
@@ -59,6 +60,15 @@ def rows_of(
         for at, columns in scored(rows, scorers, problem, task).items():
             rows[at] |= columns
     return rows
+
+
+def _before_calibration(entry: Entry | None, task: Task, split: Split, folder: Path) -> dict[str, Any]:
+    """Score what a calibrated prediction was before: its log-loss stands beside, and the line that corrected it."""
+    if entry is None or not entry.get("calibration"):
+        return {}
+    raw = task.scorer(split, read_prediction(folder / entry["raw"]))
+    value = raw.score(np.ones((1, len(split.truths["final"].group))))["log_loss"][0]
+    return {"log_loss_raw": float(value), "calibration": json.dumps(entry["calibration"], sort_keys=True)}
 
 
 def scored(rows: list[dict[str, Any]], scorers: Mapping[int, Scorer], problem: Problem, task: Task) -> dict[int, dict[str, float]]:

@@ -253,6 +253,14 @@ class Task(Protocol):
         """Bring a finished prediction to a scale on which those of several models may be averaged."""
         return prediction
 
+    def calibration(self, split: Split, valid: Mapping[StageName, Prediction]) -> dict[str, float]:
+        """Learn from validation predictions how a final prediction is to be corrected; nothing where it would not help."""
+        return {}
+
+    def calibrated(self, prediction: Prediction, calibration: Mapping[str, float]) -> Prediction:
+        """Apply what `calibration` returned."""
+        return prediction
+
     def scorer(self, split: Split, prediction: Prediction) -> Scorer:
         """Prepare a final prediction for scoring."""
 

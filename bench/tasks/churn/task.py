@@ -20,6 +20,7 @@ from bench.metrics.kinds import Metric
 from bench.tasks import validations
 from bench.tasks.base import Arrays, Finished, InferenceInputs, ModelResult, Objective, Prediction, Scorer, Split, StageName, Task
 from bench.tasks.churn import given_labels, new_data
+from bench.tasks.churn.calibration import Fold, calibrated, calibration
 from bench.tasks.churn.figures import collect
 from bench.tasks.churn.history import prepare
 from bench.tasks.churn.protocol import build, choose
@@ -87,6 +88,15 @@ class Churn(Task):
     def blendable(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:
         """Average as they are."""
         return prediction
+
+    def calibration(self, split: Split, valid: Mapping[StageName, Prediction]) -> dict[str, float]:
+        """Fit one line through the log-odds over all validations; see `bench.tasks.churn.calibration`."""
+        truths = split.truths
+        return calibration([Fold(p[0]["prediction"], truths[s].y, truths[s].group) for s, p in valid.items()])
+
+    def calibrated(self, prediction: Prediction, calibration: Mapping[str, float]) -> Prediction:
+        """Apply the line."""
+        return [{"prediction": calibrated(prediction[0]["prediction"], calibration)}]
 
     def scorer(self, split: Split, prediction: Prediction) -> Scorer:
         """Sort the probabilities once."""

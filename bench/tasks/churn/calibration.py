@@ -1,0 +1,95 @@
+"""Calibrate P(churn): one line through the log-odds, fitted on validation predictions, used where it helps on another validation.
+
+Platt (1999): logit(p') = slope * logit(p) + intercept, by maximum likelihood. The slope is kept positive, so that no two
+users change places and ROC AUC stays as it is (isotonic regression would tie users and change it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.data.ragged import Array, hashed
+
+CLIP = 1e-6
+ERRORS = 1.0
+"""Standard errors by which it must lower the log-loss on validations that it was not fitted on."""
+LEAST = 100
+"""Validation rows below which nothing is fitted."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Validation predictions and labels of one cut-off: `p`, `y` and `group` (the user), [N] each."""
+
+    p: Array
+    y: Array
+    group: Array
+
+
+def calibration(folds: Sequence[Fold]) -> dict[str, float]:
+    """Return slope and intercept, or nothing where calibrating does not help beyond its own uncertainty.
+
+    It is tried on each validation with what the others say; with one alone, on each half of its users with the other half.
+    """
+    if sum(len(f.y) for f in folds) < LEAST:
+        return {}
+    parts = list(folds) if len(folds) > 1 else _halves(folds[0])
+    gains = []
+    for at, held in enumerate(parts):
+        line = _fitted([f for n, f in enumerate(parts) if n != at])
+        if line is None:
+            return {}
+        gains.append(_loss(held.p, held.y) - _loss(applied(held.p, *line), held.y))
+    gain = np.concatenate(gains)
+    if not gain.mean() > ERRORS * gain.std() / np.sqrt(len(gain)):
+        return {}
+    line = _fitted(parts)
+    return {} if line is None else {"slope": line[0], "intercept": line[1]}
+
+
+def applied(p: Array, slope: float, intercept: float) -> Array:
+    """Apply a line to the log-odds of P(churn), float64 [N]."""
+    z = slope * _logit(p) + intercept
+    return np.asarray(1.0 / (1.0 + np.exp(-z)), np.float64)
+
+
+def calibrated(p: Array, line: Mapping[str, float]) -> Array:
+    """Apply what `calibration` returned."""
+    return applied(p, line["slope"], line["intercept"]) if line else p
+
+
+def _halves(fold: Fold) -> list[Fold]:
+    first = hashed(fold.group, 11) < 0.5
+    return [Fold(fold.p[rows], fold.y[rows], fold.group[rows]) for rows in (first, ~first)]
+
+
+def _fitted(folds: Sequence[Fold]) -> tuple[float, float] | None:
+    """Fit slope and intercept by Newton's method; None where there is one class only or the slope is not positive."""
+    x, y = _logit(np.concatenate([f.p for f in folds])), np.concatenate([f.y for f in folds]).astype(np.float64)
+    if not len(y) or y.min() == y.max():
+        return None
+    design, at = np.column_stack([x, np.ones_like(x)]), np.array([1.0, 0.0])
+    # a little of the line that changes nothing: a prediction that separates the classes would else have no finite slope
+    ridge = np.diag([1.0, 1e-3])
+    for _ in range(50):
+        fitted = 1.0 / (1.0 + np.exp(-np.clip(design @ at, -30, 30)))
+        slope = design.T @ (fitted - y) + ridge @ (at - [1.0, 0.0])
+        curvature = design.T @ (design * (fitted * (1 - fitted))[:, None]) + ridge
+        step = np.linalg.solve(curvature, slope)
+        at = at - step
+        if np.abs(step).max() < 1e-9:
+            break
+    return (float(at[0]), float(at[1])) if np.isfinite(at).all() and at[0] > 0 else None
+
+
+def _logit(p: Array) -> Array:
+    q = np.clip(np.asarray(p, np.float64), CLIP, 1 - CLIP)
+    return np.asarray(np.log(q) - np.log1p(-q))
+
+
+def _loss(p: Array, y: Array) -> Array:
+    q = np.clip(np.asarray(p, np.float64), CLIP, 1 - CLIP)
+    return np.asarray(-np.where(y > 0, np.log(q), np.log1p(-q)))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from bench.tasks.churn.calibration import Fold, applied, calibrated, calibration
+from bench.tasks.churn.calibration import Fold, applied, calibrated, calibration, drifts
 
 
 def fold(seed: int, n: int, slope: float = 1.0, shift: float = 0.0) -> Fold:
@@ -64,3 +64,17 @@ def test_no_user_passes_another(slope: float, intercept: float, seed: int) -> No
     found = applied(p, slope, intercept)
     assert (np.diff(found) >= 0).all()
     assert ((found > 0) & (found < 1)).all()
+
+
+def test_where_the_rate_moves_the_slope_alone_is_used() -> None:
+    """Over-confident at every cut-off while the level moves: the confidence is mended, the level stays about where it was."""
+    rng, folds = np.random.default_rng(0), []
+    for level in (-0.6, 0.0, 0.6):
+        z = rng.normal(level, 0.6, 4_000)
+        y = (rng.random(4_000) < 1 / (1 + np.exp(-z))).astype(np.int8)
+        folds.append(Fold(1 / (1 + np.exp(-3.0 * (z - level))), y, np.arange(4_000)))
+    assert drifts([f.y for f in folds])
+    assert not drifts([f.y for f in (fold(1, 500), fold(2, 500))])
+    line = calibration(folds)
+    assert line["slope"] == pytest.approx(1 / 3, abs=0.05)
+    assert calibrated(np.array([0.5]), line)[0] == pytest.approx(0.5, abs=0.02)

@@ -1,7 +1,9 @@
 """Calibrate P(churn): one line through the log-odds, fitted on validation predictions, used where it helps on another validation.
 
 Platt (1999): logit(p') = slope * logit(p) + intercept, by maximum likelihood. The slope is kept positive, so that no two
-users change places and ROC AUC stays as it is (isotonic regression would tie users and change it).
+users change places and ROC AUC stays as it is (isotonic regression would tie users and change it). Where the churn rate moves
+from validation to validation beyond doubt, no intercept holds at the next cut-off: the slope alone is used, around the
+middle of the log-odds.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from bench.data.ragged import Array, hashed
 CLIP = 1e-6
 ERRORS = 1.0
 """Standard errors by which it must lower the log-loss on validations that it was not fitted on."""
+SURE = 0.01
+"""Chance of rates as different as those seen where none has moved, below which they have."""
 LEAST = 100
 """Validation rows below which nothing is fitted."""
 
@@ -37,16 +41,18 @@ def calibration(folds: Sequence[Fold]) -> dict[str, float]:
     if sum(len(f.y) for f in folds) < LEAST:
         return {}
     parts = list(folds) if len(folds) > 1 else _halves(folds[0])
+    moving = drifts([f.y for f in folds])
     gains = []
     for at, held in enumerate(parts):
-        line = _fitted([f for n, f in enumerate(parts) if n != at])
+        line = _fitted([f for n, f in enumerate(parts) if n != at], moving=moving)
         if line is None:
             return {}
         gains.append(_loss(held.p, held.y) - _loss(applied(held.p, *line), held.y))
     gain = np.concatenate(gains)
-    if not gain.mean() > ERRORS * gain.std() / np.sqrt(len(gain)):
+    # on the whole beyond its error, and on no validation a loss
+    if not gain.mean() > ERRORS * gain.std() / np.sqrt(len(gain)) or any(each.mean() < 0 for each in gains):
         return {}
-    line = _fitted(parts)
+    line = _fitted(parts, moving=moving)
     return {} if line is None else {"slope": line[0], "intercept": line[1]}
 
 
@@ -66,23 +72,41 @@ def _halves(fold: Fold) -> list[Fold]:
     return [Fold(fold.p[rows], fold.y[rows], fold.group[rows]) for rows in (first, ~first)]
 
 
-def _fitted(folds: Sequence[Fold]) -> tuple[float, float] | None:
-    """Fit slope and intercept by Newton's method; None where there is one class only or the slope is not positive."""
+def drifts(labels: Sequence[Array]) -> bool:
+    """Return whether the rates of several cut-offs differ beyond doubt (Pearson's chi-squared test)."""
+    from scipy.stats import chi2
+
+    n, ones = np.array([len(y) for y in labels], float), np.array([y.sum() for y in labels], float)
+    rate = ones.sum() / n.sum()
+    if len(labels) < 2 or not 0 < rate < 1:
+        return False
+    statistic = ((ones - n * rate) ** 2 / (n * rate * (1 - rate))).sum()
+    return bool(chi2.sf(statistic, len(labels) - 1) < SURE)
+
+
+def _fitted(folds: Sequence[Fold], *, moving: bool) -> tuple[float, float] | None:
+    """Fit slope and intercept by Newton's method; None where there is one class only or the slope is not positive.
+
+    Where rates are `moving`, each validation has an intercept of its own, and the line turns about the mean log-odds.
+    """
     x, y = _logit(np.concatenate([f.p for f in folds])), np.concatenate([f.y for f in folds]).astype(np.float64)
     if not len(y) or y.min() == y.max():
         return None
-    design, at = np.column_stack([x, np.ones_like(x)]), np.array([1.0, 0.0])
+    own = np.repeat(np.eye(len(folds)), [len(f.y) for f in folds], axis=0) if moving else np.ones((len(y), 1))
+    design = np.column_stack([x, own])
+    at = start = np.r_[1.0, np.zeros(own.shape[1])]
     # a little of the line that changes nothing: a prediction that separates the classes would else have no finite slope
-    ridge = np.diag([1.0, 1e-3])
+    ridge = np.diag([1.0, *np.full(own.shape[1], 1e-3)])
     for _ in range(50):
         fitted = 1.0 / (1.0 + np.exp(-np.clip(design @ at, -30, 30)))
-        slope = design.T @ (fitted - y) + ridge @ (at - [1.0, 0.0])
-        curvature = design.T @ (design * (fitted * (1 - fitted))[:, None]) + ridge
-        step = np.linalg.solve(curvature, slope)
+        slope = design.T @ (fitted - y) + ridge @ (at - start)
+        step = np.linalg.solve(design.T @ (design * (fitted * (1 - fitted))[:, None]) + ridge, slope)
         at = at - step
         if np.abs(step).max() < 1e-9:
             break
-    return (float(at[0]), float(at[1])) if np.isfinite(at).all() and at[0] > 0 else None
+    if not np.isfinite(at).all() or at[0] <= 0:
+        return None
+    return float(at[0]), float((1 - at[0]) * x.mean()) if moving else float(at[1])
 
 
 def _logit(p: Array) -> Array:

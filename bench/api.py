@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pluggy
 
+from bench.data import feature_names
 from bench.data.panel import Forecast, Panel
 from bench.data.ragged import hashed, spans
 from bench.errors import PluginError
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 hookimpl = pluggy.HookimplMarker("bench")
 
 __all__ = [
-    "HOLDOUT", "SIMULATION", "STATIC", "Array", "ArrayModel", "ChurnInputs", "ChurnTrain", "Context", "Dataset", "DatasetCard",
+    "FEATURES", "HOLDOUT", "SIMULATION", "STATIC", "Array", "ArrayModel", "ChurnInputs", "ChurnTrain", "Context", "Dataset", "DatasetCard",
     "Forecast", "Model", "Panel", "Params", "Runtime", "Value", "hookimpl",
 ]  # fmt: skip
 
@@ -38,11 +39,11 @@ Value: TypeAlias = bool | int | float | str | None
 Params: TypeAlias = Mapping[str, Any]
 Runtime: TypeAlias = Literal["none", "torch", "tensorflow"]
 
-STATIC = (
-    "recency", "tenure", "n_days", "n_events", "value_sum", "value_mean",
-    "gap_mean", "gap_std", "count_h4", "count_h2", "count_h", "count_2h",
-)  # fmt: skip
-"""Names of the static aggregates, in the order of the columns of `ChurnInputs.static`; see `bench.tasks.features`."""
+STATIC = tuple(feature_names.AGGREGATES)
+"""Names of the static aggregates, in the order of the columns of `ChurnInputs.static`."""
+
+FEATURES = tuple(feature_names.FEATURES)
+"""Names of further columns, in the order of `ChurnInputs.features`; `bench list features` says what each is."""
 
 HOLDOUT = 0.15
 """Share of the users that `ChurnTrain.holdout` keeps for early stopping."""
@@ -76,6 +77,13 @@ class ChurnInputs:
     """int64 [N]: the user, a number that means nothing else."""
     kinds: tuple[str, ...] = ("?",)
     """Names of the kinds; the first stands for all that are unknown."""
+    features: Array = field(default_factory=lambda: np.zeros((0, len(FEATURES)), np.float32))
+    """float32 [N, F]: more about the user's whole past (never capped), named by `FEATURES`; zeros where nobody filled them in."""
+
+    def __post_init__(self) -> None:
+        """Fill in features that were left out."""
+        if len(self.features) != len(self):
+            object.__setattr__(self, "features", np.zeros((len(self), len(FEATURES)), np.float32))
 
     def __len__(self) -> int:
         """Return the number of rows, N."""
@@ -87,15 +95,15 @@ class ChurnInputs:
         return np.diff(self.offsets)
 
     def column(self, name: str) -> Array:
-        """Return one static aggregate by name, float64 [N]."""
-        return self.static[:, STATIC.index(name)]
+        """Return one static aggregate or feature by name, float [N]."""
+        return self.static[:, STATIC.index(name)] if name in STATIC else self.features[:, FEATURES.index(name)]
 
     def take(self, rows: Array) -> Any:
         """Select rows by index or mask, in the order given; a `ChurnTrain` stays one."""
         rows = np.flatnonzero(rows) if rows.dtype == bool else np.asarray(rows)
         at, offsets = spans(self.offsets[rows], self.lengths[rows])
         per_event = {name: getattr(self, name)[at] for name in ("days_before_cutoff", "gap", "kind", "value", "count")}
-        per_row = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name in ("static", "cutoff", "group", "y")}
+        per_row = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name in ("static", "features", "cutoff", "group", "y")}
         return replace(self, offsets=offsets, **per_event, **per_row)
 
 

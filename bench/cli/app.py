@@ -114,6 +114,14 @@ def list_tasks(as_json: Json = False) -> None:
     show(as_json=as_json)
 
 
+@lists.command("features")
+def list_features(as_json: Json = False) -> None:
+    """List the columns that churn models may ask for by name, and what each is."""
+    from bench.cli.lists import list_features as show
+
+    show(as_json=as_json)
+
+
 @lists.command("metrics")
 def list_metrics(as_json: Json = False) -> None:
     """List the metrics: which way is better, and what each says."""

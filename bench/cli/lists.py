@@ -32,6 +32,14 @@ def list_tasks(*, as_json: bool) -> None:
     _show(rows, as_json=as_json)
 
 
+def list_features(*, as_json: bool) -> None:
+    """List the static aggregates and the features of the churn task."""
+    from bench.data.feature_names import AGGREGATES, FEATURES
+
+    tables = (("static", AGGREGATES), ("features", FEATURES))
+    _show([{"name": name, "of": of, "meaning": text} for of, table in tables for name, text in table.items()], as_json=as_json)
+
+
 def list_metrics(*, as_json: bool) -> None:
     """List the metrics of all tasks."""
     rows = [

@@ -88,3 +88,12 @@ def test_doctor_names_versions_devices_and_folders(capsys: pytest.CaptureFixture
 def test_the_python_module_is_the_same_command() -> None:
     done = subprocess.run([sys.executable, "-m", "bench", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("bench ")
+
+
+def test_the_features_are_listed_with_what_each_is(capsys: pytest.CaptureFixture[str]) -> None:
+    from bench.api import FEATURES, STATIC
+
+    assert invoke(["list", "features", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == [*STATIC, *FEATURES]
+    assert all(row["meaning"] for row in rows)

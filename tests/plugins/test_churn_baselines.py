@@ -1,4 +1,4 @@
-"""The seven churn baselines: what every churn model must keep to, and the published numbers on CDNOW."""
+"""The eight churn baselines: what every churn model must keep to, and the published numbers on CDNOW."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import polars as pl
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from bench.api import STATIC, ChurnTrain, Context, Model
-from bench_plugins import bgnbd, churn_floors, paretonbd, rfm_lightgbm, rfm_logit
+from bench.api import FEATURES, STATIC, ChurnTrain, Context, Model
+from bench_plugins import bgnbd, churn_floors, gbm, paretonbd, rfm_lightgbm, rfm_logit
 
-MODELS = {m.name: m for module in (churn_floors, rfm_logit, rfm_lightgbm, bgnbd, paretonbd) for m in module.bench_models()}
-LEARNED = ("recency", "frequency", "rfm-logit", "rfm-lightgbm")
+MODELS = {m.name: m for module in (churn_floors, rfm_logit, rfm_lightgbm, gbm, bgnbd, paretonbd) for m in module.bench_models()}
+LEARNED = ("recency", "frequency", "rfm-logit", "rfm-lightgbm", "gbm")
 CTX = Context(horizon=28.0)
-all_seven = pytest.mark.parametrize("name", MODELS)
+all_eight = pytest.mark.parametrize("name", MODELS)
 
 
 def rows_of(static: np.ndarray, y: np.ndarray, cutoff: float = 10_000.0, group: np.ndarray | None = None) -> ChurnTrain:
@@ -63,7 +63,7 @@ def fit(name: str, rows: ChurnTrain, ctx: Context = CTX) -> Model:
     return model
 
 
-@all_seven
+@all_eight
 def test_the_default_lies_in_the_space(name):
     space, default = MODELS[name].space(), MODELS[name].default()
 
@@ -71,7 +71,7 @@ def test_the_default_lies_in_the_space(name):
     assert all(space[key]._contains(space[key].to_internal_repr(default[key])) for key in space)
 
 
-@all_seven
+@all_eight
 def test_predictions_are_probabilities_one_for_each_row(name, fitted, others):
     chance = fitted[name].predict(others, CTX)
 
@@ -80,7 +80,7 @@ def test_predictions_are_probabilities_one_for_each_row(name, fitted, others):
     assert ((chance >= 0) & (chance <= 1)).all()
 
 
-@all_seven
+@all_eight
 def test_a_row_alone_gets_the_score_that_it_gets_among_others(name, fitted, others):
     together = fitted[name].predict(others, CTX)
 
@@ -89,7 +89,7 @@ def test_a_row_alone_gets_the_score_that_it_gets_among_others(name, fitted, othe
     assert alone == pytest.approx(together[:40], rel=1e-13, abs=1e-15)
 
 
-@all_seven
+@all_eight
 def test_the_order_of_the_rows_does_not_matter(name, fitted, rows, others):
     order = np.random.default_rng(2).permutation(len(others))
 
@@ -99,7 +99,7 @@ def test_the_order_of_the_rows_does_not_matter(name, fitted, rows, others):
         assert shuffled.predict(others, CTX) == pytest.approx(fitted[name].predict(others, CTX), rel=1e-6)
 
 
-@all_seven
+@all_eight
 def test_inputs_are_left_as_they_were(name, rows, others):
     for inputs in (rows, others):
         for field in ("static", "cutoff", "group", "y", "offsets"):
@@ -112,7 +112,7 @@ def test_inputs_are_left_as_they_were(name, rows, others):
     assert (others.static == before[1]).all()
 
 
-@all_seven
+@all_eight
 def test_a_saved_model_predicts_the_same_and_holds_no_pickle(name, fitted, others, tmp_path):
     fitted[name].save(tmp_path)
     again = MODELS[name](MODELS[name].default())
@@ -122,7 +122,7 @@ def test_a_saved_model_predicts_the_same_and_holds_no_pickle(name, fitted, other
     assert {path.suffix for path in tmp_path.iterdir()} <= {".npz", ".txt"}
 
 
-@all_seven
+@all_eight
 def test_the_same_seed_gives_the_same_model_and_another_seed_only_where_that_is_declared(name, fitted, rows, others):
     first = fitted[name].predict(others, CTX)
 
@@ -155,7 +155,7 @@ def awkward(kind: str) -> ChurnTrain:
     return replace(rows, y=np.full(200, kind == "all churned", np.int8))
 
 
-@all_seven
+@all_eight
 @pytest.mark.parametrize("kind", ["one user", "all churned", "none churned", "constant features", "all zero but active days"])
 def test_awkward_training_rows_are_survived_in_silence(name, kind, others, capfd):
     chance = fit(name, awkward(kind)).predict(others, CTX)
@@ -261,3 +261,26 @@ def test_a_model_of_leaving_stays_calibrated_where_only_the_recently_active_are_
     chance = fit("bgnbd", train, ctx).predict(test, ctx)
 
     assert log_loss(test.y, chance) < 0.62  # .678 where the likelihood is blind to the selection
+
+
+def test_contributions_of_the_columns_add_up_to_the_log_odds(rows, others):
+    model = fit("gbm", rows)
+    parts = model.contributions(others)
+
+    assert set(parts) == {*STATIC, *FEATURES, ""}
+    chance = model.predict(others, CTX)
+    assert np.sum(list(parts.values()), axis=0) == pytest.approx(np.log(chance / (1 - chance)), abs=1e-9)
+    assert np.abs(parts["recency"]).max() > np.abs(parts["value_mean"]).max()  # of no use in these rows
+
+
+def test_gbm_learns_from_features_what_the_aggregates_do_not_show():
+    rng = np.random.default_rng(0)
+    late = rng.random(800)
+    hidden = rows_of(rng.gamma(2.0, 3.0, (800, len(STATIC))), late + rng.normal(0, 0.1, 800) < 0.5)
+    features = np.zeros((800, len(FEATURES)), np.float32)
+    features[:, FEATURES.index("share_h4_of_h")] = late
+    told = replace(hidden, features=features)
+    auc = {name: roc_auc_score(told.y, fit(name, told).predict(told, CTX)) for name in ("gbm", "rfm-logit")}
+
+    assert auc["gbm"] > 0.95
+    assert auc["rfm-logit"] < 0.65

@@ -22,7 +22,7 @@ from bench.tasks.profiles import PROFILES, Profile
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 FULL = PROFILES["full"]
-FIELDS = ("offsets", "days_before_cutoff", "gap", "kind", "value", "count", "static", "cutoff", "group")
+FIELDS = ("offsets", "days_before_cutoff", "gap", "kind", "value", "count", "static", "features", "cutoff", "group")
 
 
 def log(rows: list[tuple[str, float, str, float | None]], activity: tuple[str, ...] = ("purchase",)) -> Events:

@@ -48,7 +48,7 @@ def joined(parts: Sequence[ChurnInputs]) -> dict[str, Any]:
     """Put inputs of the same kinds under each other; gives the fields of `ChurnInputs`."""
     columns: dict[str, Any] = {
         name: np.concatenate([getattr(p, name) for p in parts])
-        for name in ("days_before_cutoff", "gap", "kind", "value", "count", "static", "cutoff", "group")
+        for name in ("days_before_cutoff", "gap", "kind", "value", "count", "static", "features", "cutoff", "group")
     }
     offsets = np.r_[0, np.cumsum(np.concatenate([p.lengths for p in parts]))].astype(np.int64)
     return {"offsets": offsets, **columns, "kinds": parts[0].kinds}

@@ -1,0 +1,1 @@
+"""Features of a user's past at a cut-off."""

@@ -113,6 +113,9 @@ class ChurnTrain(ChurnInputs):
 
     y: Array = field(default_factory=lambda: np.zeros(0, np.int8))
     """int8 [N]: 1 where the user churned (no activity in the horizon after the cut-off)."""
+    everyone: Array = field(default_factory=lambda: np.zeros((0, len(STATIC))))
+    """float64 [M, S]: `static` of everyone first seen before the latest cut-off, eligible or not (at most 50,000); empty where
+    that is not known."""
 
     def holdout(self, seed: int) -> tuple[ChurnTrain, ChurnTrain]:
         """Split by user into (fit, holdout): 15 % of the *users*, chosen by a seeded hash, for early stopping."""

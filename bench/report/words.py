@@ -15,6 +15,7 @@ from bench.tasks.known import task_named
 
 FLAG_WORDS = {
     "underpowered": "too few cases to rank",
+    "few-labels": "few labelled users",
     "trivial": "a floor scores above 0.8: the cell is too easy",
     "contaminated": "the model saw this data before",
     "fallback": "a simpler method served some series",

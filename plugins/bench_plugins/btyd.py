@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.optimize import OptimizeResult, minimize
 
-from bench.api import Array, ArrayModel, ChurnInputs, ChurnTrain, Context
+from bench.api import STATIC, Array, ArrayModel, ChurnInputs, ChurnTrain, Context
 from bench.data.ragged import hashed
 from bench.errors import PluginError
 
@@ -38,11 +38,12 @@ class Summary:
     """float64 [N]: age at the cut-off."""
 
     @classmethod
-    def of(cls, inputs: ChurnInputs) -> Summary:
-        """Summarise each row of `inputs`, from its static aggregates."""
-        x = np.maximum(inputs.column("n_days") - 1, 0.0)
-        tenure = np.maximum(inputs.column("tenure"), 0.0)
-        last = np.clip(tenure - inputs.column("recency"), 0.0, tenure)
+    def of(cls, static: Array) -> Summary:
+        """Summarise users from their static aggregates [N, S]."""
+        days, age, recency = (static[:, STATIC.index(name)] for name in ("n_days", "tenure", "recency"))
+        x = np.maximum(days - 1, 0.0)
+        tenure = np.maximum(age, 0.0)
+        last = np.clip(tenure - recency, 0.0, tenure)
         return cls(x, np.where(x > 0, last, 0.0) / WEEK, tenure / WEEK)
 
     def take(self, rows: Array) -> Summary:
@@ -83,11 +84,11 @@ def maximise(log_likelihood: LogLikelihood, start: Array, users: Summary) -> Arr
 
 
 class BuyTillYouDie(ArrayModel):
-    """Fit one of these models to the users of the latest cut-off; no label is used. Its parameters are its state.
+    """Fit one of these models to everyone first seen before the latest cut-off; no label is used. Its parameters are its state.
 
-    Where only users active within the horizon are eligible, nobody who left long ago is among them, and the plain
-    likelihood concludes that nobody ever leaves. So where every row was active within the horizon, each user's
-    likelihood is conditioned on it (a truncated sample).
+    Where everyone is not known, and only users active within the horizon are eligible, nobody who left long ago is among
+    the rows, and the plain likelihood concludes that nobody ever leaves. So where every row was active within the
+    horizon, each user's likelihood is then conditioned on it (a truncated sample).
     """
 
     tasks = frozenset({"churn"})
@@ -117,12 +118,15 @@ class BuyTillYouDie(ArrayModel):
 
     def fit(self, train: ChurnTrain, ctx: Context) -> None:
         """Fit to the latest cut-off; raises `PluginError` where nobody came back or the fit does not converge."""
-        rows = np.flatnonzero(train.cutoff == train.cutoff.max())
-        rows = rows[np.argsort(hashed(train.group[rows], 0), kind="stable")[:MOST]]
-        users = Summary.of(train).take(rows)
+        users = Summary.of(train.everyone)
+        within = not len(train.everyone)
+        if within:
+            rows = np.flatnonzero(train.cutoff == train.cutoff.max())
+            rows = rows[np.argsort(hashed(train.group[rows], 0), kind="stable")[:MOST]]
+            users = Summary.of(train.static[rows])
+            within = bool((train.column("recency")[rows] < ctx.horizon).all())
         if not users.x.any():
-            raise PluginError(f"{self.name}: none of {len(rows):,} users was active on a second day: there is no rate to estimate")
-        within = bool((train.column("recency")[rows] < ctx.horizon).all())
+            raise PluginError(f"{self.name}: none of {len(users.x):,} users was active on a second day: there is no rate to estimate")
         fitted = maximise(self.truncated(ctx.horizon / WEEK) if within else self.log_likelihood, self.start(users), users)
         self.state = dict(zip(self.parameters, fitted, strict=True))
 
@@ -139,4 +143,4 @@ class BuyTillYouDie(ArrayModel):
     def predict(self, inputs: ChurnInputs, ctx: Context) -> Array:
         """Return P(no purchase within the horizon) [N]: never 1 - P(alive), which says nothing of those who rarely buy."""
         fitted = np.array([self.state[name] for name in self.parameters])
-        return np.clip(self.no_purchase(fitted, Summary.of(inputs), ctx.horizon / WEEK), 0.0, 1.0)
+        return np.clip(self.no_purchase(fitted, Summary.of(inputs.static), ctx.horizon / WEEK), 0.0, 1.0)

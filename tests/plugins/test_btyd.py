@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -310,6 +310,17 @@ def test_several_visits_on_the_only_active_day_are_no_repeat_purchase():
     rows = rows_of(Summary(np.zeros(1), np.zeros(1), np.array([3.0])))
     rows.static[0, STATIC.index("recency")] = 20.5  # half a day after the first visit
 
-    users = Summary.of(rows)
+    users = Summary.of(rows.static)
 
     assert (users.x[0], users.t_x[0]) == (0, 0)
+
+
+@both
+def test_everyone_first_seen_is_fitted_to_where_the_core_tells_of_them_whoever_is_eligible(name):
+    users = simulate(name, TRUE[name], 20_000, 5)
+    recent = rows_of(users.take((users.T - users.t_x) * 7 < 91))
+    model = MODEL[name]({})
+
+    model.fit(replace(recent, everyone=rows_of(users).static), Context(horizon=91))
+
+    assert tuple(model.state.values()) == pytest.approx(TRUE[name], rel=0.12)

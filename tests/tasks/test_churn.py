@@ -16,7 +16,7 @@ from bench.data.events import Events
 from bench.errors import ConfigError, ProtocolError
 from bench.metrics.churn import churn_metrics
 from bench.tasks.churn.history import DAY, prepare, rows_at
-from bench.tasks.churn.protocol import Protocol, choose, default_horizon, label
+from bench.tasks.churn.protocol import Protocol, _tested_only, choose, default_horizon, label
 from bench.tasks.churn.task import Churn
 from bench.tasks.profiles import PROFILES, Profile
 
@@ -292,3 +292,16 @@ def test_permuted_labels_bring_the_score_to_chance() -> None:
     assert scores[0] > 0.7
     # one permutation may by chance point along activity, another against it: chance is their mean
     assert abs(np.mean(scores[1:]) - 0.5) < 0.07
+
+
+@pytest.mark.parametrize("by_user", [False, True])
+def test_training_tells_of_everyone_first_seen_before_its_latest_cutoff_and_of_nobody_held_for_testing(by_user: bool) -> None:
+    events = random_log(3)
+    split = Churn().split(events, {"horizon": "14d", "split": "time+user" if by_user else "time"}, FULL, 0)
+    train, history = split.stages["search"].train, prepare(events)
+    cutoff = round(train.cutoff.max() * DAY)
+    seen = np.flatnonzero(history.active.events_until(cutoff))
+    kept = ~_tested_only(events)[seen] if by_user else np.ones(len(seen), bool)
+    assert len(train.everyone) == kept.sum() > (train.cutoff == train.cutoff.max()).sum()
+    assert sorted(train.everyone[:, STATIC.index("n_events")]) == sorted(history.active.events_until(cutoff)[seen[kept]])
+    assert train.take(np.arange(3)).everyone is train.everyone

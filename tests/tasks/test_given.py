@@ -222,3 +222,10 @@ def test_permuted_labels_bring_the_score_to_chance():
         scores.append(churn_metrics(truth.y, model.predict(stage.parts[0], ctx), base_rate=0.5)["roc_auc"][0])
     assert scores[0] > 0.7
     assert abs(np.mean(scores[1:]) - 0.5) < 0.07
+
+
+def test_few_labelled_users_are_named_in_the_row_and_many_are_not():
+    few, many = split(labelled(users=400)), split(labelled(users=1_400))
+    assert "few-labels" in few.flags
+    assert any(note.startswith("few labels: 320 users train, 80 test") for note in few.notes)
+    assert "few-labels" not in many.flags

@@ -12,7 +12,7 @@ from bench.data.ragged import spans
 from bench.tasks.churn.features.table import features_at
 from bench.tasks.churn.prepared import DAY, History, Ragged, prepare
 
-__all__ = ["DAY", "History", "Ragged", "prepare", "rows_at"]
+__all__ = ["DAY", "History", "Ragged", "aggregates_at", "prepare", "rows_at"]
 
 
 def rows_at(history: History, users: Array, cutoff: int, horizon: int, longest: int | None, kinds: tuple[str, ...]) -> ChurnInputs:
@@ -34,7 +34,7 @@ def rows_at(history: History, users: Array, cutoff: int, horizon: int, longest: 
         kind=code[history.kind[at]],
         value=steps.value[at].astype(np.float32),
         count=steps.count[at].astype(np.float32),
-        static=_static(history, users, cutoff, horizon),
+        static=aggregates_at(history, users, cutoff, horizon),
         features=features_at(history, users, cutoff, horizon, kinds),
         cutoff=np.full(len(users), cutoff / DAY),
         group=history.group[users],
@@ -42,7 +42,7 @@ def rows_at(history: History, users: Array, cutoff: int, horizon: int, longest: 
     )
 
 
-def _static(history: History, users: Array, cutoff: int, horizon: int) -> Array:
+def aggregates_at(history: History, users: Array, cutoff: int, horizon: int) -> Array:
     """Compute the aggregates of `STATIC` over each user's whole active past, float64 [N, S]."""
     active = history.active
     begin, end = active.start[:-1][users], active.until(cutoff)[users]

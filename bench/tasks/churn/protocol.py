@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,8 @@ from bench.data.durations import parse_duration, show_duration
 from bench.data.events import Events
 from bench.errors import ConfigError, ProtocolError
 from bench.tasks.base import Split, Stage, StageName, Truth, stage_name
-from bench.tasks.churn.history import DAY, History, rows_at
-from bench.tasks.churn.rows import Labelled, among_rows, day, eligible, ids_of, judge, make_split, sizes, training
+from bench.tasks.churn.history import DAY, History, aggregates_at, rows_at
+from bench.tasks.churn.rows import Labelled, among_rows, day, eligible, ids_of, judge, make_split, seen_by, sizes, training
 from bench.tasks.profiles import Profile
 from bench.tasks.validations import fewer_note
 
@@ -119,7 +119,9 @@ def label(history: History, cutoff: int, protocol: Protocol, longest: int | None
     users = eligible(history, cutoff, protocol.horizon, ever=protocol.ever)
     after = history.active.events_until(cutoff + protocol.horizon)
     y = (after == until)[users].astype(np.int8)
-    return Labelled(rows_at(history, users, cutoff, protocol.horizon, longest, kinds), y, users)
+    seen = seen_by(history, cutoff)
+    everyone = aggregates_at(history, seen, cutoff, protocol.horizon)
+    return Labelled(rows_at(history, users, cutoff, protocol.horizon, longest, kinds), y, users, seen, everyone)
 
 
 def build(events: Events, history: History, protocol: Protocol, profile: Profile, seed: int) -> Split:
@@ -161,7 +163,8 @@ def known_kinds(events: Events, cutoff: int) -> tuple[str, ...]:
 
 def _among(part: Labelled, chosen: Array) -> Labelled:
     """Keep the rows whose user is chosen, bool [U]."""
-    return among_rows(part, chosen[part.users])
+    kept = chosen[part.seen]
+    return replace(among_rows(part, chosen[part.users]), seen=part.seen[kept], everyone=part.everyone[kept])
 
 
 def _tested_only(events: Events) -> Array:

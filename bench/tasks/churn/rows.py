@@ -6,13 +6,13 @@ Shared by the derived protocol (`protocol`), given labels (`given_labels`) and n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from bench.api import Array, ChurnInputs, ChurnTrain
+from bench.api import STATIC, Array, ChurnInputs, ChurnTrain
 from bench.data.events import Events
 from bench.data.ragged import hashed
 from bench.tasks.base import Board, Split, Stage, StageName, Truth
@@ -21,6 +21,10 @@ from bench.tasks.profiles import Profile
 
 BOARD = Board("roc_auc", higher=True, reference="rfm-logit", penalty=0.0)
 FEW_USERS, FEW_OF_A_CLASS = 200, 30
+FEW_LABELS = 1_000
+"""Labelled users, training and tested together, below which the row says that they are few."""
+MOST = 50_000
+"""Most users that stand for everyone."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,10 @@ class Labelled:
     inputs: ChurnInputs
     y: Array
     users: Array
+    seen: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    """int64 [M]: everyone first seen before the cut-off, eligible or not; a sample of them where they are many."""
+    everyone: Array = field(default_factory=lambda: np.zeros((0, len(STATIC))))
+    """float64 [M, S]: their aggregates."""
 
 
 def eligible(history: History, cutoff: int, horizon: int, *, ever: bool) -> Array:
@@ -39,9 +47,15 @@ def eligible(history: History, cutoff: int, horizon: int, *, ever: bool) -> Arra
     return np.flatnonzero(until > before)
 
 
+def seen_by(history: History, cutoff: int) -> Array:
+    """Find the users with activity before a cut-off, int64, rising; of more than `MOST` those that a hash chooses."""
+    users = np.flatnonzero(history.active.events_until(cutoff))
+    return users if len(users) <= MOST else np.sort(users[np.argsort(hashed(history.group[users], 0), kind="stable")[:MOST]])
+
+
 def among_rows(part: Labelled, rows: Array) -> Labelled:
     """Keep rows by index or mask, with their labels and users."""
-    return Labelled(part.inputs.take(rows), part.y[rows], part.users[rows])
+    return replace(part, inputs=part.inputs.take(rows), y=part.y[rows], users=part.users[rows])
 
 
 def joined(parts: Sequence[ChurnInputs]) -> dict[str, Any]:
@@ -60,7 +74,8 @@ def training(parts: list[Labelled], rows: int | None, seed: int) -> ChurnTrain:
         mixed = [hashed(p.inputs.group * 1_000_003 + (p.inputs.cutoff * 1_440).astype(np.int64), seed) for p in parts]
         limit = np.partition(np.concatenate(mixed), rows)[rows]
         parts = [among_rows(p, m < limit) for p, m in zip(parts, mixed, strict=True)]
-    return ChurnTrain(**joined([p.inputs for p in parts]), y=np.concatenate([p.y for p in parts]))
+    latest = max(parts, key=lambda p: p.inputs.cutoff.max(initial=-np.inf))
+    return ChurnTrain(**joined([p.inputs for p in parts]), y=np.concatenate([p.y for p in parts]), everyone=latest.everyone)
 
 
 def ids_of(events: Events) -> Array:
@@ -119,7 +134,10 @@ def judge(
             return flags, f"no eligible user at the {words} cut-off; widen eligibility with --set eligible=ever", tuple(notes)
         if y.min() == y.max():
             return flags, f"all {len(y):,} {words} users {'churned' if y[0] else 'stayed'}: one class only, nothing to rank", tuple(notes)
+    if facts["eligible"] == "given" and facts["n_train"] + n < FEW_LABELS:
+        flags = ("few-labels",)
+        notes.append(f"few labels: {facts['n_train']:,} users train, {n:,} test; read the intervals, not the order")
     if n < FEW_USERS or min(churned, n - churned) < FEW_OF_A_CLASS:
-        flags = ("underpowered",)
+        flags = ("underpowered", *flags)
         notes.append(f"underpowered: {n:,} test users, {churned:,} churned, {n - churned:,} stayed (at least 200, and 30 of each, to rank)")
     return flags, "", tuple(notes)

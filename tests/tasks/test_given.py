@@ -181,7 +181,7 @@ def test_the_task_id_says_that_labels_are_given():
     made = split(labelled(), profile=PROFILES["short"])
     assert made.task_id == "churn/v2/h=10d/labels=given/split=entity-60-20-20/valid=3/activity=access+video/rows=20000/history=32/epochs=5"
     assert made.notes[0] == "labels given with the data, horizon 10d; 320 users train, 80 test"
-    assert made.flags == ("underpowered",)
+    assert made.flags == ("underpowered", "few-labels")
 
 
 @pytest.mark.parametrize(("key", "value"), [("horizon", "28d"), ("eligible", "ever"), ("cutoffs", "1"), ("split", "time")])

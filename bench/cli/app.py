@@ -303,11 +303,12 @@ def predict_new(
     family: Annotated[str, typer.Option(metavar="NAME", help="The anomaly family whose board is asked (default: the run's first).")] = "",
     set_: Sets = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="A .csv or .parquet file (default: CSV on stdout).")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Add the three strongest reasons of each user's P(churn), in words.")] = False,
 ) -> None:
     """Score new users, forecast on or flag anomalies with a run's winner, without its training data."""
     from bench.cli.predict import predict_command
 
-    predict_command(run_folder, new, model, dataset, family, set_ or [], out)
+    predict_command(run_folder, new, model, dataset, family, set_ or [], out, explain=explain)
 
 
 @app.command("publish")

@@ -11,11 +11,13 @@ from bench.errors import ConfigError
 from bench.runs.predict import answered
 
 
-def predict_command(run: Path, data: str, model: str, dataset: str, family: str, options: Sequence[str], out: Path | None) -> None:
+def predict_command(
+    run: Path, data: str, model: str, dataset: str, family: str, options: Sequence[str], out: Path | None, *, explain: bool = False
+) -> None:
     """Predict and write CSV to stdout, or CSV or Parquet to a file; who answered goes to stderr."""
     if out is not None and out.suffix not in {".csv", ".parquet"}:
         raise ConfigError(f"--out {out}: write to a file that ends in .csv or .parquet")
-    frame, words = answered(run, data, model=model, dataset=dataset, family=family, options=pairs(options))
+    frame, words = answered(run, data, model=model, dataset=dataset, family=family, options=pairs(options), explain=explain)
     sys.stderr.write(f"{words}\n")
     if out is None:
         sys.stdout.write(frame.write_csv())

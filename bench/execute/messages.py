@@ -50,6 +50,8 @@ class Apply:
     saved: str
     """The folder it was saved in; empty: it learns as it predicts."""
     device: str = "cpu"
+    explain: bool = False
+    """Leave `contributions` beside the prediction, where the model has such a method."""
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,8 @@ def apply(request: Apply, order: Order, stage: bytes, reply: Reply) -> dict[str,
     began = time.perf_counter()
     prediction = model.predict(inputs, ctx)
     _leave(prediction, Path(order.folder), 0, room(inputs, ctx.quantiles))
+    if request.explain and hasattr(model, "contributions"):
+        _leave(model.contributions(inputs), Path(order.folder), 0, SLACK + 2 * len(inputs) * WIDEST, "contributions")
     return {"status": "ok", "predict_seconds": time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()}
 
 
@@ -194,14 +196,14 @@ def room(inputs: Any, quantiles: Sequence[float]) -> int:
     return SLACK + 2 * len(inputs) * each
 
 
-def _leave(prediction: Any, folder: Path, part: int, most: int) -> None:
+def _leave(prediction: Any, folder: Path, part: int, most: int, array_name: str = "prediction") -> None:
     """Write the arrays of one prediction, a file each, `part-N.NAME.npy`; nothing where together they have more than `most` numbers."""
     import numpy as np
 
     from bench.data.panel import Forecast
     from bench.data.ranking import Ranking
 
-    arrays = prediction.arrays() if isinstance(prediction, Forecast | Ranking) else {"prediction": np.asarray(prediction)}
+    arrays = prediction.arrays() if isinstance(prediction, Forecast | Ranking) else {array_name: np.asarray(prediction)}
     for array in arrays.values():
         if array.dtype.hasobject:
             raise TypeError(f"predict returned an array of {array.dtype}, expected floats")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from bench.data.panel import Panel
+from bench.data.ragged import Array
 from bench.errors import ConfigError, DataError, PluginError, suggest
 from bench.execute.describe_plugins import Describer
 from bench.execute.executor import Executor, wait_for
@@ -22,31 +25,42 @@ from bench.execute.messages import Apply
 from bench.registry import Registry, Source, discover
 from bench.runs.check_prediction import part_of
 from bench.runs.ensemble import weighted
+from bench.runs.explain import with_reasons
 from bench.runs.saved_models import Fitted, board_of, fits, run_document, words_of
 from bench.sources.load import Request, holds_series, kept_frame, loaded
 from bench.sources.registered import registered
-from bench.tasks.base import InferenceInputs, Prediction, Stage, Task
+from bench.tasks.base import Arrays, InferenceInputs, Prediction, Stage, Task
 from bench.tasks.profiles import profile
 
 SECONDS = 3600.0
 """Most that one model may take."""
+EXPLAINS = 1_000_000_000
+"""A ticket beyond all others."""
 
 
 def predict(
-    run: Path | str, data: Any, *, model: str = "", dataset: str = "", family: str = "", options: Mapping[str, str] | None = None
+    run: Path | str,
+    data: Any,
+    *,
+    model: str = "",
+    dataset: str = "",
+    family: str = "",
+    options: Mapping[str, str] | None = None,
+    explain: bool = False,
 ) -> pl.DataFrame:
     """Predict on new data with the winner of a run, or a named model; see `bench predict`.
 
     `data`: a path, ADAPTER=PATH or a frame (pandas, polars, Arrow); a path is read by the run's own adapter. `family`: of an
-    anomaly run, the family whose board is asked; the first by default. Returns one row a user (`user, cutoff, p_churn`), a
+    anomaly run, the family whose board is asked; the first by default. `explain`: add the three strongest `reasons` of each
+    user's P(churn), in words. Returns one row a user (`user, cutoff, p_churn`), a
     series and step (`unique_id, ds, mean, q0.1, ...`), or an entity and step (`entity, time, score, threshold, alarm`).
     Raises `RunFolderError` where the run cannot serve, `DataError` for data of another kind.
     """
-    return answered(run, data, model=model, dataset=dataset, family=family, options=options)[0]
+    return answered(run, data, model=model, dataset=dataset, family=family, options=options, explain=explain)[0]
 
 
 def answered(
-    run: Path | str, data: Any, *, model: str, dataset: str, family: str, options: Mapping[str, str] | None
+    run: Path | str, data: Any, *, model: str, dataset: str, family: str, options: Mapping[str, str] | None, explain: bool = False
 ) -> tuple[pl.DataFrame, str]:
     """Predict as `predict` does; also say in words which models answered, and of which board."""
     folder = Path(run)
@@ -62,10 +76,36 @@ def answered(
     context = {"epochs": caps.epochs, "history": caps.history, "rows": caps.rows, **asked.split.context}
     with _executor() as executor:
         sources = _sources([one.model for one in fitted], registry, executor)
-        answers = [_answer(n, one, sources[one.model], asked, task, context, executor) for n, one in enumerate(fitted)]
-    parts = [task.blendable(asked.split, "final", p) for p in answers] if len(answers) > 1 else answers
-    whole = weighted([(p, one.weight) for p, one in zip(parts, fitted, strict=True)])[0]
+        ask = partial(_whole, fitted, sources, task, context, executor, itertools.count())
+        whole = ask(asked)
+        if explain:
+            shares = _shares(fitted, sources, asked, context, executor)
+            asked = with_reasons(new, asked, whole, ask, shares, caps.history)
     return task.answer_frame(asked, whole), words_of(document, board, fitted)
+
+
+def _whole(
+    fitted: Sequence[Fitted], sources: Mapping[str, Source], task: Task, context: Mapping[str, Any], executor: Executor,
+    tickets: Iterator[int], asked: InferenceInputs,
+) -> Arrays:  # fmt: skip
+    """Ask all models that answer together, and average them."""
+    answers = [_answer(next(tickets), one, sources[one.model], asked, task, context, executor) for one in fitted]
+    parts = [task.blendable(asked.split, "final", p) for p in answers] if len(answers) > 1 else answers
+    return weighted([(p, one.weight) for p, one in zip(parts, fitted, strict=True)])[0]
+
+
+def _shares(
+    fitted: Sequence[Fitted], sources: Mapping[str, Source], asked: InferenceInputs, context: Mapping[str, Any], executor: Executor
+) -> Array | None:
+    """Ask a model that answers alone for exact shares of its log-odds; None where it has none, or several answer."""
+    if len(fitted) > 1:
+        return None
+    one = fitted[0]
+    params, seed, saved = dict(one.entry["params"]), one.entry["seed"], str(one.saved or "")
+    request = Apply(sources[one.model], one.model, params, seed, dict(context), saved, explain=True)
+    executor.submit(EXPLAINS, request, Limits(SECONDS, _memory_mb()), runtime="any", stage=asked.split.stages["final"])
+    shares = part_of([wait_for(executor, EXPLAINS)], 0)[0].get("contributions")
+    return None if shares is None else np.array(shares, np.float64)
 
 
 def _request(data: Any, board: Mapping[str, Any]) -> Request:

@@ -80,11 +80,10 @@ class Gbm(Model):
         margins = [np.asarray(b.predict(x, raw_score=True, num_threads=ctx.threads), float) for b in self.trees]
         return np.asarray(expit(np.mean(margins, axis=0)))
 
-    def contributions(self, inputs: ChurnInputs) -> dict[str, Array]:
-        """Part each row's log-odds among the columns, exactly (Lundberg & Lee 2018): by name, float64 [N]; `""`: what all rows have."""
+    def contributions(self, inputs: ChurnInputs) -> Array:
+        """Part each row's log-odds among the columns, exactly (Lundberg & Lee 2018): [N, S + F], and last what all rows share."""
         x = columns_of(inputs)
-        parts = np.mean([np.asarray(b.predict(x, pred_contrib=True)) for b in self.trees], axis=0)  # [N, S + F + 1]
-        return dict(zip((*COLUMNS, ""), parts.T, strict=True))
+        return np.asarray(np.mean([np.asarray(b.predict(x, pred_contrib=True)) for b in self.trees], axis=0))
 
     def save(self, folder: Path) -> None:
         """Write the trees up to each best round, as LightGBM's text."""

@@ -299,3 +299,23 @@ def test_a_cut_off_is_a_moment_wherever_it_was_written() -> None:
 def test_a_log_without_anybody_to_ask_about_is_refused() -> None:
     with pytest.raises(DataError, match="no user is active in the 14 days before 2020-01-01; give a later log"):
         predict(run_kit.churn() / "run", purchases(0.01, users=5), dataset="calm", options={"cutoff": "2020-01-01"})
+
+
+@pytest.mark.parametrize("model", ["rfm-logit", "ensemble"])
+def test_asked_to_explain_each_user_gets_reasons_and_the_same_chance(model: str) -> None:
+    place = run_kit.churn()
+    options = {"cutoff": facts(place, "calm")["test_cutoff"]}
+    plain, told = (
+        predict(place / "run", place / "calm.csv", model=model, dataset="calm", options=options, explain=e) for e in (False, True)
+    )
+    assert told.drop("reasons").equals(plain)
+    assert (told["reasons"] != "").all()
+    assert told["reasons"].str.contains("without").all()
+
+
+def test_trees_explain_themselves_exactly(tmp_path: Path) -> None:
+    file = tmp_path / "log.csv"
+    purchases(0.02).write_csv(file)
+    run_kit.run("churn", tmp_path / "run", datasets=[f"events={file}"], models=["gbm"], options={"horizon": "28d"})
+    told = predict(tmp_path / "run", file, model="gbm", explain=True)
+    assert told["reasons"].str.contains(r"(raised|lowered) by .*\([+-]\d\.\d\d\)").all()

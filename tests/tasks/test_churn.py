@@ -305,3 +305,27 @@ def test_training_tells_of_everyone_first_seen_before_its_latest_cutoff_and_of_n
     assert len(train.everyone) == kept.sum() > (train.cutoff == train.cutoff.max()).sum()
     assert sorted(train.everyone[:, STATIC.index("n_events")]) == sorted(history.active.events_until(cutoff)[seen[kept]])
     assert train.take(np.arange(3)).everyone is train.everyone
+
+
+def test_all_cutoffs_reach_as_far_back_as_the_log_and_dense_ones_lie_a_quarter_of_a_horizon_apart() -> None:
+    events, horizon = random_log(4), 28 * DAY
+    history = prepare(events)
+    every, dense = (choose(history, {"horizon": "28d", "cutoffs": c}, "made") for c in ("all", "dense"))
+    for protocol, step in ((every, horizon), (dense, horizon // 4)):
+        assert protocol.fit[0] == protocol.valid - horizon, "labels end before the validation cut-off"
+        assert set(-np.diff(protocol.fit)) == {step}
+        assert 0 <= protocol.fit[-1] - horizon - history.first // DAY * DAY < step
+    assert dense.between == tuple(dense.valid - k * 7 * DAY for k in (1, 2, 3))
+    split = Churn().split(events, {"horizon": "28d", "cutoffs": "dense"}, FULL, 0)
+    assert f"cutoffs={len(dense.fit)}-dense/" in split.task_id
+    days = {stage: {round(t * DAY) for t in np.unique(split.stages[stage].train.cutoff)} for stage in ("search", "final")}
+    assert days == {"search": set(dense.fit), "final": {*dense.fit, *dense.between, dense.valid}}
+    assert max(days["final"]) + horizon <= dense.test
+
+
+def test_cutoffs_without_an_eligible_user_are_named() -> None:
+    rows = [(f"u{n % 40}", float(day), "purchase", 1.0) for n, day in enumerate(np.r_[np.linspace(0, 20, 200), np.linspace(60, 100, 900)])]
+    split = Churn().split(log(rows), {"horizon": "7d", "cutoffs": "all"}, FULL, 0)
+    idle = next(note for note in split.notes if note.startswith("no eligible user at "))
+    assert "2024-02-" in idle
+    assert split.facts["test_cutoff"] not in idle

@@ -24,6 +24,8 @@ from bench.tasks.profiles import Profile
 from bench.tasks.validations import fewer_note
 
 HORIZONS = (7 * DAY, 28 * DAY, 91 * DAY)
+MANY = 10_000
+"""More training cut-offs than any log has room for."""
 TESTED_ONLY = 0.2
 """Share of the users that `split=time+user` never trains on."""
 
@@ -40,6 +42,8 @@ class Protocol:
     valid: int
     """The latest validation cut-off."""
     test: int
+    between: tuple[int, ...] = ()
+    """Cut-offs between the latest of `fit` and `valid`, which the final fit learns from too; none unless dense."""
     earlier: tuple[tuple[int, tuple[int, ...]], ...] = ()
     """Earlier validation cut-offs with their training cut-offs, latest first."""
     notes: tuple[str, ...] = ()
@@ -57,16 +61,17 @@ class Protocol:
     def task_id(self, activity: tuple[str, ...], caps: str) -> str:
         """Format every choice that makes two scores comparable."""
         kinds = "+".join(activity)
+        many = f"{len(self.fit)}{'-dense' if self.between else ''}"
         return (
             f"churn/v2/h={show_duration(self.horizon)}/elig={'ever' if self.ever else 'h'}"
-            f"/split={'time+user' if self.by_user else 'time'}/cutoffs={len(self.fit)}/valid={len(self.validations)}"
+            f"/split={'time+user' if self.by_user else 'time'}/cutoffs={many}/valid={len(self.validations)}"
             f"/activity={kinds}/{caps}"
         )
 
 
 def choose(history: History, options: Mapping[str, str], name: str, validations: int = 1) -> Protocol:
     """Fix horizon and cut-offs from the options and the log; raise `ProtocolError` with the dates."""
-    wanted = _cutoffs_wanted(options)
+    wanted, dense = _cutoffs_wanted(options)
     eligible, split = options.get("eligible", "h"), options.get("split", "time")
     if eligible not in {"h", "ever"}:
         raise ConfigError(f"eligible={eligible!r} is unknown; use h or ever")
@@ -74,31 +79,37 @@ def choose(history: History, options: Mapping[str, str], name: str, validations:
         raise ConfigError(f"split={split!r} is unknown; use time or time+user")
     given = options.get("horizon")
     horizon = default_horizon(history, min(wanted, 2)) if given is None else parse_duration(given, name="horizon")
-    test, valid, fit = cutoffs(history, horizon, wanted)
+    test, valid, fit = cutoffs(history, horizon, wanted, dense=dense)
     if not fit:
         raise ProtocolError(_too_short(history, horizon, name))
-    earlier = _earlier(history, valid, horizon, wanted, validations - 1)
+    earlier = _earlier(history, valid, horizon, wanted, validations - 1, dense=dense)
     notes = fewer_note(1 + len(earlier), validations, "cut-off", f"an earlier one needs {show_duration(3 * horizon)} of log before it")
-    return Protocol(horizon, eligible == "ever", split == "time+user", fit, valid, test, earlier, notes)
+    between = tuple(valid - k * _step(horizon, dense=True) for k in range(1, 4)) if dense else ()
+    return Protocol(horizon, eligible == "ever", split == "time+user", fit, valid, test, between, earlier, notes)
 
 
-def _earlier(history: History, valid: int, horizon: int, wanted: int, most: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
+def _step(horizon: int, *, dense: bool) -> int:
+    """Return the distance of training cut-offs: the horizon, or a quarter of it, in whole days where that is a day or more."""
+    return (horizon // 4 // DAY * DAY or horizon // 4) if dense else horizon
+
+
+def _earlier(history: History, valid: int, horizon: int, wanted: int, most: int, *, dense: bool) -> tuple[tuple[int, tuple[int, ...]], ...]:
     """Step back from the latest validation by the horizon, as long as a training cut-off with H of history is left."""
-    steps = ((t := valid - k * horizon, _training_cutoffs(history, t, horizon, wanted)) for k in range(1, most + 1))
+    steps = ((t := valid - k * horizon, _training_cutoffs(history, t, horizon, wanted, dense=dense)) for k in range(1, most + 1))
     return tuple((t, fit) for t, fit in steps if fit)
 
 
-def cutoffs(history: History, horizon: int, wanted: int) -> tuple[int, int, tuple[int, ...]]:
+def cutoffs(history: History, horizon: int, wanted: int, *, dense: bool = False) -> tuple[int, int, tuple[int, ...]]:
     """Step back from the log's end by the horizon: (test, validation, training cut-offs with H of history)."""
     test = (history.last - horizon) // DAY * DAY
     valid = test - horizon
-    return test, valid, _training_cutoffs(history, valid, horizon, wanted)
+    return test, valid, _training_cutoffs(history, valid, horizon, wanted, dense=dense)
 
 
-def _training_cutoffs(history: History, valid: int, horizon: int, wanted: int) -> tuple[int, ...]:
+def _training_cutoffs(history: History, valid: int, horizon: int, wanted: int, *, dense: bool) -> tuple[int, ...]:
     """List the training cut-offs of a validation, latest first: their labels end before it, and H of history lies before each."""
-    fit = (valid - k * horizon for k in range(1, wanted + 1))
-    return tuple(t for t in fit if t - horizon >= history.first // DAY * DAY)
+    latest, first = valid - horizon, history.first // DAY * DAY + horizon
+    return tuple(range(latest, first - 1, -_step(horizon, dense=dense)))[:wanted]
 
 
 def default_horizon(history: History, needed: int) -> int:
@@ -127,11 +138,12 @@ def label(history: History, cutoff: int, protocol: Protocol, longest: int | None
 def build(events: Events, history: History, protocol: Protocol, profile: Profile, seed: int) -> Split:
     """Make both stages: search (fit -> validation) and final (fit + validation -> test)."""
     kinds = known_kinds(events, protocol.oldest)
-    needed = {t for valid, fit in protocol.validations for t in (valid, *fit)} | {protocol.test}
+    needed = {t for valid, fit in protocol.validations for t in (valid, *fit)} | {protocol.test, *protocol.between}
     every = {t: label(history, t, protocol, profile.history, kinds) for t in sorted(needed)}
     tested = _tested_only(events) if protocol.by_user else None
     at = every if tested is None else {t: _among(part, tested if t == protocol.test else ~tested) for t, part in every.items()}
-    valid, test, fit = at[protocol.valid], at[protocol.test], [at[t] for t in protocol.fit]
+    test = at[protocol.test]
+    last = [at[t] for t in (*protocol.fit, *protocol.between, protocol.valid)]
     stages: dict[StageName, Stage] = {}
     truths: dict[StageName, Truth] = {}
     for k, (cutoff, past) in enumerate(protocol.validations, 1):
@@ -139,14 +151,20 @@ def build(events: Events, history: History, protocol: Protocol, profile: Profile
             continue  # an earlier cut-off at which nobody, or everybody, churned scores nothing
         stages[stage_name(k)] = Stage(training([at[t] for t in past], profile.rows, seed), (at[cutoff].inputs,))
         truths[stage_name(k)] = Truth(at[cutoff].y, at[cutoff].inputs.group)
-    stages["final"] = Stage(training([*fit, valid], profile.rows, seed), (test.inputs,))
+    stages["final"] = Stage(training(last, profile.rows, seed), (test.inputs,))
     truths["final"] = Truth(test.y, test.inputs.group)
     facts = {**_facts(protocol, stages, every, test), "eligible": "ever" if protocol.ever else "h", "kinds": list(kinds)}
     opening = f"horizon {facts['horizon_days']:g} days; cut-offs {', '.join(facts['churn_by_cutoff'])}"
-    flags, reason, notes = judge(facts, truths, profile, sum(len(p.y) for p in (*fit, valid)), opening)
-    judged = flags, reason, (*notes, *protocol.notes)
+    flags, reason, notes = judge(facts, truths, profile, sum(len(p.y) for p in last), opening)
+    judged = flags, reason, (*notes, *protocol.notes, *_nobody(every))
     members = {"user": ids_of(events)[test.users].tolist(), "cutoff": [day(protocol.test)] * len(test.users)}
     return make_split(protocol.task_id(events.activity, profile.caps()), stages, truths, facts, judged, members)
+
+
+def _nobody(at: Mapping[int, Labelled]) -> tuple[str, ...]:
+    """Name the cut-offs at which no user is eligible."""
+    idle = ", ".join(day(t) for t, part in sorted(at.items()) if not len(part.y))
+    return (f"no eligible user at {idle}",) if idle else ()
 
 
 def _both_classes(y: Array) -> bool:
@@ -174,11 +192,14 @@ def _tested_only(events: Events) -> Array:
     return np.fromiter(numbers, np.int64, len(ids)) < TESTED_ONLY * 2**32
 
 
-def _cutoffs_wanted(options: Mapping[str, str]) -> int:
+def _cutoffs_wanted(options: Mapping[str, str]) -> tuple[int, bool]:
+    """Read how many training cut-offs are wanted at most, and whether they lie a quarter of a horizon apart."""
     text = options.get("cutoffs", "3")
-    if not text.isdigit() or int(text) < 1:
-        raise ConfigError(f"cutoffs={text!r} is no number of training cut-offs; use 1 or more")
-    return int(text)
+    if text in {"all", "dense"}:
+        return MANY, text == "dense"
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise ConfigError(f"cutoffs={text!r} is no number of training cut-offs; use 1 or more, all, or dense (one every quarter horizon)")
+    return int(text), False
 
 
 def _too_short(history: History, horizon: int, name: str) -> str:

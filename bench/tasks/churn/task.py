@@ -38,7 +38,7 @@ class Churn(Task):
     options: ClassVar[Mapping[str, str]] = {
         "horizon": "days without activity that make a churned user: 28d (default: from the log's gaps)",
         "eligible": "h (active within one horizon before the cut-off, default) or ever",
-        "cutoffs": "number of training cut-offs (default 3)",
+        "cutoffs": "number of training cut-offs, a horizon apart (default 3), all, or dense (all, a quarter of a horizon apart)",
         "split": "time (default) or time+user (20 % of the users are only ever tested)",
         validations.OPTION: validations.HELP,
     }

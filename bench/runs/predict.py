@@ -103,7 +103,7 @@ def _shares(
     one = fitted[0]
     params, seed, saved = dict(one.entry["params"]), one.entry["seed"], str(one.saved or "")
     request = Apply(sources[one.model], one.model, params, seed, dict(context), saved, explain=True)
-    executor.submit(EXPLAINS, request, Limits(SECONDS, memory_mb()), runtime="any", stage=asked.split.stages["final"])
+    executor.submit(EXPLAINS, request, Limits(SECONDS, memory_mb() / 2), runtime="any", stage=asked.split.stages["final"])
     shares = part_of([wait_for(executor, EXPLAINS)], 0)[0].get("contributions")
     return None if shares is None else np.array(shares, np.float64)
 

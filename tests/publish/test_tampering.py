@@ -140,7 +140,7 @@ def metric_version(files: Files) -> None:
 
 
 def protocol(files: Files) -> None:
-    edited(files, only("recency", protocol="churn/v2"))
+    edited(files, only("recency", protocol="churn/v9"))
 
 
 def task_id(files: Files) -> None:
@@ -183,8 +183,8 @@ CONSISTENT = [
     (fingerprint, r"fingerprint: the rows say 0{64}, the data \(simulated anew\) has [0-9a-f]{64}"),
     (members, r"members: the \d+ published ids are not those of the \d+ members that the data gives"),
     (metric_version, r"metric version: aggregator is other/9, this bench scores by paired-cluster"),
-    (protocol, r"recency on retail-sim .*: protocol 'churn/v2' is not that of its task id"),
-    (task_id, r"task id: the rows say churn/v1/h=\d+d/elig=ever"),
+    (protocol, r"recency on retail-sim .*: protocol 'churn/v9' is not that of its task id"),
+    (task_id, r"task id: the rows say churn/v2/h=\d+d/elig=ever"),
     (seed, r"fingerprint: the rows say [0-9a-f]{64}, the data \(simulated anew\) has"),
 ]
 

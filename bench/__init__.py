@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from bench.data.ranking import NextInputs, NextTrain, Ranking
     from bench.errors import BenchError
     from bench.metrics.kinds import Metric
-    from bench.runs.runner import run
+    from bench.runs.python import load, predict, run
+    from bench.runs.results import RunBoard
     from bench.tasks.base import Scorer, Split, Stage, Task
 
 # name -> module: imported at first use, so that `bench --help` does not wait for numpy or polars
@@ -54,7 +55,8 @@ _HOME = {
     **dict.fromkeys(("NextInputs", "NextTrain", "Ranking"), "bench.data.ranking"),
     **dict.fromkeys(("Scorer", "Split", "Stage", "Task"), "bench.tasks.base"),
     "Metric": "bench.metrics.kinds",
-    "run": "bench.runs.runner",
+    "RunBoard": "bench.runs.results",
+    **dict.fromkeys(("load", "predict", "run"), "bench.runs.python"),
 }
 
 __all__ = [
@@ -75,11 +77,14 @@ __all__ = [
     "Panel",
     "Params",
     "Ranking",
+    "RunBoard",
     "Scorer",
     "Split",
     "Stage",
     "Task",
     "hookimpl",
+    "load",
+    "predict",
     "run",
 ]
 
@@ -90,3 +95,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'bench' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

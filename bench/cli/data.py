@@ -53,16 +53,17 @@ def _adapter(registry: Registry, name: str) -> dict[str, str]:
     return {"adapter": name, "simulator": adapter.simulated_name or "-", "licence": adapter.card.licence, "title": adapter.card.title}
 
 
-def info(dataset: str, sets: Sequence[str], size: int, seed: int, *, as_json: bool) -> None:
+def info(dataset: str, columns: Mapping[str, str], sets: Sequence[str], size: int, seed: int, *, as_json: bool) -> None:
     """Describe one data set in the terminal."""
     from bench.cli.about import about
     from bench.cli.progress import reading_shown
     from bench.sources.load import loaded, requested
 
     registry = discover()
-    request = requested([dataset], None, registry)[0]
+    own = "=" not in dataset and dataset not in registry.names("bench.datasets") and Path(dataset).exists()
+    request = requested([f"events={dataset}" if own else dataset], None, registry)[0]
     with reading_shown(sys.stderr, quiet=as_json):
-        data = loaded(request, registry, adapter_options(request.adapter, sets), size=size, seed=seed)
+        data = loaded(request, registry, adapter_options(request.adapter, sets, columns), size=size, seed=seed)
     facts = about(data.data)
     if as_json:
         head = {"name": data.name, "simulated": data.simulated, "fingerprint": data.fingerprint, "notes": data.notes}
@@ -106,14 +107,14 @@ def _dropped(facts: Mapping[str, Any]) -> str:
     return f"dropped of {facts['rows_read']:,} rows: {words or 'none'}"
 
 
-def check(adapter: str, path: Path, sets: Sequence[str], *, as_json: bool) -> None:
+def check(adapter: str, path: Path, columns: Mapping[str, str], sets: Sequence[str], *, as_json: bool) -> None:
     """Read past the cache once; report counts, rate and the peak of this process's memory."""
     from bench.cli.progress import reading_shown
     from bench.data.events import Events
     from bench.sources.cache import overheard
     from bench.sources.load import refuse_options
 
-    reader, options = discover().dataset(adapter), adapter_options(adapter, sets)
+    reader, options = discover().dataset(adapter), adapter_options(adapter, sets, columns)
     refuse_options(reader, options)
     if not path.exists():
         raise DataError(f"no file or folder {path}; check the path")
@@ -165,11 +166,13 @@ def bars(counts: dict[str, int], width: int = 40) -> None:
         typer.echo(f"  {label:>9} {n:>9,} {'█' * round(width * n / top)}")
 
 
-def adapter_options(adapter: str, sets: Sequence[str]) -> dict[str, str]:
-    """Read ADAPTER.KEY=VALUE items of one adapter; raise `ConfigError` for what is none."""
+def adapter_options(adapter: str, sets: Sequence[str], columns: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Read ADAPTER.KEY=VALUE items of one adapter, and the named columns of an own log; raise `ConfigError` for what is none."""
     from bench.cli.run import pairs
 
-    found = {}
+    if columns and adapter != "events":
+        raise ConfigError(f"--{next(iter(columns)).replace('_', '-')} goes with an own log (events); {adapter!r} knows its columns")
+    found = dict(columns or {})
     for key, value in pairs(sets).items():
         name, dot, option = key.partition(".")
         if name != adapter or not dot:

@@ -18,23 +18,46 @@ EXTRA_LIBRARIES = {"torch": "torch", "tensorflow": "tensorflow", "keras": "tenso
 CORE_LIBRARIES = ("numpy", "polars", "pyarrow", "scipy", "scikit-learn", "lightgbm", "statsmodels", "optuna", "pandas")
 
 
-def examine(*, as_json: bool) -> None:
-    """Print versions, devices, folders and plugins; what is missing comes with its cure."""
+def examine(*, plugins: bool, as_json: bool) -> None:
+    """Print versions, devices, folders and what plugins there are; `plugins`: each is loaded, and what is missing comes with its cure."""
     from bench.cli.lists import plugin_report, show_columns
 
-    here, installed, plugins = machine(), libraries(), plugin_report()
+    here, installed = machine(), libraries()
+    rows = plugin_report() if plugins else []
     if as_json:
-        typer.echo(json.dumps({"machine": here, "libraries": installed, "plugins": plugins}))
+        typer.echo(json.dumps({"machine": here, "libraries": installed, "plugins": rows if plugins else found()}))
         return
     for key, value in here.items():
         typer.echo(f"{key:10} {value}")
     typer.echo("")
     show_columns(installed)
     typer.echo("")
-    show_columns(plugins)
-    broken = [p for p in plugins if p["status"] != "ok"]
-    typer.echo("")
-    typer.echo(f"{len(broken)} plugins cannot run: {', '.join(p['name'] for p in broken)}" if broken else "all plugins can run")
+    if not plugins:
+        counts = {kind: sum(p["kind"] == kind for p in found()) for kind in ("model", "dataset")}
+        broken = [p["name"] for p in found() if p["status"] != "found"]
+        typer.echo(f"{counts['model']} models and {counts['dataset']} adapters are installed; to load each: bench doctor --plugins")
+        typer.echo(f"broken: {', '.join(broken)}; see bench list models" if broken else "none of them is broken by its name")
+        return
+    show_columns(rows)
+    broken = [p["name"] for p in rows if p["status"] != "ok"]
+    typer.echo(f"\n{len(broken)} plugins cannot run: {', '.join(broken)}" if broken else "\nall plugins can run")
+
+
+def found() -> list[dict[str, str]]:
+    """List the plugins that are installed, by name; nothing is imported."""
+    from bench.registry import GROUPS, discover
+
+    registry = discover()
+    rows = [
+        {"kind": group.removeprefix("bench.").removesuffix("s"), "name": name, "status": "found"}
+        for group in GROUPS
+        for name in registry.sources[group]
+    ]
+    return rows + [
+        {"kind": group.removeprefix("bench.").removesuffix("s"), "name": name, "status": "broken"}
+        for group in GROUPS
+        for name in registry.broken[group]
+    ]
 
 
 def machine() -> dict[str, Any]:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from bench.errors import ConfigError, suggest
 from bench.registry import Group, discover
+
+if TYPE_CHECKING:
+    from bench.cli.static_models import Told
 
 
 def list_plugins(group: Group, files: Sequence[Path], folders: Sequence[Path], *, as_json: bool) -> None:
@@ -20,6 +25,34 @@ def list_plugins(group: Group, files: Sequence[Path], folders: Sequence[Path], *
     rows += [(source.name, source.origin()) for source in registry.files]
     rows += [(name, f"broken: {reason}") for name, reason in sorted(registry.broken[group].items())]
     _show([{"name": name, "origin": origin} for name, origin in rows], as_json=as_json)
+
+
+def list_models(files: Sequence[Path], folders: Sequence[Path], task: str, *, as_json: bool) -> None:
+    """List the models, what each serves and which extra it needs, as their source says; nothing is imported."""
+    from bench.cli.static_models import Told, told
+    from bench.tasks.known import NAMES
+
+    if task and task not in NAMES:
+        raise ConfigError(f"unknown task {task!r}; {suggest(task, list(NAMES))}")
+    registry = discover(files, folders)
+    rows = []
+    for name, source in sorted(registry.sources["bench.models"].items()):
+        facts = told(source).get(name, Told())
+        rows.append({"name": name, **_told(facts), "origin": source.origin()})
+    for source in registry.files:
+        rows += [
+            {"name": name, **_told(facts), "origin": source.origin()} for name, facts in (told(source) or {source.name: Told()}).items()
+        ]
+    if task:
+        rows = [row for row in rows if task in row["serves"].split(", ") or not row["serves"]]
+    broken = sorted(registry.broken["bench.models"].items())
+    rows += [{"name": name, "serves": "", "needs": "", "origin": f"broken: {reason}"} for name, reason in broken]
+    _show(rows, as_json=as_json)
+
+
+def _told(facts: Told) -> dict[str, str]:
+    extras = ", ".join(f"seqbench[{extra}]" for extra in facts.extras)
+    return {"serves": ", ".join(facts.tasks), "needs": extras}
 
 
 def list_tasks(*, as_json: bool) -> None:
@@ -60,6 +93,14 @@ def _tasks() -> Iterator[tuple[str, Any, str]]:
             yield name, task_named(name), ""
         except BenchError as error:
             yield name, None, f"broken: {error}"
+
+
+def list_profiles(*, as_json: bool) -> None:
+    """List the profiles, and how much of everything each holds."""
+    from bench.tasks.profiles import PROFILES
+
+    rows = [{key: "all" if value is None else value for key, value in asdict(p).items()} for p in PROFILES.values()]
+    _show([{"profile": row.pop("name"), **row} for row in rows], as_json=as_json)
 
 
 def check_plugins(files: Sequence[Path], folders: Sequence[Path], *, as_json: bool) -> None:

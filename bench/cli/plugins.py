@@ -36,6 +36,7 @@ def new(name: str, folder: Path, *, dataset: bool, distribution: bool) -> None:
 def check(what: str, task: str | None, *, as_json: bool) -> int:
     """Check a plugin, one line a check; 1 where a check failed, or none could be run."""
     from bench.tasks.known import NAMES
+    from bench.testing.supervise import LOADED
     from bench.testing.supervise import check as verdicts_of
     from bench.testing.verdicts import Verdict
 
@@ -53,7 +54,9 @@ def check(what: str, task: str | None, *, as_json: bool) -> int:
         typer.echo(json.dumps([v.as_dict() for v in verdicts]))
     else:
         skipped = sum(v.status == "skipped" for v in verdicts)
-        typer.echo(f"{what}: {len(verdicts)} checks, {failed} failed, {skipped} skipped")
+        counts = f"{len(verdicts)} checks, {failed} failed, {skipped} skipped"
+        loaded = any(v.status == "ok" or v.check != LOADED for v in verdicts)
+        typer.echo(f"{what}: {counts if loaded else 'could not be loaded, none of its checks was run'}")
     return 1 if failed or not passed else 0
 
 

@@ -71,6 +71,8 @@ class PlainProgress(Progress):
             self._say(f"{clean(event.task_id)}  {clean(event.dataset)}: {words}")
         elif isinstance(event, RunReady):
             self._say(self._about(event))
+            for words in event.words:
+                self._say(clean(words))
         elif isinstance(event, CellDone):
             self._say(f"{self._stamp()} {self._outcome(event)}")
         elif isinstance(event, JobRetried):
@@ -153,6 +155,8 @@ class LiveProgress(Progress):
             self._introduce(event)
         elif isinstance(event, RunReady):
             self._say(self._about(event))
+            for words in event.words:
+                self._say(clean(words))
         elif isinstance(event, CellDone) and self.run.ready:
             log = log_file(Path(self.run.ready.folder), event.dataset, event.model)
             self._logs |= {(event.dataset, event.model): log} if log else {}

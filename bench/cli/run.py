@@ -7,54 +7,68 @@ import os
 import shlex
 import signal
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from bench.errors import ConfigError, suggest
+from bench.cli.study import read_study
+from bench.errors import ConfigError
 from bench.runs import arguments
 from bench.runs.config import Config
 
-LISTS = {"dataset": "datasets", "model": "models", "plugin": "plugins", "plugins-dir": "plugins_dirs"}
-"""Long options that may be repeated -> fields of the configuration."""
-OWN_FILE = ("data", "user", "time", "kind", "value", "item", "time-unit", "zone")
-SINGLE = (
-    "task", "source", *OWN_FILE, "trials", "minutes", "seeds", "seed", "profile", "workers", "device", "sandbox",
-    "job-seconds", "job-memory", "out",
-)  # fmt: skip
-"""Long options that stand once; their fields are written with underscores."""
+if TYPE_CHECKING:
+    from bench.board import Board
 
 
 def run_command(study: Path | None, given: Mapping[str, Any], *, as_json: bool, quiet: bool) -> int:
-    """Run and print; returns the exit code."""
+    """Run and print, one task after the other; returns the exit code."""
+    return _run_all(configurations(study, given), as_json=as_json, quiet=quiet)
+
+
+def rerun_command(folder: Path, given: Mapping[str, Any], *, as_json: bool, quiet: bool) -> int:
+    """Run what a folder's `run.json` says again; `given`: what is changed of it."""
+    from bench.runs.run_folder import run_again
+
+    return _run_all([replace(run_again(folder), **given).checked()], as_json=as_json, quiet=quiet)
+
+
+def _run_all(configs: Sequence[Config], *, as_json: bool, quiet: bool) -> int:
+    signal.signal(signal.SIGTERM, _interrupt)
+    found = []
+    for config in configs:
+        try:
+            found.append(_run_one(config, as_json=as_json, quiet=quiet))
+        except KeyboardInterrupt:
+            return _stopped(config)
+    if as_json:
+        documents = [document(board, config) for board, config in zip(found, configs, strict=True)]
+        whole = documents[0] if len(documents) == 1 else {"exit_code": max(d["exit_code"] for d in documents), "runs": documents}
+        sys.stdout.write(json.dumps(whole, default=str, allow_nan=False) + "\n")
+    return 0 if all(any(row["status"] == "ok" for row in board.rows) for board in found) else 1
+
+
+def _run_one(config: Config, *, as_json: bool, quiet: bool) -> Board:
+    """Run one task, and print its table where no document is asked for."""
+    from bench.board.families import family_words
+    from bench.cli.colour import painted
     from bench.cli.progress import choose
+    from bench.cli.summary import print_summary
     from bench.runs.runner import execute
 
-    config = configuration(study, given)
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        with choose(sys.stderr, quiet=quiet, json=as_json, environ=os.environ) as listen:
-            board = execute(config, listen)
-    except KeyboardInterrupt:
-        return _stopped(config)
-    rows = board.rows
-    usable = any(row["status"] == "ok" for row in rows)
+    with choose(sys.stderr, quiet=quiet, json=as_json, environ=os.environ) as listen:
+        board = execute(config, listen)
     if as_json:
-        sys.stdout.write(json.dumps(document(board, config), default=str, allow_nan=False) + "\n")
-    else:
-        from bench.board.families import family_words
-        from bench.cli.summary import print_summary
-
-        sys.stdout.write(board.table(width=width()) + "\n")
-        sys.stdout.flush()
-        first = report(config.folder())
-        if not quiet:
-            for sentence in [*drift(rows, config.folder()), *family_words(rows)]:
-                sys.stderr.write(f"{sentence}\n")
-            print_summary(rows, config.folder(), sys.stderr, first)
-    return 0 if usable else 1
+        return board
+    sys.stdout.write(painted(board.table(width=width()), sys.stdout, os.environ) + "\n")
+    sys.stdout.flush()
+    first = report(config.folder())
+    if not quiet:
+        for sentence in [*drift(board.rows, config.folder()), *family_words(board.rows)]:
+            sys.stderr.write(f"{sentence}\n")
+        print_summary(board.rows, config.folder(), sys.stderr, first)
+    return board
 
 
 def report(folder: Path) -> Path:
@@ -75,20 +89,29 @@ def drift(rows: Sequence[dict[str, Any]], folder: Path) -> list[str]:
 
 
 def configuration(study: Path | None, given: Mapping[str, Any]) -> Config:
-    """Merge a study file and the options given beside it, which win; raise `ConfigError` with the cure."""
+    """Merge a study file and the options given beside it, which win, for one task; raise `ConfigError` with the cure."""
+    return configurations(study, given)[0]
+
+
+def configurations(study: Path | None, given: Mapping[str, Any]) -> list[Config]:
+    """Merge a study file and the options given beside it, which win: one configuration for each task."""
     fields = {name: value for name, value in given.items() if value is not None}
-    if isinstance(fields.get("options"), list):
-        fields["options"] = pairs(fields["options"])
-    return arguments.configuration({**(_study(study) if study else {}), **fields})
+    for name, option in {"options": "set", "params": "param", "space": "space"}.items():
+        if isinstance(fields.get(name), list):
+            fields[name] = pairs(fields[name], option)
+    return arguments.configurations({**(read_study(study) if study else {}), **fields})
 
 
-def pairs(items: Sequence[str]) -> dict[str, str]:
+EXAMPLES = {"set": "horizon=28d", "param": "lstm.hidden=64", "space": "lstm.hidden=32:128"}
+
+
+def pairs(items: Sequence[str], option: str = "set") -> dict[str, str]:
     """Read KEY=VALUE items; raise `ConfigError` for what is none."""
     found = {}
     for item in items:
         key, equals, value = item.partition("=")
         if not equals or not key or not value:
-            raise ConfigError(f"--set {item!r} is no KEY=VALUE; write --set horizon=28d")
+            raise ConfigError(f"--{option} {item!r} is no KEY=VALUE; write --{option} {EXAMPLES[option]}")
         found[key] = value
     return found
 
@@ -107,30 +130,6 @@ def document(board: Any, config: Config) -> dict[str, Any]:
         "leaderboard": str(folder / "leaderboard.parquet"),
         "report": str(report(folder)),
     }
-
-
-def _study(path: Path) -> dict[str, Any]:
-    """Read a study file: the long options as keys, `set` as a table or a list of KEY=VALUE."""
-    try:
-        content = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        raise ConfigError(f"study file {path}: no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"study file {path}: {error}") from error
-    fields: dict[str, Any] = {}
-    for key, value in content.items():
-        if key == "set":
-            fields["options"] = pairs(value) if isinstance(value, list) else value
-        elif key in LISTS:
-            fields[LISTS[key]] = value
-        elif key in SINGLE:
-            fields[key.replace("-", "_")] = value
-        else:
-            raise ConfigError(f"study file {path}: unknown key {key!r}; {suggest(key, [*SINGLE, *LISTS, 'set'])}")
-    try:
-        return arguments.typed(fields)
-    except ConfigError as error:
-        raise ConfigError(f"study file {path}: {error}") from None
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -26,7 +26,7 @@ FLAG_WORDS = {
     "cut-short": "the fit was stopped at its time limit",
     "unconfined": "the model's code is not the project's own, and ran where it could see more than its inputs",
 }
-NOT_REPEATED = ("task", "datasets", "models", "options", "plugins", "plugins_dirs", "data")
+NOT_REPEATED = ("task", "datasets", "models", "options", "plugins", "plugins_dirs", "data", "params", "space", "name", "overwrite")
 
 
 BEST = {"bias": "best is 0", "coverage_60": "best is .6", "coverage_80": "best is .8"}
@@ -74,6 +74,9 @@ def command(about: Mapping[str, Any], model: str = "") -> str:
         words += ["--model", name]
     for key, value in config.get("options", {}).items():
         words += ["--set", f"{key}={value}"]
+    for option, key in (("--param", "params"), ("--space", "space")):
+        for name, value in config.get(key, {}).items():
+            words += [option, f"{name}={value}"]
     for option, key in (("--plugin", "plugins"), ("--plugins-dir", "plugins_dirs")):
         for path in config.get(key, ()):
             words += [option, path]

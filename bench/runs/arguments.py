@@ -7,7 +7,7 @@ one is a line, where typer knows the types of the command line alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import UnionType
@@ -17,11 +17,14 @@ import numpy as np
 
 from bench.errors import ConfigError, suggest
 from bench.runs.config import Config
+from bench.tasks.known import NAMES, task_named
 
 LISTS = ("datasets", "models", "plugins", "plugins_dirs")
 """Fields that hold several names or paths."""
 COMMAS = ("datasets", "models")
 """Fields of which one text may hold several, with commas between."""
+BY_MODEL = ("params", "space")
+"""Fields of MODEL.KEY -> value, or of a table of values for each model."""
 EXPECTED = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", tuple: "a name or a list of names"}
 
 
@@ -31,6 +34,26 @@ def configuration(given: Mapping[str, Any]) -> Config:
     if not fields.get("task"):
         raise ConfigError("no task is given; write bench run --task churn, forecasting or anomaly")
     return Config(**fields).checked()
+
+
+def configurations(given: Mapping[str, Any]) -> list[Config]:
+    """Build a configuration for each task: several are a list, or one text with commas.
+
+    Each of several takes the options that it knows, and a folder of its own inside `out`.
+    """
+    task = given.get("task")
+    tasks = list(dict.fromkeys(parts(task) if isinstance(task, str) else task)) if isinstance(task, str | list | tuple) else [task]
+    if len(tasks) <= 1:
+        return [configuration({**given, "task": tasks[0] if tasks else None})]
+    fields = typed({key: value for key, value in given.items() if key != "task"})
+    known = {name: set(task_named(name).options) for name in tasks if name in NAMES}
+    everywhere = {key for key in fields.get("options", {}) if not any(key in own for own in known.values())}
+    found = []
+    for name in tasks:
+        own = {key: value for key, value in fields.get("options", {}).items() if key in everywhere or key in known.get(name, ())}
+        out = {"out": str(Path(fields["out"]) / str(name))} if fields.get("out") else {}
+        found.append(configuration({**fields, **out, "task": name, "options": own}))
+    return found
 
 
 def typed(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,9 +100,11 @@ def _plain(name: str, value: Any) -> Any:
         return tuple(part for item in several for part in (parts(item) if name in COMMAS else [_path(item)]))
     if name == "options" and isinstance(value, Mapping):
         return {str(key): _text(key, item) for key, item in value.items()}
-    if isinstance(value, np.generic):
-        return value.item()
-    return _path(value)
+    if name in BY_MODEL and isinstance(value, Mapping):
+        return dict(_by_model(value))
+    if name == "time_limit" and isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:g}s"
+    return value.item() if isinstance(value, np.generic) else _path(value)
 
 
 def parts(item: Any) -> list[Any]:
@@ -101,3 +126,15 @@ def _text(key: str, value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _by_model(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Spell `{"lstm": {"hidden": 64}}` as `lstm.hidden`, a pair as LOW:HIGH, a list of choices as A|B."""
+    for key, value in given.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{key}.{name}", text) for name, text in _by_model(value))
+        elif isinstance(value, tuple | list):
+            numbers = len(value) >= 2 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value[:2])
+            yield str(key), (":" if numbers else "|").join(map(str, value))
+        else:
+            yield str(key), str(value)

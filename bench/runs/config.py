@@ -12,11 +12,17 @@ from typing import Any
 from bench.errors import ConfigError, suggest
 from bench.execute.machine import cores
 from bench.execute.sandbox import MODES
+from bench.runs.time_limit import seconds_of
+from bench.sources.registered import refuse_spelling
 from bench.tasks.known import NAMES
 from bench.tasks.profiles import Profile, profile
 
-NOT_IN_NAME = ("trials", "minutes", "workers", "sandbox", "out")
+NOT_IN_NAME = ("trials", "minutes", "time_limit", "workers", "sandbox", "out", "overwrite")
 """Options that do not change which run a folder holds: more trials continue it."""
+BUDGET = ("trials", "seeds")
+"""What may grow in a folder; seeds stand in its name all the same, where the folder is not given."""
+LIMITS = ("device", "job_seconds", "job_memory")
+"""What may change in a folder that is given: a cell that ran out of time or memory is tried again with more."""
 OWN_FILE = ("user", "time", "kind", "value", "item", "time_unit", "zone")
 """Options that go with `data`: those of the adapter `events` by the same names."""
 
@@ -30,6 +36,8 @@ class Config:
     source: str | None = None
     data: Any = None
     """The user's own event log: a file or folder, or, from Python, a frame (pandas, polars, Arrow)."""
+    name: str | None = None
+    """What boards call the data in `data`; a frame without one is called data."""
     user: str | None = None
     time: str | None = None
     kind: str | None = None
@@ -39,6 +47,12 @@ class Config:
     zone: str | None = None
     models: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    """MODEL.KEY -> value: parameters that are fixed."""
+    space: Mapping[str, str] = field(default_factory=dict)
+    """MODEL.KEY -> LOW:HIGH[:log] or A|B: ranges that are narrowed."""
+    time_limit: str | None = None
+    """Of the whole run: `30m`, `2h`."""
     trials: int | None = None
     minutes: float | None = None
     seeds: int | None = None
@@ -54,6 +68,8 @@ class Config:
     out: str | None = None
     plugins: tuple[str, ...] = ()
     plugins_dirs: tuple[str, ...] = ()
+    overwrite: bool = False
+    """Move a run aside that is in the way of `out`."""
 
     def checked(self) -> Config:
         """Refuse what cannot be meant, and spell `data` as the dataset it is; raise `ConfigError` that says what to give."""
@@ -76,12 +92,18 @@ class Config:
             raise ConfigError(f"--device {self.device!r} is unknown; use auto, cpu, cuda or cuda:N")
         if self.source is not None and sum("=" not in word for word in self.datasets) != 1:
             raise ConfigError("--source goes with exactly one --dataset ADAPTER; for several, write --dataset ADAPTER=PATH for each")
+        if self.time_limit is not None:
+            seconds_of(self.time_limit)
+        if self.name is not None:
+            refuse_spelling(self.name)
         return self._with_own_file()
 
     def _with_own_file(self) -> Config:
         """Turn `--data FILE --user COLUMN` into `--dataset events=FILE --set events.user=COLUMN`, which is the same."""
         given = {name: value for name in OWN_FILE if (value := getattr(self, name)) is not None}
         if self.data is None:
+            if self.name is not None and not self.datasets:
+                raise ConfigError(f"--name {self.name} goes with --data FILE; other data is named by bench data add NAME PATH")
             if given:
                 raise ConfigError(f"{_option(next(iter(given)))} goes with --data FILE; for other data write --set ADAPTER.KEY=VALUE")
             return self
@@ -90,7 +112,7 @@ class Config:
         if not isinstance(self.data, str | Path):
             from bench.sources.load import holds_series, kept_frame
 
-            path = str(kept_frame(self.data))
+            path = str(kept_frame(self.data, self.name or "data"))
             if not given and holds_series(self.data):
                 return replace(self, data=None, datasets=(*self.datasets, f"series={path}"))
         elif not str(self.data):
@@ -122,18 +144,27 @@ class Config:
         """Name the run folder: the same command finds its own again."""
         if self.out is not None:
             return Path(self.out)
-        parts = {name: value for name, value in self.as_dict().items() if name not in NOT_IN_NAME}
-        parts["datasets"] = [_absolute(text) for text in self.datasets]
-        parts["source"] = str(Path(self.source).resolve()) if self.source else None
-        anchored = self.anchored()
-        parts["plugins"] = [*anchored.plugins, *anchored.plugins_dirs]
+        parts = {**self.identity(), **{name: getattr(self, name) for name in ("seeds", *LIMITS)}}
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
         return Path("runs") / f"{self.task}-{digest}"
 
-    def anchored(self) -> Config:
-        """Format the plugins' paths in full: a run is repeated, and asked for predictions, from other folders too."""
-        files, folders = (tuple(str(Path(p).resolve()) for p in paths) for paths in (self.plugins, self.plugins_dirs))
-        return replace(self, plugins=files, plugins_dirs=folders)
+    def identity(self) -> dict[str, Any]:
+        """Return what makes this run another than one with other arguments: all but the budget and the limits, paths in full."""
+        return {name: value for name, value in self.anchored().as_dict().items() if name not in (*NOT_IN_NAME, *BUDGET, *LIMITS)}
+
+    def budget(self, name: str) -> int:
+        """Return one item of the budget: given, or the profile's."""
+        return {"trials": self.n_trials(), "seeds": self.n_seeds()}[name]
+
+    def anchored(self, home: Path = Path()) -> Config:
+        """Spell all paths in full, seen from `home`: a run is repeated, and asked for predictions, from other folders too."""
+        return replace(
+            self,
+            datasets=tuple(_absolute(text, home) for text in self.datasets),
+            source=str((home / self.source).resolve()) if self.source else None,
+            plugins=tuple(str((home / p).resolve()) for p in self.plugins),
+            plugins_dirs=tuple(str((home / p).resolve()) for p in self.plugins_dirs),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON takes them."""
@@ -172,6 +203,6 @@ def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _absolute(spec: str) -> str:
+def _absolute(spec: str, home: Path) -> str:
     adapter, equals, path = spec.partition("=")
-    return f"{adapter}={Path(path).resolve()}" if equals else spec
+    return f"{adapter}={(home / Path(path).expanduser()).resolve()}" if equals else spec

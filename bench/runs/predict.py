@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from bench.data.events import Events
 from bench.data.panel import Panel
 from bench.data.ragged import Array
+from bench.data.series import Series
 from bench.errors import ConfigError, DataError, PluginError, suggest
 from bench.execute.describe_plugins import Describer
 from bench.execute.executor import Executor, wait_for
@@ -26,7 +31,7 @@ from bench.registry import Registry, Source, discover
 from bench.runs.check_prediction import part_of
 from bench.runs.ensemble import weighted
 from bench.runs.explain import with_reasons
-from bench.runs.saved_models import Fitted, board_of, fits, run_document, words_of
+from bench.runs.saved_models import Fitted, answering, board_of, fits, run_document, words_of
 from bench.sources.load import Request, holds_series, kept_frame, loaded
 from bench.sources.registered import registered
 from bench.tasks.base import Arrays, InferenceInputs, Prediction, Stage, Task
@@ -38,6 +43,15 @@ EXPLAINS = 1_000_000_000
 """A ticket beyond all others."""
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a run's models say of new data."""
+
+    frame: pl.DataFrame
+    about: tuple[str, ...]
+    """Sentences: who answered, of which board, for which horizon and cut-off; how many were left out, and why."""
+
+
 def predict(
     run: Path | str,
     data: Any,
@@ -45,34 +59,60 @@ def predict(
     model: str = "",
     dataset: str = "",
     family: str = "",
+    cutoff: str | date | None = None,
+    everybody: bool = False,
+    columns: Mapping[str, str] | None = None,
     options: Mapping[str, str] | None = None,
     explain: bool = False,
 ) -> pl.DataFrame:
     """Predict on new data with the winner of a run, or a named model; see `bench predict`.
 
     `data`: a path, ADAPTER=PATH or a frame (pandas, polars, Arrow); a path is read by the run's own adapter. `family`: of an
-    anomaly run, the family whose board is asked; the first by default. `explain`: add the three strongest `reasons` of each
-    user's P(churn), in words. Returns one row a user (`user, cutoff, p_churn`), a
-    series and step (`unique_id, ds, mean, q0.1, ...`), or an entity and step (`entity, time, score, threshold, alarm`).
+    anomaly run, the family whose board is asked; the first by default. `cutoff`: the moment from which on nothing is known
+    (default: the data's end). `everybody`: keep those who cannot be asked about, with the reason. `columns`: user, time, kind,
+    value, item of an own log, by its names. `explain`: add the three strongest `reasons` of each user's P(churn), in words.
+    Returns one row a user (`user, cutoff, horizon_days, p_churn, model`), a series and
+    step (`unique_id, ds, mean, q0.1, ..., model`), or an entity and step (`entity, time, score, threshold, alarm, model`).
     Raises `RunFolderError` where the run cannot serve, `DataError` for data of another kind.
     """
-    return answered(run, data, model=model, dataset=dataset, family=family, options=options, explain=explain)[0]
+    return answered(
+        run,
+        data,
+        model=model,
+        dataset=dataset,
+        family=family,
+        cutoff=cutoff,
+        everybody=everybody,
+        columns=columns,
+        options=options,
+        explain=explain,
+    ).frame
 
 
 def answered(
-    run: Path | str, data: Any, *, model: str, dataset: str, family: str, options: Mapping[str, str] | None, explain: bool = False
-) -> tuple[pl.DataFrame, str]:
-    """Predict as `predict` does; also say in words which models answered, and of which board."""
+    run: Path | str,
+    data: Any,
+    *,
+    model: str,
+    dataset: str,
+    family: str,
+    cutoff: str | date | None,
+    everybody: bool,
+    columns: Mapping[str, str] | None,
+    options: Mapping[str, str] | None,
+    explain: bool = False,
+) -> Answer:
+    """Predict as `predict` does; also say in words who answered what."""
     folder = Path(run)
     document = run_document(folder)
     config, caps = document["config"], profile(document["config"]["profile"])
     registry = discover(config["plugins"], config["plugins_dirs"])
     board, task = board_of(document, dataset, family), registry.task(config["task"])
     fitted = fits(folder, board, model)
-    request = _request(data, board)
-    own, theirs = _options(options or {}, config, task, request.adapter)
-    new = loaded(request, registry, theirs, size=caps.users, seed=config["seed"]).data
-    asked = task.inference_inputs(new, board, own, caps)
+    request = _request(data, board, columns or {})
+    own, theirs = _options(_with_cutoff(options or {}, cutoff, task), config, task, request.adapter)
+    new = loaded(request, registry, {**theirs, **(columns or {})}, size=caps.users, seed=config["seed"]).data
+    asked = task.inference_inputs(new if "cutoff" in task.settable else until(new, cutoff), board, own, caps)
     context = {"epochs": caps.epochs, "history": caps.history, "rows": caps.rows, **asked.split.context}
     with _executor() as executor:
         sources = _sources([one.model for one in fitted], registry, executor)
@@ -81,7 +121,9 @@ def answered(
         if explain:
             shares = _shares(fitted, sources, asked, context, executor)
             asked = with_reasons(new, asked, whole, ask, shares, caps.history)
-    return task.answer_frame(asked, whole), words_of(document, board, fitted)
+    frame = task.answer_frame(asked, whole).with_columns(model=pl.lit(answering(fitted)))
+    about = (f"{words_of(document, board, fitted)}; {asked.about}", *_left_out(asked, frame))
+    return Answer(_with_everybody(frame, asked) if everybody else frame, about)
 
 
 def _whole(
@@ -108,13 +150,49 @@ def _shares(
     return None if shares is None else np.array(shares, np.float64)
 
 
-def _request(data: Any, board: Mapping[str, Any]) -> Request:
-    """Describe who reads the data; what a registered data set was told of its adapter holds for new data too."""
+def _left_out(asked: InferenceInputs, frame: pl.DataFrame) -> list[str]:
+    """Count those who are not asked about, by reason."""
+    counts = Counter(asked.excluded.values())
+    words = "; ".join(f"{n:,} not eligible: {reason}" for reason, n in counts.most_common())
+    return [f"{len(frame):,} scored; {words}"] if words else []
+
+
+def _with_everybody(frame: pl.DataFrame, asked: InferenceInputs) -> pl.DataFrame:
+    """Add a row for each who is not asked about, without an answer, and a column `reason`."""
+    reasons = {frame.columns[0]: list(asked.excluded), "reason": list(asked.excluded.values())}
+    others = pl.DataFrame(reasons, schema_overrides=dict.fromkeys(reasons, pl.String))
+    return pl.concat([frame.with_columns(reason=pl.lit("")), others], how="diagonal_relaxed")
+
+
+def _with_cutoff(options: Mapping[str, str], cutoff: str | date | None, task: Task) -> Mapping[str, str]:
+    return {**options, "cutoff": str(cutoff)} if cutoff is not None and "cutoff" in task.settable else options
+
+
+def until(data: Events | Series, cutoff: str | date | None) -> Events | Series:
+    """Forget what lies at or after a cut-off, as if the data had been read then; raise `DataError` where nothing is left."""
+    if cutoff is None:
+        return data
+    try:
+        moment = datetime.fromisoformat(str(cutoff))
+    except ValueError:
+        raise ConfigError(f"cutoff={str(cutoff)!r} is no day; write it as 2011-05-01") from None
+    if data.frame["time"].null_count():
+        raise DataError(f"{data.name}: its steps have no time, so no cut-off can be placed; leave it out")
+    kept = data.frame.filter(pl.col("time") < (moment if moment.tzinfo else moment.replace(tzinfo=UTC)))
+    if kept.is_empty():
+        raise DataError(f"{data.name}: nothing lies before the cut-off {cutoff}; give a later one")
+    return replace(data, frame=kept)
+
+
+def _request(data: Any, board: Mapping[str, Any], columns: Mapping[str, str]) -> Request:
+    """Describe who reads the data: an own log where its columns are named; what a registered set was told holds for new data too."""
     if not isinstance(data, str | Path):
         return Request("series" if holds_series(data) else "events", kept_frame(data))
     adapter, equals, path = str(data).partition("=")
     if not equals or Path(data).expanduser().exists():
-        adapter, path = board["adapter"], str(data)
+        adapter, path = "events" if columns else board["adapter"], str(data)
+    if columns and adapter != "events":
+        raise ConfigError(f"--{next(iter(columns))} names a column of an own log, but {adapter!r} reads this data; write --data FILE")
     found = Path(path).expanduser()
     if not path or not found.exists():
         raise DataError(f"{path or data}: no such file or folder")

@@ -52,6 +52,8 @@ class RunReady:
     workers: int
     profile: str
     folder: str
+    words: tuple[str, ...] = ()
+    """What is to be known before it starts: how the time is shared, what it may cost."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.data.events import Events
 from bench.data.series import Series
-from bench.errors import ConfigError, RunFolderError, suggest
+from bench.errors import ConfigError, PluginError, RunFolderError, suggest
 from bench.execute.describe_plugins import Describer
 from bench.execute.devices import refuse_blind, resolved
 from bench.execute.job_sources import job_digest
@@ -23,11 +23,12 @@ from bench.execute.local import LocalExecutor
 from bench.execute.machine import memory_mb
 from bench.execute.sandbox import chosen, obstacle
 from bench.registry import RESERVED, Registry, Source, discover, reserved_name_hint
-from bench.runs.arguments import configuration
+from bench.runs import time_limit
 from bench.runs.config import Config, task_options
 from bench.runs.feature_importance import Asker
 from bench.runs.problem import Problem
 from bench.runs.run_events import DataReady, Listener, Notice, Reading, RunReady, silent
+from bench.runs.run_folder import claim
 from bench.runs.scheduler import Cell, Driver
 from bench.runs.score_rows import now
 from bench.runs.write_results import write_results
@@ -35,6 +36,7 @@ from bench.sources.cache import cache_folder
 from bench.sources.load import Loaded, Request, loaded, requested
 from bench.sources.read_progress import relayed
 from bench.tasks.base import Split, Task
+from bench.tune.control import controlled
 from bench.tune.ledger import Ledger
 from bench.tune.plan import Budget, Outcome
 from bench.version import VERSION
@@ -43,22 +45,16 @@ if TYPE_CHECKING:
     from bench.board import Board
 
 
-def run(task: str, *, datasets: Sequence[str] = (), models: Sequence[str] = (), **arguments: Any) -> Board:
-    """Run a benchmark and return its board; the arguments are those of `bench run` (see `bench.runs.config.Config`).
-
-    Raises `BenchError` for what the user can mend; a model that fails is a row, not an error.
-    """
-    listen: Listener = arguments.pop("listen", silent)
-    return execute(configuration({"task": task, "datasets": datasets, "models": models, **arguments}), listen)
-
-
 def execute(config: Config, listen: Listener = silent) -> Board:
     """Run what a configuration asks for, in its run folder; the same configuration continues there."""
     config = config.checked()
+    claim(config)
     registry = discover(config.plugins, config.plugins_dirs)
     task: Task = registry.task(config.task)
     task_options(config.options, task.options, registry.names("bench.datasets"))
     requests = requested(config.datasets, config.source, registry, holds=task.holds)
+    if config.name is not None:
+        requests[-1] = replace(requests[-1], name=config.name)
     sources = _model_sources(config, registry)
     limits = _limits(config)
     with _executor(config, [*requests], listen) as executor:
@@ -67,7 +63,7 @@ def execute(config: Config, listen: Listener = silent) -> Board:
             refuse_blind(_serving(describer.finish()[0], config, registry), config.device)
         with relayed(lambda *far: listen(Reading(*far))):
             problems = list(_problems(requests, config, registry, task, listen))
-        plugins = _serving(describer.finish()[0], config, registry)
+        plugins = controlled(_serving(describer.finish()[0], config, registry), config.params, config.space)
         solved = [Problem(data.name, data.simulated, data.fingerprint, split, plugins, data.adapter.name) for data, split in problems]
         with Ledger(config.folder()) as ledger, _told_where(ledger.folder):
             _write_run(ledger.folder, config, solved, task, finished=False)
@@ -115,9 +111,25 @@ def _outcomes(problems: Sequence[Problem], config: Config, driver: Driver) -> Ma
     cells = [cell for problem in problems for cell in _cells(problem, config, driver.limits, driver.task)]
     cells.sort(key=lambda cell: ("none", "torch", "tensorflow").index(cell.plugin.runtime))
     names = tuple((c.dataset, c.plugin.name) for c in cells)
-    budget = driver.budget
-    driver.listen(RunReady(names, budget.trials, budget.seeds, config.n_workers(), config.profile, str(driver.ledger.folder)))
+    budget = driver.budget = _shared(driver.budget, config, len(cells))
+    words = _said_before(config, cells, budget)
+    driver.listen(RunReady(names, budget.trials, budget.seeds, config.n_workers(), config.profile, str(driver.ledger.folder), words))
     return driver.run(cells)
+
+
+def _shared(budget: Budget, config: Config, cells: int) -> Budget:
+    """Share the run's time limit among its cells; minutes that were given too are a bound of their own."""
+    if config.time_limit is None:
+        return budget
+    each = time_limit.share(time_limit.seconds_of(config.time_limit), config.n_workers(), cells)
+    return replace(budget, minutes=min(each, budget.minutes or each))
+
+
+def _said_before(config: Config, cells: Sequence[Cell], budget: Budget) -> tuple[str, ...]:
+    """State before the run starts how its time is shared."""
+    if config.time_limit is None:
+        return ()
+    return (time_limit.words(time_limit.seconds_of(config.time_limit), config.n_workers(), len(cells), budget.seeds),)
 
 
 def _budget(config: Config) -> Budget:
@@ -198,7 +210,10 @@ def _serving(found: Sequence[Plugin], config: Config, registry: Registry) -> lis
     broken = registry.broken["bench.models"]
     lost = [Plugin(n, Source(n, ""), status="failed", reason=r) for n, r in broken.items() if not config.models or n in config.models]
     by_name: dict[str, Plugin] = {}
+    given = config.anchored().plugins
     for plugin in [*found, *lost]:
+        if plugin.status != "ok" and plugin.source.is_file and plugin.source.target in given:
+            raise PluginError(f"--plugin {plugin.source.target} cannot be loaded: {plugin.reason}")
         if plugin.name in RESERVED:
             raise ConfigError(f"plugin {plugin.name!r} ({plugin.source.origin()}) has {reserved_name_hint(plugin.name)}")
         if plugin.name in by_name or (plugin.source.is_file and plugin.name in registry.sources["bench.models"]):
@@ -240,7 +255,8 @@ def _size(series: Series) -> str:
 def _write_run(folder: Path, config: Config, problems: Sequence[Problem], task: Task, *, finished: bool) -> None:
     """Write `run.json`: what was asked, of which data, on which machine, with which versions."""
     document = {
-        "config": config.anchored().as_dict(),
+        "config": _shown(config),
+        "cwd": str(Path.cwd()),
         "finished": finished,
         "written": now().isoformat(timespec="seconds"),
         "bench_version": VERSION,
@@ -274,6 +290,12 @@ def _write_run(folder: Path, config: Config, problems: Sequence[Problem], task: 
     partial = folder / "run.part"
     partial.write_text(json.dumps(document, indent=1))
     partial.replace(folder / "run.json")
+
+
+def _shown(config: Config) -> dict[str, Any]:
+    """Return the configuration as it was given, with the plugins' paths in full: predictions load them from other folders."""
+    anchored = config.anchored()
+    return replace(config, plugins=anchored.plugins, plugins_dirs=anchored.plugins_dirs).as_dict()
 
 
 def git_commit() -> str:

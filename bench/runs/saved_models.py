@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class Fitted:
     weight: float
     calibration: Mapping[str, float] = field(default_factory=dict)
     """How the board's predictions of it were corrected."""
+    row: str = ""
+    """The row of the board that answers, where that is a mean of several models."""
 
 
 def run_document(folder: Path) -> dict[str, Any]:
@@ -64,10 +66,15 @@ def families_of(document: Mapping[str, Any], name: str) -> dict[str, Mapping[str
     return {d["facts"]["family"]: d for d in document["datasets"] if d["name"] == name and "family" in d["facts"]}
 
 
+def answering(fitted: Sequence[Fitted]) -> str:
+    """Name the row of the board that answers."""
+    return fitted[0].row or fitted[0].model
+
+
 def words_of(document: Mapping[str, Any], board: Mapping[str, Any], fitted: Sequence[Fitted]) -> str:
     """Describe who answers: the models, the board that they stand on, and which other boards there were to choose from."""
     names = [clean(one.model) for one in fitted]
-    asked = names[0] if len(names) == 1 else f"{NAME} of {several(names, 8)}"
+    asked = names[0] if len(names) == 1 else f"{answering(fitted)} of {several(names, 8)}"
     family = board["facts"].get("family", "")
     others = [f"--family {other}" for other in families_of(document, board["name"]) if other != family]
     where = " ".join(filter(None, [clean(board["name"]), family]))
@@ -78,16 +85,17 @@ def fits(folder: Path, board: Mapping[str, Any], model: str = "") -> list[Fitted
     """List the fits to ask with their weights, which sum to 1; raise `BenchError` where one cannot be asked."""
     place = board["task_id"], board["name"]
     rows = [r for r in table_to_rows(read_rows(folder / "leaderboard.parquet")) if (r["task_id"], r["dataset"]) == place]
-    best = _standing(rows, model, f"{folder}: no model worked on {board['name']}")
+    best = standing_row(rows, model, f"{folder}: no model worked on {board['name']}")
     parts = [(best, 1.0)]
     if best["model"] in {NAME, FLOOR}:
         parts = [(_member(rows, name, best["tuning"]), weight) for name, weight in json.loads(best["params"]).items()]
     keys, entries = _keys(folder, place), {}  # type: tuple[dict[tuple[str, str, int], str], dict[str, dict[str, Any]]]
     read_entries(folder / "ledger.jsonl", entries)
-    return [_fitted(folder, row, entries.get(keys.get((row["model"], row["tuning"], row["seed"]), "")), weight) for row, weight in parts]
+    found = [_fitted(folder, row, entries.get(keys.get((row["model"], row["tuning"], row["seed"]), "")), weight) for row, weight in parts]
+    return [replace(one, row=best["model"]) for one in found]
 
 
-def _standing(rows: Sequence[Row], model: str, nothing: str) -> Row:
+def standing_row(rows: Sequence[Row], model: str, nothing: str) -> Row:
     """Choose the row of the winner, or the one that stands for a named model on the board, were it ranked or not."""
     standing = [rows[at] for at in candidates(rows)]
     if not model:

@@ -244,3 +244,15 @@ def _described(entry: Path) -> CacheEntry:
         return CacheEntry(entry.name, meta["name"], meta["form"], meta["source"], meta["rows"], size)
     except (OSError, ValueError, KeyError, TypeError):
         return CacheEntry(entry.name, "", "", "", 0, size)
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write a file into the cache, whole or not at all; raise `DataError` where there is no room."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=file.parent)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        Path(partial).replace(file)
+    except OSError as error:
+        raise DataError(f"cannot write {file} ({error.strerror}); set BENCH_CACHE to a folder with room") from error

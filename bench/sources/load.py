@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from bench.data.names import as_name
 from bench.data.series import Series
 from bench.errors import ConfigError, DataError, PluginError, suggest
 from bench.registry import Registry
-from bench.sources.cache import cache_folder, read_cached
+from bench.sources.cache import cache_folder, read_cached, write_whole
 from bench.sources.registered import Registered, registered
 
 log = logging.getLogger("bench")
@@ -154,6 +153,8 @@ def simulation(adapter: Dataset, size: int, seed: int) -> Path:
     return folder
 
 
+FRAMES = "frames"
+"""Folder of the frames that were given, in the cache."""
 LONG = ({"unique_id", "ds", "y"}, {"item_id", "timestamp", "target"})
 """Columns by which a frame is known as series: Nixtla's and AutoGluon's names."""
 
@@ -165,29 +166,24 @@ def holds_series(frame: Any) -> bool:
     return any(names <= columns for names in LONG)
 
 
-def kept_frame(frame: Any) -> Path:
-    """Write a frame (pandas, polars, Arrow) to a Parquet file named by its content, so that the same run finds it again."""
+def kept_frame(frame: Any, name: str = "data") -> Path:
+    """Write a frame (pandas, polars, lazy too, Arrow) to a Parquet file in a folder named by its content.
+
+    The same frame is found there again; boards are titled by `name`.
+    """
     import hashlib
 
     import polars as pl
 
     try:
-        table = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
+        table = frame.collect() if isinstance(frame, pl.LazyFrame) else frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
         content = io.BytesIO()
         table.rechunk().write_parquet(content)
     except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
         raise DataError(f"data is a {type(frame).__name__} that cannot be kept as Parquet ({error}); give a file or a frame") from error
-    home = cache_folder().parent / "frames"
-    file = home / f"frame-{hashlib.sha256(content.getvalue()).hexdigest()[:12]}.parquet"
+    file = cache_folder().parent / FRAMES / hashlib.sha256(content.getvalue()).hexdigest()[:12] / f"{name}.parquet"
     if not file.exists():
-        try:
-            home.mkdir(parents=True, exist_ok=True)
-            handle, partial = tempfile.mkstemp(dir=home)
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content.getvalue())
-            Path(partial).replace(file)
-        except OSError as error:
-            raise DataError(f"cannot write the frame to {home} ({error.strerror}); set BENCH_CACHE to a folder with room") from error
+        write_whole(file, content.getvalue())
     return file
 
 

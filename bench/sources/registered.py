@@ -45,12 +45,17 @@ def registered() -> dict[str, Registered]:
 
 def refuse_name(name: str, adapters: list[str]) -> None:
     """Raise `ConfigError` where a set cannot be registered by this name."""
-    if not is_name(name):
-        raise ConfigError(f"{name[:LONGEST]!r} is no name for a data set; use {RULE}")
+    refuse_spelling(name)
     if name in adapters:
         raise ConfigError(f"{name!r} is the name of an adapter; choose another, such as {'my-' + name!r}")
     if name in (known := registered()):
         raise ConfigError(f"{name!r} is registered already, for {known[name].path}; first: bench data add --remove {name}")
+
+
+def refuse_spelling(name: str) -> None:
+    """Raise `ConfigError` for what cannot be a data set's name."""
+    if not is_name(name):
+        raise ConfigError(f"{name[:LONGEST]!r} is no name for a data set; use {RULE}")
 
 
 def register(name: str, source: Registered) -> None:

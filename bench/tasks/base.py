@@ -212,6 +212,10 @@ class InferenceInputs:
     """Column -> value of each row: users and cut-off, or names and times of series."""
     split: Split
     """What the task needs to bring answers into their final form; it holds no truth."""
+    about: str = ""
+    """Horizon and cut-off, for people."""
+    excluded: Mapping[str, str] = field(default_factory=dict)
+    """Who of the new data is not asked about -> the reason; empty where nobody is left out, or a table says who counts."""
 
 
 class Task(Protocol):

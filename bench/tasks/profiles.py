@@ -44,6 +44,9 @@ PROFILES = {
     "short": Profile(
         "short", users=1_000, rows=20_000, history=32, epochs=5, trials=4, seeds=1, series=10, windows=1, entities=20, steps=300
     ),
+    "medium": Profile(
+        "medium", users=3_000, rows=50_000, history=64, epochs=15, trials=20, seeds=3, series=15, windows=2, entities=50, steps=500
+    ),
     "full": Profile("full", users=10_000, rows=None, history=256, epochs=50, trials=50, seeds=5),
 }
 

@@ -44,12 +44,17 @@ from ._tables import IMPLAUSIBLE, NOBODY, Cleaned, Part, Stack, implausible, jud
 KNOWN = {
     "user": (
         "user", "user_id", "customer", "customer_id", "client_id", "client", "account_id", "member_id", "visitor_id", "subscriber_id",
-        "player_id", "person_id", "uid",
+        "player_id", "person_id", "uid", "customer_no", "customer_number", "cust_id", "buyer_id", "shopper_id", "household_key",
+        "household_id", "contact_id", "device_id", "card_id", "author_id",
     ),
-    "time": ("time", "timestamp", "ts", "datetime", "date_time", "event_time", "created_at", "occurred_at", "date", "day"),
-    "kind": ("kind", "event_type", "event_name", "event", "action"),
-    "value": ("value", "amount", "revenue"),
-    "item": ("item", "item_id", "product_id", "sku"),
+    "time": (
+        "time", "timestamp", "ts", "datetime", "date_time", "event_time", "created_at", "occurred_at", "date", "day", "when",
+        "invoice_date", "order_date", "purchase_date", "transaction_date", "event_date", "visit_date", "order_time", "event_timestamp",
+        "order_purchase_timestamp", "unix_time", "unixts", "moment", "start_time",
+    ),
+    "kind": ("kind", "event_type", "event_name", "event", "action", "activity", "activity_type", "event_kind"),
+    "value": ("value", "amount", "revenue", "sales", "total", "order_value", "total_price", "net_amount", "spend"),
+    "item": ("item", "item_id", "product_id", "sku", "stock_code", "article_id", "product", "movie_id", "asin"),
 }  # fmt: skip
 """Names that are guessed where no option names the column; the earlier one wins."""
 

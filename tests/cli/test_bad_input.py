@@ -58,6 +58,8 @@ CASES = {
     "an empty path": (["--dataset", "retail="], ["path after '=' is empty"]),
     "a plugin that is not there": (["--plugin", "nowhere.py"], ["nowhere.py: no such file"]),
     "a folder of plugins that is not there": (["--plugins-dir", "nowhere"], ["nowhere: no such folder"]),
+    "no time": (["--time-limit", "soon"], ["--time-limit 'soon' is no time"]),
+    "a parameter of nobody": (["--dataset", "retail=long.csv", "--param", "lstmm.hidden=3"], ["no model 'lstmm' takes part"]),
     "an unknown flag": (["--modle", "lstm"], ["--modle", "--help"]),
     "a data set given twice": (["--dataset", "retail=long.csv", "--dataset", "retail=long.csv"], ["given twice"]),
     "a study that is not there": (["study.toml"], ["study.toml: no such file"]),
@@ -134,6 +136,42 @@ def test_options_win_over_the_study_file_and_its_keys_are_the_long_options(input
     (inputs / "study.toml").write_text('task = "churn"\ntrials = 7\nmodel = ["lstm"]\njob-seconds = 5\n[set]\nhorizon = "28d"\n')
     config = configuration(inputs / "study.toml", {"trials": 3, "models": None})
     assert (config.trials, config.models, config.job_seconds, config.options) == (3, ("lstm",), 5, {"horizon": "28d"})
+
+
+def test_a_yaml_study_is_the_same_as_a_toml_study(inputs: Path) -> None:
+    from bench.cli.run import configurations
+
+    (inputs / "study.toml").write_text(
+        'task = "churn"\nmodels = ["lstm", "bgnbd"]\ntime-limit = "30m"\nparam = ["lstm.hidden=64"]\n'
+        '[set]\nhorizon = "28d"\ncutoffs = 2\n[space.lstm]\ndropout = [0.1, 0.3]\n'
+    )
+    (inputs / "study.yaml").write_text(
+        "task: churn\nmodel: lstm, bgnbd\ntime_limit: 30m\nparam: {lstm: {hidden: 64}}\n"
+        "set: {horizon: 28d, cutoffs: 2}\nspace: {lstm.dropout: '0.1:0.3'}\n"
+    )
+    [one], [other] = configurations(inputs / "study.toml", {}), configurations(inputs / "study.yaml", {})
+    assert one == other
+    assert (one.params, one.space) == ({"lstm.hidden": "64"}, {"lstm.dropout": "0.1:0.3"})
+    assert one.options == {"horizon": "28d", "cutoffs": "2"}
+
+
+@pytest.mark.parametrize(("text", "words"), [("task: [", "study.yaml"), ("- a\n", "holds no keys"), ("trials: '7'", "trials='7' is not a")])
+def test_a_broken_yaml_study_is_one_line(text: str, words: str, inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (inputs / "study.yaml").write_text(text)
+    assert invoke(["run", "study.yaml", "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+
+
+def test_several_tasks_are_one_configuration_each_with_the_options_that_they_know() -> None:
+    from bench.cli.run import configurations
+
+    given = {"task": "churn,forecasting", "models": ["a,b"], "options": ["eligible=ever", "level=user", "retail.x=1"], "out": "here"}
+    one, other = configurations(None, given)
+    assert (one.task, one.out, one.options) == ("churn", "here/churn", {"eligible": "ever", "retail.x": "1"})
+    assert (other.task, other.out, other.options) == ("forecasting", "here/forecasting", {"level": "user", "retail.x": "1"})
+    assert one.models == other.models == ("a", "b")
 
 
 def test_the_run_folder_depends_on_the_configuration_but_not_on_trials_or_workers() -> None:

@@ -21,7 +21,7 @@ def test_the_table_goes_to_stdout_or_into_a_file(tmp_path: Path, capsys: pytest.
     command = ["predict", str(place / "run"), "--data", str(place / "series.csv"), "--model", "climatology"]
     assert invoke(command) == 0
     captured = capsys.readouterr()
-    assert captured.err == "climatology, of the board series\n"
+    assert captured.err == "climatology, of the board series; 14 steps (D) from 2024-06-09 on\n"
     shown = pl.read_csv(io.StringIO(captured.out), try_parse_dates=True)
     assert shown.columns[:3] == ["unique_id", "ds", "mean"]
     assert len(shown) == 14 * SERIES
@@ -50,9 +50,63 @@ def test_of_several_anomaly_families_the_board_that_is_asked_is_named_and_can_be
         said = capsys.readouterr().err.splitlines()[0]
         others = ", ".join(f"--family {f}" for f in families if f != words)
         assert said.startswith("rolling-mean, of the board ")
-        assert said.endswith(f" {words}; other boards: {others}")
+        assert f" {words}; other boards: {others}; every step after" in said
     assert invoke([*command, "--family", "other"]) == 2
     assert f"no board of family 'other' on {said.split()[4]}; it has {', '.join(families)}" in capsys.readouterr().err
+
+
+def test_who_is_not_eligible_is_counted_with_the_reason_and_kept_on_demand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = run_kit.purchases(0.01, users=60, seed=8).rename({"user": "client_no", "time": "at"})
+    log.write_csv(tmp_path / "new.csv")
+    command = ["predict", str(run_kit.churn() / "run"), "--dataset", "calm", "--model", "rfm-logit", "--data", str(tmp_path / "new.csv")]
+    command += ["--user", "client_no", "--time", "at", "--cutoff", "2024-03-01"]
+    assert invoke(command) == 0
+    captured = capsys.readouterr()
+    scored = pl.read_csv(io.StringIO(captured.out))
+    assert scored.columns == ["user", "cutoff", "horizon_days", "p_churn", "model"]
+    assert set(scored.select("cutoff", "horizon_days", "model").rows()) == {("2024-03-01", 14.0, "rfm-logit")}
+    late = log["client_no"].n_unique() - len(scored)
+    assert captured.err.splitlines() == [
+        "rfm-logit, of the board calm; churn within 14 days from 2024-03-01 on",
+        f"{len(scored)} scored; {late} not eligible: no activity in the 14 days before 2024-03-01",
+    ]
+    assert invoke([*command, "--all"]) == 0
+    everybody = pl.read_csv(io.StringIO(capsys.readouterr().out))
+    assert sorted(everybody["user"]) == sorted(log["client_no"].unique())
+    assert everybody.filter(pl.col("p_churn").is_null())["reason"].to_list() == ["no activity in the 14 days before 2024-03-01"] * late
+    assert everybody.filter(pl.col("p_churn").is_not_null())["reason"].to_list() == [""] * len(scored)
+
+
+def test_a_user_alone_in_a_file_gets_the_answer_of_the_same_user_among_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = run_kit.purchases(0.01, users=60, seed=8)
+    answers = []
+    for name, some in (("alone", log.filter(pl.col("user") == "u003")), ("all", log)):
+        some.write_csv(tmp_path / f"{name}.csv")
+        command = [
+            "predict",
+            str(run_kit.churn() / "run"),
+            "--dataset",
+            "calm",
+            "--data",
+            str(tmp_path / f"{name}.csv"),
+            "--model",
+            "rfm-logit",
+        ]
+        assert invoke([*command, "--cutoff", "2024-02-01"]) == 0
+        answers.append(pl.read_csv(io.StringIO(capsys.readouterr().out)).filter(pl.col("user") == "u003")["p_churn"].to_list())
+    assert len(answers[0]) == 1
+    assert answers[0] == pytest.approx(answers[1], rel=1e-12)
+
+
+def test_a_forecast_from_a_cut_off_is_the_one_of_data_that_ends_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = run_kit.forecasting()
+    day = START + timedelta(days=100)
+    run_kit.waves().filter(pl.col("ds") < day).write_csv(tmp_path / "until.csv")
+    command = ["predict", str(place / "run"), "--model", "climatology", "--data"]
+    assert invoke([*command, str(tmp_path / "until.csv")]) == 0
+    wanted = capsys.readouterr().out
+    assert invoke([*command, str(place / "series.csv"), "--cutoff", day.isoformat()]) == 0
+    assert capsys.readouterr().out == wanted
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +154,15 @@ CASES = {
     "an option of another adapter": (["forecasting", "--data", "series.csv", "--set", "retail.x=1"], ["'series' reads this data"]),
     "an unknown option of the adapter": (["forecasting", "--data", "series.csv", "--set", "series.x=1"], ["no such option"]),
     "no day": (["churn", "--dataset", "calm", "--data", "log.csv", "--set", "cutoff=soon"], ["cutoff='soon' is no day"]),
+    "a cut-off before everything": (
+        ["forecasting", "--data", "series.csv", "--cutoff", "2020-01-01"],
+        ["nothing lies before the cut-off 2020-01-01"],
+    ),
+    "a cut-off that is none": (["forecasting", "--data", "series.csv", "--cutoff", "soon"], ["cutoff='soon' is no day"]),
+    "a column of data that is no own log": (
+        ["churn", "--dataset", "calm", "--data", "retail=log.csv", "--user", "who"],
+        ["--user names a column of an own log"],
+    ),
     "a table of another form": (["forecasting", "--data", "series.csv", "--out", "x.xlsx"], ["ends in .csv or .parquet"]),
 }
 

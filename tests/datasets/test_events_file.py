@@ -147,6 +147,14 @@ def test_obvious_names_are_guessed_and_the_guess_is_said(tmp_path, said):
     assert "user = Customer ID, time = Event Time, kind = event_type, value = Amount, item = product_id" in said()
 
 
+@pytest.mark.parametrize(
+    "head", ["CustomerID,InvoiceDate", "Customer ID,InvoiceDate", "cust_id,when", "household_key,order_date", "uid,ts"]
+)
+def test_common_names_of_the_field_are_guessed(tmp_path, head):
+    [row] = read(csv(tmp_path / "log.csv", head, "7,2024-01-01")).frame.rows(named=True)
+    assert (row["user"], row["time"]) == ("7", T0.replace(hour=0))
+
+
 def test_a_guess_can_be_refused_and_a_given_name_wins(tmp_path):
     path = csv(tmp_path / "log.csv", "user,customer,time,kind,value", "a,b,2024-01-01,buy,3")
     [row] = read(path, user="customer", kind="none", value="none").frame.rows(named=True)
@@ -176,7 +184,7 @@ def test_parts_of_a_folder_agree_on_the_names_of_extra_columns(tmp_path):
         ("customer_id,time", {"time": "tiem"}, "no column 'tiem'; did you mean 'time'?"),
         ("customer_id,time", {"kind": "zzz"}, "no column 'zzz'; known: customer_id, time"),
         ("custmer,time", {}, "no column is known as the user; did you mean 'custmer'? Name it with --user COLUMN"),
-        ("user,InvoiceDate", {}, "no column is known as the time; did you mean 'InvoiceDate'? Name it with --time COLUMN"),
+        ("user,BookingDate", {}, "no column is known as the time; did you mean 'BookingDate'? Name it with --time COLUMN"),
         ("x,y", {}, "no column is known as the user; it has x, y. Name it with --user COLUMN"),
     ],
 )

@@ -18,7 +18,7 @@ WRONG = {
     "true": ({"trials": True}, "trials=True is not a whole number"),
     "minutes": ({"minutes": "5"}, "minutes='5' is not a number; write it without quotes"),
     "device": ({"device": 0}, "device=0 is not a text"),
-    "models": ({"models": 3}, "models=3 is not a name or a list of names"),
+    "models": ({"models": 3}, "is not a name or a list of names"),
     "a model that is none": ({"models": ["lstm", 3]}, "is not a name or a list of names"),
     "options": ({"options": "horizon"}, "options='horizon' is not keys with a value each"),
     "an option": ({"options": {"horizon": {"days": 7}}}, "option horizon={'days': 7} is no single value"),

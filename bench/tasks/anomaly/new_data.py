@@ -22,6 +22,8 @@ from bench.tasks.profiles import Profile
 ALERTS = 0.01
 """Share of training steps that may raise an alert under the threshold of the intervals shown to people."""
 
+ABOUT = "every step after the training prefix of each entity"
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -52,7 +54,7 @@ def inference_inputs(data: Events | Series, run: Mapping[str, Any], options: Map
     panel = found.panel()
     times = [[format_time(int(t), found.finest) for t in row] for row in found.time]
     columns = {"entity": list(found.names), "time": times, "until": panel.until, "mask": panel.mask}
-    return InferenceInputs(panel, columns, inference_split(run, panel, Observed(panel.mask, panel.until)))
+    return InferenceInputs(panel, columns, inference_split(run, panel, Observed(panel.mask, panel.until)), ABOUT)
 
 
 def answer_frame(asked: InferenceInputs, arrays: Arrays) -> pl.DataFrame:

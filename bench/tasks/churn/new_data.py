@@ -37,8 +37,23 @@ def inference_inputs(data: Events | Series, run: Mapping[str, Any], options: Map
     inputs = ChurnInputs(
         **joined([rows_at(history, users[cutoff == t], int(t), horizon, profile.history, tuple(facts["kinds"])) for t in np.unique(cutoff)])
     )
-    columns = {"user": ids_of(data)[users].tolist(), "cutoff": [day(int(t)) for t in cutoff]}
-    return InferenceInputs(inputs, columns, inference_split(run, inputs, SimpleNamespace(y=np.zeros(len(users)))))
+    columns = {"user": ids_of(data)[users].tolist(), "cutoff": [day(int(t)) for t in cutoff], "horizon_days": facts["horizon_days"]}
+    split = inference_split(run, inputs, SimpleNamespace(y=np.zeros(len(users))))
+    days = sorted(set(columns["cutoff"]))
+    about = f"churn within {facts['horizon_days']:g} days from {days[0] if len(days) == 1 else 'the cut-off of each user'} on"
+    return InferenceInputs(inputs, columns, split, about, _excluded(data, history, facts, users, int(cutoff[0])))
+
+
+def _excluded(data: Events, history: History, facts: Mapping[str, Any], users: Array, cutoff: int) -> dict[str, str]:
+    """Return why each other user of the log is not asked about, by id; nothing where labels came with the data and say who counts."""
+    if facts["eligible"] == "given":
+        return {}
+    present = np.unique(data.frame["user"].to_physical().to_numpy())
+    before, active = history.active.events_until(cutoff) > 0, np.diff(history.active.start) > 0
+    late = f"no activity in the {facts['horizon_days']:g} days before {day(cutoff)}"
+    others = np.setdiff1d(present, users)
+    reasons = np.where(before[others], late, np.where(active[others], f"not active before {day(cutoff)}", "no activity at all"))
+    return dict(zip(ids_of(data)[others].tolist(), reasons.tolist(), strict=True))
 
 
 def _rows(data: Events, history: History, facts: Mapping[str, Any], options: Mapping[str, str]) -> tuple[Array, Array]:
@@ -50,7 +65,7 @@ def _rows(data: Events, history: History, facts: Mapping[str, Any], options: Map
     users = eligible(history, cutoff, round(facts["horizon_days"] * DAY), ever=facts["eligible"] != "h")
     if not len(users):
         when = f"in the {facts['horizon_days']:g} days before" if facts["eligible"] == "h" else "before"
-        raise DataError(f"{data.name}: no user is active {when} {day(cutoff)}; give a later log, or --set cutoff=")
+        raise DataError(f"{data.name}: no user is active {when} {day(cutoff)}; give a later log, or another cut-off")
     return users, np.full(len(users), cutoff)
 
 
@@ -63,5 +78,5 @@ def _moment(text: str) -> int:
 
 
 def answer_frame(asked: InferenceInputs, arrays: Arrays) -> pl.DataFrame:
-    """Return one row a user, the likeliest to churn first: `user, cutoff, p_churn`."""
+    """Return one row a user, the likeliest to churn first: `user, cutoff, horizon_days, p_churn`."""
     return pl.DataFrame({**asked.columns, "p_churn": arrays["prediction"]}).sort("p_churn", descending=True, maintain_order=True)

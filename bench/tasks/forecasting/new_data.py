@@ -39,7 +39,8 @@ def inference_inputs(data: Events | Series, run: Mapping[str, Any], options: Map
     ahead = [format_time(int(t), grid.clock) for t in panel.time[0, steps:]]
     names = list(grid.names)
     split = inference_split(run, panel, SimpleNamespace(y=np.zeros((1, len(names), facts["horizon"]))))
-    return InferenceInputs(panel, {"unique_id": names, "ds": ahead}, split)
+    step = f" ({facts['freq']})" if facts["freq"] else ""
+    return InferenceInputs(panel, {"unique_id": names, "ds": ahead}, split, f"{facts['horizon']} steps{step} from {ahead[0]} on")
 
 
 def answer_frame(asked: InferenceInputs, arrays: Arrays) -> pl.DataFrame:

@@ -81,7 +81,11 @@ def command(about: Mapping[str, Any], model: str = "") -> str:
         for path in config.get(key, ()):
             words += [option, path]
     for key, value in config.items():
-        if key not in NOT_REPEATED and value is not None and (key, value) not in {("device", "auto"), ("seed", 0), ("out", "")}:
+        if (
+            key not in NOT_REPEATED
+            and value is not None
+            and (key, value) not in {("device", "auto"), ("sandbox", "auto"), ("seed", 0), ("out", "")}
+        ):
             words += [f"--{key.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
     return " ".join(shlex.quote(word) for word in words)
 

@@ -27,6 +27,7 @@ FLAG_WORDS = {
     "unconfined": "the model's code is not the project's own, and ran where it could see more than its inputs",
 }
 NOT_REPEATED = ("task", "datasets", "models", "options", "plugins", "plugins_dirs", "data", "params", "space", "name", "overwrite")
+DEFAULTS = {("device", "auto"), ("sandbox", "auto"), ("seed", 0), ("out", "")}
 
 
 BEST = {"bias": "best is 0", "coverage_60": "best is .6", "coverage_80": "best is .8"}
@@ -81,11 +82,7 @@ def command(about: Mapping[str, Any], model: str = "") -> str:
         for path in config.get(key, ()):
             words += [option, path]
     for key, value in config.items():
-        if (
-            key not in NOT_REPEATED
-            and value is not None
-            and (key, value) not in {("device", "auto"), ("sandbox", "auto"), ("seed", 0), ("out", "")}
-        ):
+        if key not in NOT_REPEATED and value is not None and (key, value) not in DEFAULTS:
             words += [f"--{key.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
     return " ".join(shlex.quote(word) for word in words)
 

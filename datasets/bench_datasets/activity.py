@@ -123,6 +123,9 @@ def _is_course(file: Path) -> bool:
 def _typed(table: Table, kinds: Sequence[str]) -> pl.DataFrame:
     """Type one course; a count that is not whole or below 0 becomes null, a kind that the course lacks 0."""
     rows = table.rows
+    if missing := [name for name in (USER, DAY) if name not in rows.columns]:
+        # a first line that ends with a number is taken for data
+        raise DataError(f"{table.file}: its first line is no header with {missing[0]!r}; mend it, or download the file again")
     day = rows[DAY].str.to_datetime("%Y-%m-%d", strict=False, time_unit="us")
     readable(day, rows[DAY], table.file, DAY, "write YYYY-MM-DD")
     counts = [_counts(table, k) if PREFIX + k in rows.columns else pl.lit(0, pl.Int64).alias(k) for k in kinds]

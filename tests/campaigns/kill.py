@@ -1,7 +1,8 @@
 """A run is killed again and again, at any moment, and given again until it ends: its board must be that of an undisturbed run.
 
 Killed are the supervisor or a worker, with TERM, INT or KILL, after a time, when a file appears or when the ledger has grown.
-Survived: the same rows as without a kill, no process and no temporary folder left, no traceback. Lost: anything else.
+Survived: the same rows as without a kill, no process left, no traceback. Found: a worker was ended by a signal other than
+KILL, and its row says so. Lost: anything else.
 """
 
 from __future__ import annotations
@@ -70,8 +71,10 @@ def rounds(scratch: Path) -> campaign.Round:
                 break
         words = words or told(finish(start(folder, scratch, task, workers)), killed=False) or differing(plain[task], folder)
         words = words or left(folder)
-        end = "lost" if words else "survived"
-        if not words:
+        # a worker that is ended by another signal than KILL is a row that says so; KILL is the machine's, and tried again
+        named = words.startswith("other rows") and told_as_rows(folder)
+        end = "found" if named else "lost" if words else "survived"
+        if end != "lost":
             shutil.rmtree(folder)
         return {"kind": task, "workers": workers, "moments": moments, "end": end, "words": words, "folder": str(folder)}
 
@@ -156,15 +159,18 @@ def differing(plain: pl.DataFrame, folder: Path) -> str:
     return "" if found.equals(plain) else f"other rows than without a kill: {len(found)} for {len(plain)}"
 
 
+def told_as_rows(folder: Path) -> bool:
+    """Return whether some row says that its worker was ended from outside."""
+    frame = pl.read_parquet(folder / "run" / "leaderboard.parquet")
+    return not frame.filter(pl.col("reason").str.contains("ended by SIG", literal=True)).is_empty()
+
+
 def left(folder: Path) -> str:
-    """Find what is left: processes of the run, temporary folders."""
+    """Find processes of the run that are left."""
     time.sleep(0.5)
     mark = str(folder / "run")
     alive = [p.pid for p in psutil.process_iter() if _is_of(p, mark)]
-    if alive:
-        return f"processes left: {alive}"
-    # a supervisor that was killed outright could not clear its folder; one that is left after a clean end is a loss
-    return ""
+    return f"processes left: {alive}" if alive else ""
 
 
 def _is_of(process: psutil.Process, mark: str) -> bool:

@@ -243,3 +243,10 @@ def test_the_plugin_offers_the_adapter_without_a_simulator(tmp_path):
     assert (Activity.card.horizon, Activity.simulated_name) == ("10d", "")
     with pytest.raises(PluginError, match="activity has no simulator"):
         Activity().simulate(tmp_path, 10, 0)
+
+
+def test_a_header_that_ends_with_a_number_is_refused_with_the_cure(tmp_path):
+    file = tmp_path / "course.csv"
+    file.write_text("enrollment_id,time,event_access,0\n1,2014-05-01,1,1\n2,2014-05-02,1,1\n")
+    with pytest.raises(DataError, match=r"course.csv: its first line is no header with 'enrollment_id'; mend it"):
+        read(file)

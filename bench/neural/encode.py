@@ -14,6 +14,7 @@ from bench.errors import PluginError
 from bench.neural.anomaly import AnomalyEncoder, View
 from bench.neural.batches import Rows
 from bench.neural.churn import ChurnEncoder
+from bench.neural.direct import DirectEncoder
 from bench.neural.forecasting import ForecastEncoder
 from bench.neural.next_event import NextEncoder
 from bench.neural.sizes import Sizes
@@ -68,6 +69,8 @@ def encoder_from(state: Mapping[str, Any]) -> Encoder:
             return ChurnEncoder.from_state(state)
         case "forecasting":
             return ForecastEncoder.from_state(state)
+        case "direct":
+            return DirectEncoder.from_state(state)
         case "anomaly":
             return AnomalyEncoder.from_state(state)
         case "next-event":

@@ -95,6 +95,10 @@ class KerasLoop(Training):
         adam.build(self.net.trainable_variables)
         return adam
 
+    def set_rate(self, optimiser: Any, rate: float) -> None:
+        """Set the learning rate of the steps to come."""
+        optimiser.learning_rate.assign(rate)
+
     def step(self, rows: Rows, batch: Array, optimiser: Any) -> Tensor:
         """Learn from one batch; small ones, of rare lengths, weigh less, so that each row weighs the same."""
         if self.compiled is None:

@@ -104,6 +104,11 @@ class Loop(Training):
         """Make the optimiser."""
         return torch.optim.Adam(self.net.parameters(), lr=self.recipe.lr, fused=True)
 
+    def set_rate(self, optimiser: torch.optim.Optimizer, rate: float) -> None:
+        """Set the learning rate of the steps to come."""
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+
     def step(self, rows: Rows, batch: Array, optimiser: torch.optim.Optimizer) -> Tensor:
         """Learn from one batch; small ones, of rare lengths, weigh less, so that each row weighs the same."""
         self.net.train()

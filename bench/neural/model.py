@@ -23,6 +23,8 @@ from bench.neural.sizes import Sizes
 from bench.neural.training import Recipe
 
 STATE = "state.json"
+FORECASTS = "pinball"
+"""The loss of forecasts, for which the learning rate falls."""
 
 
 class NetworkModel(Model):
@@ -55,13 +57,17 @@ class NetworkModel(Model):
     def fit(self, train: Any, ctx: Context) -> None:
         """Train on `train` less the core's holdout, which decides when to stop; too little data: on all of it."""
         fit, held = train.holdout(ctx.seed)
-        encoder = self.encoder = encoder_for(fit if len(fit) else train, ctx, self.view)
+        encoder = self.encoder = self.encoded(fit if len(fit) else train, ctx)
         with self.seeded(ctx):
             self.network = self.make(encoder.sizes)
             if self.pretrain and isinstance(encoder, ChurnEncoder):
                 before = Continued(encoder)
                 self.adopt(self.learnt(self.make(before.sizes), before, train, (fit, held), ctx))
             self.learnt(self.network, encoder, train, (fit, held), ctx)
+
+    def encoded(self, train: Any, ctx: Context) -> Encoder:
+        """Choose and fit the encoder: that of the task, unless a plugin has another."""
+        return encoder_for(train, ctx, self.view)
 
     def learnt(self, network: Any, encoder: Encoder, train: Any, parts: tuple[Any, Any], ctx: Context) -> Any:
         """Train a network in place on the first of `parts`, judged by the second; on `train` where one is empty."""
@@ -82,7 +88,7 @@ class NetworkModel(Model):
     def recipe(self, encoder: Encoder) -> Recipe:
         """Read from the task what to learn, and from the parameters how."""
         own = {name: self.params[name] for name in ("lr", "batch", "patience", "clip") if name in self.params}
-        return Recipe(encoder.loss, levels=encoder.levels, **own)
+        return Recipe(encoder.loss, levels=encoder.levels, falling=encoder.loss == FORECASTS, **own)
 
     def fitted(self) -> Encoder:
         """Return the encoder, or say that nothing was learnt yet."""

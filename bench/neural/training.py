@@ -24,6 +24,11 @@ WIDE = 512
 DECAY = 0.998
 """Share of the averaged weights that a step keeps: a memory of about 500 steps, shorter at the start."""
 
+WARM = 0.05
+"""Share of the training over which a falling learning rate first rises."""
+FIRST = 0.1
+"""Share of the learning rate that such a rise begins with."""
+
 
 class DivergedError(PluginError):
     """Report a training whose loss is no longer a number."""
@@ -42,6 +47,8 @@ class Recipe:
     """Longest gradient."""
     levels: tuple[float, ...] = ()
     """Of the quantiles that are learnt, where the loss has any."""
+    falling: bool = False
+    """The learning rate rises over the first steps and falls to 0 by the last epoch; else it stays."""
 
 
 @dataclass
@@ -84,10 +91,13 @@ class Training(ABC):
     def epoch(self, rows: Rows, optimiser: Any, epoch: int) -> None:
         """Go through all rows once, in an order of its own, until told to stop."""
         total: Any = 0.0  # a number of the framework's: reading it at each step would wait for the device
-        for batch in batches(rows.lengths, self.recipe.batch, seed=(self.ctx.seed, epoch)):
+        cut = batches(rows.lengths, self.recipe.batch, seed=(self.ctx.seed, epoch))
+        for at, batch in enumerate(cut):
             self.stopped = self.ctx.should_stop()
             if self.stopped:
                 break
+            if self.recipe.falling:
+                self.set_rate(optimiser, self.recipe.lr * rate_share((epoch + at / len(cut)) / self.ctx.epochs))
             total += self.step(rows, batch, optimiser)
         self.refuse_nan(float(total), epoch)
 
@@ -115,6 +125,10 @@ class Training(ABC):
         """Make the optimiser: Adam (Kingma and Ba 2015)."""
 
     @abstractmethod
+    def set_rate(self, optimiser: Any, rate: float) -> None:
+        """Set the learning rate of the steps to come."""
+
+    @abstractmethod
     def step(self, rows: Rows, batch: Array, optimiser: Any) -> Any:
         """Learn from one batch, int [n]; returns the loss summed over its rows, which may still be on the device."""
 
@@ -138,3 +152,8 @@ class Training(ABC):
 def average_rate(steps: Any, larger: Callable[[Any, Any], Any] = max) -> Any:
     """Return how far the averaged weights move at step `steps`, from 1 on; the first steps count more, lest the start be remembered."""
     return larger(1 - DECAY, 9 / (10 + steps))
+
+
+def rate_share(done: float) -> float:
+    """Return the share of the learning rate at a share of the training, in [0, 1]: up in a line, down along a cosine."""
+    return done / WARM + FIRST if done < WARM * (1 - FIRST) else (1 + math.cos(math.pi * (done - WARM) / (1 - WARM))) / 2

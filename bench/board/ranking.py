@@ -18,9 +18,9 @@ NAMED = 3
 def ranking_metric(row: Row) -> tuple[str, bool]:
     """Name the metric that ranks this row's board, and say whether higher is better.
 
-    Forecasts of users rank by WQL: on sparse counts the forecast of all zeros would win by MASE.
+    Forecasts of users, and of other sparse counts, rank by WQL: by MASE the forecast of all zeros would win.
     """
-    if row["task"] == "forecasting" and row.get("level") == "user":
+    if row["task"] == "forecasting" and (row.get("level") == "user" or "/rank=wql" in row["task_id"]):
         return "wql", False
     return RANKED_BY[row["task"]]
 

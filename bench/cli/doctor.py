@@ -15,7 +15,7 @@ import typer
 from bench.execute.machine import cores, memory_mb
 
 EXTRA_LIBRARIES = {"torch": "torch", "tensorflow": "tensorflow", "keras": "tensorflow", "statsforecast": "stats"}
-CORE_LIBRARIES = ("numpy", "polars", "pyarrow", "scipy", "scikit-learn", "lightgbm", "statsmodels", "optuna", "pandas")
+CORE_LIBRARIES = ("numpy", "polars", "pyarrow", "scipy", "scikit-learn", "lightgbm", "optuna", "pandas")
 
 
 def examine(*, plugins: bool, as_json: bool) -> None:

@@ -91,10 +91,16 @@ def bounded(y: Array, season: int, horizon: int, fit: Fit) -> Fitted:
 
 def is_seasonal(y: Array, season: int) -> bool:
     """Test the autocorrelation at the season's lag, as Assimakopoulos and Nikolopoulos (2000) do before they deseasonalise."""
-    from statsmodels.tsa.stattools import acf
-
-    r = acf(y, nlags=season, fft=True)[1:]
+    r = autocorrelations(y, season)
     return bool(abs(r[-1]) > SIGNIFICANT * np.sqrt((1 + 2 * np.sum(r[:-1] ** 2)) / len(y)))
+
+
+def autocorrelations(y: Array, lags: int) -> Array:
+    """Return the autocorrelations of y [T] at lags 1 to `lags`, float [lags], each over the variance of all T steps."""
+    off = y - y.mean()
+    power = np.abs(np.fft.rfft(off, n=2 * len(off))) ** 2
+    r = np.fft.irfft(power)[: lags + 1]
+    return np.asarray(r[1:] / r[0])
 
 
 def seasonal_pattern(y: Array, season: int) -> Array:

@@ -26,6 +26,7 @@ from plugins.baseline_kit import (
     smape,
 )
 from statsmodels.tsa.seasonal import seasonal_decompose
+from statsmodels.tsa.stattools import acf
 
 from bench.execute.describe_plugin import metadata
 from bench_plugins import _stats_guard as guard
@@ -267,3 +268,8 @@ def test_the_pattern_is_that_of_classical_decomposition(season):
     reference = seasonal_decompose(y, period=season).seasonal
 
     assert guard.seasonal_pattern(y, season)[-season:] == pytest.approx(reference[-season:])
+
+
+def test_autocorrelations_are_those_of_statsmodels():
+    y = np.random.default_rng(0).gamma(2, 3, 97).cumsum()
+    np.testing.assert_allclose(guard.autocorrelations(y, 24), acf(y, nlags=24)[1:], rtol=1e-9, atol=1e-12)

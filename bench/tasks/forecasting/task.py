@@ -54,7 +54,7 @@ BOARDS = {
     True: Board("wql", higher=False, reference="climatology", penalty=1e9),
     False: Board("mase", higher=False, reference="seasonal-naive", penalty=1e9),
 }
-"""By whether the series are single users: on sparse counts MASE would rank the forecast of nothing but zeros first."""
+"""By whether the series are sparse (`sparse`): there MASE would rank the forecast of nothing but zeros first."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,7 @@ def _ranking_score(rows: metrics.Parts, metric: str, weights: Array) -> Array:
 
 def split_of(grid: Grid, plan: Plan, profile: Profile) -> Split:
     """Cut both stages; the truth of each window lies apart."""
-    user = plan.level == "user"
+    user, few = plan.level == "user", sparse(grid, plan)
     levels = (*DECILES, *TAILS) if user else DECILES
     stages: dict[StageName, Stage] = {}
     truths: dict[StageName, Windows] = {}
@@ -258,10 +258,21 @@ def split_of(grid: Grid, plan: Plan, profile: Profile) -> Split:
         truths[stage] = Windows(y, scales, grid, cutoffs, plan.pieces(len(grid.names)))
     facts = {**_facts(grid, plan, truths["final"]), "levels": list(levels), "counts": stages["final"].train.counts}
     flags, reason, notes = _judged(grid, plan, truths, user=user)
+    if few and not user:
+        notes = (*notes, "most series are 0 at most steps: WQL ranks, as the median of MASE would rank the forecast of zeros first")
     columns = {"level": plan.level, "n_test": len(grid.names), "horizon_days": plan.horizon_days(grid.clock)}
     context = {"horizon": float(plan.horizon), "loss": "quantile", "quantiles": levels}
     members = {"unique_id": list(grid.names)}
-    return Split(plan.task_id(grid.clock, profile), stages, truths, facts, notes, flags, reason, BOARDS[user], columns, context, members)
+    task_id = plan.task_id(grid.clock, profile) + "/rank=wql" * (few and not user)
+    return Split(task_id, stages, truths, facts, notes, flags, reason, BOARDS[user or few], columns, context, members)
+
+
+def sparse(grid: Grid, plan: Plan) -> bool:
+    """Return whether most series are 0 at most of their steps before the first validation cut-off."""
+    panel = grid.panel(plan.valid[0], plan.horizon, plan.season)
+    zeros, seen = ((x & panel.mask).sum(axis=1) for x in (panel.values == 0, panel.mask))
+    begun = seen > 0
+    return bool(panel.counts and begun.any() and (2 * zeros > seen)[begun].mean() > 0.5)
 
 
 def _facts(grid: Grid, plan: Plan, truth: Windows) -> dict[str, Any]:

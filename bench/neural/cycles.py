@@ -77,11 +77,12 @@ def autocorrelation(step: Array, lengths: Array) -> Array:
 
 
 def peaks(r: Array) -> Array:
-    """Return the lags that are higher than both neighbours and lie behind a negative one, int64.
+    """Return the lags that are the highest within an eighth of themselves and lie behind a negative one, int64.
 
     Differences sum to 0 over a cycle, and so do their autocorrelations: there is no cycle without negative lags inside it.
-    Lag 1 is left out, where noise is negative.
+    Lag 1 is left out, where noise is negative. Of a smooth cycle many lags near its top are higher than their neighbours.
     """
     below = np.flatnonzero(r[2:] < 0)
     first = int(below[0]) + 3 if len(below) else len(r)
-    return np.flatnonzero((r[first:-1] > r[first - 1 : -2]) & (r[first:-1] > r[first + 1 :])) + first
+    near = [r[lag - max(lag // 8, 1) : lag + max(lag // 8, 1) + 1] for lag in range(first, len(r) - 1)]
+    return np.flatnonzero([r[lag] >= around.max() for lag, around in enumerate(near, first)]) + first

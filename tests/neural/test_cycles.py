@@ -19,9 +19,10 @@ def waves(steps, *lengths, n=6, noise=0.3):
     return np.asarray(values) * 5 + np.random.default_rng(steps).normal(0, noise, (n, steps)) + 20
 
 
-@pytest.mark.parametrize(("lengths", "season"), [((7,), 1), ((24,), 1), ((12,), 7), ((52,), 1)])
-def test_a_cycle_is_found_whatever_the_season_is_said_to_be(lengths, season):
-    assert cycles(panel_of(waves(400, *lengths), season=season)) == lengths
+@pytest.mark.parametrize(("length", "season"), [(7, 1), (24, 1), (12, 7), (52, 1)])
+def test_a_cycle_is_found_to_a_fiftieth_whatever_the_season_is_said_to_be(length, season):
+    (found,) = cycles(panel_of(waves(400, length), season=season))
+    assert abs(found - length) <= length // 50
 
 
 def test_a_week_of_hours_is_found_behind_the_day():

@@ -112,8 +112,9 @@ def standing_row(rows: Sequence[Row], model: str, nothing: str) -> Row:
 
 
 def _member(rows: Sequence[Row], model: str, tuning: str) -> Row:
-    """Find the fit that an ensemble is made of: of its tuning, the first seed that worked."""
-    own = [r for r in rows if (r["model"], r["tuning"], r["status"]) == (model, tuning, "ok")]
+    """Find the fit that an ensemble is made of: of its tuning, or of its default where it has no space, the first seed that worked."""
+    worked = [r for r in rows if (r["model"], r["status"]) == (model, "ok")]
+    own = [r for r in worked if r["tuning"] == tuning] or [r for r in worked if r["tuning"] == "default"]
     if not own:
         raise RunFolderError(f"the leaderboard has no row of {model!r}, a member of the ensemble; give the run's command again")
     return min(own, key=lambda r: r["seed"])

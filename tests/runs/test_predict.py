@@ -34,7 +34,7 @@ def rows_of(place: Path, model: str) -> list[dict]:
 
 @pytest.mark.parametrize(
     ("model", "dataset"),
-    [("rfm-logit", "calm"), ("rfm-lightgbm", "wild"), ("base-rate", "calm"), ("base-rate", "wild"), ("ensemble", "calm")],
+    [("rfm-logit", "calm"), ("rfm-lightgbm", "wild"), ("base-rate", "calm"), ("base-rate", "wild"), ("mean-of-3", "calm")],
 )
 def test_users_are_scored_as_in_the_run_itself_by_the_fit_of_their_own_data_set(model: str, dataset: str) -> None:
     place = run_kit.churn()
@@ -53,8 +53,8 @@ def test_the_churn_runs_models_are_worth_telling_apart() -> None:
     assert rates["calm"] != rates["wild"], "one model, seed and parameters, two data sets"
     seeds = [row["roc_auc"] for row in rows_of(place, "rfm-lightgbm") if row["tuning"] == "tuned" and row["dataset"] == "wild"]
     assert len(set(seeds)) == 2
-    weights = {row["dataset"]: json.loads(row["params"]) for row in rows_of(place, "ensemble")}
-    assert len(weights["calm"]) == 2
+    weights = {row["dataset"]: json.loads(row["params"]) for row in rows_of(place, "mean-of-3")}
+    assert len(weights["calm"]) == 3
 
 
 def test_without_a_cut_off_the_users_active_before_the_end_of_the_new_log_are_scored(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_frame_is_read_as_a_file_of_the_same_content_is(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("model", "window"),
-    [("climatology", 1), ("seasonal-naive", 0), ("state-space", 0), ("state-space", 1), ("level", 0), ("level", 1), ("ensemble", 1)],
+    [("climatology", 1), ("seasonal-naive", 0), ("state-space", 0), ("state-space", 1), ("level", 0), ("level", 1), ("mean-of-3", 1)],
 )
 def test_steps_are_forecast_as_in_the_run_itself(model: str, window: int, tmp_path: Path) -> None:
     place = run_kit.forecasting()
@@ -301,7 +301,7 @@ def test_a_log_without_anybody_to_ask_about_is_refused() -> None:
         predict(run_kit.churn() / "run", purchases(0.01, users=5), dataset="calm", options={"cutoff": "2020-01-01"})
 
 
-@pytest.mark.parametrize("model", ["rfm-logit", "ensemble"])
+@pytest.mark.parametrize("model", ["rfm-logit", "mean-of-3"])
 def test_asked_to_explain_each_user_gets_reasons_and_the_same_chance(model: str) -> None:
     place = run_kit.churn()
     options = {"cutoff": facts(place, "calm")["test_cutoff"]}

@@ -1,0 +1,170 @@
+"""Does tuning pay? For every pair of model and data set of finished runs: tuned against default, ensemble against best single.
+
+    python tests/benchmarks/bench_tuning.py RUN [RUN ...] [--source ADAPTER=PATH ...]
+
+Each RUN is a folder that `bench run` wrote; its data are read again from where they lay. Differences are of the ranking
+metric on test, turned so that more is better, with 95 % intervals, paired, resampled over users, series or entities; the
+single model that an ensemble is compared with is the one that was best on validation. Rows of several seeds are averaged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from bench.data.ragged import Array
+from bench.execute.prediction_files import read_prediction
+from bench.metrics.bootstrap import draws, interval
+from bench.registry import discover
+from bench.sources.load import loaded, requested
+from bench.tasks.base import Split, Task
+from bench.tasks.known import task_named
+from bench.tasks.profiles import profile
+
+DRAWS = 1_000
+COMBINED = ("ensemble", "mean-of-3")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One comparison on one data set: `gain` of the first over the second, better above 0, with its interval."""
+
+    task: str
+    dataset: str
+    model: str
+    against: str
+    gain: float
+    low: float
+    high: float
+    replaced: bool = True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("runs", nargs="+", type=Path)
+    found = [pair for run in parser.parse_args().runs for pair in pairs(run)]
+    for kind, words in (("default", "tuned against default"), ("single", "combined against the best single model on validation")):
+        print(f"\n{words}")
+        for pair in [p for p in found if p.against == kind]:
+            note = "" if pair.replaced else "  kept the default"
+            print(f"  {pair.task:12} {pair.dataset:28} {pair.model:16} {pair.gain:+.4f}  {pair.low:+.4f} to {pair.high:+.4f}{note}")
+    for task in dict.fromkeys(p.task for p in found):
+        print("\n" + task + ": " + summary([p for p in found if p.task == task and p.against == "default"]))
+        for name in COMBINED:
+            print(f"{task}, {name}: " + against_single([p for p in found if p.task == task and p.model == name and p.against == "single"]))
+
+
+def summary(found: Sequence[Pair]) -> str:
+    """Count what became of the pairs whose default was replaced, and give the mean gain with its interval over pairs."""
+    moved = [p for p in found if p.replaced]
+    if not moved:
+        return f"{len(found)} pairs, no default was replaced"
+    gains = np.array([p.gain for p in moved])
+    rng = np.random.default_rng(0)
+    low, high = np.percentile(gains[rng.integers(0, len(gains), (DRAWS, len(gains)))].mean(axis=1), [2.5, 97.5])
+    better, worse = int((gains > 0).sum()), int((gains < 0).sum())
+    beyond = sum(p.high < 0 for p in moved)
+    return (
+        f"{len(found)} pairs, default replaced in {len(moved)}; there {better} better, {worse} worse ({beyond} beyond the interval); "
+        f"mean gain {gains.mean():+.4f} ({low:+.4f} to {high:+.4f} over pairs)"
+    )
+
+
+def against_single(found: Sequence[Pair]) -> str:
+    """Count on how many boards a combination is level or better, and below beyond its interval."""
+    level = sum(p.gain >= 0 or p.low <= 0 <= p.high for p in found)
+    above = sum(p.gain >= 0 for p in found)
+    return (
+        f"{len(found)} boards: {above} above or equal, {level} level or above, {sum(p.high < 0 for p in found)} below beyond the interval"
+    )
+
+
+def pairs(run: Path) -> Iterator[Pair]:
+    """Compare all rows of one run."""
+    document = json.loads((run / "run.json").read_text())
+    config = document["config"]
+    task = task_named(config["task"])()
+    rows = pl.read_parquet(run / "leaderboard.parquet").to_dicts()
+    files = pl.read_parquet(run / "predictions.parquet").to_dicts()
+    for split, name in splits(config, task):
+        own = [r for r in rows if (r["task_id"], r["dataset"]) == (split.task_id, name) and r["status"] == "ok"]
+        of = [f for f in files if (f["task_id"], f["dataset"]) == (split.task_id, name)]
+        yield from _of_board(Scored(run, task, split, of), own, " ".join(filter(None, [name, split.columns.get("family")])))
+
+
+def splits(config: Mapping[str, Any], task: Task) -> Iterator[tuple[Split, str]]:
+    """Read and split a run's data again."""
+    from dataclasses import replace
+
+    registry = discover(config["plugins"], config["plugins_dirs"])
+    options = {k: v for k, v in config["options"].items() if "." not in k}
+    for request in requested(tuple(config["datasets"]), config["source"], registry, holds=task.holds):
+        caps = profile(config["profile"])
+        data = loaded(request, registry, {}, size=caps.users, seed=config["seed"])
+        for split in task.splits(replace(data.data, name=data.name), options, caps, config["seed"], simulated=data.simulated):
+            if not split.reason:
+                yield split, data.name
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A board whose predictions can be scored under any weights."""
+
+    run: Path
+    task: Task
+    split: Split
+    files: Sequence[Mapping[str, Any]]
+
+    def drawn(self, model: str, tuning: str) -> tuple[float, Array] | None:
+        """Return the ranking metric of a row, averaged over seeds: as it is, and under each resample [B]."""
+        mine = [f["file"] for f in self.files if (f["model"], f["tuning"]) == (model, tuning)]
+        if not mine:
+            return None
+        board, group = self.split.board, self.split.truths["final"].group
+        scorers = [self.task.scorer(self.split, read_prediction(self.run / file)) for file in mine]
+        sign = 1.0 if board.higher else -1.0
+        point = np.mean([s.score(np.ones((1, len(group))))[board.metric][0] for s in scorers])
+        each = [np.concatenate([s.score(w)[board.metric] for w in draws(group, DRAWS, 7)]) for s in scorers]
+        return sign * float(point), sign * np.mean(each, axis=0)
+
+
+def _of_board(board: Scored, rows: Sequence[Mapping[str, Any]], name: str) -> Iterator[Pair]:
+    for model, tuning in dict.fromkeys((r["model"], r["tuning"]) for r in rows if r["tuning"] != "default" and r["model"] not in COMBINED):
+        kept = any("kept-default" in r["flags"] for r in rows if (r["model"], r["tuning"]) == (model, tuning))
+        if pair := _pair(board, name, (model, tuning), (model, "default"), "default", replaced=not kept):
+            yield pair
+    sign = 1.0 if board.split.board.higher else -1.0
+    single = max((r for r in rows if r["model"] not in COMBINED and r["valid_score"] is not None), key=lambda r: sign * r["valid_score"])
+    for row in rows:
+        if row["model"] in COMBINED and (
+            pair := _pair(board, name, (row["model"], row["tuning"]), (single["model"], single["tuning"]), "single", replaced=True)
+        ):
+            yield pair
+
+
+def _pair(board: Scored, name: str, one: tuple[str, str], other: tuple[str, str], against: str, *, replaced: bool) -> Pair | None:
+    first, second = board.drawn(*one), board.drawn(*other)
+    if first is None or second is None:
+        return None
+    low, high = interval(first[1] - second[1])
+    return Pair(
+        board.task.name,
+        name,
+        one[0] + ("" if one[1] != "label-free" else " (label-free)"),
+        against,
+        first[0] - second[0],
+        low,
+        high,
+        replaced,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -72,6 +72,13 @@ class AbsMedian(Floor):
         return floors.abs_median(panel.values, learn)
 
 
+class AbsMedianCentred(AbsMedian):
+    """Score the same distance, which the core then smooths by a centred mean: it looks ahead."""
+
+    name = "abs-median-centred"
+    causal = False
+
+
 class RollingVariance(Floor):
     """Score the variance of a trailing window."""
 
@@ -80,6 +87,17 @@ class RollingVariance(Floor):
     def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
         """Return the trailing variance over a season, `NARROW` steps at the most."""
         return floors.rolling_variance(panel.values, min(width(panel), NARROW), real=real)
+
+
+class RollingVarianceCentred(Floor):
+    """Score the variance of a centred window; it looks ahead."""
+
+    name = "rolling-variance-centred"
+    causal = False
+
+    def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
+        """Return the centred variance over a season, `NARROW` steps at the most."""
+        return floors.rolling_variance(panel.values, min(width(panel), NARROW), centred=True, real=real)
 
 
 class RollingMean(Floor):
@@ -129,5 +147,7 @@ def _digest(values: Array) -> list[int]:
 @hookimpl
 def bench_models() -> list[type[Model]]:
     """Return the floors of this file."""
-    found: list[Any] = [Random, AbsMedian, RollingVariance, RollingMean, RollingMeanCentred, SeasonalResidual]
+    found: list[Any] = [
+        Random, AbsMedian, AbsMedianCentred, RollingVariance, RollingVarianceCentred, RollingMean, RollingMeanCentred, SeasonalResidual,
+    ]  # fmt: skip
     return found

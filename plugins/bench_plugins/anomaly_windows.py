@@ -1,11 +1,14 @@
 """Sub-PCA and Isolation Forest on sliding windows: each entity by itself, fitted on the windows of its own prefix.
 
+The `whole` ones are fitted on all windows that they score, as is usual elsewhere: unlabelled, but they look ahead.
+
 Letters for shapes: N entities, T steps, n windows, k of them in the prefix, W steps of a window.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -28,6 +31,8 @@ class OnWindows(ArrayModel):
 
     tasks = frozenset({"anomaly"})
     local = True
+    whole: ClassVar[bool] = False
+    """Learn from all windows, and not from those of the prefix alone."""
 
     def fit(self, train: Panel, ctx: Context) -> None:
         """Learn nothing that entities share."""
@@ -43,9 +48,11 @@ class OnWindows(ArrayModel):
 
         def one(z: Array, width: int, k: int) -> Array:
             windows = sliding_window_view(z, width)
-            return self.score(windows, windows[: k : -(-k // most)], ctx)
+            n = len(windows) if self.whole else k
+            return self.score(windows, windows[: n : -(-n // most)], ctx)
 
-        return _windows.scored(inputs, params["seasons"], one)
+        found = _windows.scored(inputs, params["seasons"], one)
+        return _windows.at_centres(found, inputs, params["seasons"]) if self.whole else found
 
 
 class SubPca(OnWindows):
@@ -105,7 +112,23 @@ class IForest(OnWindows):
         return np.asarray(-forest.fit(learnt).score_samples(windows), np.float64)
 
 
+class SubPcaWhole(SubPca):
+    """Fit the same to the whole series."""
+
+    name = "sub-pca-whole"
+    causal = False
+    whole = True
+
+
+class IForestWhole(IForest):
+    """Fit the same to the whole series."""
+
+    name = "iforest-whole"
+    causal = False
+    whole = True
+
+
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Return both."""
-    return [SubPca, IForest]
+    """Return both, by prefix and by the whole series."""
+    return [SubPca, IForest, SubPcaWhole, IForestWhole]

@@ -183,6 +183,17 @@ def test_smoothing_of_a_causal_model_looks_back_only_and_has_one_width_for_all()
     assert np.allclose(centred, rolling_mean(score, split.facts["smooth"], centred=True))
 
 
+def test_each_mode_has_a_width_of_its_own_or_none():
+    split = split_of(series(), {"smooth": "7", "smooth_causal": "off"})
+    assert "/smooth=7/smooth_causal=1/" in split.task_id
+    score = np.random.default_rng(2).normal(size=split.truths["final"].mask.shape)
+    causal, centred = (
+        Anomaly().finished(split, "final", [{"prediction": score}], causal=c).prediction[0]["prediction"] for c in (True, False)
+    )
+    assert np.allclose(causal, score)
+    assert np.allclose(centred, rolling_mean(score, 7, centred=True))
+
+
 def test_of_strength_zero_nothing_is_changed_and_a_detector_scores_at_chance():
     data = series(n=40, labelled=False)
     plain = split_of(data, {"strength": "0"})
@@ -252,6 +263,9 @@ def test_real_tweets_end_in_a_board_with_floors_in_their_known_order(real, tmp_p
     found = {r["model"]: r["vus_pr"] for r in board.rows}
     assert {r["ceiling"] for r in board.rows} == {None}
     assert found["random"] < 0.15 < found["abs-median"] < found["rolling-mean-centred"]
+    above = {r["model"]: r["above_floor"] for r in board.rows}
+    assert above["rolling-mean"] == above["rolling-mean-centred"] == 0.0, "the best floor of each league"
+    assert above["abs-median"] == found["abs-median"] - found["rolling-mean"]
     assert all(r["vus_pr_low"] < r["vus_pr"] < r["vus_pr_high"] for r in board.rows)
 
 

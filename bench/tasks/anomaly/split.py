@@ -27,7 +27,12 @@ from bench.tasks.base import Board, Prediction, Split, Stage, StageName
 from bench.tasks.clock import NO_TIME, Clock, format_time
 from bench.tasks.profiles import Profile
 
-BOARD = Board("vus_pr", higher=True, reference="random", penalty=0.0, beside="rolling-mean")
+FLOORS = (
+    "abs-median", "rolling-variance", "rolling-mean", "seasonal-residual", "abs-median-centred", "rolling-variance-centred",
+    "rolling-mean-centred",
+)  # fmt: skip
+"""One line of arithmetic each: the best of them in a league is what a model there has to beat."""
+BOARD = Board("vus_pr", higher=True, reference="random", penalty=0.0, floors=FLOORS)
 FEW_ANOMALOUS = 5
 """Fewest scored entities with an anomaly for a board to rank."""
 BUFFER = 100
@@ -150,7 +155,8 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
     found = marked.entities
     panel = found.panel(marked.values)
     buffer = whole(options, "buffer", max(found.season, 2) if found.of_log else BUFFER)
-    smooth = whole(options, "smooth", max(buffer // 2, 1))
+    smooth = _width(options, "smooth", max(buffer // 2, 1))
+    causal = _width(options, "smooth_causal", smooth)
     search, steered, why = _search(marked, panel, buffer, seed)
     aside = marked.aside & steered.aided
     kept = [i for i in marked.incidents if not aside[i.entity]]
@@ -159,12 +165,13 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
         marked.pooled, kept,
     )  # fmt: skip
     stages: dict[StageName, Stage] = {"search": search, "final": Stage(panel.ending(panel.until), (panel,))}
-    facts = _facts(marked, final, buffer, smooth)
+    facts = _facts(marked, final, buffer, smooth) | {"smooth_causal": causal}
     missing = {"label-free": why, "tuned": why} if why else {"tuned": marked.unaided} if marked.unaided else {}
     flags, reason, notes = _judged(marked, final, facts, missing)
+    width = f"{smooth}" if causal == smooth else f"{smooth}/smooth_causal={causal}"
     strength = "" if marked.strength is None else f"/strength={marked.strength:g}"
     task_id = (
-        f"anomaly/v1/family={marked.family}/freq={found.freq or 'none'}/season={found.cycle}/buffer={buffer}/smooth={smooth}"
+        f"anomaly/v1/family={marked.family}/freq={found.freq or 'none'}/season={found.cycle}/buffer={buffer}/smooth={width}"
         f"/{found.choices}{strength}/{profile.caps()}"
     )
     columns = {"family": marked.family, "n_test": int(final.usable.sum()), "objective": "vus_pr"}
@@ -188,6 +195,11 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
         ceiling=ceiling,
         no_search_reason=why,
     )
+
+
+def _width(options: Mapping[str, str], key: str, default: int) -> int:
+    """Read a width of smoothing; `off` is one step, which changes nothing."""
+    return 1 if options.get(key) == "off" else whole(options, key, default)
 
 
 def _oracle(marked: Marked, panel: Panel, incidents: Sequence[Incident], buffer: int) -> Array:

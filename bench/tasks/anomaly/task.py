@@ -43,7 +43,8 @@ class Anomaly(Task):
     settable: ClassVar[tuple[str, ...]] = ("prefix", "users", "freq")
     options: ClassVar[Mapping[str, str]] = {
         "buffer": "widest buffer of VUS in steps (default 100 for labelled series, one season for users)",
-        "smooth": "width of the rolling mean over all models' scores (default: half the buffer)",
+        "smooth": "width of the rolling mean over all models' scores, off for none (default: half the buffer)",
+        "smooth_causal": "the same for causal models, whose mean is trailing (default: as smooth)",
         "season": "steps of the main cycle (default by the step: 5 min 288, D 7)",
         "freq": "step at which a log is counted (default D)",
         "target": "count (of events, default) or sum (of their values)",
@@ -87,13 +88,14 @@ class Anomaly(Task):
         return ""
 
     def finished(self, split: Split, stage: StageName, prediction: Prediction, *, causal: bool) -> Finished:
-        """Smooth the scores: a trailing mean for a causal model, a centred one for an offline model, of one width for all."""
+        """Smooth the scores: a trailing mean for a causal model, a centred one for an offline one; all of a mode by one width."""
         done = []
         for number, part in enumerate(prediction):
             # half of the largest number: sums and differences of scores are then numbers too
             score = np.clip(np.asarray(part["prediction"], np.float64), -LARGEST / 2, LARGEST / 2)
             real = split.truths[stage].view(number).mask
-            done.append({"prediction": rolling_mean(score, split.facts["smooth"], centred=not causal, real=real)})
+            width = split.facts["smooth_causal"] if causal else split.facts["smooth"]
+            done.append({"prediction": rolling_mean(score, width, centred=not causal, real=real)})
         return Finished(done)
 
     def objectives(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, MeanVolume]:
@@ -145,6 +147,10 @@ class Anomaly(Task):
             base = {"model": one.model, "tuning": one.tuning}
             score = one.prediction[0]["prediction"]
             rows += [{**base, "by": "entity", "at": name, "vus_pr": value} for name, value in truth.by_entity(score).items()]
+            steered = ((one.valid or {}).get("values") or {}).get("label-free")
+            if steered is not None:
+                whole = float(truth.scorer(score).score(np.ones((1, len(truth.group))))["vus_pr"][0])
+                rows.append({**base, "by": "steering", "at": "injections", "search_score": float(steered), "vus_pr": whole})
             alarm = truth.alarm(score, ALERTS)
             rows += [{**base, "by": "kind", "at": found.pop("kind"), **found} for found in detection(alarm, truth.incidents, 0.5)]
         return rows

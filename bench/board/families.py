@@ -40,7 +40,7 @@ def flag_trivial(rows: Sequence[Row]) -> list[Row]:
 
 
 def family_words(rows: Sequence[Row]) -> list[str]:
-    """Describe what beats the best floor of each anomaly board, whether its search agreed with the labels, and its families with each other."""
+    """Describe what beats each board's best floor, whether its search agreed with the labels, and its families with each other."""
     own = [row for row in rows if row["task"] == "anomaly"]
     told = [words for members in boards(own).values() if (words := _against_floor([own[at] for at in members]))]
     told += [

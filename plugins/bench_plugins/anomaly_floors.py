@@ -85,19 +85,15 @@ class RollingVariance(Floor):
     name = "rolling-variance"
 
     def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
-        """Return the trailing variance over a season, `NARROW` steps at the most."""
-        return floors.rolling_variance(panel.values, min(width(panel), NARROW), real=real)
+        """Return the variance over a season, `NARROW` steps at the most."""
+        return floors.rolling_variance(panel.values, min(width(panel), NARROW), centred=not self.causal, real=real)
 
 
-class RollingVarianceCentred(Floor):
+class RollingVarianceCentred(RollingVariance):
     """Score the variance of a centred window; it looks ahead."""
 
     name = "rolling-variance-centred"
     causal = False
-
-    def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
-        """Return the centred variance over a season, `NARROW` steps at the most."""
-        return floors.rolling_variance(panel.values, min(width(panel), NARROW), centred=True, real=real)
 
 
 class RollingMean(Floor):
@@ -106,19 +102,15 @@ class RollingMean(Floor):
     name = "rolling-mean"
 
     def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
-        """Return |trailing mean over a season - median|."""
-        return floors.mean_shift(panel.values, learn, width(panel), real=real)
+        """Return |mean over a season - median|."""
+        return floors.mean_shift(panel.values, learn, width(panel), centred=not self.causal, real=real)
 
 
-class RollingMeanCentred(Floor):
+class RollingMeanCentred(RollingMean):
     """Score the distance of a centred mean from the prefix's median; it looks ahead."""
 
     name = "rolling-mean-centred"
     causal = False
-
-    def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
-        """Return |centred mean over a season - median|."""
-        return floors.mean_shift(panel.values, learn, width(panel), centred=True, real=real)
 
 
 class SeasonalResidual(Floor):

@@ -86,7 +86,7 @@ def arrays_in(split):
 def test_a_panel_has_no_field_for_a_label_and_no_array_equals_one():
     split = only(data(noise(), [LATE] * 8))
     names = {f.name for f in fields(Panel)}
-    assert names == {"values", "mask", "start", "until", "time", "known", "freq", "season", "seasons", "horizon", "counts"}
+    assert names == {"values", "mask", "start", "until", "time", "known", "freq", "season", "seasons", "horizon", "counts", "channels"}
     for labels in (split.truths["final"].labels, *(draw.labels for draw in split.truths["search"].draws)):
         assert labels.any()
         for array in arrays_in(split):

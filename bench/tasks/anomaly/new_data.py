@@ -12,8 +12,10 @@ import polars as pl
 from bench.data.events import Events
 from bench.data.ragged import Array
 from bench.data.series import Series
+from bench.errors import DataError
 from bench.metrics.anomaly import threshold
 from bench.tasks.anomaly import entities
+from bench.tasks.anomaly.channels import apart
 from bench.tasks.base import Arrays, InferenceInputs
 from bench.tasks.clock import format_time
 from bench.tasks.new_data import inference_split, refuse_step
@@ -52,7 +54,12 @@ def inference_inputs(data: Events | Series, run: Mapping[str, Any], options: Map
     panel = found.panel()
     times = [[format_time(int(t), found.finest) for t in row] for row in found.time]
     columns = {"entity": list(found.names), "time": times, "until": panel.until, "mask": panel.mask}
-    return InferenceInputs(panel, columns, inference_split(run, panel, Observed(panel.mask, panel.until)))
+    asked = apart(panel, found.channels)
+    if asked.channels != facts.get("channels", 1):
+        raise DataError(
+            f"{data.name}: it has {asked.channels} channels, the run's data had {facts.get('channels', 1)}; name them with --set"
+        )
+    return InferenceInputs(asked, columns, inference_split(run, asked, Observed(panel.mask, panel.until)))
 
 
 def answer_frame(asked: InferenceInputs, arrays: Arrays) -> pl.DataFrame:

@@ -14,9 +14,10 @@ import numpy as np
 
 from bench.api import Array
 from bench.data.panel import Panel
-from bench.errors import ProtocolError
+from bench.errors import ConfigError, ProtocolError
 from bench.metrics.anomaly import threshold
 from bench.metrics.volume import pooled, vus_of
+from bench.tasks.anomaly.channels import COMBINE, apart, over
 from bench.tasks.anomaly.entities import whole
 from bench.tasks.anomaly.inject import oracle
 from bench.tasks.anomaly.injection_plan import Incident, manifest
@@ -154,25 +155,30 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
     """Cut one family into its stages."""
     found = marked.entities
     panel = found.panel(marked.values)
+    channels = 1 if found.channels is None else found.channels.shape[2]
+    several = apart(panel, found.channels)
     buffer = whole(options, "buffer", max(found.season, 2) if found.of_log else BUFFER)
     smooth = _width(options, "smooth", max(buffer // 2, 1))
     causal = _width(options, "smooth_causal", smooth)
-    search, steered, why = _search(marked, panel, buffer, seed)
+    combine = options.get("combine", COMBINE[0])
+    if combine not in COMBINE:
+        raise ConfigError(f"combine={combine!r} is unknown; use {' or '.join(COMBINE)}")
+    search, steered, why = _search(marked, panel, several, buffer, seed)
     aside = marked.aside & steered.aided
     kept = [i for i in marked.incidents if not aside[i.entity]]
     final = Final(
         found.names, panel.mask, panel.start, panel.until, marked.labels, aside, marked.values, panel.time, found.finest, buffer,
         marked.pooled, kept,
     )  # fmt: skip
-    stages: dict[StageName, Stage] = {"search": search, "final": Stage(panel.ending(panel.until), (panel,))}
-    facts = _facts(marked, final, buffer, smooth) | {"smooth_causal": causal}
+    stages: dict[StageName, Stage] = {"search": search, "final": Stage(several.ending(several.until), (several,))}
+    facts = _facts(marked, final, buffer, smooth) | {"smooth_causal": causal, "channels": channels, "combine": combine}
     missing = {"label-free": why, "tuned": why} if why else {"tuned": marked.unaided} if marked.unaided else {}
     flags, reason, notes = _judged(marked, final, facts, missing)
     width = f"{smooth}" if causal == smooth else f"{smooth}/smooth_causal={causal}"
     strength = "" if marked.strength is None else f"/strength={marked.strength:g}"
     task_id = (
         f"anomaly/v1/family={marked.family}/freq={found.freq or 'none'}/season={found.cycle}/buffer={buffer}/smooth={width}"
-        f"/{found.choices}{strength}/{profile.caps()}"
+        f"{f'/channels={channels}/combine={combine}' if channels > 1 else ''}/{found.choices}{strength}/{profile.caps()}"
     )
     columns = {"family": marked.family, "n_test": int(final.usable.sum()), "objective": "vus_pr"}
     context = {"horizon": 0.0, "loss": "reconstruction"}
@@ -208,13 +214,13 @@ def _oracle(marked: Marked, panel: Panel, incidents: Sequence[Incident], buffer:
     return np.where(np.arange(panel.steps) < panel.until[:, None], 0.0, score)
 
 
-def _search(marked: Marked, panel: Panel, buffer: int, seed: int) -> tuple[Stage, Steered, str]:
+def _search(marked: Marked, panel: Panel, several: Panel, buffer: int, seed: int) -> tuple[Stage, Steered, str]:
     """Make the search stage, one part a draw; the third item says why nothing can steer it."""
-    begin, why = search_begin(panel), ""
+    begin, why, c = search_begin(panel), "", several.channels
     try:
-        draws = steering(panel, begin, marked.entities.names, Recipe(KINDS[marked.family], buffer, marked.pooled, seed))
+        draws = steering(panel, begin, marked.entities.names, Recipe(KINDS[marked.family], buffer, marked.pooled, seed), several)
     except ProtocolError as error:
-        draws, why = [(panel.values, np.zeros(panel.values.shape, bool))], f"nothing can steer a search: {error}"
+        draws, why = [(several.values, np.zeros(panel.values.shape, bool))], f"nothing can steer a search: {error}"
     aided = not marked.unaided and not why
     after = np.arange(panel.steps) >= panel.until[:, None]
     parts: list[Panel] = []
@@ -222,13 +228,12 @@ def _search(marked: Marked, panel: Panel, buffer: int, seed: int) -> tuple[Stage
     for values, marks in draws:
         # those set aside are asked about to their end once, in the first part
         at = np.where(marked.aside & aided & (not parts), panel.steps, panel.until)
-        asked = asked_of(panel, values, begin, at)
-        shift = int(at.max()) - at
+        parts.append(asked_of(several, values, over(begin, c), over(at, c)))
+        asked, shift = asked_of(panel, panel.values, begin, at), int(at.max()) - at
         seen = aligned(np.where(after, marked.labels, marks), at)
-        parts.append(asked)
         truths.append(Drawn(asked.mask, asked.start, asked.until, panel.until + shift, seen))
     truth = Steered(tuple(truths), marked.aside, buffer, marked.pooled, aided, not why)
-    return Stage(panel.ending(begin), tuple(parts)), truth, why
+    return Stage(several.ending(over(begin, c)), tuple(parts)), truth, why
 
 
 def aligned(x: Array, at: Array) -> Array:

@@ -23,6 +23,7 @@ from bench.metrics.anomaly import METRICS, intervals, ranks, spread, threshold
 from bench.metrics.areas import segments
 from bench.metrics.kinds import Metric
 from bench.tasks.anomaly import entities, new_data
+from bench.tasks.anomaly.channels import over, together
 from bench.tasks.anomaly.figures import collect
 from bench.tasks.anomaly.inject import detection
 from bench.tasks.anomaly.new_data import ALERTS
@@ -45,6 +46,7 @@ class Anomaly(Task):
         "buffer": "widest buffer of VUS in steps (default 100 for labelled series, one season for users)",
         "smooth": "width of the rolling mean over all models' scores, off for none (default: half the buffer)",
         "smooth_causal": "the same for causal models, whose mean is trailing (default: as smooth)",
+        "combine": "mean or max of the channels' scores, each in units of its own mean over the prefix (default mean)",
         "season": "steps of the main cycle (default by the step: 5 min 288, D 7)",
         "freq": "step at which a log is counted (default D)",
         "target": "count (of events, default) or sum (of their values)",
@@ -64,6 +66,10 @@ class Anomaly(Task):
             found = entities.from_series(data, options)
             if found.labels is not None and wanted in {None, "labelled"}:
                 marked.append(labelled(found, seed))
+            if found.labels is None and wanted in {None, "injected"} and found.channels is not None:
+                raise ProtocolError(
+                    f"{data.name}: anomalies are injected into series of one value a step; name a label, or --set series.value"
+                )
             if found.labels is None and wanted in {None, "injected"}:
                 marked.append(injected(found, seed, strength))
         else:
@@ -78,7 +84,8 @@ class Anomaly(Task):
         """Describe what is wrong with scores: they must be float [N, T], finite."""
         if set(arrays) != {"prediction"}:
             return "predict returned a Forecast, expected an array of scores [N, T]"
-        score, shape = arrays["prediction"], split.truths[stage].view(part).mask.shape
+        score, (n, steps) = arrays["prediction"], split.truths[stage].view(part).mask.shape
+        shape = (n * split.facts.get("channels", 1), steps)
         if score.shape != shape:
             return f"predict returned shape {list(score.shape)}, expected {list(shape)}: a score for each step"
         if score.dtype.kind != "f":
@@ -93,9 +100,11 @@ class Anomaly(Task):
         for number, part in enumerate(prediction):
             # half of the largest number: sums and differences of scores are then numbers too
             score = np.clip(np.asarray(part["prediction"], np.float64), -LARGEST / 2, LARGEST / 2)
-            real = split.truths[stage].view(number).mask
-            width = split.facts["smooth_causal"] if causal else split.facts["smooth"]
-            done.append({"prediction": rolling_mean(score, width, centred=not causal, real=real)})
+            view, channels = split.truths[stage].view(number), split.facts.get("channels", 1)
+            width = split.facts.get("smooth_causal", split.facts["smooth"]) if causal else split.facts["smooth"]
+            smooth = rolling_mean(score, width, centred=not causal, real=over(view.mask, channels))
+            learnt = np.stack([view.learnt(n) for n in range(len(view.mask))]) if channels > 1 else view.mask
+            done.append({"prediction": together(smooth, learnt, channels, split.facts.get("combine", "mean"))})
         return Finished(done)
 
     def objectives(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, MeanVolume]:

@@ -113,14 +113,21 @@ def test_a_prefix_ends_before_the_first_labelled_step_or_is_marked_contaminated(
     assert any("contaminated" in note for note in hopeless.notes)
 
 
-@pytest.mark.parametrize(("n", "expected"), [(5, 0), (6, 2), (10, 2), (11, 3), (40, 8)])
-def test_a_fifth_of_the_entities_at_least_two_are_set_aside_and_none_of_fewer_than_six(n, expected):
+@pytest.mark.parametrize(("n", "expected"), [(5, 0), (6, 0), (7, 2), (10, 2), (11, 3), (40, 8)])
+def test_a_fifth_of_the_entities_at_least_two_are_set_aside_and_none_of_fewer_than_seven(n, expected):
     names = [f"e{k}" for k in range(n)]
     chosen, why = set_aside(names, 3)
     assert chosen.sum() == expected
     assert bool(why) == (expected == 0)
     turned, _ = set_aside(names[::-1], 3)
     assert np.array_equal(turned[::-1], chosen), "the order of the entities does not matter"
+
+
+def test_six_labelled_series_are_ranked_all_and_label_tuning_alone_goes_without():
+    split = split_of(series(n=6))
+    assert "underpowered" not in split.flags
+    assert len(split.truths["final"].group) == 6
+    assert set(split.missing) == {"tuned"}
 
 
 def test_of_few_entities_there_is_no_label_tuned_row_but_its_reason():

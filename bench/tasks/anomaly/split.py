@@ -17,6 +17,7 @@ from bench.data.panel import Panel
 from bench.errors import ConfigError, ProtocolError
 from bench.metrics.anomaly import threshold
 from bench.metrics.volume import pooled, vus_of
+from bench.tasks.anomaly.alarms import Rule, raised
 from bench.tasks.anomaly.channels import COMBINE, apart, over
 from bench.tasks.anomaly.entities import whole
 from bench.tasks.anomaly.inject import oracle
@@ -141,6 +142,12 @@ class Final:
             if y.any() and not y.all():
                 found[self.names[n]] = float(vus_of(pooled([(y, s)], self.buffer), np.ones((1, 1)))["vus_pr"][0])
         return found
+
+    def raised(self, score: Array, n: int) -> Array:
+        """Mark the scored steps of an entity that a person would be alarmed about, bool [T']; see `alarms`."""
+        prefix, steps = self.prefix(n), self.steps(n)
+        own = score[n, np.concatenate([prefix, steps])]
+        return raised(own, len(prefix), Rule.of(self.buffer))[len(prefix) :]
 
     def alarm(self, score: Array, budget: float) -> Array:
         """Mark the scored steps above their entity's threshold, float64 [N, T] of 0 and 1."""

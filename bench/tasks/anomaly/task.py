@@ -19,10 +19,11 @@ from bench.api import hookimpl
 from bench.data.events import Events
 from bench.data.series import Series
 from bench.errors import ConfigError, DataError, ProtocolError
-from bench.metrics.anomaly import METRICS, intervals, ranks, spread, threshold
+from bench.metrics.anomaly import METRICS, ranks, spread, threshold
 from bench.metrics.areas import segments
 from bench.metrics.kinds import Metric
 from bench.tasks.anomaly import entities, new_data
+from bench.tasks.anomaly.alarms import BUDGET, summary
 from bench.tasks.anomaly.channels import over, together
 from bench.tasks.anomaly.figures import collect
 from bench.tasks.anomaly.inject import detection
@@ -160,24 +161,28 @@ class Anomaly(Task):
             if steered is not None:
                 whole = float(truth.scorer(score).score(np.ones((1, len(truth.group))))["vus_pr"][0])
                 rows.append({**base, "by": "steering", "at": "injections", "search_score": float(steered), "vus_pr": whole})
+            alarms = [truth.raised(score, n) for n in truth.group.tolist()]
+            told = summary([truth.labels[n, truth.steps(n)] for n in truth.group.tolist()], alarms, truth.clock.step)
+            rows.append({**base, "by": "alarms", "at": f"{BUDGET:.0%} budget", **told})
             alarm = truth.alarm(score, ALERTS)
             rows += [{**base, "by": "kind", "at": found.pop("kind"), **found} for found in detection(alarm, truth.incidents, 0.5)]
         return rows
 
     def intervals(self, split: Split, shown: Sequence[ModelResult]) -> list[dict[str, Any]]:
-        """List for people when each model would have raised an alert: `start`, `end` (times or steps) and severity.
+        """List for people when each model would have raised an alarm: `start`, `end` (times or steps) and severity.
 
-        The threshold is exceeded by 1 % of the entity's training scores; severity is in units of their spread.
+        Severity is how far the highest score lies above the limit of the entity's prefix, in units of its scores' spread.
         """
         truth: Final = split.truths["final"]
         rows = []
         for one in shown:
             for n in truth.group.tolist():
-                steps = truth.steps(n)
+                steps, alarm = truth.steps(n), truth.raised(one.prediction[0]["prediction"], n)
                 score, prefix = one.prediction[0]["prediction"][n, steps], one.prediction[0]["prediction"][n, truth.prefix(n)]
-                with np.errstate(over="ignore"):  # a spike of 1e300
-                    found = intervals(score, threshold(prefix, ALERTS), spread(prefix))
-                for start, end, severity in found:
+                first, last = segments(alarm)
+                for start, end in zip(first.tolist(), (last + 1).tolist(), strict=True):
+                    with np.errstate(over="ignore"):  # a spike of 1e300
+                        severity = float((score[start:end].max() - threshold(prefix, ALERTS)) / spread(prefix))
                     ends = truth.moment(n, int(steps[start])), truth.moment(n, int(steps[end - 1]))
                     row = {"model": one.model, "tuning": one.tuning, "entity": truth.names[n], "start": ends[0], "end": ends[1]}
                     rows.append({**row, "severity": min(severity, LARGEST)})

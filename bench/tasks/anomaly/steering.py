@@ -38,7 +38,7 @@ LENGTHS = (2.0, 8.0)
 SHARE = 0.6
 SPARSE = 4
 """Room for this many lengths is there for each of them, where there are several."""
-WANTED, LEAST_DRAWS, MOST_DRAWS = 32, 2, 5
+WANTED, LEAST_DRAWS, MOST_DRAWS = 16, 2, 4
 """Changes that a search should meet; least and most draws of them."""
 UNIFORM = 16
 """Numbers that an entity draws once."""

@@ -396,7 +396,8 @@ def test_intervals_of_a_spike_have_a_finite_severity():
     score = np.abs(split.stages["final"].parts[0].values)
     score[n, 310] = 1e308
     score[n, : split.truths["final"].until[n]] *= 1e-6
-    found = Anomaly().intervals(split, [ModelResult("m", "default", None, {}, [{"prediction": score}])])
+    done = Anomaly().finished(split, "final", [{"prediction": score}], causal=True).prediction
+    found = Anomaly().intervals(split, [ModelResult("m", "default", None, {}, done)])
     assert max(row["severity"] for row in found) > 1e300
     assert all(math.isfinite(row["severity"]) for row in found)
 

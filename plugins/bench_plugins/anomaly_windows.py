@@ -34,6 +34,11 @@ class OnWindows(ArrayModel):
     whole: ClassVar[bool] = False
     """Learn from all windows, and not from those of the prefix alone."""
 
+    @property
+    def setting(self) -> Params:
+        """Return the parameters, the default's where they are not given."""
+        return {**self.default(), **self.params}
+
     def fit(self, train: Panel, ctx: Context) -> None:
         """Learn nothing that entities share."""
 
@@ -43,23 +48,21 @@ class OnWindows(ArrayModel):
 
     def predict(self, inputs: Panel, ctx: Context) -> Array:
         """Score each step by the window that ends at it, float64 [N, T]; see `bench_plugins._windows.scored`."""
-        params = {**self.default(), **self.params}
-        most = MOST if ctx.rows is None else min(ctx.rows, MOST)
+        seasons, most = self.setting["seasons"], MOST if ctx.rows is None else min(ctx.rows, MOST)
 
         def one(z: Array, width: int, k: int) -> Array:
             windows = sliding_window_view(z, width)
             n = len(windows) if self.whole else k
             return self.score(windows, windows[: n : -(-n // most)], ctx)
 
-        found = _windows.scored(inputs, params["seasons"], one)
-        return _windows.at_centres(found, inputs, params["seasons"]) if self.whole else found
+        found = _windows.scored(inputs, seasons, one)
+        return _windows.at_centres(found, inputs, seasons) if self.whole else found
 
 
 class SubPca(OnWindows):
-    """Score the squared distance from the mean window along all principal axes, each divided by its eigenvalue.
+    """Score the squared distance from the mean window along all principal axes, each by its eigenvalue (Shyu et al. 2003).
 
-    That is Shyu et al. (2003), with a ridge: as it grows, the score becomes the plain distance from the mean window, which
-    the summed distances to eigenvectors of PyOD's PCA, and so Sub-PCA of TSB-AD, are close to.
+    With a ridge: as it grows, the score nears the plain distance, to which PyOD's PCA and so TSB-AD's Sub-PCA are close.
     """
 
     name = "sub-pca"
@@ -81,15 +84,14 @@ class SubPca(OnWindows):
         centred = learnt - mean
         eigenvalues, axes = np.linalg.eigh(centred.T @ centred / len(learnt))  # [W], [W, W]
         eigenvalues = np.maximum(eigenvalues, 0.0)
-        ridge = {**self.default(), **self.params}["ridge"]
-        scaled = axes / np.sqrt(eigenvalues + ridge * (eigenvalues.mean() or 1.0))
+        scaled = axes / np.sqrt(eigenvalues + self.setting["ridge"] * (eigenvalues.mean() or 1.0))
         step = max(AT_ONCE // len(mean), 1)
         blocks = (windows[at : at + step] for at in range(0, len(windows), step))
         return np.concatenate([(((block - mean) @ scaled) ** 2).sum(axis=1) for block in blocks])
 
 
 class IForest(OnWindows):
-    """Score how few random cuts set a window apart (Liu, Ting and Zhou 2008)."""
+    """Score how few random cuts set a window apart (Liu et al. 2008)."""
 
     name = "iforest"
 
@@ -105,8 +107,7 @@ class IForest(OnWindows):
 
     def score(self, windows: Array, learnt: Array, ctx: Context) -> Array:
         """Return the forest's anomaly score in [0, 1], float64 [n]."""
-        params = {**self.default(), **self.params}
-        cut = {"max_samples": min(params["samples"], len(learnt)), "max_features": params["features"]}
+        cut = {"max_samples": min(self.setting["samples"], len(learnt)), "max_features": self.setting["features"]}
         forest = IsolationForest(n_estimators=TREES, random_state=ctx.seed, n_jobs=1, **cut)
         # scikit-learn's own score is lower where a window is more anomalous
         return np.asarray(-forest.fit(learnt).score_samples(windows), np.float64)
@@ -129,8 +130,18 @@ class IForestWhole(IForest):
 
     @staticmethod
     def space() -> dict[str, BaseDistribution]:
-        """Search nothing: what `iforest` gains by it is little, and forests of all windows are slow."""
+        """Search nothing: forests of all windows are slow."""
         return {}
+
+    @staticmethod
+    def default() -> Params:
+        """Return nothing to set: it is always the authors' forest."""
+        return {}
+
+    @property
+    def setting(self) -> Params:
+        """Return the default of the forest of the prefix."""
+        return {**IForest.default(), **self.params}
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""Anomaly boards beside each other: which are trivial, whether families agree, and what beats the rolling mean, in words."""
+"""Anomaly boards beside each other: which are trivial, whether families agree, and what beats the best floor, in words."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from bench.board.schema import Row
 TRIVIAL = 0.8
 """VUS-PR above which a floor shows that a board is trivial."""
 FLOORS = (
-    "random", "abs-median", "rolling-variance", "rolling-mean", "rolling-mean-centred", "seasonal-residual", "sub-pca", "iforest",
-    "matrix-profile",
+    "random", "abs-median", "abs-median-centred", "rolling-variance", "rolling-variance-centred", "rolling-mean", "rolling-mean-centred",
+    "seasonal-residual", "sub-pca", "sub-pca-whole", "iforest", "iforest-whole", "matrix-profile",
 )  # fmt: skip
-FLOOR = "rolling-mean"
-"""A model that does not beat it has shown nothing."""
+ARITHMETIC = FLOORS[1:8]
+"""One line of arithmetic each: a model that does not beat the best of them in its league has shown nothing."""
+FLOOR = "the best floor"
 LEAST = 3
 """Fewest common models of which an agreement of ranks is told."""
+LEAST_FITS, TRUSTED = 6, 0.3
+"""Fewest fits of which a correlation is told; below the other it is called none."""
 
 
 def flag_trivial(rows: Sequence[Row]) -> list[Row]:
@@ -37,9 +40,12 @@ def flag_trivial(rows: Sequence[Row]) -> list[Row]:
 
 
 def family_words(rows: Sequence[Row]) -> list[str]:
-    """Describe for each anomaly board which models beat the rolling mean, and for each data set whether its families agree."""
+    """Describe what beats each board's best floor, whether its search agreed with the labels, and its families with each other."""
     own = [row for row in rows if row["task"] == "anomaly"]
     told = [words for members in boards(own).values() if (words := _against_floor([own[at] for at in members]))]
+    told += [
+        words for task_id in dict.fromkeys(r["task_id"] for r in own) if (words := _steered([r for r in own if r["task_id"] == task_id]))
+    ]
     return told + [words for dataset in dict.fromkeys(r["dataset"] for r in own) for words in _agreement(own, dataset)]
 
 
@@ -56,12 +62,37 @@ def _against_floor(rows: Sequence[Row]) -> str:
         words = f"{clean(row['model'])} ({signed(row['above_floor'])}, {span(low, high, signed)})"
         (better if low is not None and low > 0 else worse if high is not None and high < 0 else open_).append(words)
     one = models[0]
+    floors = [row for row in standing if row["model"] in ARITHMETIC and row.get("vus_pr") is not None]
+    best = max(floors, key=lambda r: (r["vus_pr"], r["model"]), default=None)
+    floor = FLOOR if best is None else f"{FLOOR} ({clean(best['model'])})"
     said = [
-        f"{several(better, 8)} beat{'s' * (len(better) == 1)} {FLOOR}" if better else f"no model beats {FLOOR} beyond doubt",
+        f"{several(better, 8)} beat{'s' * (len(better) == 1)} {floor}" if better else f"no model beats {floor} beyond doubt",
         f"not separable from it: {several(open_, 8)}" if open_ else "",
         f"below it: {several(worse, 8)}" if worse else "",
     ]
     return f"{clean(one['dataset'])}, {one['family']}, {one['mode']}: {'; '.join(filter(None, said))}"
+
+
+def _steered(rows: Sequence[Row]) -> str:
+    """Return how the scores that steered the search, without labels, rank the fits that the labels have scored."""
+    from scipy.stats import spearmanr
+
+    kept = [
+        r
+        for r in rows
+        if r.get("family") == "labelled" and r["tuning"] != "tuned" and r.get("trials") and r["model"] != "ensemble"
+        if r.get("valid_score") is not None and r.get("vus_pr") is not None
+    ]
+    pairs = np.array([(r["valid_score"], r["vus_pr"]) for r in kept], np.float64).reshape(-1, 2)
+    if len(pairs) < LEAST_FITS or not np.ptp(pairs, axis=0).min() > 0:
+        return ""
+    rho = float(spearmanr(pairs[:, 0], pairs[:, 1]).statistic)
+    models = len({r["model"] for r in kept})
+    doubt = "" if rho >= TRUSTED else "; do not trust what was chosen without labels"
+    return (
+        f"{clean(kept[0]['dataset'])}, labelled: rank correlation of the search's scores, from injections, with VUS-PR by the labels "
+        f"{signed(rho, 2)} over {len(pairs)} fits of {models} models{doubt}"
+    )
 
 
 def _agreement(rows: Sequence[Row], dataset: str) -> list[str]:

@@ -65,6 +65,7 @@ def compare(
     reference: str,
     leader_among: Collection[str],
     leagues: Mapping[str, str] | None = None,
+    floors: Mapping[str, str] | None = None,
     seed: int,
     n_draws: int = 1000,
 ) -> dict[str, Compared]:
@@ -72,8 +73,8 @@ def compare(
 
     `scorers`: name -> a prediction ready for scoring; `group`: int64 [N], the user or series of each row. The leader is
     the best by `board.metric` among those of `leader_among` in the same league (the first by name of equals); `leagues`:
-    name -> league, one for all by default. Where `reference` has no prediction, skill is nan; where nothing can lead,
-    behind is nan.
+    name -> league, one for all by default; `floors`: league -> the floor there, `board.beside` by default. Where
+    `reference` has no prediction, skill is nan; where nothing can lead, behind is nan.
     """
     sign = 1 if board.higher else -1
     points = {name: {metric: float(v[0]) for metric, v in s.score(np.ones((1, len(group)))).items()} for name, s in scorers.items()}
@@ -93,8 +94,8 @@ def compare(
 
     def compared(name: str) -> Compared:
         metrics = {metric: Estimate(value, *interval(sampled[name][metric])) for metric, value in points[name].items()}
-        leader = leaders[leagues[name]]
-        return Compared(metrics, minus(name, reference), minus(leader, name), minus(name, board.beside), reference, leader)
+        leader, floor = leaders[leagues[name]], (floors or {}).get(leagues[name], board.beside)
+        return Compared(metrics, minus(name, reference), minus(leader, name), minus(name, floor), reference, leader)
 
     return {name: compared(name) for name in scorers}
 

@@ -50,10 +50,17 @@ class Panel:
     """The values are counts, or sums that cannot be negative."""
     seasons: Array | None = None
     """int64 [N]: each series' own `season`, where series of different steps stand together (anomaly); None: all have one."""
+    channels: int = 1
+    """C: so many series that follow each other are the channels of one entity (anomaly); see `joint`."""
 
     def __len__(self) -> int:
         """Return the number of series, N."""
         return len(self.values)
+
+    @property
+    def joint(self) -> Array:
+        """Return the values by entity, float64 [N / C, T, C]: for models that read the channels together."""
+        return self.values.reshape(-1, self.channels, self.steps).transpose(0, 2, 1)
 
     @property
     def steps(self) -> int:
@@ -79,10 +86,11 @@ class Panel:
         rows = np.flatnonzero(rows) if rows.dtype == bool else np.asarray(rows)
         own: dict[str, Any] = {name: getattr(self, name)[rows] for name in ("values", "mask", "start", "until")}
         shared: dict[str, Any] = {name: x if len(x := getattr(self, name)) == 1 else x[rows] for name in ("time", "known")}
-        return replace(self, **own, **shared, **self._seasons(rows))
+        return replace(self, **own, **shared, **self._seasons(rows), channels=self._channels(rows))
 
     def alike(self, most: int) -> list[Array]:
         """List series in pieces of at most `most` neighbours that share a season: what a local model is handed at once."""
+        most = max(most // self.channels, 1) * self.channels  # no entity is cut in two
         turns = np.flatnonzero(np.diff(self.cycles)) + 1
         pieces = np.split(np.arange(len(self)), turns)
         return [piece[at : at + most] for piece in pieces for at in range(0, max(len(piece), 1), most)]
@@ -107,6 +115,14 @@ class Panel:
         else:
             at = self.until - np.ceil(HELD * np.maximum(self.until - self.start, 0)).astype(np.int64)
         return self.ending(at), replace(self, until=at)
+
+    def _channels(self, rows: Array) -> int:
+        """Return the channels where the chosen rows are whole entities, else 1: a row is then a series of its own."""
+        c = self.channels
+        if len(rows) % c:
+            return 1
+        each = np.asarray(rows).reshape(-1, c)
+        return c if (each == each[:, :1] // c * c + np.arange(c)).all() else 1
 
     def _seasons(self, rows: Array) -> dict[str, Any]:
         if self.seasons is None or not len(rows):

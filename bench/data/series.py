@@ -13,6 +13,8 @@ from bench.data.events import utc
 from bench.errors import DataError
 
 COLUMNS = ("series", "time", "value")
+CHANNEL = "channel:"
+"""Begins the names of further columns, one a channel, of series that measure several things; `value` is then the first of them."""
 OPTIONAL = {"label": pl.Boolean, "test": pl.Boolean}
 """`label`: the step lies in a labelled anomaly. `test`: the step belongs to the fixed test part (M4)."""
 
@@ -55,6 +57,7 @@ class Series:
             raise DataError(f"{where}: column 'value' has type {frame.schema['value']}, expected numbers")
         frame = frame.with_columns(pl.col("series").cast(pl.String), pl.col("value").cast(pl.Float64).fill_nan(None))
         frame = frame.with_columns(_time(frame, where), *[pl.col(c).cast(t) for c, t in OPTIONAL.items() if c in frame.columns])
+        frame = frame.with_columns(pl.col(c).cast(pl.Float64).fill_nan(None) for c in frame.columns if c.startswith(CHANNEL))
         if frame["series"].null_count():
             raise DataError(f"{where}: column 'series' is empty at row {frame['series'].is_null().arg_max()}; name every series")
         frame = frame.with_columns(pl.col("series").cast(pl.Enum(frame["series"].unique().sort())))
@@ -70,6 +73,11 @@ class Series:
     def names(self) -> tuple[str, ...]:
         """List the series, sorted."""
         return tuple(self.frame["series"].unique().cast(pl.String).sort())
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """List the columns of the channels; empty where a series has one value a step."""
+        return tuple(c for c in self.frame.columns if c.startswith(CHANNEL))
 
     def __len__(self) -> int:
         """Return the number of steps."""

@@ -17,7 +17,7 @@ from bench.execute.jobs import Plugin, stable_seed
 from bench.execute.prediction_files import read_prediction
 from bench.runs.ensemble import Blend
 from bench.runs.problem import Problem
-from bench.tasks.base import ModelResult, Scorer, Split, Task, protocol_of
+from bench.tasks.base import Board, ModelResult, Scorer, Split, Task, protocol_of
 from bench.tune.plan import FEW_TRIALS, Outcome, fits, seconds
 from bench.tune.trials import Entry
 
@@ -92,10 +92,17 @@ def scored(rows: list[dict[str, Any]], scorers: Mapping[int, Scorer], problem: P
         reference=board.reference,
         leagues={names[at]: league(rows[at]) for at in scorers} | dict.fromkeys(ceiling, ""),
         leader_among={names[at] for at in standing},
+        floors={league(rows[at]): names[at] for at in _rising(rows, standing, board) if rows[at]["model"] in board.floors},
         seed=stable_seed(problem.fingerprint, problem.split.task_id),
     )
     highest = compared[CEILING].metrics[board.metric].columns(CEILING) if ceiling else {}
     return {at: {**compared[names[at]].columns(), **highest} for at in scorers}
+
+
+def _rising(rows: Sequence[Mapping[str, Any]], places: Sequence[int], board: Board) -> list[int]:
+    """Sort places from the worst row to the best; of equals the last by name counts as better."""
+    sign = 1 if board.higher else -1
+    return sorted(places, key=lambda at: (sign * float(rows[at][board.metric]), str(rows[at]["model"])))
 
 
 def _of_model(plugin: Plugin, outcome: Outcome | None, split: Split) -> Iterator[tuple[dict[str, Any], Entry | None]]:

@@ -110,6 +110,8 @@ class Board:
     """What the search is told of a failed trial: worse than any that worked."""
     beside: str = ""
     """A floor that every model is also compared with, beside the reference."""
+    floors: tuple[str, ...] = ()
+    """Several such floors: the best of them in a model's own league takes the place of `beside`."""
 
 
 @dataclass(frozen=True)

@@ -57,9 +57,11 @@ def answered(model_class: type[Model], problem: Example, ctx: Context, params: P
 
 def refused(inputs: Any, arrays: Answer, ctx: Context) -> str:
     """Explain why the runner would refuse an answer; empty: it would not. The words are the task's own."""
+    from bench.tasks.anomaly.new_data import Observed
     from bench.tasks.base import Split, Stage
     from bench.tasks.known import task_named
 
+    truth: Any
     facts = {}
     if isinstance(inputs, NextInputs):
         task, truth, facts = "next-event", SimpleNamespace(), {"target": inputs.target}
@@ -68,7 +70,7 @@ def refused(inputs: Any, arrays: Answer, ctx: Context) -> str:
     elif inputs.horizon:
         task, truth = "forecasting", SimpleNamespace(y=np.zeros((1, len(inputs), inputs.horizon)))
     else:
-        task, truth = "anomaly", SimpleNamespace(mask=inputs.mask)
+        task, truth = "anomaly", Observed(inputs.mask, inputs.until)
     split = Split("check/v1", {"search": Stage(None, (inputs,))}, {"search": truth}, facts, context={"quantiles": ctx.quantiles})
     return task_named(task)().invalid(split, "search", 0, arrays)
 

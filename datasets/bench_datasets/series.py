@@ -19,7 +19,7 @@ from typing import ClassVar
 import polars as pl
 
 from bench.api import Dataset, DatasetCard, hookimpl
-from bench.data.series import Series
+from bench.data.series import CHANNEL, Series
 from bench.errors import DataError
 
 from . import _series_wide as wide
@@ -34,6 +34,8 @@ KNOWN = {
     "label": ("label", "is_anomaly", "anomaly"),
 }
 OPTIONAL = ("series", "label")
+MARKERS = ("changepoint", "change_point")
+"""Columns that tell of anomalies beside the label: no channels."""
 REASONS = ("no series", "bad date")
 """Of dropping a row."""
 SPREAD = 10
@@ -47,6 +49,8 @@ class Form:
     """The columns of a long table: theirs by our names."""
 
     names: Mapping[str, str]
+    channels: tuple[str, ...] = ()
+    """Theirs, where a step has several values; `value` is then the first of them."""
 
     @property
     def word(self) -> str:
@@ -74,6 +78,7 @@ class SeriesFile(Dataset):
         "series": "column of the series' names (default: guessed; none: a file is one series)",
         "time": "column of the time (default: guessed)",
         "value": "column of the value (default: guessed)",
+        "channels": "columns of several values a step, NAME,NAME or all (default: all, where there is a label and no value)",
         "label": "column of 0 and 1, 1 in an anomaly (default: guessed; none: no labels)",
         **HELP,
     }
@@ -117,7 +122,7 @@ def _tables(path: Path, options: Mapping[str, str]) -> list[tuple[Part, Form]]:
         raise DataError(_no_series(files[0], options))
     first, form = found[0]
     for part, other in found:
-        if set(other.names) != set(form.names):
+        if set(other.names) != set(form.names) or other.channels != form.channels:
             raise DataError(f"{first.name} is {form.word} and {part.name} is {other.word}; give files of one form")
     return found
 
@@ -132,7 +137,19 @@ def _form(columns: Sequence[str], options: Mapping[str, str], where: str) -> For
         theirs = guessed(known, [c for c in columns if c not in names.values()]) if given is None else column_named(given, columns, where)
         if theirs is not None:
             names[ours] = theirs
-    return Form(names) if "time" in names and "value" in names else None
+    channels = _channels(columns, names, options, where)
+    if channels:
+        names["value"] = channels[0]
+    return Form(names, channels) if "time" in names and "value" in names else None
+
+
+def _channels(columns: Sequence[str], names: Mapping[str, str], options: Mapping[str, str], where: str) -> tuple[str, ...]:
+    """Name the columns of the channels; none where there is one value a step."""
+    given = options.get("channels", "")
+    others = tuple(c for c in columns if c not in names.values() and guessed(MARKERS, [c]) is None)
+    if given not in {"", "all"}:
+        return tuple(column_named(name.strip(), columns, where) for name in given.split(","))
+    return others if (given or ("value" not in names and "label" in names)) and len(others) > 1 and "time" in names else ()
 
 
 def _no_series(file: Path, options: Mapping[str, str]) -> str:
@@ -145,14 +162,14 @@ def _no_series(file: Path, options: Mapping[str, str]) -> str:
 
 def _cleaned(part: Part, form: Form, clock: Clock) -> Cleaned:
     """Type one table's columns and judge its rows; whole numbers for times become steps."""
-    raw = Stack(
-        part.table.select(pl.col(theirs).alias(ours) for ours, theirs in form.names.items()),
-        [part],
-        {o: (t,) for o, t in form.names.items()},
-    )
+    names = {**form.names, **{f"{CHANNEL}{name}": name for name in form.channels}}
+    table = part.table.select(pl.col(theirs).alias(ours) for ours, theirs in names.items())
+    raw = Stack(table, [part], {o: (t,) for o, t in names.items()})
     rows = raw.rows
     series = rows["series"].cast(pl.String).str.strip_chars().replace("", None) if "series" in form.names else pl.lit(stem(Path(part.name)))
-    columns = [series.alias("series"), _values(raw).alias("value")] + ([_labels(raw).alias("label")] if "label" in form.names else [])
+    columns = [series.alias("series"), *(_values(raw, n).alias(n) for n in names if n == "value" or n.startswith(CHANNEL))] + (
+        [_labels(raw).alias("label")] if "label" in form.names else []
+    )
     steps = _steps(rows["time"], clock)
     if steps is None:
         rows = rows.with_columns(*columns, moments(raw, "time", clock).alias("time"), pl.lit(None, pl.Int64).alias("step"))
@@ -171,16 +188,16 @@ def _steps(column: pl.Series, clock: Clock) -> pl.Series | None:
     return column.cast(pl.Int64) if small and not dates else None
 
 
-def _values(raw: Stack) -> pl.Series:
-    column = raw.rows["value"]
+def _values(raw: Stack, name: str) -> pl.Series:
+    column = raw.rows[name]
     if column.dtype != pl.String:
         if not column.dtype.is_numeric():
-            raise DataError(f"{raw.parts[0].name}: column {raw.names['value'][0]!r} has type {column.dtype}, expected numbers")
+            raise DataError(f"{raw.parts[0].name}: column {raw.names[name][0]!r} has type {column.dtype}, expected numbers")
         values = column.cast(pl.Float64)
         return values.zip_with(values.is_finite(), values.clear(len(values)))
-    values, text = numbers(raw, "value"), column.str.strip_chars().str.to_lowercase()
+    values, text = numbers(raw, name), column.str.strip_chars().str.to_lowercase()
     empty = text.is_null() | text.is_in(["", "nan", "null", "na"])
-    refuse_many(values.zip_with(~empty, pl.repeat(0.0, len(values), eager=True)), raw, "value", "write numbers with a decimal point")
+    refuse_many(values.zip_with(~empty, pl.repeat(0.0, len(values), eager=True)), raw, name, "write numbers with a decimal point")
     return values
 
 

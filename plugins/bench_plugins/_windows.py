@@ -26,17 +26,31 @@ Score: TypeAlias = Callable[[Array, int, int], Array]
 """Of an entity's standardised steps, float64 [T], W and k: a score for each window, [T - W + 1], the first k in the prefix."""
 
 
+def width_of(panel: Panel, n: int, seasons: float) -> int:
+    """Return the steps of an entity's windows: a quarter of the prefix at most."""
+    wanted = int(np.clip(round(seasons * (panel.season if panel.season > 1 else NO_SEASON)), SHORTEST, LONGEST))
+    return max(min(wanted, int(panel.until[n] - panel.start[n]) // 4), 1)
+
+
+def at_centres(score: Array, panel: Panel, seasons: float) -> Array:
+    """Move each score, float64 [N, T], from the last step of its window to the step in its middle; the last ones are repeated."""
+    found = np.zeros(score.shape)
+    for n in range(len(panel)):
+        at = np.minimum(np.arange(panel.steps) + width_of(panel, n, seasons) // 2, panel.steps - 1)
+        found[n] = np.where(panel.mask[n], score[n, at], 0.0)
+    return found
+
+
 def scored(panel: Panel, seasons: float, score: Score, least: int = 1) -> Array:
     """Score the windows of each entity by itself, float64 [N, T]; a window's score is that of its last step.
 
     The first W - 1 steps have no window and get the median of the prefix's scores; steps that were not observed get 0, and
     so do all of an entity that has no window of `least` steps, or fewer than 2 steps, in its prefix: nothing was learnt of it.
     """
-    wanted = int(np.clip(round(seasons * (panel.season if panel.season > 1 else NO_SEASON)), SHORTEST, LONGEST))
     found = np.zeros(panel.values.shape)
     for n in range(len(panel)):
         begin, learnt = int(panel.start[n]), int(panel.until[n] - panel.start[n])
-        width = max(min(wanted, learnt // 4), 1)
+        width = width_of(panel, n, seasons)
         if learnt < 2 or width < least:
             continue
         k = learnt - width + 1

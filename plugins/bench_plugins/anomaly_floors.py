@@ -72,14 +72,28 @@ class AbsMedian(Floor):
         return floors.abs_median(panel.values, learn)
 
 
+class AbsMedianCentred(AbsMedian):
+    """Score the same distance, which the core then smooths by a centred mean: it looks ahead."""
+
+    name = "abs-median-centred"
+    causal = False
+
+
 class RollingVariance(Floor):
     """Score the variance of a trailing window."""
 
     name = "rolling-variance"
 
     def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
-        """Return the trailing variance over a season, `NARROW` steps at the most."""
-        return floors.rolling_variance(panel.values, min(width(panel), NARROW), real=real)
+        """Return the variance over a season, `NARROW` steps at the most."""
+        return floors.rolling_variance(panel.values, min(width(panel), NARROW), centred=not self.causal, real=real)
+
+
+class RollingVarianceCentred(RollingVariance):
+    """Score the variance of a centred window; it looks ahead."""
+
+    name = "rolling-variance-centred"
+    causal = False
 
 
 class RollingMean(Floor):
@@ -88,19 +102,15 @@ class RollingMean(Floor):
     name = "rolling-mean"
 
     def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
-        """Return |trailing mean over a season - median|."""
-        return floors.mean_shift(panel.values, learn, width(panel), real=real)
+        """Return |mean over a season - median|."""
+        return floors.mean_shift(panel.values, learn, width(panel), centred=not self.causal, real=real)
 
 
-class RollingMeanCentred(Floor):
+class RollingMeanCentred(RollingMean):
     """Score the distance of a centred mean from the prefix's median; it looks ahead."""
 
     name = "rolling-mean-centred"
     causal = False
-
-    def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
-        """Return |centred mean over a season - median|."""
-        return floors.mean_shift(panel.values, learn, width(panel), centred=True, real=real)
 
 
 class SeasonalResidual(Floor):
@@ -129,5 +139,7 @@ def _digest(values: Array) -> list[int]:
 @hookimpl
 def bench_models() -> list[type[Model]]:
     """Return the floors of this file."""
-    found: list[Any] = [Random, AbsMedian, RollingVariance, RollingMean, RollingMeanCentred, SeasonalResidual]
+    found: list[Any] = [
+        Random, AbsMedian, AbsMedianCentred, RollingVariance, RollingVarianceCentred, RollingMean, RollingMeanCentred, SeasonalResidual,
+    ]  # fmt: skip
     return found

@@ -1,11 +1,14 @@
 """Sub-PCA and Isolation Forest on sliding windows: each entity by itself, fitted on the windows of its own prefix.
 
+The `whole` ones are fitted on all windows that they score, as is usual elsewhere: unlabelled, but they look ahead.
+
 Letters for shapes: N entities, T steps, n windows, k of them in the prefix, W steps of a window.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -28,6 +31,13 @@ class OnWindows(ArrayModel):
 
     tasks = frozenset({"anomaly"})
     local = True
+    whole: ClassVar[bool] = False
+    """Learn from all windows, and not from those of the prefix alone."""
+
+    @property
+    def setting(self) -> Params:
+        """Return the parameters, the default's where they are not given."""
+        return {**self.default(), **self.params}
 
     def fit(self, train: Panel, ctx: Context) -> None:
         """Learn nothing that entities share."""
@@ -38,21 +48,21 @@ class OnWindows(ArrayModel):
 
     def predict(self, inputs: Panel, ctx: Context) -> Array:
         """Score each step by the window that ends at it, float64 [N, T]; see `bench_plugins._windows.scored`."""
-        params = {**self.default(), **self.params}
-        most = MOST if ctx.rows is None else min(ctx.rows, MOST)
+        seasons, most = self.setting["seasons"], MOST if ctx.rows is None else min(ctx.rows, MOST)
 
         def one(z: Array, width: int, k: int) -> Array:
             windows = sliding_window_view(z, width)
-            return self.score(windows, windows[: k : -(-k // most)], ctx)
+            n = len(windows) if self.whole else k
+            return self.score(windows, windows[: n : -(-n // most)], ctx)
 
-        return _windows.scored(inputs, params["seasons"], one)
+        found = _windows.scored(inputs, seasons, one)
+        return _windows.at_centres(found, inputs, seasons) if self.whole else found
 
 
 class SubPca(OnWindows):
-    """Score the squared distance from the mean window along all principal axes, each divided by its eigenvalue.
+    """Score the squared distance from the mean window along all principal axes, each by its eigenvalue (Shyu et al. 2003).
 
-    That is Shyu et al. (2003), with a ridge: as it grows, the score becomes the plain distance from the mean window, which
-    the summed distances to eigenvectors of PyOD's PCA, and so Sub-PCA of TSB-AD, are close to.
+    With a ridge: as it grows, the score nears the plain distance, to which PyOD's PCA and so TSB-AD's Sub-PCA are close.
     """
 
     name = "sub-pca"
@@ -74,15 +84,14 @@ class SubPca(OnWindows):
         centred = learnt - mean
         eigenvalues, axes = np.linalg.eigh(centred.T @ centred / len(learnt))  # [W], [W, W]
         eigenvalues = np.maximum(eigenvalues, 0.0)
-        ridge = {**self.default(), **self.params}["ridge"]
-        scaled = axes / np.sqrt(eigenvalues + ridge * (eigenvalues.mean() or 1.0))
+        scaled = axes / np.sqrt(eigenvalues + self.setting["ridge"] * (eigenvalues.mean() or 1.0))
         step = max(AT_ONCE // len(mean), 1)
         blocks = (windows[at : at + step] for at in range(0, len(windows), step))
         return np.concatenate([(((block - mean) @ scaled) ** 2).sum(axis=1) for block in blocks])
 
 
 class IForest(OnWindows):
-    """Score how few random cuts set a window apart (Liu, Ting and Zhou 2008)."""
+    """Score how few random cuts set a window apart (Liu et al. 2008)."""
 
     name = "iforest"
 
@@ -98,14 +107,44 @@ class IForest(OnWindows):
 
     def score(self, windows: Array, learnt: Array, ctx: Context) -> Array:
         """Return the forest's anomaly score in [0, 1], float64 [n]."""
-        params = {**self.default(), **self.params}
-        cut = {"max_samples": min(params["samples"], len(learnt)), "max_features": params["features"]}
+        cut = {"max_samples": min(self.setting["samples"], len(learnt)), "max_features": self.setting["features"]}
         forest = IsolationForest(n_estimators=TREES, random_state=ctx.seed, n_jobs=1, **cut)
         # scikit-learn's own score is lower where a window is more anomalous
         return np.asarray(-forest.fit(learnt).score_samples(windows), np.float64)
 
 
+class SubPcaWhole(SubPca):
+    """Fit the same to the whole series."""
+
+    name = "sub-pca-whole"
+    causal = False
+    whole = True
+
+
+class IForestWhole(IForest):
+    """Fit the same to the whole series."""
+
+    name = "iforest-whole"
+    causal = False
+    whole = True
+
+    @staticmethod
+    def space() -> dict[str, BaseDistribution]:
+        """Search nothing: forests of all windows are slow."""
+        return {}
+
+    @staticmethod
+    def default() -> Params:
+        """Return nothing to set: it is always the authors' forest."""
+        return {}
+
+    @property
+    def setting(self) -> Params:
+        """Return the default of the forest of the prefix."""
+        return {**IForest.default(), **self.params}
+
+
 @hookimpl
 def bench_models() -> list[type[Model]]:
-    """Return both."""
-    return [SubPca, IForest]
+    """Return both, by prefix and by the whole series."""
+    return [SubPca, IForest, SubPcaWhole, IForestWhole]

@@ -93,6 +93,31 @@ def test_each_league_has_a_leader_of_its_own_and_all_are_compared_with_the_floor
     assert found["ahead"].skill.value == pytest.approx(2.6 / 3 - 0.4 / 3)
 
 
+def test_of_several_floors_the_best_of_the_own_league_is_the_one_to_beat():
+    scorers = {"low": Fixed(0.1, 0.2, 0.1), "high": Fixed(0.3, 0.4, 0.3), "deep": Fixed(0.5, 0.7, 0.6), "ahead": Fixed(0.8, 0.9, 0.9)}
+    leagues = {"low": "causal", "high": "offline", "deep": "causal", "ahead": "offline"}
+    floors = {"causal": "low", "offline": "high"}
+    board = Ranked("vus_pr", reference="low")
+    found = compare(
+        scorers, np.arange(3), board, reference="low", leader_among=set(scorers), leagues=leagues, floors=floors, seed=0, n_draws=20
+    )
+    assert found["deep"].above_floor.value == pytest.approx(0.6 - 0.4 / 3)
+    assert found["ahead"].above_floor.value == pytest.approx(2.6 / 3 - 1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("sign", "words"), [(1, "labels +1.00 over 8 fits of 4 models"), (-1, "do not trust what was chosen without labels")]
+)
+def test_how_the_search_agrees_with_the_labels_is_said_of_labelled_boards(anomaly, sign, words):
+    def fits(family):
+        both = [(f"m{k}", 0.1 + 0.05 * k + 0.01 * t, tuning) for k in range(4) for t, tuning in enumerate(("default", "label-free"))]
+        return [anomaly(m, v, family, tuning=tuning, trials=4, valid_score=sign * v) for m, v, tuning in both]
+
+    assert any(words in line for line in family_words(fits("labelled")))
+    assert not any("rank correlation" in line for line in family_words(fits("injected")))
+    assert not any("rank correlation" in line for line in family_words(fits("labelled")[:4]))
+
+
 def test_without_the_floor_nothing_is_said_of_it():
     board = Ranked("vus_pr", reference="random", beside="rolling-mean")
     found = compare({"random": Fixed(0.1, 0.2)}, np.arange(2), board, reference="random", leader_among={"random"}, seed=0, n_draws=20)
@@ -224,11 +249,11 @@ def test_every_model_stands_in_one_of_three_groups_beside_the_rolling_mean(anoma
     rows = [good, against("best", 0.3, 0.2, 0.4), even, against("bad", -0.2, -0.3, -0.1), *floors]
     (words,) = family_words(rows)
     assert words == (
-        "nab, labelled, causal: best (+.300, +.200 to +.400), good (+.200, +.100 to +.300) beat rolling-mean; "
+        "nab, labelled, causal: best (+.300, +.200 to +.400), good (+.200, +.100 to +.300) beat the best floor (rolling-mean); "
         "not separable from it: even (.000, -.100 to +.100); below it: bad (-.200, -.300 to -.100)"
     )
     (words,) = family_words([against("even", 0.0, -0.1, 0.1), against("loose", 0.1, None, None)])
-    assert "no model beats rolling-mean beyond doubt" in words
+    assert "no model beats the best floor beyond doubt" in words
     assert "loose (+.100, -)" in words
     assert len(family_words([against("good", 0.2, 0.1, 0.3), against("ahead", 0.2, 0.1, 0.3, mode="offline")])) == 2
 

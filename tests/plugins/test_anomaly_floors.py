@@ -20,9 +20,9 @@ from bench_plugins.matrix_profile import distances
 
 NAMES = (
     "random", "abs-median", "rolling-variance", "rolling-mean", "rolling-mean-centred", "seasonal-residual", "sub-pca", "iforest",
-    "matrix-profile",
+    "matrix-profile", "abs-median-centred", "rolling-variance-centred", "sub-pca-whole", "iforest-whole",
 )  # fmt: skip
-CAUSAL = tuple(name for name in NAMES if name != "rolling-mean-centred")
+CAUSAL = tuple(name for name in NAMES if not name.endswith(("-centred", "-whole")))
 SEASON, STEPS, UNTIL = 12, 120, 70
 
 
@@ -106,8 +106,9 @@ def test_a_causal_score_does_not_change_when_later_steps_are_missing_altogether(
     np.testing.assert_allclose(scores(causal, short)[same], scores(causal, given)[same][:, :90], rtol=1e-12)
 
 
-def test_the_centred_mean_looks_ahead_and_says_so(models):
-    model = models["rolling-mean-centred"]({})
+@pytest.mark.parametrize("name", ["rolling-mean-centred", "rolling-variance-centred", "sub-pca-whole"])
+def test_what_is_centred_or_learns_from_the_whole_looks_ahead_and_says_so(models, name):
+    model = models[name]({})
     assert not model.causal
     given = panel(usual())
     values = given.values.copy()

@@ -113,14 +113,21 @@ def test_a_prefix_ends_before_the_first_labelled_step_or_is_marked_contaminated(
     assert any("contaminated" in note for note in hopeless.notes)
 
 
-@pytest.mark.parametrize(("n", "expected"), [(5, 0), (6, 2), (10, 2), (11, 3), (40, 8)])
-def test_a_fifth_of_the_entities_at_least_two_are_set_aside_and_none_of_fewer_than_six(n, expected):
+@pytest.mark.parametrize(("n", "expected"), [(5, 0), (6, 0), (7, 2), (10, 2), (11, 3), (40, 8)])
+def test_a_fifth_of_the_entities_at_least_two_are_set_aside_and_none_of_fewer_than_seven(n, expected):
     names = [f"e{k}" for k in range(n)]
     chosen, why = set_aside(names, 3)
     assert chosen.sum() == expected
     assert bool(why) == (expected == 0)
     turned, _ = set_aside(names[::-1], 3)
     assert np.array_equal(turned[::-1], chosen), "the order of the entities does not matter"
+
+
+def test_six_labelled_series_are_ranked_all_and_label_tuning_alone_goes_without():
+    split = split_of(series(n=6))
+    assert "underpowered" not in split.flags
+    assert len(split.truths["final"].group) == 6
+    assert set(split.missing) == {"tuned"}
 
 
 def test_of_few_entities_there_is_no_label_tuned_row_but_its_reason():
@@ -181,6 +188,17 @@ def test_smoothing_of_a_causal_model_looks_back_only_and_has_one_width_for_all()
     assert np.array_equal(causal[:, :300], other[:, :300])
     centred = task.finished(split, "final", [{"prediction": score}], causal=False).prediction[0]["prediction"]
     assert np.allclose(centred, rolling_mean(score, split.facts["smooth"], centred=True))
+
+
+def test_each_mode_has_a_width_of_its_own_or_none():
+    split = split_of(series(), {"smooth": "7", "smooth_causal": "off"})
+    assert "/smooth=7/smooth_causal=1/" in split.task_id
+    score = np.random.default_rng(2).normal(size=split.truths["final"].mask.shape)
+    causal, centred = (
+        Anomaly().finished(split, "final", [{"prediction": score}], causal=c).prediction[0]["prediction"] for c in (True, False)
+    )
+    assert np.allclose(causal, score)
+    assert np.allclose(centred, rolling_mean(score, 7, centred=True))
 
 
 def test_of_strength_zero_nothing_is_changed_and_a_detector_scores_at_chance():
@@ -252,6 +270,9 @@ def test_real_tweets_end_in_a_board_with_floors_in_their_known_order(real, tmp_p
     found = {r["model"]: r["vus_pr"] for r in board.rows}
     assert {r["ceiling"] for r in board.rows} == {None}
     assert found["random"] < 0.15 < found["abs-median"] < found["rolling-mean-centred"]
+    above = {r["model"]: r["above_floor"] for r in board.rows}
+    assert above["rolling-mean"] == above["rolling-mean-centred"] == 0.0, "the best floor of each league"
+    assert above["abs-median"] == found["abs-median"] - found["rolling-mean"]
     assert all(r["vus_pr_low"] < r["vus_pr"] < r["vus_pr_high"] for r in board.rows)
 
 

@@ -62,6 +62,8 @@ class Entities:
     """The clock of each entity where their steps differ, N of them, equal ones side by side; empty: all have `clock`."""
     seasons: Array | None = None
     """int64 [N]: the season of each entity's own step, where these differ."""
+    channels: Array | None = None
+    """float64 [N, T, C]: NaN where nothing is known; `values` is the first of them. None: one value a step."""
 
     @property
     def freq(self) -> str:
@@ -108,7 +110,7 @@ class Entities:
     def take(self, rows: Array) -> Entities:
         """Select entities by index, in the order given."""
         own = {name: getattr(self, name)[rows] for name in ("values", "until", "contaminated")}
-        own |= {} if self.seasons is None else {"seasons": self.seasons[rows]}
+        own |= {name: x[rows] for name in ("seasons", "channels") if (x := getattr(self, name)) is not None}
         clocks = tuple(self.clocks[n] for n in rows) if self.clocks else ()
         shared = {name: x if len(x := getattr(self, name)) == 1 else x[rows] for name in ("time", "number")}
         labels = None if self.labels is None else self.labels[rows]
@@ -134,6 +136,13 @@ def from_series(series: Series, options: Mapping[str, str]) -> Entities:
     shape = (len(names), int(length.max()))
     values, time = np.full(shape, np.nan), np.zeros(shape, np.int64)
     values[owner, at] = frame["value"].to_numpy()
+    several = None
+    if series.channels:
+        several = np.full((*shape, len(series.channels)), np.nan)
+        several[owner, at] = frame.select(series.channels).to_numpy()
+        with np.errstate(invalid="ignore"):
+            values = np.where(np.isfinite(values), values, np.nan_to_num(several).mean(axis=2))
+        values[~np.isfinite(several).any(axis=2)] = np.nan
     time[owner, at] = frame["time"].to_physical().to_numpy() if dated else at
     labels = None
     if "label" in frame.columns:
@@ -148,8 +157,11 @@ def from_series(series: Series, options: Mapping[str, str]) -> Entities:
         clocks = tuple(own_clock(row[n:], clock) for row, n in zip(time, start.tolist(), strict=True))
         number = np.stack([own.number(row) for own, row in zip(clocks, time, strict=True)])
     # the prefixes tell: what falls below 0 only later must not
-    counts = not (values[np.arange(shape[1]) < until[:, None]] < 0).any()
-    found = Entities(names, values, time, number, until, labels, clock, season, counts, contaminated, f"prefix={share:g}")
+    early = np.arange(shape[1]) < until[:, None]
+    counts = not (values[early] < 0).any() and (several is None or not (several[early] < 0).any())
+    found = Entities(
+        names, values, time, number, until, labels, clock, season, counts, contaminated, f"prefix={share:g}", channels=several
+    )  # fmt: skip
     if len(set(clocks)) == 1:
         return found
     seasons = None if "season" in options else np.array([own.season for own in clocks])

@@ -12,8 +12,10 @@ import polars as pl
 from bench.data.events import Events
 from bench.data.ragged import Array
 from bench.data.series import Series
-from bench.metrics.anomaly import threshold
+from bench.errors import DataError
 from bench.tasks.anomaly import entities
+from bench.tasks.anomaly.alarms import Rule, limits, raised
+from bench.tasks.anomaly.channels import apart
 from bench.tasks.base import Arrays, InferenceInputs
 from bench.tasks.clock import format_time
 from bench.tasks.new_data import inference_split, refuse_step
@@ -54,18 +56,28 @@ def inference_inputs(data: Events | Series, run: Mapping[str, Any], options: Map
     panel = found.panel()
     times = [[format_time(int(t), found.finest) for t in row] for row in found.time]
     columns = {"entity": list(found.names), "time": times, "until": panel.until, "mask": panel.mask}
-    return InferenceInputs(panel, columns, inference_split(run, panel, Observed(panel.mask, panel.until)), ABOUT)
+    asked = apart(panel, found.channels)
+    if asked.channels != facts.get("channels", 1):
+        raise DataError(
+            f"{data.name}: it has {asked.channels} channels, the run's data had {facts.get('channels', 1)}; name them with --set"
+        )
+    return InferenceInputs(asked, columns, inference_split(run, asked, Observed(panel.mask, panel.until)), ABOUT)
 
 
 def answer_frame(asked: InferenceInputs, arrays: Arrays) -> pl.DataFrame:
     """Return each observed step after the prefix: `entity, time, score, threshold, alarm`.
 
-    The threshold is exceeded by 1 % of the entity's training scores.
+    The threshold is that of the entity's prefix, or of the steps just before where they stand higher; steps in an alarm
+    may lie below it, between two that do not. See `bench.tasks.anomaly.alarms`.
     """
     score, mask, until = arrays["prediction"], asked.columns["mask"], asked.columns["until"]
     learnt = mask & (np.arange(score.shape[1]) < until[:, None])
-    limits = np.array([threshold(s[m], ALERTS) for s, m in zip(score, learnt, strict=True)])
+    rule = Rule.of(int(asked.split.facts.get("buffer", 1)))
+    limit, alarm = np.full(score.shape, np.inf), np.zeros(score.shape, bool)
+    for k, real in enumerate(mask):
+        own = int(learnt[k].sum())
+        limit[k, real], alarm[k, real] = limits(score[k, real], own, rule), raised(score[k, real], own, rule)
     n, step = np.nonzero(mask & ~learnt)
     names, times = np.array(asked.columns["entity"], np.str_), np.array(asked.columns["time"], np.str_)
     columns = {"entity": names[n], "time": times[n if len(times) > 1 else np.zeros_like(n), step], "score": score[n, step]}
-    return pl.DataFrame({**columns, "threshold": limits[n], "alarm": score[n, step] > limits[n]})
+    return pl.DataFrame({**columns, "threshold": limit[n, step], "alarm": alarm[n, step]})

@@ -36,8 +36,8 @@ from bench.tasks.anomaly.takeover import splice, with_donors
 TUNING = replace(STEERING, stream=5)
 """Injected into the entities set aside: kinds that are never scored, and other draws than steer the search."""
 TUNING_TAKEOVER = replace(TAKEOVER, stream=6)
-SET_ASIDE, AT_LEAST, FEW = 0.2, 2, 6
-"""Share and least number of the entities that are set aside; under `FEW` entities none are."""
+SET_ASIDE, AT_LEAST, FEW = 0.2, 2, 7
+"""Share and least number of the entities that are set aside; under `FEW` entities none are, that a board may rank."""
 STEERED = 0.6
 """Share of each prefix that the search learns from; the rest of it takes the steering injections."""
 

@@ -14,9 +14,11 @@ import numpy as np
 
 from bench.api import Array
 from bench.data.panel import Panel
-from bench.errors import ProtocolError
+from bench.errors import ConfigError, ProtocolError
 from bench.metrics.anomaly import threshold
 from bench.metrics.volume import pooled, vus_of
+from bench.tasks.anomaly.alarms import Rule, raised
+from bench.tasks.anomaly.channels import COMBINE, apart, over
 from bench.tasks.anomaly.entities import whole
 from bench.tasks.anomaly.inject import oracle
 from bench.tasks.anomaly.injection_plan import Incident, manifest
@@ -27,7 +29,12 @@ from bench.tasks.base import Board, Prediction, Split, Stage, StageName
 from bench.tasks.clock import NO_TIME, Clock, format_time
 from bench.tasks.profiles import Profile
 
-BOARD = Board("vus_pr", higher=True, reference="random", penalty=0.0, beside="rolling-mean")
+FLOORS = (
+    "abs-median", "rolling-variance", "rolling-mean", "seasonal-residual", "abs-median-centred", "rolling-variance-centred",
+    "rolling-mean-centred",
+)  # fmt: skip
+"""One line of arithmetic each: the best of them in a league is what a model there has to beat."""
+BOARD = Board("vus_pr", higher=True, reference="random", penalty=0.0, floors=FLOORS)
 FEW_ANOMALOUS = 5
 """Fewest scored entities with an anomaly for a board to rank."""
 BUFFER = 100
@@ -136,6 +143,12 @@ class Final:
                 found[self.names[n]] = float(vus_of(pooled([(y, s)], self.buffer), np.ones((1, 1)))["vus_pr"][0])
         return found
 
+    def raised(self, score: Array, n: int) -> Array:
+        """Mark the scored steps of an entity that a person would be alarmed about, bool [T']; see `alarms`."""
+        prefix, steps = self.prefix(n), self.steps(n)
+        own = score[n, np.concatenate([prefix, steps])]
+        return raised(own, len(prefix), Rule.of(self.buffer))[len(prefix) :]
+
     def alarm(self, score: Array, budget: float) -> Array:
         """Mark the scored steps above their entity's threshold, float64 [N, T] of 0 and 1."""
         found = np.zeros(score.shape)
@@ -149,23 +162,30 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
     """Cut one family into its stages."""
     found = marked.entities
     panel = found.panel(marked.values)
+    channels = 1 if found.channels is None else found.channels.shape[2]
+    several = apart(panel, found.channels)
     buffer = whole(options, "buffer", max(found.season, 2) if found.of_log else BUFFER)
-    smooth = whole(options, "smooth", max(buffer // 2, 1))
-    search, steered, why = _search(marked, panel, buffer, seed)
+    smooth = _width(options, "smooth", max(buffer // 2, 1))
+    causal = _width(options, "smooth_causal", smooth)
+    combine = options.get("combine", COMBINE[0])
+    if combine not in COMBINE:
+        raise ConfigError(f"combine={combine!r} is unknown; use {' or '.join(COMBINE)}")
+    search, steered, why = _search(marked, panel, several, buffer, seed)
     aside = marked.aside & steered.aided
     kept = [i for i in marked.incidents if not aside[i.entity]]
     final = Final(
         found.names, panel.mask, panel.start, panel.until, marked.labels, aside, marked.values, panel.time, found.finest, buffer,
         marked.pooled, kept,
     )  # fmt: skip
-    stages: dict[StageName, Stage] = {"search": search, "final": Stage(panel.ending(panel.until), (panel,))}
-    facts = _facts(marked, final, buffer, smooth)
+    stages: dict[StageName, Stage] = {"search": search, "final": Stage(several.ending(several.until), (several,))}
+    facts = _facts(marked, final, buffer, smooth) | {"smooth_causal": causal, "channels": channels, "combine": combine}
     missing = {"label-free": why, "tuned": why} if why else {"tuned": marked.unaided} if marked.unaided else {}
     flags, reason, notes = _judged(marked, final, facts, missing)
+    width = f"{smooth}" if causal == smooth else f"{smooth}/smooth_causal={causal}"
     strength = "" if marked.strength is None else f"/strength={marked.strength:g}"
     task_id = (
-        f"anomaly/v1/family={marked.family}/freq={found.freq or 'none'}/season={found.cycle}/buffer={buffer}/smooth={smooth}"
-        f"/{found.choices}{strength}/{profile.caps()}"
+        f"anomaly/v1/family={marked.family}/freq={found.freq or 'none'}/season={found.cycle}/buffer={buffer}/smooth={width}"
+        f"{f'/channels={channels}/combine={combine}' if channels > 1 else ''}/{found.choices}{strength}/{profile.caps()}"
     )
     columns = {"family": marked.family, "n_test": int(final.usable.sum()), "objective": "vus_pr"}
     context = {"horizon": 0.0, "loss": "reconstruction"}
@@ -190,19 +210,24 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
     )
 
 
+def _width(options: Mapping[str, str], key: str, default: int) -> int:
+    """Read a width of smoothing; `off` is one step, which changes nothing."""
+    return 1 if options.get(key) == "off" else whole(options, key, default)
+
+
 def _oracle(marked: Marked, panel: Panel, incidents: Sequence[Incident], buffer: int) -> Array:
     """Score as one who knows what was injected, float64 [N, T]; 0 in the prefixes, into which a buffer may reach."""
     score = oracle(marked.entities.panel().values, panel.values, incidents, buffer)
     return np.where(np.arange(panel.steps) < panel.until[:, None], 0.0, score)
 
 
-def _search(marked: Marked, panel: Panel, buffer: int, seed: int) -> tuple[Stage, Steered, str]:
+def _search(marked: Marked, panel: Panel, several: Panel, buffer: int, seed: int) -> tuple[Stage, Steered, str]:
     """Make the search stage, one part a draw; the third item says why nothing can steer it."""
-    begin, why = search_begin(panel), ""
+    begin, why, c = search_begin(panel), "", several.channels
     try:
-        draws = steering(panel, begin, marked.entities.names, Recipe(KINDS[marked.family], buffer, marked.pooled, seed))
+        draws = steering(panel, begin, marked.entities.names, Recipe(KINDS[marked.family], buffer, marked.pooled, seed), several)
     except ProtocolError as error:
-        draws, why = [(panel.values, np.zeros(panel.values.shape, bool))], f"nothing can steer a search: {error}"
+        draws, why = [(several.values, np.zeros(panel.values.shape, bool))], f"nothing can steer a search: {error}"
     aided = not marked.unaided and not why
     after = np.arange(panel.steps) >= panel.until[:, None]
     parts: list[Panel] = []
@@ -210,13 +235,12 @@ def _search(marked: Marked, panel: Panel, buffer: int, seed: int) -> tuple[Stage
     for values, marks in draws:
         # those set aside are asked about to their end once, in the first part
         at = np.where(marked.aside & aided & (not parts), panel.steps, panel.until)
-        asked = asked_of(panel, values, begin, at)
-        shift = int(at.max()) - at
+        parts.append(asked_of(several, values, over(begin, c), over(at, c)))
+        asked, shift = asked_of(panel, panel.values, begin, at), int(at.max()) - at
         seen = aligned(np.where(after, marked.labels, marks), at)
-        parts.append(asked)
         truths.append(Drawn(asked.mask, asked.start, asked.until, panel.until + shift, seen))
     truth = Steered(tuple(truths), marked.aside, buffer, marked.pooled, aided, not why)
-    return Stage(panel.ending(begin), tuple(parts)), truth, why
+    return Stage(several.ending(over(begin, c)), tuple(parts)), truth, why
 
 
 def aligned(x: Array, at: Array) -> Array:

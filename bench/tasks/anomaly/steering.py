@@ -21,6 +21,7 @@ from bench.data.ragged import Array, hashed, id_hashes
 from bench.errors import ProtocolError
 from bench.metrics.anomaly import ranks
 from bench.metrics.volume import Pooled, pooled, vus_of
+from bench.tasks.anomaly.channels import incidents_apart, over
 from bench.tasks.anomaly.inject import finite
 from bench.tasks.anomaly.injection_plan import INJECTED, LABELLED, SPLICED, Incident, labels
 
@@ -37,7 +38,7 @@ LENGTHS = (2.0, 8.0)
 SHARE = 0.6
 SPARSE = 4
 """Room for this many lengths is there for each of them, where there are several."""
-WANTED, LEAST_DRAWS, MOST_DRAWS = 32, 2, 5
+WANTED, LEAST_DRAWS, MOST_DRAWS = 16, 2, 4
 """Changes that a search should meet; least and most draws of them."""
 UNIFORM = 16
 """Numbers that an entity draws once."""
@@ -118,10 +119,11 @@ class Recipe:
     seed: int
 
 
-def steering(panel: Panel, begin: Array, names: Sequence[str], recipe: Recipe) -> list[tuple[Array, Array]]:
+def steering(panel: Panel, begin: Array, names: Sequence[str], recipe: Recipe, channels: Panel | None = None) -> list[tuple[Array, Array]]:
     """Inject into the prefixes from `begin` [N] to `until`: a list of draws (values, labels), [N, T] each.
 
-    Raises `ProtocolError` where no prefix has room.
+    `channels`: the panel of N C rows where entities have several channels; values are then of its shape. Raises
+    `ProtocolError` where no prefix has room.
     """
     step = np.arange(panel.steps)
     known = np.asarray((panel.mask & (step < begin[:, None])).any(axis=1))  # others have nothing to rank against
@@ -131,7 +133,8 @@ def steering(panel: Panel, begin: Array, names: Sequence[str], recipe: Recipe) -
     for incidents in _draws(begin, room, id_hashes(np.array(names)), recipe):
         marks = np.asarray(labels(incidents, panel.values.shape) & panel.mask)
         if marks[open_].any() and not marks[open_].all():
-            found.append((finite(panel, begin, incidents), marks))
+            into, c = (panel, 1) if channels is None else (channels, channels.channels)
+            found.append((finite(into, np.maximum(over(begin, c), into.start), incidents_apart(incidents, c)), marks))
     if not found:
         raise ProtocolError(
             f"no room for injections: at most {int(room.max(initial=0))} steps of a training prefix are left beside what is learnt from, "
@@ -184,4 +187,4 @@ def _mean(values: Sequence[float]) -> float:
 def asked_of(panel: Panel, values: Array, begin: Array, at: Array) -> Panel:
     """Return what is asked in a part: values up to `at` [N], of which the steps before `begin` [N] are learnt from."""
     found = replace(panel, values=values).ending(at)
-    return replace(found, until=begin + (int(at.max()) - at))
+    return replace(found, until=np.maximum(begin + (int(at.max()) - at), found.start))

@@ -19,10 +19,12 @@ from bench.api import hookimpl
 from bench.data.events import Events
 from bench.data.series import Series
 from bench.errors import ConfigError, DataError, ProtocolError
-from bench.metrics.anomaly import METRICS, intervals, ranks, spread, threshold
+from bench.metrics.anomaly import METRICS, ranks, spread, threshold
 from bench.metrics.areas import segments
 from bench.metrics.kinds import Metric
 from bench.tasks.anomaly import entities, new_data
+from bench.tasks.anomaly.alarms import BUDGET, summary
+from bench.tasks.anomaly.channels import over, together
 from bench.tasks.anomaly.figures import collect
 from bench.tasks.anomaly.inject import detection
 from bench.tasks.anomaly.new_data import ALERTS
@@ -42,7 +44,9 @@ class Anomaly(Task):
     settable: ClassVar[tuple[str, ...]] = ("prefix", "users", "freq")
     options: ClassVar[Mapping[str, str]] = {
         "buffer": "widest buffer of VUS in steps (default 100 for labelled series, one season for users)",
-        "smooth": "width of the rolling mean over all models' scores (default: half the buffer)",
+        "smooth": "width of the rolling mean over all models' scores, off for none (default: half the buffer)",
+        "smooth_causal": "the same for causal models, whose mean is trailing (default: as smooth)",
+        "combine": "mean or max of the channels' scores, each in units of its own mean over the prefix (default mean)",
         "season": "steps of the main cycle (default by the step: 5 min 288, D 7)",
         "freq": "step at which a log is counted (default D)",
         "target": "count (of events, default) or sum (of their values)",
@@ -62,6 +66,10 @@ class Anomaly(Task):
             found = entities.from_series(data, options)
             if found.labels is not None and wanted in {None, "labelled"}:
                 marked.append(labelled(found, seed))
+            if found.labels is None and wanted in {None, "injected"} and found.channels is not None:
+                raise ProtocolError(
+                    f"{data.name}: anomalies are injected into series of one value a step; name a label, or --set series.value"
+                )
             if found.labels is None and wanted in {None, "injected"}:
                 marked.append(injected(found, seed, strength))
         else:
@@ -76,7 +84,8 @@ class Anomaly(Task):
         """Describe what is wrong with scores: they must be float [N, T], finite."""
         if set(arrays) != {"prediction"}:
             return "predict returned a Forecast, expected an array of scores [N, T]"
-        score, shape = arrays["prediction"], split.truths[stage].view(part).mask.shape
+        score, (n, steps) = arrays["prediction"], split.truths[stage].view(part).mask.shape
+        shape = (n * split.facts.get("channels", 1), steps)
         if score.shape != shape:
             return f"predict returned shape {list(score.shape)}, expected {list(shape)}: a score for each step"
         if score.dtype.kind != "f":
@@ -86,13 +95,16 @@ class Anomaly(Task):
         return ""
 
     def finished(self, split: Split, stage: StageName, prediction: Prediction, *, causal: bool) -> Finished:
-        """Smooth the scores: a trailing mean for a causal model, a centred one for an offline model, of one width for all."""
+        """Smooth the scores: a trailing mean for a causal model, a centred one for an offline one; all of a mode by one width."""
         done = []
         for number, part in enumerate(prediction):
             # half of the largest number: sums and differences of scores are then numbers too
             score = np.clip(np.asarray(part["prediction"], np.float64), -LARGEST / 2, LARGEST / 2)
-            real = split.truths[stage].view(number).mask
-            done.append({"prediction": rolling_mean(score, split.facts["smooth"], centred=not causal, real=real)})
+            view, channels = split.truths[stage].view(number), split.facts.get("channels", 1)
+            width = split.facts.get("smooth_causal", split.facts["smooth"]) if causal else split.facts["smooth"]
+            smooth = rolling_mean(score, width, centred=not causal, real=over(view.mask, channels))
+            learnt = np.stack([view.learnt(n) for n in range(len(view.mask))]) if channels > 1 else view.mask
+            done.append({"prediction": together(smooth, learnt, channels, split.facts.get("combine", "mean"))})
         return Finished(done)
 
     def objectives(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, Sequence[Objective]]:
@@ -136,24 +148,32 @@ class Anomaly(Task):
             base = {"model": one.model, "tuning": one.tuning}
             score = one.prediction[0]["prediction"]
             rows += [{**base, "by": "entity", "at": name, "vus_pr": value} for name, value in truth.by_entity(score).items()]
+            steered = ((one.valid or {}).get("values") or {}).get("label-free")
+            if steered is not None:
+                whole = float(truth.scorer(score).score(np.ones((1, len(truth.group))))["vus_pr"][0])
+                rows.append({**base, "by": "steering", "at": "injections", "search_score": float(steered), "vus_pr": whole})
+            alarms = [truth.raised(score, n) for n in truth.group.tolist()]
+            told = summary([truth.labels[n, truth.steps(n)] for n in truth.group.tolist()], alarms, truth.clock.step)
+            rows.append({**base, "by": "alarms", "at": f"{BUDGET:.0%} budget", **told})
             alarm = truth.alarm(score, ALERTS)
             rows += [{**base, "by": "kind", "at": found.pop("kind"), **found} for found in detection(alarm, truth.incidents, 0.5)]
         return rows
 
     def intervals(self, split: Split, shown: Sequence[ModelResult]) -> list[dict[str, Any]]:
-        """List for people when each model would have raised an alert: `start`, `end` (times or steps) and severity.
+        """List for people when each model would have raised an alarm: `start`, `end` (times or steps) and severity.
 
-        The threshold is exceeded by 1 % of the entity's training scores; severity is in units of their spread.
+        Severity is how far the highest score lies above the limit of the entity's prefix, in units of its scores' spread.
         """
         truth: Final = split.truths["final"]
         rows = []
         for one in shown:
             for n in truth.group.tolist():
-                steps = truth.steps(n)
+                steps, alarm = truth.steps(n), truth.raised(one.prediction[0]["prediction"], n)
                 score, prefix = one.prediction[0]["prediction"][n, steps], one.prediction[0]["prediction"][n, truth.prefix(n)]
-                with np.errstate(over="ignore"):  # a spike of 1e300
-                    found = intervals(score, threshold(prefix, ALERTS), spread(prefix))
-                for start, end, severity in found:
+                first, last = segments(alarm)
+                for start, end in zip(first.tolist(), (last + 1).tolist(), strict=True):
+                    with np.errstate(over="ignore"):  # a spike of 1e300
+                        severity = float((score[start:end].max() - threshold(prefix, ALERTS)) / spread(prefix))
                     ends = truth.moment(n, int(steps[start])), truth.moment(n, int(steps[end - 1]))
                     row = {"model": one.model, "tuning": one.tuning, "entity": truth.names[n], "start": ends[0], "end": ends[1]}
                     rows.append({**row, "severity": min(severity, LARGEST)})

@@ -1,0 +1,106 @@
+"""Raise alarms that a person would look at: few, merged across short gaps, within a budget also where the level drifts.
+
+A step stands out where its score exceeds the limit of its entity's prefix, and also that of the scores just before it: a
+series that has changed for good raises one alarm and not one a step. Nothing after a step moves its limit, so the same
+alarms would have been raised on the day. Letters for shapes: T steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.data.ragged import Array
+from bench.metrics.anomaly import threshold
+from bench.metrics.areas import segments
+
+BUDGET = 0.01
+"""Share of the steps that may stand out."""
+PIECES = 50
+"""Times that the rolling limit is set anew over the length of a prefix."""
+WEEK = 7 * 86_400_000_000
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When steps that stand out are an alarm."""
+
+    gap: int
+    """Most steps between two that are one alarm."""
+    least: int
+    """Fewest steps of an alarm that stand out."""
+    hold: int
+    """Steps after which what lasts becomes the usual."""
+    budget: float = BUDGET
+
+    @classmethod
+    def of(cls, buffer: int) -> Rule:
+        """Take gap, duration and patience from the widest buffer of VUS: a half, a twentieth and the whole of it."""
+        return cls(buffer // 2, max(buffer // 20, 1), buffer)
+
+
+def limits(score: Array, learnt: int, rule: Rule) -> Array:
+    """Return the limit of each step, float64 [T]: of the prefix, the first `learnt` steps, or of as many later ones, if higher.
+
+    These end `rule.hold` steps before it. Both are exceeded by the budget's share of their scores; without a prefix no
+    step stands out.
+    """
+    if not learnt:
+        return np.full(len(score), np.inf)
+    found = np.full(len(score), threshold(score[:learnt], rule.budget))
+    stride = max(learnt // PIECES, 1)
+    for at in range(learnt + rule.hold, len(score), stride):
+        end = at - rule.hold
+        found[at : at + stride] = max(found[0], threshold(score[end - learnt : end], rule.budget))
+    return found
+
+
+def raised(score: Array, learnt: int, rule: Rule) -> Array:
+    """Mark the steps of alarms after the prefix, bool [T]: those that stand out, merged across gaps, the short ones left out."""
+    out = score > limits(score, learnt, rule)
+    out[:learnt] = False
+    found = np.zeros(len(score), bool)
+    for begin, end in merged(out, rule.gap):
+        if int(out[begin:end].sum()) >= rule.least:
+            found[begin:end] = True
+    return found
+
+
+def merged(out: Array, gap: int) -> list[tuple[int, int]]:
+    """List the runs of marked steps, bool [T], as [begin, end), those at most `gap` steps apart as one."""
+    first, last = segments(out)
+    runs: list[tuple[int, int]] = []
+    for begin, end in zip(first.tolist(), (last + 1).tolist(), strict=True):
+        if runs and begin - runs[-1][1] <= gap:
+            runs[-1] = (runs[-1][0], end)
+        else:
+            runs.append((begin, end))
+    return runs
+
+
+def summary(labels: Sequence[Array], alarms: Sequence[Array], step: int) -> dict[str, float | int | None]:
+    """Report what a person would make of the alarms of several entities, bool [T] each, beside their labels.
+
+    `step`: microseconds of a step, 0 where the data has no time. Precision is the share of alarms that meet a labelled
+    window, recall the share of windows that are met, delay the median number of steps from a window's begin to its alarm.
+    """
+    windows = met = right = total = steps = 0
+    delays: list[int] = []
+    for y, alarm in zip(labels, alarms, strict=True):
+        begin, last = segments(y)
+        first, end = segments(alarm)
+        total, windows, steps = total + len(first), windows + len(begin), steps + len(y)
+        right += sum(bool(y[a : b + 1].any()) for a, b in zip(first, end, strict=True))
+        late = [int(np.argmax(alarm[a : b + 1])) for a, b in zip(begin, last, strict=True) if alarm[a : b + 1].any()]
+        met, delays = met + len(late), delays + late
+    weeks = steps * step / WEEK
+    return {
+        "alarms": total,
+        "precision": right / total if total else None,
+        "recall": met / windows if windows else None,
+        "delay": float(np.median(delays)) if delays else None,
+        "share": sum(int(a.sum()) for a in alarms) / steps if steps else None,
+        "alarms_a_week": total / weeks if weeks else None,
+    }

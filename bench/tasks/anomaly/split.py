@@ -23,11 +23,11 @@ from bench.tasks.anomaly.injection_plan import Incident, manifest
 from bench.tasks.anomaly.plan import Marked, search_begin
 from bench.tasks.anomaly.scores import Averaged, Summed, averaged, summed
 from bench.tasks.anomaly.steering import KINDS, Drawn, MeanVolume, Recipe, asked_of, mean_volume, steering
-from bench.tasks.base import Board, Prediction, Split, Stage, StageName
+from bench.tasks.base import Prediction, Ranking, Split, Stage, StageName
 from bench.tasks.clock import NO_TIME, Clock, format_time
 from bench.tasks.profiles import Profile
 
-BOARD = Board("vus_pr", higher=True, reference="random", penalty=0.0, beside="rolling-mean")
+RANKING = Ranking("vus_pr", higher=True, reference="random", penalty=0.0, beside="rolling-mean", second="event_f1")
 FEW_ANOMALOUS = 5
 """Fewest scored entities with an anomaly for a board to rank."""
 BUFFER = 100
@@ -180,7 +180,7 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
         notes,
         flags,
         reason,
-        BOARD,
+        RANKING,
         columns,
         context,
         members,

@@ -14,7 +14,7 @@ import pyarrow as pa
 from bench.board.overall import Overall, overall
 from bench.board.ranking import boards, rank, verdict
 from bench.board.schema import Row, read_rows, rows_to_table, table_to_rows
-from bench.board.sheet import Sheet, sheets
+from bench.board.view import BoardView, board_views
 from bench.errors import ConfigError, RunFolderError
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ class Board:
     def read(cls, path: Path | str) -> Board:
         """Read a run folder or a leaderboard's Parquet file; raise `RunFolderError` where there is none."""
         path = Path(path)
-        return cls(read_rows(path / "leaderboard.parquet" if path.is_dir() else path), path)
+        stored = read_rows(path / "leaderboard.parquet" if path.is_dir() else path)
+        # made anew: a file of an earlier bench may have ranks of another rule
+        return cls(rows_to_table(rank(table_to_rows(stored))), path)
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -99,15 +101,15 @@ class Board:
         return self.table() or "Board without rows"
 
     def _repr_html_(self) -> str:
-        return "".join(_html(sheet) for sheet in sheets(self.rows)) or "<p>Board without rows</p>"
+        return "".join(_html(view) for view in board_views(self.rows)) or "<p>Board without rows</p>"
 
 
-def _html(sheet: Sheet) -> str:
-    heads = [*(column.head for column in sheet.columns), "note"]
-    body = [[*line.cells, line.note] for line in sheet.lines]
+def _html(view: BoardView) -> str:
+    heads = [*(column.head for column in view.columns), "note"]
+    body = [[*line.cells, line.note] for line in view.lines]
     rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in body)
     return (
-        f"<table><caption>{escape(sheet.title)}<br>{escape(sheet.facts)}</caption>"
+        f"<table><caption>{escape(view.title)}<br>{escape(view.facts)}</caption>"
         f"<thead><tr>{''.join(f'<th>{escape(head)}</th>' for head in heads)}</tr></thead><tbody>{rows}</tbody></table>"
-        f"<p>{escape(sheet.caption)}</p><p><strong>{escape(sheet.verdict)}</strong></p>"
+        f"<p>{escape(view.caption)}</p><p><strong>{escape(view.verdict)}</strong></p>"
     )

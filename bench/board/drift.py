@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.board.numbers import clean
+from bench.board.ranking import leading
 from bench.board.schema import Row
 
 FAR = 0.05
@@ -40,8 +41,7 @@ def drift_sentence(leader: str, details: Sequence[Mapping[str, Any]], n: int) ->
 
 
 def _leader(rows: Sequence[Row]) -> str:
-    scored = [row for row in rows if row["status"] == "ok" and row.get("roc_auc") is not None]
-    best = max(scored, key=lambda row: (row.get("rank") is not None, -(row.get("rank") or 0), row["roc_auc"]), default=None)
+    best = leading(rows)
     return "" if best is None else str(best["model"])
 
 

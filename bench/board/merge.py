@@ -10,7 +10,7 @@
    run, row by row. `behind` refers to the leader of the merged board. Where that leader is of the same run and led there
    too, the paired interval stays. Otherwise nobody resampled the two together: the difference then gets the widest
    interval that the two single intervals allow, so that "told apart" is never claimed without ground.
-4. Ranks are made anew, from these intervals.
+4. Ranks are made anew, from the values, and ties from these intervals.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from bench.board.families import flag_trivial
-from bench.board.ranking import boards, candidates, merit, rank, ranking_metric, value
+from bench.board.metrics import ranking_metric
+from bench.board.ranking import boards, candidates, merit, rank, value
 from bench.board.schema import TUNINGS, Row
 
 Runs: TypeAlias = Mapping[str, Sequence[Row]]

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.board.ranking import boards, candidates, judged, league, merit, ranking_metric, value
+from bench.board.metrics import ranking_metric
+from bench.board.ranking import boards, candidates, judged, league, merit, value
 from bench.board.schema import Row
 
 
@@ -25,7 +26,9 @@ class Overall:
     mean_skill: float
     """Mean difference to the reference, in the ranking metric; nan where no reference scored."""
     won: int
-    """Data sets where it has rank 1, alone or shared."""
+    """Data sets where it leads and no other model is tied with it."""
+    tied: int
+    """Data sets where it is in the leader's tie group, which nobody has won."""
     failed: int
     """Cells that failed, on all data sets of the task id."""
     charged: int
@@ -86,7 +89,7 @@ def _beside(one: Row, other: Row) -> bool:
 def _charged(row: Row, scored: Sequence[Row], beside: Sequence[Row]) -> Row:
     metric, _ = ranking_metric(row)
     flags = [*(row.get("flags") or []), "charged"]
-    blank = {"rank": None, f"{metric}_low": None, f"{metric}_high": None, "skill_low": None, "skill_high": None}
+    blank = {"rank": None, "tied": None, f"{metric}_low": None, f"{metric}_high": None, "skill_low": None, "skill_high": None}
     if not scored:
         return {**row, **blank}
     reference = next((r for r in beside if r["model"] == row.get("reference")), None)
@@ -114,7 +117,8 @@ def _summary(task_id: str, rows: Sequence[Row], possible: int, failed: int) -> O
         datasets=len(skills),
         possible=possible,
         mean_skill=sum(skills) / len(skills) if skills else math.nan,
-        won=sum(row.get("rank") == 1 for row in rows),
+        won=sum(row.get("rank") == 1 and not row.get("tied") for row in rows),
+        tied=sum(bool(row.get("tied")) for row in rows),
         failed=failed,
         charged=sum("charged" in (row.get("flags") or []) for row in rows),
     )

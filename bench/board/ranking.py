@@ -5,24 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from bench.board.metrics import ranking_metric
 from bench.board.numbers import clean, several, signed, span
 from bench.board.schema import Row
 
-RANKED_BY = {"churn": ("roc_auc", True), "forecasting": ("mase", False), "anomaly": ("vus_pr", True)}
-"""The metric that ranks each task, and whether more of it is better."""
-
 NAMED = 3
 """Most models that a verdict names in a list; the others are counted."""
-
-
-def ranking_metric(row: Row) -> tuple[str, bool]:
-    """Name the metric that ranks this row's board, and say whether higher is better.
-
-    Forecasts of users, and of other sparse counts, rank by WQL: by MASE the forecast of all zeros would win.
-    """
-    if row["task"] == "forecasting" and (row.get("level") == "user" or "/rank=wql" in row["task_id"]):
-        return "wql", False
-    return RANKED_BY[row["task"]]
 
 
 def value(row: Row) -> float:
@@ -80,18 +68,38 @@ def judged(rows: Sequence[Row], cell: Sequence[int]) -> list[int]:
 
 
 def rank(rows: Sequence[Row]) -> list[Row]:
-    """Rank the rows of each board: copies with `rank` set, None where unranked.
+    """Rank the rows of each board by value: copies with `rank` and `tied` set, None where unranked.
 
-    The leader and all that are not separable from it share rank 1; the others follow by value (1, 1, 3, 4), equal
-    values sharing a number. Rows flagged underpowered, failed rows and rows that do not stand for their model are
-    unranked. `behind` must refer to the best of `candidates`, as `bench.board.statistics.compare` computes it.
+    The best has rank 1; equal values share a number (1, 2, 2, 4), so a worse row never stands above a better one. `tied`
+    is true for the rows that cannot be told apart from the leader, and for the leader where there are any. Rows flagged
+    underpowered, failed rows and rows that do not stand for their model are unranked. `behind` must refer to the best of
+    `candidates`, as `bench.board.statistics.compare` computes it.
     """
     standing = [at for at in candidates(rows) if "underpowered" not in (rows[at].get("flags") or [])]
-    numbers: dict[int, int] = {}
+    places: dict[int, tuple[int, bool]] = {}
     for members in boards(rows).values():
         inside = set(members)
-        numbers |= _numbers(rows, [at for at in standing if at in inside])
-    return [{**row, "rank": numbers.get(at)} for at, row in enumerate(rows)]
+        places |= _places(rows, [at for at in standing if at in inside])
+    return [{**row, "rank": places.get(at, (None, None))[0], "tied": places.get(at, (None, None))[1]} for at, row in enumerate(rows)]
+
+
+def placed(rows: Sequence[Row]) -> list[Row]:
+    """List the ranked rows of one board, the leader first."""
+    ranked = (row for row in rows if row.get("rank") is not None)
+    return sorted(ranked, key=lambda row: (row["rank"], row["model"], row["tuning"]))
+
+
+def tie_group(rows: Sequence[Row]) -> list[Row]:
+    """List the ranked rows of one board that cannot be told apart from its leader, which comes first; the leader alone where none is."""
+    order = placed(rows)
+    return [row for at, row in enumerate(order) if at == 0 or row.get("tied")]
+
+
+def leading(rows: Sequence[Row]) -> Row | None:
+    """Choose the row that leads one board; where nothing is ranked, the best that stands for a model; None where none scored."""
+    standing = [rows[at] for at in candidates(rows)]
+    order = placed(rows) or sorted(standing, key=lambda row: (-merit(row), row["model"]))
+    return order[0] if order else None
 
 
 def separable(row: Row, leader: Row) -> bool:
@@ -103,18 +111,18 @@ def separable(row: Row, leader: Row) -> bool:
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """State in one sentence what the ranked rows of one board show: who leads, and from whom it cannot be told apart.
+    """State in one sentence what the ranked rows of one board show: who leads, and who is statistically tied with it.
 
     Names are model authors' text: control characters are replaced, markup is not (print without markup).
     """
-    placed = sorted((row for row in rows if row.get("rank") is not None), key=lambda row: (row["rank"], -merit(row), row["model"]))
-    if not placed:
+    order = placed(rows)
+    if not order:
         return _nothing_ranked(rows)
-    leader, *others = placed
+    leader, *others = order
     name = clean(leader["model"])
-    tied = [row for row in others if row["rank"] == 1]
+    tied = tie_group(rows)[1:]
     if tied:
-        return f"{name} leads; not separable from {several([_gap(row) for row in tied], NAMED)}"
+        return f"{name} leads; statistically tied with {several([_gap(row) for row in tied], NAMED)}"
     if others:
         return f"{name} leads; {clean(others[0]['model'])} is next{_parted(others[0])}"
     return f"{name} leads; no other model is ranked"
@@ -125,14 +133,14 @@ def _median(rows: Sequence[Row], scored: Sequence[int]) -> int | None:
     return by_merit[(len(by_merit) - 1) // 2] if by_merit else None
 
 
-def _numbers(rows: Sequence[Row], standing: Sequence[int]) -> dict[int, int]:
+def _places(rows: Sequence[Row], standing: Sequence[int]) -> dict[int, tuple[int, bool]]:
+    """Return rank, and whether it is tied with the leader, by position."""
     order = sorted(standing, key=lambda at: (-merit(rows[at]), rows[at]["model"]))
     if not order:
         return {}
-    first = [at for at in order if at == order[0] or not separable(rows[at], rows[order[0]])]
-    rest = [at for at in order if at not in first]
-    places = {at: len(first) + 1 + sum(merit(rows[o]) > merit(rows[at]) for o in rest) for at in rest}
-    return dict.fromkeys(first, 1) | places
+    tied = {at for at in order[1:] if not separable(rows[at], rows[order[0]])}
+    tied |= {order[0]} if tied else set()
+    return {at: (1 + sum(merit(rows[o]) > merit(rows[at]) for o in order), at in tied) for at in order}
 
 
 def _gap(row: Row) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,21 +12,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.errors import RunFolderError, suggest
-from bench.metrics.churn import METRICS
+from bench.tasks.known import FIRST as TASKS
+from bench.tasks.known import task_named
 
 Row: TypeAlias = dict[str, Any]
 
 SCHEMA_VERSION = 2
-"""Raised whenever a column is dropped, changes its meaning, or is added and not among `LATER`."""
+"""States which columns of `_core` a file has. Raised whenever one is dropped, changes its meaning or becomes required.
+
+Metrics are no part of it: their columns come from the tasks, and one that a file lacks is read as null.
+"""
 
 AGGREGATOR = "paired-cluster-percentile/1"
-"""What turned scores into intervals, skill and ranks; raised whenever the same scores would give other numbers."""
-
-CHURN = tuple(METRICS)
-FORECASTING = (
-    "mase", "rmsse", "smape", "wape", "sql", "wql", "bias", "poisson_deviance", "coverage_60", "coverage_80", "total_wape",
-)  # fmt: skip
-ANOMALY = ("vus_pr", "vus_roc", "auc_pr", "auc_roc", "event_f1", "f1_at_01", "f1_at_1", "oracle_f1", "user_auc")
+"""What turned scores into intervals and skill; raised whenever the same scores would give other numbers. Ranks follow from
+these columns alone, and are made anew wherever rows are read."""
 
 TUNINGS = ("default", "tuned", "label-free")
 STATUSES = ("ok", "failed", "timeout", "oom", "crash", "invalid", "skipped")
@@ -37,16 +36,18 @@ FLAGS = (
 """`cut-short`: the fit asked whether to stop and was told that its time was up;
 `unconfined`: the code is not the project's own, and could see more than its inputs."""
 
-LATER = ("ceiling", "ceiling_low", "ceiling_high", "fits", "log_loss_raw", "calibration")
-"""Columns that files of this version may lack: they are read as null, which is what they say of a board without them."""
-
 REQUIRED = ("task", "task_id", "dataset", "model", "tuning", "status")
 """Columns that no row may lack."""
 
 
+def metric_columns(metrics: Iterable[str]) -> Iterator[str]:
+    """Yield the three columns of each metric: its value and the ends of its interval."""
+    yield from (f"{metric}{end}" for metric in metrics for end in ("", "_low", "_high"))
+
+
 def _fields() -> list[pa.Field[Any]]:
     text, real, whole = pa.string(), pa.float64(), pa.int64()
-    metrics = [name for metric in (*CHURN, *FORECASTING, *ANOMALY) for name in (metric, f"{metric}_low", f"{metric}_high")]
+    metrics = list(metric_columns(dict.fromkeys(metric for task in TASKS for metric in task_named(task).metrics)))
     types: dict[str, pa.DataType] = {
         "task": text, "task_id": text, "dataset": text, "simulated": pa.bool_(), "fingerprint": text,
         "family": text, "mode": text, "level": text,
@@ -55,7 +56,8 @@ def _fields() -> list[pa.Field[Any]]:
         "horizon_days": real,
         "n_test": whole,     # rows that are scored: test users, for churn
         "base_rate": real,   # share of churners among these rows (not the training rate that log_loss_skill uses)
-        "rank": pa.int32(),  # null: unranked; rows that are not separable from the leader share rank 1
+        "rank": pa.int32(),  # by value: 1 leads; null: unranked
+        "tied": pa.bool_(),  # ranked, and not to be told apart from the leader; null: unranked
         **dict.fromkeys(metrics, real),
         "reference": text,   # the model that skill is measured against
         "skill": real, "skill_low": real, "skill_high": real,      # ranking metric against the reference's, same rows; + is better
@@ -76,7 +78,7 @@ def _fields() -> list[pa.Field[Any]]:
 
 
 SCHEMA: pa.Schema = pa.schema(_fields(), metadata={"bench_schema_version": str(SCHEMA_VERSION)})
-"""The columns of `leaderboard.parquet`, in order; what a task does not measure is null."""
+"""The columns of `leaderboard.parquet`, in order; what a task does not measure is null. Metrics of further tasks follow them."""
 NAMES = frozenset(SCHEMA.names)
 """Asked for each key of each row: Arrow makes its own list of names anew each time."""
 
@@ -84,14 +86,26 @@ NAMES = frozenset(SCHEMA.names)
 def rows_to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Type rows as an Arrow table of `SCHEMA`: a missing key or nan becomes null, the versions are stamped.
 
-    Raises ValueError that names the row, the key and the cure for unknown keys, tunings, statuses and flags, and
-    where a required key is missing.
+    A metric that no known task has gets its columns too, where a row has all three of them. Raises ValueError that names
+    the row, the key and the cure for unknown keys, tunings, statuses and flags, and where a required key is missing.
     """
+    further = list(dict.fromkeys(name for row in rows for name in metric_columns(_further(row))))
     for at, row in enumerate(rows):
-        _check(row, f"row {at} ({row.get('dataset')}, {row.get('model')})")
+        _check(row, f"row {at} ({row.get('dataset')}, {row.get('model')})", further)
+    schema = _with(further)
     stamped = [{"schema_version": SCHEMA_VERSION, "aggregator": AGGREGATOR, "flags": [], **row} for row in rows]
-    columns = [pa.array([_null_if_nan(row.get(f.name)) for row in stamped], f.type) for f in SCHEMA]
-    return pa.Table.from_arrays(columns, schema=SCHEMA)
+    columns = [pa.array([_null_if_nan(row.get(f.name)) for row in stamped], f.type) for f in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _with(further: Sequence[str]) -> pa.Schema:
+    return pa.schema([*SCHEMA, *(pa.field(name, pa.float64()) for name in further)], metadata=SCHEMA.metadata) if further else SCHEMA
+
+
+def _further(names: Iterable[str]) -> list[str]:
+    """List the metrics that no known task has: unknown names that come with both ends of their interval."""
+    unknown = {name: None for name in names if name not in NAMES}
+    return [name for name in unknown if f"{name}_low" in unknown and f"{name}_high" in unknown]
 
 
 def table_to_rows(table: pa.Table) -> list[Row]:
@@ -124,26 +138,37 @@ def read_rows(path: Path) -> pa.Table:
     if found != str(SCHEMA_VERSION):
         cure = "upgrade bench" if found.isdigit() and int(found) > SCHEMA_VERSION else "derive the board again from its run"
         raise RunFolderError(f"{path}: the leaderboard's version is {found}, this bench reads {SCHEMA_VERSION}; {cure}")
-    table = completed(table)
-    if not table.schema.equals(SCHEMA):
-        differing = ", ".join(sorted(set(table.column_names) ^ set(SCHEMA.names))) or "their types or order"
-        raise RunFolderError(f"{path}: its columns are not those of version {found} ({differing}); derive the board again from its run")
-    return table
+    if wrong := differing(table.schema):
+        raise RunFolderError(f"{path}: its columns are not those of version {found} ({wrong}); derive the board again from its run")
+    return completed(table)
+
+
+def differing(schema: pa.Schema) -> str:
+    """Describe which columns a file of this version may not lack, have, or have so typed; empty: it can be read."""
+    names = schema.names
+    further = set(metric_columns(_further(names)))
+    wrong = [f"no {name}" for name in REQUIRED if name not in names]
+    wrong += [f"twice {name}" for name in sorted({name for name in names if names.count(name) > 1})]
+    wrong += [f"unknown {name}" for name in names if name not in NAMES and name not in further]
+    expected = _with(sorted(further))
+    wrong += [
+        f"{name} is {schema.field(at).type}, expected {expected.field(name).type}"
+        for at, name in enumerate(names)
+        if (name in NAMES or name in further) and schema.field(at).type != expected.field(name).type
+    ]
+    return ", ".join(wrong)
 
 
 def completed(table: pa.Table) -> pa.Table:
-    """Add the columns of `LATER` that a table lacks, null, in their places; any other table as it is."""
-    missing = [name for name in LATER if name not in table.column_names]
-    if not missing or table.schema.names != [name for name in SCHEMA.names if name not in missing]:
-        return table
-    for name in missing:
-        table = table.add_column(SCHEMA.names.index(name), SCHEMA.field(name), pa.nulls(table.num_rows, SCHEMA.field(name).type))
-    return table
+    """Bring a table that `differing` finds nothing wrong with into the order of `SCHEMA`; what it lacks is null."""
+    schema = _with([name for name in table.column_names if name not in NAMES])
+    columns = [table[f.name] if f.name in table.column_names else pa.nulls(table.num_rows, f.type) for f in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _check(row: Mapping[str, Any], where: str) -> None:
+def _check(row: Mapping[str, Any], where: str, further: Sequence[str]) -> None:
     for key in row:
-        if key not in NAMES:
+        if key not in NAMES and key not in further:
             raise ValueError(f"{where}: the leaderboard has no column {key!r}; {suggest(key, list(SCHEMA.names))}")
     missing = [key for key in REQUIRED if row.get(key) is None]
     if missing:

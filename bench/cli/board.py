@@ -76,8 +76,10 @@ def overall_lines(board: Board) -> list[str]:
     for task_id in dict.fromkeys(s.task_id for s in board.overall):
         own = [s for s in board.overall if s.task_id == task_id]
         lines += ["", f"over data sets  {clean(task_id)}"]
-        rows = [("model", "mean skill", "data sets won", "of", "failed", "charged")]
-        rows += [(clean(s.model), signed(s.mean_skill), str(s.won), str(s.datasets), str(s.failed), str(s.charged)) for s in own]
+        rows = [("model", "mean skill", "won", "tied", "data sets", "failed", "charged")]
+        rows += [
+            (clean(s.model), signed(s.mean_skill), str(s.won), str(s.tied), str(s.datasets), str(s.failed), str(s.charged)) for s in own
+        ]
         wide = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
         lines += [
             "  ".join(cell.ljust(w) if at == 0 else cell.rjust(w) for at, (cell, w) in enumerate(zip(row, wide, strict=True)))

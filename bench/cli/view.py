@@ -6,10 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.board.metrics import label_of
 from bench.runs.run_events import CellDone, DataReady, Event, JobDone, JobReport, JobRetried, JobStarted, RunReady
-
-METRICS = {"roc_auc": "AUC", "mase": "MASE", "wql": "WQL", "vus_pr": "VUS-PR", "auc_pr": "AUC-PR"}
-"""Metric -> how a score on validation is called."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +178,7 @@ class RunState:
     def take(self, event: Event, now: float) -> None:
         """Change with an event that came at `now`."""
         if isinstance(event, DataReady):
-            self.metric, self.higher = METRICS.get(event.metric, "score"), event.higher
+            self.metric, self.higher = label_of(event.metric), event.higher
         elif isinstance(event, RunReady):
             self.ready = event
             for dataset, model in event.cells:

@@ -33,7 +33,7 @@ TINY = 1e-300
 
 def _table() -> dict[str, Metric]:
     rows = (
-        Metric("roc_auc", True, "ROC AUC", 3, "chance that a churner scores above a stayer; ties count half"),
+        Metric("roc_auc", True, "AUC", 3, "chance that a churner scores above a stayer; ties count half"),
         Metric("ap_churn", True, "average precision of churners", 3, "mean precision over the churners, highest score first"),
         Metric("ap_stay", True, "average precision of stayers", 3, "mean precision over the stayers, lowest score first"),
         Metric("log_loss", False, "log-loss", 3, "mean negative log-likelihood, natural logarithm"),

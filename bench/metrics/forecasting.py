@@ -66,7 +66,7 @@ def _table() -> dict[str, Metric]:
         Metric(
             "coverage_80", True, "coverage of 80 %", 3, "share of y between the quantiles .1 and .9; best is .8, above it they are too wide"
         ),
-        Metric("total_wape", False, "WAPE of totals", 3, "sum of absolute errors of the horizon's total of the mean / sum of |total of y|"),
+        Metric("total_wape", False, "total WAPE", 3, "sum of absolute errors of the horizon's total of the mean / sum of |total of y|"),
     )
     return {metric.name: metric for metric in table}
 

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from bench.board.merge import row_key
+from bench.board.ranking import rank
 from bench.board.schema import Row, read_rows, rows_to_table, table_to_rows
 from bench.errors import RunFolderError
 from bench.execute.prediction_files import read_prediction
@@ -59,7 +60,7 @@ class Package:
 def package(folder: Path, *, with_figures: bool = False) -> Package:
     """Read a finished run folder; raise `RunFolderError` where it is unfinished, or not what the run wrote."""
     about = _about(folder)
-    rows = [_published(row) for row in table_to_rows(read_rows(folder / "leaderboard.parquet"))]
+    rows = [_published(row) for row in rank(table_to_rows(read_rows(folder / "leaderboard.parquet")))]
     if not rows:
         raise RunFolderError(f"{folder}: the leaderboard has no row; there is nothing to publish")
     index = _index(folder, rows)

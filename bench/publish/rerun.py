@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bench.board.merge import row_key
-from bench.board.ranking import ranking_metric
+from bench.board.metrics import ranking_metric
 from bench.board.schema import Row
 from bench.execute.describe_plugins import Describer
 from bench.execute.executor import Executor, wait_for

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from bench.board.merge import row_key
 from bench.board.ranking import rank
-from bench.board.schema import ANOMALY, CHURN, FORECASTING, Row
+from bench.board.schema import Row, metric_columns
 from bench.data.ragged import Array
 from bench.publish import bounded, untrusted
 from bench.publish.package import opaque
@@ -26,7 +26,6 @@ from bench.tasks.base import Scorer, Split, Task
 
 TOLERANCE = 1e-9
 """Relative to 1 or the number itself: what another machine's sums may differ by."""
-METRICS = (*CHURN, *FORECASTING, *ANOMALY)
 RANKED = ("skill", "behind", "above_floor", "ceiling")
 """What compares a prediction with others of its run, or with what nobody exceeds."""
 
@@ -103,7 +102,7 @@ def _again(board: Board, scorers: Mapping[int, Scorer]) -> list[dict[str, Any]]:
     found = scored(rows, scorers, problem, board.task)
     made = [found.get(at, {}) for at in range(len(rows))]
     ranks = rank([{**row, **own} for row, own in zip(rows, made, strict=True)])
-    return [{**own, "rank": row["rank"]} if own else {} for own, row in zip(made, ranks, strict=True)]
+    return [{**own, "rank": row["rank"], "tied": row["tied"]} if own else {} for own, row in zip(made, ranks, strict=True)]
 
 
 def _columns(row: Row, split: Split) -> str:
@@ -118,9 +117,10 @@ def _columns(row: Row, split: Split) -> str:
 
 def _numbers(board: Board, at: int, found: Mapping[str, Any], *, whole: bool) -> str:
     """Compare a row's numbers with those made anew; where another prediction is unreadable, only its own."""
-    row, own = board.rows[at], METRICS
-    names = [f"{name}{end}" for name in ((*own, *RANKED) if whole else own) for end in ("", "_low", "_high")]
-    names += ["rank"] if whole else []
+    row, own = board.rows[at], tuple(board.task.metrics)
+    names = [*metric_columns((*own, *RANKED) if whole else own)]
+    # boards from before ties were a column of their own have other ranks; nobody reads them: they are made anew
+    names += ["rank", "tied"] if whole and row.get("tied") is not None else []
     wrong = [name for name in names if not _same(row.get(name), found.get(name))]
     if not wrong:
         return ""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bench.board.schema import SCHEMA, SCHEMA_VERSION, Row, completed, rows_to_table
+from bench.board.schema import SCHEMA_VERSION, Row, completed, differing, rows_to_table
 from bench.data.names import LONGEST, RULE, is_name
 from bench.data.ragged import Array
 from bench.publish import bounded
@@ -68,8 +68,8 @@ def rows(content: bytes, what: str, *, most_rows: int = MOST_ROWS, most_text: in
     version = (found_schema.metadata or {}).get(b"bench_schema_version", b"none").decode(errors="replace")
     if version != str(SCHEMA_VERSION):
         raise PlaceError(f"{what}: the rows' version is {version[:20]!r}, this bench reads {SCHEMA_VERSION}; use the bench that wrote them")
-    if not completed(found_schema.empty_table()).schema.equals(SCHEMA):
-        raise PlaceError(f"{what}: its columns are not those of version {version}")
+    if wrong := differing(found_schema):
+        raise PlaceError(f"{what}: its columns are not those of version {version} ({wrong[:200]})")
     read = bounded.spelt_out(bounded.read(file, what, most_rows=most_rows), what, most=most_text)
     try:
         found: list[Row] = completed(read).to_pylist()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bench.board.metrics import ranking_label, ranking_metric, way
 from bench.board.numbers import clean, plain, seconds, signed, span
-from bench.board.ranking import merit, ranking_metric
+from bench.board.ranking import merit
 from bench.board.schema import Row
-from bench.board.sheet import LABELS
 from bench.metrics.rounding import short
 from bench.report.chart import Chart, axis, layout, mark, upright, wrapped
 from bench.report.palette import GREY, INK, LIGHT, SHADE
@@ -22,22 +22,21 @@ def forest_chart(rows: Sequence[Row]) -> Chart | None:
     shown = [row for row in rows if row["status"] == "ok" and row.get("behind") is not None]
     if len(shown) < 2:
         return None
-    metric, _ = ranking_metric(shown[0])
-    label = LABELS[metric]
-    tied = [at for at, row in enumerate(shown) if at == 0 or _touches(row)]
+    label = ranking_label(shown[0])
+    tied = [at for at, row in enumerate(shown) if at == 0 or row.get("tied")]
     return Chart(
         key="forest",
         title=f"How far behind the leader, in test {label}",
         finding=_forest_finding(shown, tied, label),
         traces=_forest_traces(shown, tied),
         layout=_forest_layout(shown, tied, label),
-        head=("model", f"behind in test {label}", "95 % interval", "told apart from the leader"),
+        head=("model", f"behind in test {label}", "95 % interval", "tied with the leader"),
         rows=[
             (
                 row["model"],
                 signed(row["behind"]),
                 span(row.get("behind_low"), row.get("behind_high"), signed),
-                "leads" if at == 0 else "no" if at in tied else "yes",
+                "leads" if at == 0 else "yes" if at in tied else "no",
             )
             for at, row in enumerate(shown)
         ],
@@ -51,18 +50,18 @@ def pareto_chart(rows: Sequence[Row]) -> Chart | None:
     if len(shown) < 2:
         return None
     metric, higher = ranking_metric(shown[0])
-    label, way = LABELS[metric], "higher" if higher else "lower"
+    label, better = ranking_label(shown[0]), way(higher=higher)
     front = front_of(shown)
     beaten = [row for row in shown if row not in front]
     return Chart(
         key="pareto",
-        title=f"Score against time: test {label} ({way} is better)",
+        title=f"Score against time: test {label} ({better} is better)",
         finding=_pareto_finding(front, len(shown), metric),
         traces=[_front(front, metric), _points(beaten, metric)],
         layout=layout(
             height=380,
             xaxis=axis("seconds for search, fit and predict (log scale)", type="log"),
-            yaxis=axis(f"test {label}, {way} is better"),
+            yaxis=axis(f"test {label}, {better} is better"),
             annotations=[_label(row, metric) for row in front],
         ),
         head=("model", f"test {label}", "seconds", "beaten in both"),
@@ -92,22 +91,17 @@ def front_of(rows: Sequence[Row]) -> list[Row]:
     return found
 
 
-def _touches(row: Row) -> bool:
-    low, high = row.get("behind_low"), row.get("behind_high")
-    return low is not None and high is not None and low <= 0 <= high
-
-
 def _forest_finding(rows: Sequence[Row], tied: Sequence[int], label: str) -> str:
     apart = len(rows) - len(tied)
     last = rows[-1]
     worst = f"; {clean(last['model'])} is {plain(last['behind'])} behind" if apart else ""
     return (
-        f"{clean(rows[0]['model'])} leads by test {label}; {len(tied) - 1} of {len(rows) - 1} others cannot be told apart from it{worst}."
+        f"{clean(rows[0]['model'])} leads by test {label}; {len(tied) - 1} of {len(rows) - 1} others are statistically tied with it{worst}."
     )
 
 
 def _forest_traces(rows: Sequence[Row], tied: Sequence[int]) -> list[dict[str, Any]]:
-    kinds = (("not told apart", "circle", LIGHT[0], True), ("behind", "square", LIGHT[1], False))
+    kinds = (("tied with the leader", "circle", LIGHT[0], True), ("behind", "square", LIGHT[1], False))
     return [_forest_trace(rows, tied, *kind) for kind in kinds]
 
 

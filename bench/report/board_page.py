@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.board.drift import drift_words
+from bench.board.metrics import metrics_of, ranking_label, ranking_metric, second_metric, way
 from bench.board.numbers import clean, plain, seconds, signed, span
-from bench.board.ranking import merit, ranking_metric, verdict
+from bench.board.ranking import merit, verdict
 from bench.board.schema import Row
-from bench.board.sheet import BESIDE, LABELS, listed, sheets
+from bench.board.view import board_views, listed, tied_word
 from bench.metrics.kinds import Metric
 from bench.report.board_figures import forest_chart, pareto_chart, spent
 from bench.report.chart import Chart, figure_html
@@ -17,12 +18,12 @@ from bench.report.coverage_chart import coverage_chart
 from bench.report.detection_tables import by_kind
 from bench.report.figures import horizon_chart
 from bench.report.html import Html, joined, name_of, tag
+from bench.report.interval_strip import Span, scale, strip
 from bench.report.page import Link, Page, links, section
 from bench.report.pages import NAMES, at_board, overview_files
 from bench.report.run_folder import Key, Run, board_file, cell_file, trail
-from bench.report.strips import Span, scale, strip
 from bench.report.tables import Cell, Head, plain_table, sortable
-from bench.report.words import failures, flags_html, metric_head, metrics_of, simulated_mark, status_word
+from bench.report.words import failures, flags_html, metric_head, simulated_mark, status_word
 
 Spell = Callable[[float | None], str]
 LAST = -1e99
@@ -34,10 +35,10 @@ def board_page(run: Run, key: Key) -> Page:
     rows = run.boards[key]
     shown = listed(rows)
     charts = _charts(run, key, shown)
-    sheet = sheets(rows)[0]
+    view = board_views(rows)[0]
     body = joined(
         _warning(rows),
-        section("Leaderboard", leaderboard(run.titles[key], key, shown, rows), _legend(shown), tag("p", sheet.caption, class_="caption")),
+        section("Leaderboard", leaderboard(run.titles[key], key, shown, rows), _legend(shown), tag("p", view.caption, class_="caption")),
         _failed(rows),
         section("Charts", (figure_html(chart) for chart in charts)) if charts else None,
         _detected(run, key),
@@ -45,7 +46,7 @@ def board_page(run: Run, key: Key) -> Page:
         section("The data set", _about(run, key), tag("p", clean(key[0]), class_="task-id")),
     )
     simulated = ["simulated data"] if any(r.get("simulated") for r in rows) else []
-    facts = [*simulated, *filter(None, [sheet.facts]), *run.facts]
+    facts = [*simulated, *filter(None, [view.facts]), *run.facts]
     return Page(board_file(key), f"{run.task}: {run.titles[key]}", verdict(rows), body, trail(run), facts, charts)
 
 
@@ -54,25 +55,24 @@ def leaderboard(title: str, key: Key, shown: Sequence[Row], rows: Sequence[Row])
     metric, higher = ranking_metric(rows[0])
     spans: list[Span] = [(r.get("skill_low"), r.get("skill"), r.get("skill_high")) for r in shown if r["status"] == "ok"]
     ends = scale(spans, zero=True)
-    ties = sum(row.get("rank") == 1 for row in shown)
     tests: list[Span] = [(r.get(f"{metric}_low"), r.get(metric), r.get(f"{metric}_high")) for r in shown if r["status"] == "ok"]
-    body = [_cells(key, row, at, ends, scale(tests), ties) for at, row in enumerate(shown)]
-    caption = f"{title}: {len(shown)} models by test {LABELS[metric]}, {'higher' if higher else 'lower'} is better"
+    body = [_cells(key, row, at, ends, scale(tests)) for at, row in enumerate(shown)]
+    caption = f"{title}: {len(shown)} models by test {ranking_label(rows[0])}, {way(higher=higher)} is better"
     return sortable(clean(caption), heads(rows[0]), body)
 
 
 def heads(row: Row) -> list[Head]:
     """Name the columns: eight that show, the other metrics and costs behind the picker."""
-    metric, higher = ranking_metric(row)
-    label, way = LABELS[metric], "higher" if higher else "lower"
+    label, better = ranking_label(row), way(higher=ranking_metric(row)[1])
     reference = clean(row.get("reference") or "the reference")
     first, *rest = (Head(metric_head(m), m.name, right=True, hidden=at > 0) for at, m in enumerate(others(row)))
     return [
         Head("rank", "rank"),
+        Head("tied with the leader", "tied", choices=True),
         Head("model", "model"),
         Head(f"skill against {reference} (higher is better)", "skill", right=True),
         Head("95 % interval of skill", "skill-span"),
-        Head(f"test {label} ({way} is better)", "metric", right=True),
+        Head(f"test {label} ({better} is better)", "metric", right=True),
         Head(f"95 % interval of test {label}", "metric-span", hidden=True),
         first,
         Head("seconds", "seconds", right=True),
@@ -89,25 +89,24 @@ def heads(row: Row) -> list[Head]:
 def others(row: Row) -> list[Metric]:
     """List the metrics of a row's task beside the one that ranks, the one that the board shows with it first."""
     ranking, _ = ranking_metric(row)
-    beside = BESIDE["user" if row.get("level") == "user" else row["task"]][0]
+    beside = second_metric(row).name
     found = [m for name, m in metrics_of(row["task"]).items() if name != ranking]
     return sorted(found, key=lambda m: m.name != beside)
 
 
-def _cells(key: Key, row: Row, at: int, ends: tuple[float, float], tests: tuple[float, float], ties: int) -> list[Cell]:
+def _cells(key: Key, row: Row, at: int, ends: tuple[float, float], tests: tuple[float, float]) -> list[Cell]:
     metric, higher = ranking_metric(row)
     failed = row["status"] != "ok"
     gone = status_word(row)
-    group = "tied" if row.get("rank") == 1 and ties > 1 else ""
-    rank = row.get("rank")
-    word = "unranked" if rank is None else f"{rank}=" if rank == 1 and ties > 1 else str(rank)
+    group = "tied" if row.get("tied") else ""
 
     def number(value: float | None, spell: Spell = plain, *, up: bool = True) -> Cell:
         return Cell(gone, order=_worst(up=up), class_="bad") if failed else _number(value, spell, up=up)
 
     first, *rest = (number(row.get(m.name), up=m.higher_is_better) for m in others(row))
     return [
-        Cell(word, order=at, class_=group),
+        Cell("unranked" if row.get("rank") is None else str(row["rank"]), order=at, class_=group),
+        Cell(tied_word(row) if row.get("rank") is not None else "unranked", class_=group),
         Cell(clean(row["model"]), tag("a", name_of(row["model"]), href=cell_file(key, row["model"])), class_=group),
         number(row.get("skill"), signed),
         _interval(row, "skill", ends, failed=failed),
@@ -151,8 +150,9 @@ def _interval(row: Row, metric: str, ends: tuple[float, float], *, failed: bool)
 
 def _legend(shown: Sequence[Row]) -> Html | None:
     flags = sorted({flag for row in shown for flag in row.get("flags") or []})
-    ties = tag("p", "1= marks the leader and all that cannot be told apart from it; they share the tinted rank.", class_="caption")
-    tied = sum(row.get("rank") == 1 for row in shown) > 1
+    said = "Tied: the leader, and all that the 95 % interval of the difference does not tell apart from it; they are tinted."
+    ties = tag("p", said, class_="caption")
+    tied = any(row.get("tied") for row in shown)
     return joined(
         ties if tied else None, tag("details", tag("summary", "What the flags mean"), tag("ul", flags_html(flags))) if flags else None
     )

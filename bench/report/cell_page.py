@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.board.metrics import metrics_of, ranking_label, ranking_metric, way
 from bench.board.numbers import clean, plain, seconds, signed, span
-from bench.board.ranking import candidates, ranking_metric
+from bench.board.ranking import candidates
 from bench.board.schema import Row
-from bench.board.sheet import LABELS
 from bench.report.board_figures import spent
 from bench.report.chart import Chart, figure_html
 from bench.report.detection_tables import by_strength
@@ -17,7 +17,7 @@ from bench.report.pages import NAMES, Figure, at_board, charts_html, model_chart
 from bench.report.run_folder import Key, Run, board_file, cell_file, trail
 from bench.report.search_figures import LEAST, history_chart, importance, importance_chart
 from bench.report.tables import plain_table
-from bench.report.words import command, command_html, flags_html, listing, metrics_of, params_rows, status_word
+from bench.report.words import command, command_html, flags_html, listing, params_rows, status_word
 
 
 def cell_page(run: Run, key: Key, model: str) -> Page:
@@ -65,9 +65,9 @@ def _verdict(row: Row) -> str:
     if row["status"] != "ok":
         return f"{status_word(row)}: {clean(row.get('reason') or 'no reason was given')}"
     interval = span(row.get(f"{metric}_low"), row.get(f"{metric}_high"))
-    way = "higher" if higher else "lower"
     rank = f"rank {row['rank']}" if row.get("rank") is not None else "unranked"
-    return f"Test {LABELS[metric]} {plain(row.get(metric))} (95 % interval {interval}; {way} is better), {rank}."
+    tied = ", statistically tied with the leader" if row.get("tied") and row["rank"] > 1 else ""
+    return f"Test {ranking_label(row)} {plain(row.get(metric))} (95 % interval {interval}; {way(higher=higher)} is better), {rank}{tied}."
 
 
 def _score(row: Row, rows: Sequence[Row]) -> Html:
@@ -89,7 +89,7 @@ def _score(row: Row, rows: Sequence[Row]) -> Html:
     ]
     gap = (signed(row.get("skill")), span(row.get("skill_low"), row.get("skill_high"), signed))
     words = f"Against the reference: {gap[0]} ({gap[1]}), higher is better." if row.get("skill") is not None else ""
-    head = ("what", f"test {LABELS[metric]} ({'higher' if higher else 'lower'} is better)", "95 % interval")
+    head = ("what", f"test {ranking_label(row)} ({way(higher=higher)} is better)", "95 % interval")
     flags = tag("ul", flags_html(row["flags"]), class_="flags") if row.get("flags") else None
     return joined(plain_table("Test score", head, lines) if lines else None, tag("p", words) if words else None, flags)
 
@@ -97,7 +97,7 @@ def _score(row: Row, rows: Sequence[Row]) -> Html:
 def _all_rows(own: Sequence[Row]) -> Html:
     """List every row of the cell, and all metrics of the task behind a heading."""
     metric, _ = ranking_metric(own[0])
-    head = ("tuning", "seed", "status", f"test {LABELS[metric]}", f"valid {LABELS[metric]}", "seconds", "memory, MB")
+    head = ("tuning", "seed", "status", f"test {ranking_label(own[0])}", f"valid {ranking_label(own[0])}", "seconds", "memory, MB")
     lines = [
         (
             r["tuning"],
@@ -127,8 +127,8 @@ def _all_rows(own: Sequence[Row]) -> Html:
 
 def _search(run: Run, key: Key, model: str, best: Row) -> tuple[list[Chart], str]:
     trials = run.of(run.trials, key, model)
-    metric, higher = ranking_metric(best)
-    history = history_chart(trials, LABELS[metric], higher=higher)
+    higher = ranking_metric(best)[1]
+    history = history_chart(trials, ranking_label(best), higher=higher)
     if history is None:
         return [], "No search: this model has no parameters to tune, or it did not run."
     done = sum(t["status"] == "ok" for t in trials)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from bench.board.metrics import ranking_label, ranking_metric, way
 from bench.board.numbers import clean, plain, signed
 from bench.board.overall import Overall, overall
-from bench.board.ranking import merit, ranking_metric
+from bench.board.ranking import merit
 from bench.board.schema import Row
-from bench.board.sheet import LABELS, listed
+from bench.board.view import listed
 from bench.report.board_page import LAST
 from bench.report.html import Html, joined, tag
 from bench.report.page import Page, section
@@ -44,9 +45,9 @@ def grid(run: Run) -> Html:
 
 
 def _head(at: int, title: str, rows: Sequence[Row]) -> Head:
-    metric, higher = ranking_metric(rows[0])
+    higher = ranking_metric(rows[0])[1]
     simulated = ", simulated" if rows[0].get("simulated") else ""
-    return Head(f"{clean(title)}: {LABELS[metric]} ({'higher' if higher else 'lower'} is better{simulated})", f"d{at}", right=True)
+    return Head(f"{clean(title)}: {ranking_label(rows[0])} ({way(higher=higher)} is better{simulated})", f"d{at}", right=True)
 
 
 def _cell(key: Key, rows: dict[str, Row], model: str) -> Cell:
@@ -70,7 +71,10 @@ def _cell(key: Key, rows: dict[str, Row], model: str) -> Cell:
 
 
 def _means(task_id: str, summaries: Sequence[Overall]) -> Html:
-    rows = [(s.model, signed(s.mean_skill), f"{s.datasets} of {s.possible}", str(s.won), str(s.failed), str(s.charged)) for s in summaries]
-    heads = ("model", "mean skill (higher is better)", "data sets in the mean", "won", "failed", "charged")
+    rows = [
+        (s.model, signed(s.mean_skill), f"{s.datasets} of {s.possible}", str(s.won), str(s.tied), str(s.failed), str(s.charged))
+        for s in summaries
+    ]
+    heads = ("model", "mean skill (higher is better)", "data sets in the mean", "won", "tied", "failed", "charged")
     note = "charged: a failed cell stands in the mean with the worse of the reference's and the worst score."
     return joined(plain_table(clean(task_id), heads, rows), tag("p", note, class_="caption"))

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from bench.board.metrics import ranking_label, ranking_metric, way
 from bench.board.numbers import clean, plain, several, span
-from bench.board.ranking import label, merit, ranking_metric, verdict
+from bench.board.ranking import label, placed, tie_group, verdict
 from bench.board.schema import Row
-from bench.board.sheet import LABELS, listed
+from bench.board.view import listed
 from bench.report.html import Html, joined, name_of, tag
+from bench.report.interval_strip import Span, scale, strip
 from bench.report.page import Link, Page, links, section
 from bench.report.pages import NAMES, at_board, overview_files
 from bench.report.run_folder import Key, Run, board_file, cell_file
-from bench.report.strips import Span, scale, strip
 from bench.report.tables import Cell, plain_table
 from bench.report.words import failures, simulated_mark, status_word
 
@@ -54,8 +55,8 @@ def _summary(run: Run) -> str:
 
 
 def _leader(rows: Sequence[Row]) -> str:
-    ranked = [row for row in rows if row.get("rank") == 1]
-    return str(max(ranked, key=lambda row: (merit(row), row["model"]))["model"]) if ranked else ""
+    order = placed(rows)
+    return str(order[0]["model"]) if order else ""
 
 
 def _failed(run: Run) -> Html | None:
@@ -94,22 +95,23 @@ def _tops(title: str, key: Key, rows: Sequence[Row]) -> Html | None:
     if not scored:
         return None
     metric, higher = ranking_metric(scored[0])
-    ties = sum(row.get("rank") == 1 for row in scored)
-    top = scored[: min(max(ties, TOP), MOST)]
+    tied = tie_group(scored)
+    group = len(tied) > 1
+    top = [*tied, *(row for row in scored if row not in tied)][: min(max(len(tied), TOP), MOST)] if group else scored[:TOP]
     spans: list[Span] = [(r.get(f"{metric}_low"), r.get(metric), r.get(f"{metric}_high")) for r in top]
     ends = scale(spans)
     lines = [
         (
             Cell(row["model"], tag("a", name_of(row["model"]), href=cell_file(key, row["model"]))),
-            "unranked" if row.get("rank") is None else f"{row['rank']}=" if ties > 1 and row["rank"] == 1 else str(row["rank"]),
+            "unranked" if row.get("rank") is None else str(row["rank"]),
             plain(row.get(metric)),
             Cell(span(s[0], s[2]), tag("span", strip(s, ends), tag("span", span(s[0], s[2])), class_="interval")),
         )
         for row, s in zip(top, spans, strict=True)
     ]
-    head = ("model", "rank", f"test {LABELS[metric]}", "95 % interval")
-    words = f"{'top tie group' if ties > 1 else 'first models'} ({'higher' if higher else 'lower'} is better)"
-    left = f"; {ties - len(top)} more are tied" if ties > len(top) else ""
+    head = ("model", "rank", f"test {ranking_label(scored[0])}", "95 % interval")
+    words = f"{'the leader and all tied with it' if group else 'first models'} ({way(higher=higher)} is better)"
+    left = f"; {len(tied) - len(top)} more are tied" if len(tied) > len(top) else ""
     return plain_table(f"{clean(title)}: {words}{left}", head, lines)
 
 

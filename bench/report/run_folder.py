@@ -15,7 +15,7 @@ import polars as pl
 from bench.board.board import Board
 from bench.board.ranking import boards
 from bench.board.schema import Row
-from bench.board.sheet import listed
+from bench.board.view import listed
 from bench.errors import RunFolderError
 from bench.report.html import slug
 from bench.report.page import Link

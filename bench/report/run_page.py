@@ -7,10 +7,10 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.board.metrics import ranking_label, ranking_metric, way
 from bench.board.numbers import clean
-from bench.board.ranking import label, ranking_metric
+from bench.board.ranking import label
 from bench.board.schema import SCHEMA, Row
-from bench.board.sheet import LABELS
 from bench.metrics.rounding import short
 from bench.report.board_figures import spent
 from bench.report.html import Html, joined, tag
@@ -70,7 +70,7 @@ def _rows(run: Run) -> Html:
         )
         for words, key in COLUMNS
     ]
-    scores = sorted({f"{LABELS[m]} ({'higher' if up else 'lower'} is better)" for m, up in map(ranking_metric, run.rows)})
+    scores = sorted({f"{ranking_label(row)} ({way(higher=ranking_metric(row)[1])} is better)" for row in run.rows})
     words = f"{told.capitalize()}; the score is {', '.join(scores)}."
     return section("Rows", tag("p", words, class_="caption"), sortable("Rows of the run", heads, [], name=0, order="5:asc"))
 

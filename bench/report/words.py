@@ -11,7 +11,6 @@ from bench.board.numbers import clean
 from bench.board.schema import Row
 from bench.metrics.kinds import Metric
 from bench.report.html import Html, joined, name_of, tag
-from bench.tasks.known import task_named
 
 FLAG_WORDS = {
     "underpowered": "too few cases to rank",
@@ -32,11 +31,6 @@ DEFAULTS = {("device", "auto"), ("sandbox", "auto"), ("seed", 0), ("out", "")}
 
 BEST = {"bias": "best is 0", "coverage_60": "best is .6", "coverage_80": "best is .8"}
 """Metrics whose best value is neither the highest nor the lowest."""
-
-
-def metrics_of(task: str) -> Mapping[str, Metric]:
-    """Return the metrics of a task, by column of the leaderboard."""
-    return task_named(task).metrics
 
 
 def metric_head(metric: Metric) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from bench.board.ranking import candidates, ranking_metric
+from bench.board.metrics import ranking_metric
+from bench.board.ranking import candidates
 from bench.board.schema import Row
 
 if TYPE_CHECKING:

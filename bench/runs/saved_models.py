@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from bench.board.numbers import clean, several
-from bench.board.ranking import candidates, merit
+from bench.board.ranking import candidates, leading, rank
 from bench.board.schema import Row, read_rows, table_to_rows
 from bench.errors import ConfigError, RunFolderError, suggest
 from bench.runs.ensemble import FLOOR, NAME
@@ -84,7 +84,7 @@ def words_of(document: Mapping[str, Any], board: Mapping[str, Any], fitted: Sequ
 def fits(folder: Path, board: Mapping[str, Any], model: str = "") -> list[Fitted]:
     """List the fits to ask with their weights, which sum to 1; raise `BenchError` where one cannot be asked."""
     place = board["task_id"], board["name"]
-    rows = [r for r in table_to_rows(read_rows(folder / "leaderboard.parquet")) if (r["task_id"], r["dataset"]) == place]
+    rows = [r for r in rank(table_to_rows(read_rows(folder / "leaderboard.parquet"))) if (r["task_id"], r["dataset"]) == place]
     best = standing_row(rows, model, f"{folder}: no model worked on {board['name']}")
     parts = [(best, 1.0)]
     if best["model"] in {NAME, FLOOR}:
@@ -97,11 +97,12 @@ def fits(folder: Path, board: Mapping[str, Any], model: str = "") -> list[Fitted
 
 def standing_row(rows: Sequence[Row], model: str, nothing: str) -> Row:
     """Choose the row of the winner, or the one that stands for a named model on the board, were it ranked or not."""
-    standing = [rows[at] for at in candidates(rows)]
     if not model:
-        if not standing:
+        best = leading(rows)
+        if best is None:
             raise RunFolderError(nothing)
-        return min(standing, key=lambda r: (r["rank"] is None, r["rank"] or 0, -merit(r), r["model"]))
+        return best
+    standing = [rows[at] for at in candidates(rows)]
     own = [r for r in rows if r["model"] == model]
     if not own:
         raise ConfigError(f"the run has no model {model!r}; {suggest(model, sorted({r['model'] for r in rows}))}")

@@ -17,7 +17,7 @@ from bench.execute.jobs import Plugin, stable_seed
 from bench.execute.prediction_files import read_prediction
 from bench.runs.ensemble import Blend
 from bench.runs.problem import Problem
-from bench.tasks.base import Board, ModelResult, Scorer, Split, Task, protocol_of
+from bench.tasks.base import ModelResult, Ranking, Scorer, Split, Task, protocol_of
 from bench.tune.plan import FEW_TRIALS, Outcome, fits, seconds
 from bench.tune.trials import Entry
 
@@ -99,7 +99,7 @@ def scored(rows: list[dict[str, Any]], scorers: Mapping[int, Scorer], problem: P
     return {at: {**compared[names[at]].columns(), **highest} for at in scorers}
 
 
-def _rising(rows: Sequence[Mapping[str, Any]], places: Sequence[int], board: Board) -> list[int]:
+def _rising(rows: Sequence[Mapping[str, Any]], places: Sequence[int], board: Ranking) -> list[int]:
     """Sort places from the worst row to the best; of equals the last by name counts as better."""
     sign = 1 if board.higher else -1
     return sorted(places, key=lambda at: (sign * float(rows[at][board.metric]), str(rows[at]["model"])))

@@ -70,13 +70,14 @@ def _tables(
 
 def _write_figures(path: Path, board: Board, drawn: Sequence[tuple[Problem, list[ModelResult]]], task: Task, asker: Asker) -> None:
     """Write what a report draws, one item a board; what it shows of the data is a tail of few series."""
-    from bench.board.sheet import listed
+    from bench.board.ranking import leading
+    from bench.board.view import listed
 
     known = _looked(path)
     figures = []
     for problem, found in drawn:
         own = [r for r in board.rows if (r["task_id"], r["dataset"]) == (problem.split.task_id, problem.dataset) and r["status"] == "ok"]
-        leader = min(own, key=lambda r: (r["rank"] is None, r["rank"] or 0, r["model"]), default={"model": ""})["model"]
+        leader = (leading(own) or {"model": ""})["model"]
         if figure := task.figures(problem.split, found, leader):
             at = {"task_id": problem.split.task_id, "dataset": problem.dataset}
             if figure["kind"] == "churn":

@@ -98,7 +98,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Board:
+class Ranking:
     """Describe what ranks on a split: fixed by the task and its options, never by a model."""
 
     metric: str
@@ -112,6 +112,8 @@ class Board:
     """A floor that every model is also compared with, beside the reference."""
     floors: tuple[str, ...] = ()
     """Several such floors: the best of them in a model's own league takes the place of `beside`."""
+    second: str = ""
+    """The metric that a leaderboard shows beside the one that ranks."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class Split:
     flags: tuple[str, ...] = ()
     reason: str = ""
     """Why nothing can be scored here (one class only); empty: it can."""
-    board: Board = Board("roc_auc", reference="rfm-logit")
+    board: Ranking = Ranking("roc_auc", reference="rfm-logit")
     columns: Mapping[str, Any] = field(default_factory=dict)
     """Columns of every leaderboard row of this split: level, family, horizon, sizes."""
     context: Mapping[str, Any] = field(default_factory=dict)
@@ -233,6 +235,11 @@ class Task(Protocol):
     options: ClassVar[Mapping[str, str]] = {}
     """Keys that `--set` takes for this task, with a line of help."""
     metrics: ClassVar[Mapping[str, Metric]]
+    """Column -> metric: the columns of a leaderboard row that are this task's own, each with `_low` and `_high`."""
+    rankings: ClassVar[Mapping[str, Ranking]]
+    """Level of a row -> what ranks there; "" serves every level that is not named."""
+    unit: ClassVar[str] = "cases"
+    """What is scored and resampled: users, series, entities."""
     settable: ClassVar[tuple[str, ...]] = ()
     """Options that new data may have of its own; all others are the run's."""
     blends: ClassVar[bool] = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.tasks.base import Board, StageName
+from bench.tasks.base import Ranking, StageName
 from bench.tune.trials import Trial, difference
 
 ERRORS = 1.0
@@ -22,7 +22,7 @@ class Choice:
     kept_default: bool
 
 
-def choose(trials: Sequence[Trial], tuning: str, board: Board) -> Choice | None:
+def choose(trials: Sequence[Trial], tuning: str, board: Ranking) -> Choice | None:
     """Choose among the trials that met every validation; None where none worked.
 
     `trials[0]` is the default. The best by mean score replaces it only where its paired advantage exceeds its own standard
@@ -42,7 +42,7 @@ def choose(trials: Sequence[Trial], tuning: str, board: Board) -> Choice | None:
     return Choice(default, kept_default=True)
 
 
-def contenders(trials: Sequence[Trial], tunings: Sequence[str], board: Board, most: int) -> list[Trial]:
+def contenders(trials: Sequence[Trial], tunings: Sequence[str], board: Ranking, most: int) -> list[Trial]:
     """Choose the trials that meet the next validation beside the default: at most `most` that may still win, the best first.
 
     One may still win that is not worse than the default, nor than the best, by more than its standard error.
@@ -57,7 +57,7 @@ def contenders(trials: Sequence[Trial], tunings: Sequence[str], board: Board, mo
     return list(found.values())[:most]
 
 
-def _lost(trial: Trial, rivals: Sequence[Trial], tuning: str, board: Board) -> bool:
+def _lost(trial: Trial, rivals: Sequence[Trial], tuning: str, board: Ranking) -> bool:
     """Return whether a trial is worse than one of its rivals by more than the difference's standard error."""
     return any(difference(rival, trial, tuning, higher=board.higher).exceeds(WORTH) for rival in rivals if rival is not trial)
 

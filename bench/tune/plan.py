@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.execute.jobs import Job, Plugin, stable_seed
-from bench.tasks.base import Board, StageName
+from bench.tasks.base import Ranking, StageName
 from bench.tune import search
 from bench.tune.decide import choose, contenders, shares
 from bench.tune.trials import Entry, Trial
@@ -39,7 +39,7 @@ class Scope:
     """What a cell searches on: seeds follow from the data, the task and the model, never from a file's name."""
 
     seed: int
-    board: Board
+    board: Ranking
     validations: tuple[StageName, ...] = ("search",)
     searched: bool = True
     """Where it is not, only the default is fitted."""
@@ -146,7 +146,7 @@ def _tunings(trials: Sequence[Trial]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tuning for t in trials if t.ok for entry in t.entries.values() for tuning in entry["values"]))
 
 
-def told(trial: Trial, board: Board) -> float:
+def told(trial: Trial, board: Ranking) -> float:
     """Return a trial's score as the sampler is told it: a failed one always the task's penalty."""
     first = next(iter(trial.entries.values()))
     return float(first["value"]) if trial.ok else board.penalty

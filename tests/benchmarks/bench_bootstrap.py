@@ -13,7 +13,7 @@ import numpy as np
 from bench.board.statistics import compare
 from bench.execute.machine import cores
 from bench.metrics.churn import METRICS, ranked
-from bench.tasks.churn.rows import BOARD
+from bench.tasks.churn.rows import RANKING
 
 
 def models(count, users, rng):
@@ -28,7 +28,7 @@ def main():
     count, users, n_draws = ([int(arg) for arg in sys.argv[1:]] + [20, 25_000, 1_000][len(sys.argv) - 1 :])[:3]
     scorers = dict(models(count, users, np.random.default_rng(1)))
     began, used = time.perf_counter(), time.process_time()
-    found = compare(scorers, np.arange(users), BOARD, reference="m0", leader_among=scorers, seed=0, n_draws=n_draws)
+    found = compare(scorers, np.arange(users), RANKING, reference="m0", leader_among=scorers, seed=0, n_draws=n_draws)
     took, used = time.perf_counter() - began, time.process_time() - used
     assert all(set(one.metrics) == set(METRICS) and one.metrics["roc_auc"].low < one.metrics["roc_auc"].high for one in found.values())
     sys.stdout.write(

@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.board.drift import drift_words
 
-TASK = {"task_id": "churn/v1", "dataset": "shop"}
+TASK = {"task": "churn", "task_id": "churn/v1", "dataset": "shop", "tuning": "tuned"}
 
 
 def row(model: str, rank: int | None, auc: float | None, status: str = "ok") -> dict[str, Any]:

@@ -84,8 +84,9 @@ def test_a_data_set_with_large_errors_weighs_more_here_and_no_more_than_others_i
     assert fev_skill(errors, "theta") > fev_skill(errors, "ets")
 
 
-def test_a_win_that_is_shared_counts_whole_here_and_half_in_fev():
+def test_a_tie_is_won_by_nobody_here_and_half_a_win_for_each_in_fev():
     errors = {REFERENCE: [1.0, 1.0], "theta": [0.9, 1.0]}
     found = summary(errors, tied=0.2)
-    assert (found["theta"].won, found[REFERENCE].won) == (2, 2), "nothing is told apart"
+    assert (found["theta"].won, found[REFERENCE].won) == (0, 0), "nothing is told apart"
+    assert (found["theta"].tied, found[REFERENCE].tied) == (2, 2)
     assert (fev_win_rate(errors, "theta"), fev_win_rate(errors, REFERENCE)) == (0.75, 0.25)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.board.ranking import candidates, rank, verdict
+from bench.board.ranking import candidates, leading, merit, rank, tie_group, verdict
+from bench.board.view import listed
 
 
 def models(rows):
@@ -55,28 +56,47 @@ def test_the_same_model_on_two_data_sets_is_two_candidates(row):
     assert ranks(rows) == [1, 1, 2]
 
 
-def test_those_not_separable_from_the_leader_share_rank_one_and_the_rest_follow_by_value(row):
+def ties(rows):
+    return [row["tied"] for row in rank(rows)]
+
+
+def test_ranks_follow_the_value_and_ties_stand_apart_from_them(row):
     rows = [
         row("c", 0.75, (0.05, 0.03, 0.07)),
         row("a", 0.80, (0, 0, 0)),
         row("b", 0.79, (0.01, -0.01, 0.03)),
         row("d", 0.70, (0.10, 0.08, 0.12)),
     ]
-    assert ranks(rows) == [3, 1, 1, 4]
+    assert ranks(rows) == [3, 1, 2, 4]
+    assert ties(rows) == [False, True, True, False]
 
 
-def test_a_wide_interval_ties_with_the_leader_although_a_separable_row_scored_better(row):
+def test_a_wide_interval_is_tied_with_the_leader_but_stays_below_a_better_row_that_is_not(row):
     rows = [row("a", 0.80, (0, 0, 0)), row("sure", 0.79, (0.01, 0.005, 0.015)), row("wide", 0.78, (0.02, -0.01, 0.05))]
-    assert ranks(rows) == [1, 3, 1]
+    assert ranks(rows) == [1, 2, 3]
+    assert ties(rows) == [True, False, True]
+    assert [r["model"] for r in tie_group(rank(rows))] == ["a", "wide"]
 
 
-def test_equal_values_behind_the_leader_share_a_number(row):
+def test_a_leader_that_stands_alone_is_tied_with_nobody(row):
+    rows = [row("a", 0.80, (0, 0, 0)), row("b", 0.79, (0.01, 0.005, 0.015))]
+    assert ties(rows) == [False, False]
+    assert [r["model"] for r in tie_group(rank(rows))] == ["a"]
+
+
+def test_equal_values_share_a_number(row):
     rows = [row("a", 0.80, (0, 0, 0)), *(row(m, v, (0.8 - v, 0.01, 0.2)) for m, v in (("b", 0.7), ("c", 0.7), ("d", 0.6)))]
     assert ranks(rows) == [1, 2, 2, 4]
 
 
-def test_an_interval_that_touches_zero_is_not_separable(row):
-    assert ranks([row("a", 0.8, (0, 0, 0)), row("b", 0.7, (0.1, 0.0, 0.2))]) == [1, 1]
+def test_an_interval_that_touches_zero_is_a_tie(row):
+    assert ties([row("a", 0.8, (0, 0, 0)), row("b", 0.7, (0.1, 0.0, 0.2))]) == [True, True]
+
+
+def test_where_nothing_is_ranked_the_best_by_value_leads_the_pictures_and_is_tied_with_nobody(row):
+    rows = rank([row("a", 0.7, (0, 0, 0), flags=["underpowered"]), row("b", 0.8, flags=["underpowered"]), row("c", None)])
+    assert leading(rows)["model"] == "b"
+    assert (tie_group(rows), ties(rows)) == ([], [None, None, None])
 
 
 def test_failed_and_underpowered_rows_are_unranked_but_stay(row):
@@ -106,21 +126,24 @@ def test_ranks_do_not_depend_on_the_order_of_rows_and_start_at_one(cells, random
         | {"model": f"m{i}", "roc_auc": auc, "behind": best - auc, "behind_low": -1.0 if tied or auc == best else 0.1, "behind_high": 1.0}
         for i, (auc, tied) in enumerate(cells)
     ]
-    first = {row["model"]: row["rank"] for row in rank(rows)}
+    first = {row["model"]: (row["rank"], row["tied"]) for row in rank(rows)}
     random.shuffle(rows)
-    assert {row["model"]: row["rank"] for row in rank(rows)} == first
-    ones = sum(number == 1 for number in first.values())
-    assert min(first.values()) == 1
-    assert all(number > ones for number in first.values() if number != 1)
+    ranked = rank(rows)
+    assert {row["model"]: (row["rank"], row["tied"]) for row in ranked} == first
+    assert min(number for number, _ in first.values()) == 1
+    # no worse row stands above a better one, neither by its number nor in the table
+    merits = [merit(row) for row in listed(ranked)]
+    assert merits == sorted(merits, reverse=True)
+    assert all((one["rank"] < other["rank"]) == (merit(one) > merit(other)) for one in ranked for other in ranked)
 
 
 def said(rows):
     return verdict(rank(rows))
 
 
-def test_the_verdict_names_those_not_separable_with_the_difference(row):
+def test_the_verdict_names_those_tied_with_the_difference(row):
     rows = [row("lstm", 0.782, (0, 0, 0)), row("rfm-logit", 0.781, (0.001, -0.004, 0.006)), row("vae", 0.7, (0.08, 0.07, 0.09))]
-    assert said(rows) == "lstm leads; not separable from rfm-logit (+.001, -.004 to +.006)"
+    assert said(rows) == "lstm leads; statistically tied with rfm-logit (+.001, -.004 to +.006)"
 
 
 def test_the_verdict_names_the_next_where_the_leader_stands_alone(row):

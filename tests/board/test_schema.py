@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from bench.board.schema import (
     AGGREGATOR,
     FLAGS,
-    LATER,
     REQUIRED,
     SCHEMA,
     SCHEMA_VERSION,
@@ -23,6 +22,7 @@ from bench.board.schema import (
     write_rows,
 )
 from bench.errors import RunFolderError
+from bench.tasks.known import FIRST, task_named
 
 WORDS = {"tuning": TUNINGS, "status": STATUSES}
 TEXT = st.text(max_size=8)
@@ -109,23 +109,48 @@ def test_another_version_is_refused_with_the_cure(tmp_path, row, version, cure):
         read_rows(tmp_path / "old.parquet")
 
 
-def test_a_file_with_other_columns_is_refused(tmp_path, row):
-    table = rows_to_table([row("a", 0.5)]).drop_columns(["ece"])
-    pq.write_table(table, tmp_path / "cut.parquet")
-    with pytest.raises(RunFolderError, match="ece"):
-        read_rows(tmp_path / "cut.parquet")
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.drop_columns(["status"]), "no status"),
+        (lambda t: t.append_column("oops", pa.array([1.0])), "unknown oops"),
+        (lambda t: t.drop_columns(["ece"]).append_column("ece", pa.array(["x"])), "ece is string, expected double"),
+    ],
+)
+def test_a_file_that_lacks_a_required_column_or_has_a_strange_one_is_refused_by_name(tmp_path, row, change, words):
+    pq.write_table(change(rows_to_table([row("a", 0.5)])), tmp_path / "other.parquet")
+    with pytest.raises(RunFolderError, match=words):
+        read_rows(tmp_path / "other.parquet")
 
 
-def test_a_file_from_before_the_ceiling_is_read_with_none(tmp_path, row):
-    whole = rows_to_table([row("a", 0.5, ceiling=0.9)])
-    pq.write_table(whole.drop_columns(list(LATER)), tmp_path / "old.parquet")
+@given(lost=st.sets(st.sampled_from([name for name in SCHEMA.names if name not in REQUIRED])), seed=st.randoms(use_true_random=False))
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_file_that_lacks_metrics_or_any_column_that_is_not_required_is_read_with_null(tmp_path, row, lost, seed):
+    whole = rows_to_table([row("a", 0.5, ceiling=0.9, tied=True)])
+    names = [name for name in whole.column_names if name not in lost]
+    seed.shuffle(names)
+    pq.write_table(whole.select(names), tmp_path / "old.parquet")
     back = read_rows(tmp_path / "old.parquet")
     assert back.schema.equals(SCHEMA)
-    assert table_to_rows(back) == [{**one, "ceiling": None} for one in table_to_rows(whole)]
-    shuffled = whole.drop_columns([*LATER, "ece"])
-    pq.write_table(shuffled, tmp_path / "cut.parquet")
-    with pytest.raises(RunFolderError, match="ece"):
-        read_rows(tmp_path / "cut.parquet")
+    assert table_to_rows(back) == [{**one, **dict.fromkeys(lost)} for one in table_to_rows(whole)]
+
+
+def test_a_metric_of_a_task_that_is_not_installed_keeps_its_columns(tmp_path, row):
+    found = {"fit_10": 0.2, "fit_10_low": 0.1, "fit_10_high": 0.3}
+    write_rows(tmp_path / "a.parquet", [row("a", 0.5, **found), row("b", 0.4)])
+    first, second = table_to_rows(read_rows(tmp_path / "a.parquet"))
+    assert {name: first[name] for name in found} == found
+    assert {second[name] for name in found} == {None}
+    with pytest.raises(ValueError, match="no column 'fit_10'"):
+        rows_to_table([row("a", 0.5, fit_10=0.2)])
+
+
+def test_the_metric_columns_are_those_of_the_tasks():
+    for task in FIRST:
+        found = task_named(task)
+        assert {f"{name}{end}" for name in found.metrics for end in ("", "_low", "_high")} <= set(SCHEMA.names)
+        assert all(ranking.metric in found.metrics and ranking.second in found.metrics for ranking in found.rankings.values())
+        assert all(ranking.higher == found.metrics[ranking.metric].higher_is_better for ranking in found.rankings.values())
 
 
 def test_a_refused_row_leaves_the_file_as_it_was(tmp_path, row):

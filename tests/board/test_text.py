@@ -57,15 +57,17 @@ def test_the_piped_table_is_plain_lines(rows):
         == """\
 retail-sim (simulated)  churn/v1/h=28d
 5,000 test users, base rate 62 %, horizon 28 days
-rank  model            skill  95 % interval   test AUC  95 % interval  log-loss  seconds  note
-1=    lstm             +.001  -.004 to +.006      .782  .771 to .792       .512      322  tuned
-1=    rfm-logit         .000  reference           .781  .771 to .792       .512      322  tuned
-3     vae              -.041  -.055 to -.028      .752  .771 to .792       .512      322  tuned
-4     base-rate        -.281  -                   .500  .771 to .792       .512      322  default
--     gru        failed: oom  -                      -  -                     -       69  tuned; 4.1 GB used, limit 4.0; try --job-memory 6
-test AUC (higher is better); skill: difference to rfm-logit in test AUC (higher is better); log-loss (lower is better); \
+rank  tied  model            skill  95 % interval   test AUC  95 % interval  log-loss  seconds  note
+1     yes   lstm             +.001  -.004 to +.006      .782  .771 to .792       .512      322  tuned
+2     yes   rfm-logit         .000  reference           .781  .771 to .792       .512      322  tuned
+3     no    vae              -.041  -.055 to -.028      .752  .771 to .792       .512      322  tuned
+4     no    base-rate        -.281  -                   .500  .771 to .792       .512      322  default
+-     -     gru        failed: oom  -                      -  -                     -       69  tuned; \
+4.1 GB used, limit 4.0; try --job-memory 6
+rank: by test AUC (higher is better); tied: cannot be told apart from the leader; \
+skill: difference to rfm-logit in test AUC (higher is better); log-loss (lower is better); \
 intervals: 95 %, paired, resampled over users; seconds: search, fit and predict
-lstm leads; not separable from rfm-logit (+.001, -.004 to +.006)
+lstm leads; statistically tied with rfm-logit (+.001, -.004 to +.006)
 """
     )
 
@@ -78,18 +80,19 @@ def test_the_table_on_a_terminal_fits_80_columns(rows):
         == """\
 retail-sim (simulated)  churn/v1/h=28d
 5,000 test users, base rate 62 %, horizon 28 days
-                     95 %           test 95 %         log-
-rank model     skill interval        AUC interval     loss seconds note
-1=   lstm      +.001 -.004 to +.006 .782 .771 to .792 .512     322 tuned
-1=   rfm-logit  .000 reference      .781 .771 to .792 .512     322 tuned
-3    vae       -.041 -.055 to -.028 .752 .771 to .792 .512     322 tuned
-4    base-rate -.281 -              .500 .771 to .792 .512     322 default
--    gru       failed: oom                                      69
+                          95 %           test 95 %         log-
+rank tied model     skill interval        AUC interval     loss seconds note
+1    yes  lstm      +.001 -.004 to +.006 .782 .771 to .792 .512     322 tuned
+2    yes  rfm-logit  .000 reference      .781 .771 to .792 .512     322 tuned
+3    no   vae       -.041 -.055 to -.028 .752 .771 to .792 .512     322 tuned
+4    no   base-rate -.281 -              .500 .771 to .792 .512     322 default
+-    -    gru       failed: oom                                      69
      tuned; 4.1 GB used, limit 4.0; try --job-memory 6
-test AUC (higher is better); skill: difference to rfm-logit in test AUC (higher
-is better); log-loss (lower is better); intervals: 95 %, paired, resampled over
-users; seconds: search, fit and predict
-lstm leads; not separable from rfm-logit (+.001, -.004 to +.006)
+rank: by test AUC (higher is better); tied: cannot be told apart from the
+leader; skill: difference to rfm-logit in test AUC (higher is better); log-loss
+(lower is better); intervals: 95 %, paired, resampled over users; seconds:
+search, fit and predict
+lstm leads; statistically tied with rfm-logit (+.001, -.004 to +.006)
 """
     )
 
@@ -102,7 +105,7 @@ def test_a_narrow_terminal_gives_up_columns_and_says_which(rows):
 
 
 def test_a_wide_terminal_leaves_more_room_between_columns(rows):
-    assert "1=    lstm  " in on_terminal(rows, 150)
+    assert "1     yes   lstm  " in on_terminal(rows, 150)
 
 
 @pytest.mark.parametrize("width", [None, 40, 80, 100, 200])

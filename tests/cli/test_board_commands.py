@@ -132,10 +132,10 @@ def test_over_several_data_sets_a_summary_follows_the_boards(
     assert invoke(["board", "show", str(tmp_path / "two.parquet")]) == 0
     out = capsys.readouterr().out
     summary = out[out.index("over data sets") :].splitlines()
-    assert summary[1].split() == ["model", "mean", "skill", "data", "sets", "won", "of", "failed", "charged"]
+    assert summary[1].split() == ["model", "mean", "skill", "won", "tied", "data", "sets", "failed", "charged"]
     assert {line.split()[0]: line.split()[2:] for line in summary[2:]} == {
-        "rfm-logit": ["2", "2", "0", "0"],
-        "base-rate": ["0", "2", "0", "0"],
+        "rfm-logit": ["2", "0", "2", "0", "0"],
+        "base-rate": ["0", "0", "2", "0", "0"],
     }
     assert invoke(["board", "show", str(tmp_path / "two.parquet"), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["verdicts"]) == 2

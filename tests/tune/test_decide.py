@@ -12,12 +12,12 @@ from optuna.distributions import FloatDistribution, distribution_to_json
 
 from bench.execute.jobs import Job, Plugin, job_key
 from bench.registry import Source
-from bench.tasks.base import Board
+from bench.tasks.base import Ranking
 from bench.tune.decide import choose, contenders, shares
 from bench.tune.plan import Budget, Outcome, Scope, fits, plan
 from bench.tune.trials import Trial, difference
 
-BOARD = Board("roc_auc")
+BOARD = Ranking("roc_auc")
 STAGES = ("search", "search-2", "search-3")
 DRAWS = 50
 
@@ -54,7 +54,7 @@ def test_what_holds_at_one_cut_off_alone_does_not_replace_the_default() -> None:
 
 def test_where_lower_is_better_the_lower_score_wins() -> None:
     default, lower, higher = trial(0, {"search": [1.0, 1.0]}), trial(1, {"search": [0.8, 0.8]}), trial(2, {"search": [1.2, 1.2]})
-    assert choose([default, higher, lower], "tuned", Board("mase", higher=False)).trial is lower
+    assert choose([default, higher, lower], "tuned", Ranking("mase", higher=False)).trial is lower
 
 
 def test_where_the_default_failed_the_best_that_worked_stands() -> None:

@@ -17,7 +17,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from bench.execute.jobs import Job, Plugin, job_key, stable_seed
 from bench.registry import Source
 from bench.runs.run_events import JobDone, JobStarted
-from bench.tasks.base import Board
+from bench.tasks.base import Ranking
 from bench.tune import search
 from bench.tune.ledger import Ledger
 from bench.tune.plan import Budget, Outcome, Scope, plan
@@ -30,7 +30,7 @@ SPACE = {
 DEFAULT = {"rate": 1e-2, "depth": 4, "kind": "b"}
 PLUGIN = Plugin("model", Source("model", "model"), space=SPACE, default=DEFAULT)
 PENALTY = 0.0
-BOARD = Board("roc_auc", penalty=PENALTY)
+BOARD = Ranking("roc_auc", penalty=PENALTY)
 SCOPE = Scope(7, BOARD)
 
 

@@ -25,7 +25,7 @@ from bench.tasks.anomaly.injection_plan import Incident, manifest
 from bench.tasks.anomaly.plan import Marked, search_begin
 from bench.tasks.anomaly.scores import Averaged, Summed, averaged, summed
 from bench.tasks.anomaly.steering import KINDS, Drawn, MeanVolume, Recipe, asked_of, mean_volume, steering
-from bench.tasks.base import Board, Prediction, Split, Stage, StageName
+from bench.tasks.base import Prediction, Ranking, Split, Stage, StageName
 from bench.tasks.clock import NO_TIME, Clock, format_time
 from bench.tasks.profiles import Profile
 
@@ -34,7 +34,7 @@ FLOORS = (
     "rolling-mean-centred",
 )  # fmt: skip
 """One line of arithmetic each: the best of them in a league is what a model there has to beat."""
-BOARD = Board("vus_pr", higher=True, reference="random", penalty=0.0, floors=FLOORS)
+RANKING = Ranking("vus_pr", higher=True, reference="random", penalty=0.0, second="event_f1", floors=FLOORS)
 FEW_ANOMALOUS = 5
 """Fewest scored entities with an anomaly for a board to rank."""
 BUFFER = 100
@@ -200,7 +200,7 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
         notes,
         flags,
         reason,
-        BOARD,
+        RANKING,
         columns,
         context,
         members,

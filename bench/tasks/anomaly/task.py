@@ -30,8 +30,20 @@ from bench.tasks.anomaly.inject import detection
 from bench.tasks.anomaly.new_data import ALERTS
 from bench.tasks.anomaly.plan import Marked, injected, labelled, spliced
 from bench.tasks.anomaly.smoothing import LARGEST, rolling_mean
-from bench.tasks.anomaly.split import FEW_ANOMALOUS, Final, split_of
-from bench.tasks.base import Arrays, Finished, InferenceInputs, ModelResult, Objective, Prediction, Scorer, Split, StageName, Task
+from bench.tasks.anomaly.split import FEW_ANOMALOUS, RANKING, Final, split_of
+from bench.tasks.base import (
+    Arrays,
+    Finished,
+    InferenceInputs,
+    ModelResult,
+    Objective,
+    Prediction,
+    Ranking,
+    Scorer,
+    Split,
+    StageName,
+    Task,
+)
 from bench.tasks.profiles import Profile
 
 
@@ -41,6 +53,8 @@ class Anomaly(Task):
     name: ClassVar[str] = "anomaly"
     holds: ClassVar[tuple[str, ...]] = ("events", "series")
     metrics: ClassVar[Mapping[str, Metric]] = METRICS
+    rankings: ClassVar[Mapping[str, Ranking]] = {"": RANKING}
+    unit: ClassVar[str] = "entities"
     settable: ClassVar[tuple[str, ...]] = ("prefix", "users", "freq")
     options: ClassVar[Mapping[str, str]] = {
         "buffer": "widest buffer of VUS in steps (default 100 for labelled series, one season for users)",

@@ -15,11 +15,11 @@ import numpy as np
 from bench.api import STATIC, Array, ChurnInputs, ChurnTrain
 from bench.data.events import Events
 from bench.data.ragged import hashed
-from bench.tasks.base import Board, Split, Stage, StageName, Truth
+from bench.tasks.base import Ranking, Split, Stage, StageName, Truth
 from bench.tasks.churn.history import History
 from bench.tasks.profiles import Profile
 
-BOARD = Board("roc_auc", higher=True, reference="rfm-logit", penalty=0.0)
+RANKING = Ranking("roc_auc", higher=True, reference="rfm-logit", penalty=0.0, second="log_loss")
 FEW_USERS, FEW_OF_A_CLASS = 200, 30
 FEW_LABELS = 1_000
 """Labelled users, training and tested together, below which the row says that they are few."""
@@ -100,7 +100,7 @@ def make_split(
     flags, reason, notes = judged
     columns = {name: facts[name] for name in ("horizon_days", "n_test", "base_rate")}
     context = {"horizon": facts["horizon_days"], "loss": "bce"}
-    return Split(task_id, stages, truths, facts, notes, flags, reason, BOARD, columns, context, members)
+    return Split(task_id, stages, truths, facts, notes, flags, reason, RANKING, columns, context, members)
 
 
 def sizes(stages: Mapping[StageName, Stage], test: Array) -> dict[str, Any]:

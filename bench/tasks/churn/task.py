@@ -18,12 +18,25 @@ from bench.errors import DataError, ProtocolError
 from bench.metrics.churn import METRICS, ranked
 from bench.metrics.kinds import Metric
 from bench.tasks import validations
-from bench.tasks.base import Arrays, Finished, InferenceInputs, ModelResult, Objective, Prediction, Scorer, Split, StageName, Task
+from bench.tasks.base import (
+    Arrays,
+    Finished,
+    InferenceInputs,
+    ModelResult,
+    Objective,
+    Prediction,
+    Ranking,
+    Scorer,
+    Split,
+    StageName,
+    Task,
+)
 from bench.tasks.churn import given_labels, new_data
 from bench.tasks.churn.calibration import Fold, calibrated, calibration
 from bench.tasks.churn.figures import collect
 from bench.tasks.churn.history import prepare
 from bench.tasks.churn.protocol import build, choose
+from bench.tasks.churn.rows import RANKING
 from bench.tasks.profiles import Profile
 from bench.tasks.validations import validations_wanted
 
@@ -34,6 +47,8 @@ class Churn(Task):
     name: ClassVar[str] = "churn"
     holds: ClassVar[tuple[str, ...]] = ("events",)
     metrics: ClassVar[Mapping[str, Metric]] = METRICS
+    rankings: ClassVar[Mapping[str, Ranking]] = {"": RANKING}
+    unit: ClassVar[str] = "users"
     settable: ClassVar[tuple[str, ...]] = ("cutoff",)
     options: ClassVar[Mapping[str, str]] = {
         "horizon": "days without activity that make a churned user: 28d (default: from the log's gaps)",

@@ -24,12 +24,12 @@ from bench.metrics.kinds import Metric
 from bench.tasks import validations
 from bench.tasks.base import (
     Arrays,
-    Board,
     Finished,
     InferenceInputs,
     ModelResult,
     Objective,
     Prediction,
+    Ranking,
     Scorer,
     Split,
     Stage,
@@ -50,11 +50,11 @@ FEW = 8
 """Below so many series, blocks of steps are resampled instead of series; with fewer blocks than this nothing ranks."""
 WHOLE = ("mase", "rmsse", "smape", "sql", "total_wape")
 """Metrics that are no ratio of sums over steps."""
-BOARDS = {
-    True: Board("wql", higher=False, reference="climatology", penalty=1e9),
-    False: Board("mase", higher=False, reference="seasonal-naive", penalty=1e9),
+RANKINGS = {
+    "user": Ranking("wql", higher=False, reference="climatology", penalty=1e9, second="total_wape"),
+    "": Ranking("mase", higher=False, reference="seasonal-naive", penalty=1e9, second="sql"),
 }
-"""By whether the series are sparse (`sparse`): there MASE would rank the forecast of nothing but zeros first."""
+"""By whether the series are sparse (`user`): there MASE would rank the forecast of nothing but zeros first."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,8 @@ class Forecasting(Task):
     name: ClassVar[str] = "forecasting"
     holds: ClassVar[tuple[str, ...]] = ("events", "series")
     metrics: ClassVar[Mapping[str, Metric]] = metrics.METRICS
+    rankings: ClassVar[Mapping[str, Ranking]] = RANKINGS
+    unit: ClassVar[str] = "series"
     settable: ClassVar[tuple[str, ...]] = ("freq",)
     options: ClassVar[Mapping[str, str]] = {
         "horizon": "steps to forecast (14), or a duration that the frequency divides (14d); default by frequency",
@@ -264,7 +266,8 @@ def split_of(grid: Grid, plan: Plan, profile: Profile) -> Split:
     context = {"horizon": float(plan.horizon), "loss": "quantile", "quantiles": levels}
     members = {"unique_id": list(grid.names)}
     task_id = plan.task_id(grid.clock, profile) + "/rank=wql" * (few and not user)
-    return Split(task_id, stages, truths, facts, notes, flags, reason, BOARDS[user or few], columns, context, members)
+    board = RANKINGS["user" if user or few else ""]
+    return Split(task_id, stages, truths, facts, notes, flags, reason, board, columns, context, members)
 
 
 def sparse(grid: Grid, plan: Plan) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.data.events import Events
 from bench.errors import ConfigError
-from bench.tasks.base import Board, Split, Stage, StageName
+from bench.tasks.base import Ranking, Split, Stage, StageName
 from bench.tasks.next_event.log import TARGETS, Log, prepare
 from bench.tasks.next_event.protocol import DAY, Catalogue, Protocol, catalogue, choose, day
 from bench.tasks.next_event.rows import Asked, asked, training
@@ -17,8 +17,11 @@ from bench.tasks.profiles import Profile
 
 FEW_USERS = 50
 """Fewest asked users for a board to rank."""
-ITEMS = Board("ndcg_10", higher=True, reference="popular", penalty=0.0, beside="recent-popular")
-KINDS = Board("accuracy", higher=True, reference="popular", penalty=0.0, beside="markov")
+RANKINGS = {
+    "": Ranking("ndcg_10", higher=True, reference="popular", penalty=0.0, beside="recent-popular", second="recall_10"),
+    "kind": Ranking("accuracy", higher=True, reference="popular", penalty=0.0, beside="markov", second="macro_f1"),
+}
+"""By level: what is ranked, items or kinds."""
 
 
 def target_of(events: Events, options: Mapping[str, str]) -> str:
@@ -59,8 +62,8 @@ def split(events: Events, options: Mapping[str, str], profile: Profile) -> Split
         _notes(log, protocol, found, rows),
         flags,
         reason,
-        ITEMS if target == "item" else KINDS,
-        {"n_test": len(test.inputs), "horizon_days": facts["horizon_days"]},
+        RANKINGS["" if target == "item" else "kind"],
+        {"level": target, "n_test": len(test.inputs), "horizon_days": facts["horizon_days"]},
         {"horizon": facts["horizon_days"], "loss": "softmax"},
         _members(events, log, test),
     )

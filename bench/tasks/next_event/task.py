@@ -18,10 +18,22 @@ from bench.data.series import Series
 from bench.errors import DataError
 from bench.metrics.kinds import Metric
 from bench.metrics.next_event import METRICS, kind_scorer, ranking_scorer
-from bench.tasks.base import Arrays, Finished, InferenceInputs, ModelResult, Objective, Prediction, Scorer, Split, StageName, Task
+from bench.tasks.base import (
+    Arrays,
+    Finished,
+    InferenceInputs,
+    ModelResult,
+    Objective,
+    Prediction,
+    Ranking,
+    Scorer,
+    Split,
+    StageName,
+    Task,
+)
 from bench.tasks.next_event import new_data
 from bench.tasks.next_event.details import details
-from bench.tasks.next_event.split import split
+from bench.tasks.next_event.split import RANKINGS, split
 from bench.tasks.profiles import Profile
 
 
@@ -31,6 +43,8 @@ class NextEvent(Task):
     name: ClassVar[str] = "next-event"
     holds: ClassVar[tuple[str, ...]] = ("events",)
     metrics: ClassVar[Mapping[str, Metric]] = METRICS
+    rankings: ClassVar[Mapping[str, Ranking]] = RANKINGS
+    unit: ClassVar[str] = "users"
     settable: ClassVar[tuple[str, ...]] = ("cutoff",)
     options: ClassVar[Mapping[str, str]] = {
         "target": "item (default) or kind (default where the log has no items): what is ranked",

@@ -6,24 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.board.metrics import ranking_label, ranking_metric, second_metric, unit_of, way
 from bench.board.numbers import ABSENT, clean, plain, seconds, signed, span
-from bench.board.ranking import boards, candidates, label, merit, ranking_metric, verdict
+from bench.board.ranking import boards, candidates, label, merit, verdict
 from bench.board.schema import Row
 
-LABELS = {"roc_auc": "AUC", "mase": "MASE", "wql": "WQL", "vus_pr": "VUS-PR"}
-BESIDE = {
-    "churn": ("log_loss", "log-loss"),
-    "forecasting": ("sql", "SQL"),
-    "user": ("total_wape", "total WAPE"),
-    "anomaly": ("event_f1", "event F1"),
-}
-"""Task (or level `user`) -> the one metric that stands beside the ranking one."""
-NOUNS = {"churn": "test users", "forecasting": "series", "anomaly": "entities"}
-HIGHER = ("event_f1",)
 FEW_SERIES = 8
 """Below so many series, the task resamples blocks of steps."""
-UNITS = {"churn": "users", "forecasting": "series", "anomaly": "entities"}
-"""What is resampled."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +27,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """One row in words; `cells` match the sheet's columns, the note stands apart because it may be long."""
+    """One row in words; `cells` match the view's columns, the note stands apart because it may be long."""
 
     cells: tuple[str, ...]
     note: str
@@ -46,7 +35,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class BoardView:
     """One board in words; all text is clean, none of it is escaped for a medium."""
 
     title: str
@@ -57,12 +46,12 @@ class Sheet:
     verdict: str
 
 
-def sheets(rows: Sequence[Row], *, all_rows: bool = False) -> list[Sheet]:
-    """Lay out ranked rows as one sheet for each (task id, data set).
+def board_views(rows: Sequence[Row], *, all_rows: bool = False) -> list[BoardView]:
+    """Lay out ranked rows as one view for each (task id, data set).
 
     Without `all_rows`, one line stands for each model (the row that ranks) and one for each different failure.
     """
-    return [_sheet([rows[at] for at in members], all_rows=all_rows) for members in boards(rows).values()]
+    return [_view([rows[at] for at in members], all_rows=all_rows) for members in boards(rows).values()]
 
 
 def listed(rows: Sequence[Row], *, all_rows: bool = False) -> list[Row]:
@@ -86,11 +75,11 @@ def _place(row: Row) -> tuple[bool, float, float, str, str, int]:
     )
 
 
-def _sheet(rows: Sequence[Row], *, all_rows: bool) -> Sheet:
+def _view(rows: Sequence[Row], *, all_rows: bool) -> BoardView:
     shown = listed(rows, all_rows=all_rows)
     one = rows[0]
     simulated = " (simulated)" if one.get("simulated") else ""
-    return Sheet(
+    return BoardView(
         title=f"{clean(label(one))}{simulated}  {clean(one['task_id'])}",
         facts=_facts(rows),
         columns=_columns(one),
@@ -101,18 +90,18 @@ def _sheet(rows: Sequence[Row], *, all_rows: bool) -> Sheet:
 
 
 def _columns(row: Row) -> tuple[Column, ...]:
-    label = LABELS[ranking_metric(row)[0]]
-    beside, name = _beside(row)
-    parts = name.replace("-", "- ").split(" ", 1)
-    split = (parts[0], parts[1]) if len(parts) > 1 else ("", name)
+    label, second = ranking_label(row), second_metric(row)
+    parts = second.label.replace("-", "- ").split(" ", 1)
+    split = (parts[0], parts[1]) if len(parts) > 1 else ("", second.label)
     return (
         Column("rank", "rank", ("", "rank"), right=False),
+        Column("tied", "tied", ("", "tied"), right=False),
         Column("model", "model", ("", "model"), right=False),
         Column("skill", "skill", ("", "skill")),
         Column("skill_span", "95 % interval", ("95 %", "interval"), right=False),
         Column("metric", f"test {label}", ("test", label)),
         Column("metric_span", "95 % interval", ("95 %", "interval"), right=False),
-        Column(beside, name, split),
+        Column("second", second.label, split),
         Column("seconds", "seconds", ("", "seconds")),
     )
 
@@ -121,7 +110,7 @@ def _line(row: Row, rows: Sequence[Row], *, all_rows: bool) -> Line:
     failed = row["status"] != "ok"
     measured = _failure(row) if failed else _measured(row)
     spent = seconds(row.get("search_seconds"), row.get("fit_seconds"), row.get("predict_seconds"))
-    return Line((_rank_word(row, rows), clean(row["model"]), *measured, spent), _note(row, rows, all_rows=all_rows), failed)
+    return Line((_rank_word(row), tied_word(row), clean(row["model"]), *measured, spent), _note(row, rows, all_rows=all_rows), failed)
 
 
 def _failure(row: Row) -> tuple[str, ...]:
@@ -130,31 +119,28 @@ def _failure(row: Row) -> tuple[str, ...]:
 
 
 def _measured(row: Row) -> tuple[str, ...]:
-    metric, _ = ranking_metric(row)
+    metric = ranking_metric(row)[0]
     of_skill = span(row.get("skill_low"), row.get("skill_high"), signed)
     return (
         signed(row.get("skill")),
         "reference" if row["model"] == row.get("reference") and _is_nothing(row.get("skill")) else of_skill,
         plain(row.get(metric)),
         span(row.get(f"{metric}_low"), row.get(f"{metric}_high")),
-        plain(row.get(_beside(row)[0])),
+        plain(row.get(second_metric(row).name)),
     )
-
-
-def _beside(row: Row) -> tuple[str, str]:
-    """Name the metric that stands beside the ranking one."""
-    return BESIDE["user" if row.get("level") == "user" else row["task"]]
 
 
 def _is_nothing(x: float | None) -> bool:
     return x is None or x == 0
 
 
-def _rank_word(row: Row, rows: Sequence[Row]) -> str:
-    number = row.get("rank")
-    if number is None:
-        return ABSENT
-    return f"{number}=" if sum(other.get("rank") == number for other in rows) > 1 else str(number)
+def _rank_word(row: Row) -> str:
+    return ABSENT if row.get("rank") is None else str(row["rank"])
+
+
+def tied_word(row: Row) -> str:
+    """Return whether a row is in the leader's tie group, in a word."""
+    return ABSENT if row.get("rank") is None else "yes" if row.get("tied") else "no"
 
 
 def _note(row: Row, rows: Sequence[Row], *, all_rows: bool) -> str:
@@ -183,7 +169,7 @@ def _first(rows: Sequence[Row], key: str) -> float | None:
 def _facts(rows: Sequence[Row]) -> str:
     n, rate, horizon = (_first(rows, key) for key in ("n_test", "base_rate", "horizon_days"))
     facts = [
-        "" if n is None else f"{n:,} {NOUNS[rows[0]['task']]}",
+        "" if n is None else f"{n:,} test {unit_of(rows[0]['task'])}",
         "" if rate is None else f"base rate {100 * rate:.0f} %",
         "" if horizon is None else f"horizon {horizon:g} days",
         _ceiling(rows),
@@ -198,20 +184,19 @@ def _ceiling(rows: Sequence[Row]) -> str:
     if row is None:
         return ""
     found = f"{plain(row['ceiling'])} ({span(row.get('ceiling_low'), row.get('ceiling_high'))})"
-    return f"ceiling: {LABELS[ranking_metric(row)[0]]} {found}, by an oracle that knows what was injected; no model, not ranked"
+    return f"ceiling: {ranking_label(row)} {found}, by an oracle that knows what was injected; no model, not ranked"
 
 
 def _caption(rows: Sequence[Row]) -> str:
-    metric, higher = ranking_metric(rows[0])
-    label = LABELS[metric]
+    label, second = ranking_label(rows[0]), second_metric(rows[0])
     reference = next((clean(row["reference"]) for row in rows if row.get("reference")), "the reference")
-    beside, name = _beside(rows[0])
-    unit = UNITS[rows[0]["task"]]
+    unit = unit_of(rows[0]["task"])
     few = rows[0]["task"] == "forecasting" and (_first(rows, "n_test") or 0) < FEW_SERIES
     parts = [
-        f"test {label} ({'higher' if higher else 'lower'} is better)",
+        f"rank: by test {label} ({way(higher=ranking_metric(rows[0])[1])} is better)",
+        "tied: cannot be told apart from the leader" if any(row.get("rank") is not None for row in rows) else "",
         f"skill: difference to {reference} in test {label} (higher is better)",
-        f"{name} ({'higher' if beside in HIGHER else 'lower'} is better)",
+        f"{second.label} ({way(higher=second.higher_is_better)} is better)",
         f"intervals: 95 %, paired, resampled over {'blocks of steps' if few else unit}",
         "seconds: search, fit and predict",
     ]

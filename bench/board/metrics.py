@@ -1,0 +1,58 @@
+"""What ranks a row and how its metrics are called: all of it as the row's task has it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from bench.metrics.kinds import Metric
+from bench.tasks.base import Ranking
+from bench.tasks.known import FIRST, task_named
+
+
+def metrics_of(task: str) -> Mapping[str, Metric]:
+    """Return the metrics of a task, by column of the leaderboard."""
+    return task_named(task).metrics
+
+
+def unit_of(task: str) -> str:
+    """Return what a task scores and resamples: `users`, `series`, `entities`."""
+    return task_named(task).unit
+
+
+def ranking_of(row: Mapping[str, Any]) -> Ranking:
+    """Return what ranks on a row's board: as its task id says (`/rank=wql`), else as its level does."""
+    known = task_named(row["task"]).rankings
+    named = re.search(r"/rank=(\w+)", row["task_id"])
+    told = next((r for r in known.values() if named and r.metric == named[1]), None)
+    return told or known.get(row.get("level") or "") or known[""]
+
+
+def ranking_metric(row: Mapping[str, Any]) -> tuple[str, bool]:
+    """Name the metric that ranks this row's board, and state whether higher is better."""
+    found = ranking_of(row)
+    return found.metric, found.higher
+
+
+def ranking_label(row: Mapping[str, Any]) -> str:
+    """Return the ranking metric's name for people: `AUC`, `MASE`."""
+    return metrics_of(row["task"])[ranking_of(row).metric].label
+
+
+def second_metric(row: Mapping[str, Any]) -> Metric:
+    """Return the metric that tables show beside the ranking one."""
+    found = ranking_of(row)
+    return metrics_of(row["task"])[found.second or found.metric]
+
+
+def way(*, higher: bool) -> str:
+    """Return the word for a metric's good direction: `higher` or `lower`."""
+    return "higher" if higher else "lower"
+
+
+@cache
+def label_of(metric: str, otherwise: str = "score") -> str:
+    """Return a metric's name for people, whichever task of ours has it."""
+    return next((own[metric].label for own in map(metrics_of, FIRST) if metric in own), otherwise)

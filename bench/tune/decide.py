@@ -26,7 +26,7 @@ def choose(trials: Sequence[Trial], tuning: str, board: Ranking) -> Choice | Non
     """Choose among the trials that met every validation; None where none worked.
 
     `trials[0]` is the default. The best by mean score replaces it only where its paired advantage exceeds its own standard
-    error; of equals the earliest.
+    error and what the board calls worth a change; of equals the earliest.
     """
     worked = [t for t in trials if t.ok and tuning in next(iter(t.entries.values()))["scores"]]
     if not worked:
@@ -37,7 +37,8 @@ def choose(trials: Sequence[Trial], tuning: str, board: Ranking) -> Choice | Non
     default = trials[0]
     if default not in worked or best is default:
         return Choice(best, kept_default=best is default)
-    if difference(best, default, tuning, higher=board.higher).exceeds(ERRORS):
+    advantage = difference(best, default, tuning, higher=board.higher)
+    if advantage.exceeds(ERRORS) and advantage.mean > board.worth:
         return Choice(best, kept_default=False)
     return Choice(default, kept_default=True)
 

@@ -141,3 +141,10 @@ def test_a_search_misled_by_the_first_validation_ends_with_the_default() -> None
 def test_with_one_validation_all_fits_explore() -> None:
     outcome, jobs = play({"search": 0.5}, Budget(trials=7, seeds=1), stages=STAGES[:1])
     assert len(outcome.trials) == 7 == sum(j.stage == "search" for j in jobs)
+
+
+def test_an_advantage_that_is_sure_but_not_worth_a_change_keeps_the_default() -> None:
+    default, better = trial(0, {"search": [0.700]}), trial(1, {"search": [0.702]})
+    careful = Ranking("roc_auc", worth=0.005)
+    assert choose([default, better], "tuned", careful).kept_default
+    assert not choose([default, better], "tuned", BOARD).kept_default

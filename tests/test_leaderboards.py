@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -10,30 +12,44 @@ import pytest
 
 from bench.cli import invoke
 
-PLACE = Path(__file__).resolve().parents[1] / "leaderboards"
+HOME = Path(__file__).resolve().parents[1] / "leaderboards"
 MODELS = {"arima", "state-space", "lstm", "seq2seq", "self-attention", "vae", "keras-lstm", "keras-vae"}
 
 
 @pytest.fixture(scope="module")
-def rows() -> pl.DataFrame:
-    return pl.read_parquet(PLACE / "board.parquet")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Derive board and site beside the published runs, which are all that the repository holds."""
+    if not HOME.is_dir():
+        pytest.skip("the published runs are part of the repository alone, not of the source distribution")
+    copy = tmp_path_factory.mktemp("place") / "leaderboards"
+    for name in ("runs", "commits"):
+        shutil.copytree(HOME / name, copy / name)
+    assert invoke(["publish", "--rebuild", str(copy)]) == 0
+    return copy
 
 
-def verified(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict]:
-    code = invoke(["verify", str(PLACE), *words, "--json"])
+@pytest.fixture(scope="module")
+def rows(place: Path) -> pl.DataFrame:
+    return pl.read_parquet(place / "board.parquet")
+
+
+def verified(place: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict]:
+    code = invoke(["verify", str(place), *words, "--json"])
     return code, json.loads(capsys.readouterr().out)
 
 
-def test_every_file_is_what_was_published_and_the_board_follows_from_the_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    code, found = verified(capsys)
+def test_every_file_is_what_was_published_and_the_board_follows_from_the_runs(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = verified(place, capsys)
     assert (code, found["failures"]) == (0, [])
     assert len(found["rows"]) > 500
 
 
-def test_small_data_sets_are_scored_again_and_two_cells_are_fitted_again(real: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_small_data_sets_are_scored_again_and_two_cells_are_fitted_again(
+    place: Path, real: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     given = {"college-msg": real / "college_msg" / "CollegeMsg.txt", "kddcup2015-mooc": real / "kddcup2015_mooc"}
     sources = [word for name, path in given.items() for word in ("--source", f"{name}={path}")]
-    code, found = verified(capsys, *sources, "--rerun", "2")
+    code, found = verified(place, capsys, *sources, "--rerun", "2")
     assert (code, found["failures"]) == (0, [])
     own = [row for row in found["rows"] if row["dataset"] in given and row["status"] == "ok"]
     assert {row["level"] for row in own} == {"re-scored", "re-run"}
@@ -53,6 +69,30 @@ def test_each_task_has_all_eight_models_tuned_and_by_default_on_three_real_data_
     assert own.filter(pl.col("model").is_in(MODELS), pl.col("tuning") == "tuned", pl.col("status") == "ok")["trials"].min() >= 20
 
 
-def test_nothing_published_tells_where_it_was_made() -> None:
-    told = [path for path in PLACE.rglob("*.json") if any(word in path.read_text() for word in ("/work/", "/tmp/", "/root/", "/home/"))]
+def test_nothing_published_tells_where_it_was_made(place: Path) -> None:
+    told = [path for path in place.rglob("*.json") if any(word in path.read_text() for word in ("/work/", "/tmp/", "/root/", "/home/"))]
     assert told == []
+
+
+def test_each_page_of_the_site_has_its_links_a_command_with_its_task_and_the_first_page_a_recommendation(place: Path) -> None:
+    pages = sorted((place / "site").rglob("*.html"))
+    assert len(pages) > 150
+    for page in [place / "index.html", *pages]:
+        text = page.read_text()
+        gone = [to for to in re.findall(r'(?:href|src)="([^"#]+)"', text) if ":" not in to and not (page.parent / to).is_file()]
+        assert gone == [], page
+        commands = re.findall(r"<code>(bench run [^<]*)</code>", text)
+        assert all(f"--task {page.parent.name} " in command for command in commands), page
+        assert bool(commands) == page.name.startswith("cell-"), page
+    front = (place / "index.html").read_text()
+    assert front.count("Take ") == pl.read_parquet(place / "board.parquet").filter(pl.col("rank") == 1)["task_id"].len()
+
+
+def test_a_place_with_runs_alone_is_checked_and_says_how_its_site_is_made(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("runs", "commits"):
+        shutil.copytree(place / name, tmp_path / "bare" / name)
+    code, found = verified(tmp_path / "bare", capsys)
+    assert (code, found["failures"]) == (0, [])
+    assert any("bench publish --rebuild" in note for note in found["notes"])

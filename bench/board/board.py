@@ -111,5 +111,5 @@ def _html(view: BoardView) -> str:
     return (
         f"<table><caption>{escape(view.title)}<br>{escape(view.facts)}</caption>"
         f"<thead><tr>{''.join(f'<th>{escape(head)}</th>' for head in heads)}</tr></thead><tbody>{rows}</tbody></table>"
-        f"<p>{escape(view.caption)}</p><p><strong>{escape(view.verdict)}</strong></p>"
+        f"<p>{escape(view.caption)}</p><p><strong>{escape(view.verdict)}</strong></p><p>{escape(view.recommendation)}</p>"
     )

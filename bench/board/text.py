@@ -62,7 +62,13 @@ def _piped(view: BoardView) -> list[Styled]:
     wide = {at: max(cell_len(row[at]) for row in cells) for at in range(len(head))}
     notes = ["note", *(line.note for line in view.lines)]
     body = [(f"{_joined(view, row, wide, '  ')}  {note}", "") for row, note in zip(cells, notes, strict=True)]
-    return [(view.title, ""), (view.facts, ""), *body, (view.caption, ""), (view.verdict, "")]
+    return [
+        (view.title, ""),
+        (view.facts, ""),
+        *body,
+        (view.caption, ""),
+        *((words, "") for words in view.words),
+    ]
 
 
 def _fitted(view: BoardView, width: int) -> list[Styled]:
@@ -75,7 +81,11 @@ def _fitted(view: BoardView, width: int) -> list[Styled]:
         lines.append((f"{_joined(view, heads, wide, gap)}{gap}{('', 'note')[at]}".rstrip(), "bold"))
     for line in view.lines:
         lines += _body(view, line, wide, gap, width)
-    return [*lines, *_wrapped(view.caption + lost, width, "dim"), *_wrapped(view.verdict, width, "bold")]
+    return [
+        *lines,
+        *_wrapped(view.caption + lost, width, "dim"),
+        *(one for words in view.words for one in _wrapped(words, width, "bold")),
+    ]
 
 
 def _title(view: BoardView, width: int) -> list[Styled]:

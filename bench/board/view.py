@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from bench.board.metrics import ranking_label, ranking_metric, second_metric, unit_of, way
 from bench.board.numbers import ABSENT, clean, plain, seconds, signed, span
 from bench.board.ranking import boards, candidates, label, merit, verdict
+from bench.board.recommend import known_cost, recommend
 from bench.board.schema import Row
 
 FEW_SERIES = 8
@@ -44,6 +45,13 @@ class BoardView:
     lines: tuple[Line, ...]
     caption: str
     verdict: str
+    recommendation: str
+    """Which model to take and what the leader costs; empty where nothing is ranked."""
+
+    @property
+    def words(self) -> list[str]:
+        """List the sentences that stand below the table."""
+        return [self.verdict, *filter(None, [self.recommendation])]
 
 
 def board_views(rows: Sequence[Row], *, all_rows: bool = False) -> list[BoardView]:
@@ -86,6 +94,7 @@ def _view(rows: Sequence[Row], *, all_rows: bool) -> BoardView:
         lines=tuple(_line(row, rows, all_rows=all_rows) for row in shown),
         caption=_caption(rows),
         verdict=verdict(rows),
+        recommendation="" if (best := recommend(rows)) is None else best.words,
     )
 
 
@@ -109,7 +118,7 @@ def _columns(row: Row) -> tuple[Column, ...]:
 def _line(row: Row, rows: Sequence[Row], *, all_rows: bool) -> Line:
     failed = row["status"] != "ok"
     measured = _failure(row) if failed else _measured(row)
-    spent = seconds(row.get("search_seconds"), row.get("fit_seconds"), row.get("predict_seconds"))
+    spent = seconds(known_cost(row, rows))
     return Line((_rank_word(row), tied_word(row), clean(row["model"]), *measured, spent), _note(row, rows, all_rows=all_rows), failed)
 
 
@@ -198,6 +207,6 @@ def _caption(rows: Sequence[Row]) -> str:
         f"skill: difference to {reference} in test {label} (higher is better)",
         f"{second.label} ({way(higher=second.higher_is_better)} is better)",
         f"intervals: 95 %, paired, resampled over {'blocks of steps' if few else unit}",
-        "seconds: search, fit and predict",
+        "seconds: search (a default needs none), fit and predict",
     ]
     return "; ".join(filter(None, parts))

@@ -26,7 +26,8 @@ from bench.publish.place import Published, State, retraction, state
 from bench.publish.store import PlaceError, Store
 from bench.report.html import Html, joined, name_of, tag
 from bench.report.page import Page, render, section
-from bench.report.tables import plain_table
+from bench.report.place_page import task_card
+from bench.report.tables import Cell, plain_table
 
 BOARD, ABOUT, INDEX = "board.parquet", "board.json", "index.html"
 TITLE = "Published benchmark"
@@ -69,7 +70,7 @@ def derived_files(store: Store, seen: State, merged: Merged) -> dict[str, bytes]
     tasks = list(dict.fromkeys(row["task"] for row in merged.rows))
     for task in tasks:
         own = [row for row in merged.rows if row["task"] == task]
-        files |= {f"site/{task}/{name}": content for name, content in _site(own, figures).items()}
+        files |= {f"site/{task}/{name}": content for name, content in _site(own, figures, about_boards(store, seen, merged, task)).items()}
     files |= {f"assets/{path.name}": path.read_bytes() for path in _assets()}
     files[INDEX] = render(_index(store, seen, merged, tasks)).encode()
     about = {
@@ -94,13 +95,14 @@ def _gone(store: Store, files: Mapping[str, bytes]) -> Iterator[str]:
         yield BOARD
 
 
-def _site(rows: Sequence[Row], figures: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
+def _site(rows: Sequence[Row], figures: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> dict[str, bytes]:
     """Build the report of one task's rows."""
     from bench.report import build
 
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         write_rows(folder / "leaderboard.parquet", rows)
+        (folder / "run.json").write_text(json.dumps(about))
         keys = {(row["task_id"], row["dataset"]) for row in rows}
         own = [figure for figure in figures if (figure["task_id"], figure["dataset"]) in keys]
         if own:
@@ -126,6 +128,28 @@ def _placed(page: bytes) -> bytes:
         page = page.replace(kind + b'="assets/', kind + f'="{up}assets/'.encode())
     page = page.replace(b'href="../leaderboard.parquet"', f'href="{up}{BOARD}"'.encode())
     return page.replace(TRAIL, TRAIL + tag("li", tag("a", TITLE, href=f"{up}{INDEX}")).encode(), 1)
+
+
+def derived_there(store: Store) -> bool:
+    """Return whether anything derived lies in a place; a place in a repository may hold its runs alone."""
+    return any(store.size(name) is not None for name in (BOARD, ABOUT, INDEX)) or any(next(iter(store.tree(f)), "") for f in FOLDERS)
+
+
+def about_boards(store: Store, seen: State, merged: Merged, task: str) -> dict[str, Any]:
+    """Describe how the boards of one task were run, in the form of `run.json`: of several runs that with most rows on a board."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    configs = []
+    for run, _ in sorted(Counter(merged.runs).items(), key=lambda item: (item[1], item[0])):
+        about = Published(store, run).about() if run in seen.standing else {}
+        config = about.get("config")
+        if not isinstance(config, dict) or config.get("task") != task:
+            continue
+        own = {key: value for key, value in config.items() if key != "device"}
+        for one in about.get("datasets", ()):
+            words = [one["adapter"] if one.get("simulator") else f"{one['adapter']}={one['name'].upper()}"]
+            found[one["task_id"], one["name"]] = {**one, "notes": [], "config": {**own, "datasets": words}}
+        configs.append(own)
+    return {"config": configs[-1] if configs else {"task": task}, "datasets": list(found.values()), "merged": True}
 
 
 def _figures(store: Store, seen: State, merged: Merged) -> list[dict[str, Any]]:
@@ -167,11 +191,11 @@ def _assets() -> list[Path]:
 
 def _index(store: Store, seen: State, merged: Merged, tasks: Sequence[str]) -> Page:
     """Make the first page: the tasks, the runs, and what was retracted, with the reasons."""
-    ways = tag("ul", (tag("li", tag("a", f"{task} benchmark", href=f"site/{task}/index.html")) for task in tasks))
+    cards = (task_card(task, [row for row in merged.rows if row["task"] == task], f"site/{task}/") for task in tasks)
     runs = list(_runs(store, seen, merged))
     gone = [(run, *retraction(store, run)) for run in seen.retracted]
     body = joined(
-        section("Boards", ways if tasks else tag("p", "No run is published.")),
+        section("Recommendations", tag("div", cards, class_="cards") if tasks else tag("p", "No run is published.")),
         section("Runs", plain_table("Published runs", RUNS, runs)) if runs else None,
         section("Retracted", plain_table("Retracted runs", ("run", "when", "reason"), gone)) if gone else None,
         section("How the runs were merged", _sentences(merged.words)) if merged.words else None,
@@ -190,7 +214,7 @@ def _checks() -> Html:
     return tag("ul", (tag("li", tag("code", command), ": ", words) for command, words in ways))
 
 
-def _runs(store: Store, seen: State, merged: Merged) -> Iterator[tuple[str, ...]]:
+def _runs(store: Store, seen: State, merged: Merged) -> Iterator[tuple[str | Cell, ...]]:
     """State of each run what it is of, from its rows."""
     own = counts(merged)
     for run in seen.standing:
@@ -198,7 +222,15 @@ def _runs(store: Store, seen: State, merged: Merged) -> Iterator[tuple[str, ...]
         texts = (", ".join(sorted({str(row[name]) for row in rows})) for name in ("task", "dataset", "bench_version"))
         task, datasets, version = texts
         finished = max(row["created"] for row in rows)
-        yield run, task, datasets, f"{finished:%Y-%m-%d}", version, f"{len(rows):,}", f"{own.get(run, 0):,}"
+        yield (
+            Cell(run, tag("abbr", run[:8], title=run)),
+            task,
+            datasets,
+            f"{finished:%Y-%m-%d}",
+            version,
+            f"{len(rows):,}",
+            f"{own.get(run, 0):,}",
+        )
 
 
 def _sentences(words: Sequence[str]) -> Html:

@@ -22,7 +22,7 @@ from bench.errors import BenchError
 from bench.execute.jobs import bench_source
 from bench.publish import chain, draw, signing, untrusted
 from bench.publish.consistent import contradictions
-from bench.publish.derive import ABOUT, BOARD, FOLDERS, derived_files, merged_rows
+from bench.publish.derive import ABOUT, BOARD, FOLDERS, derived_files, derived_there, merged_rows
 from bench.publish.place import SMALL, Published, State, retraction, state
 from bench.publish.rerun import repeatable, repeater
 from bench.publish.rescore import Board, rescored
@@ -163,6 +163,8 @@ def _strays(store: Store, seen: State) -> Iterator[str]:
 
 def _board(store: Store, seen: State) -> tuple[list[str], list[str]]:
     """Derive everything anew and compare it with what lies there: the board's rows by their values, all else byte for byte."""
+    if not derived_there(store):
+        return [], [f"nothing is derived here: only the runs were checked; bench publish --rebuild {store.shown} makes board and site"]
     try:
         merged = merged_rows(store, seen)
         files = derived_files(store, seen, merged)

@@ -8,6 +8,7 @@ from typing import Any
 from bench.board.metrics import ranking_label, ranking_metric, way
 from bench.board.numbers import clean, plain, seconds, signed, span
 from bench.board.ranking import merit
+from bench.board.recommend import cost
 from bench.board.schema import Row
 from bench.metrics.rounding import short
 from bench.report.chart import Chart, axis, layout, mark, upright, wrapped
@@ -78,8 +79,9 @@ def _pareto_finding(front: Sequence[Row], count: int, metric: str) -> str:
 
 
 def spent(row: Row) -> float:
-    """Sum the seconds of search, fit and predict."""
-    return sum(row.get(key) or 0.0 for key in ("search_seconds", "fit_seconds", "predict_seconds"))
+    """Return the seconds that a row took, as `bench.board.recommend.cost` counts them."""
+    found = row.get("seconds")
+    return cost(row, ()) if found is None else float(found)
 
 
 def front_of(rows: Sequence[Row]) -> list[Row]:

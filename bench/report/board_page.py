@@ -21,6 +21,7 @@ from bench.report.html import Html, joined, name_of, tag
 from bench.report.interval_strip import Span, scale, strip
 from bench.report.page import Link, Page, links, section
 from bench.report.pages import NAMES, at_board, overview_files
+from bench.report.protocol_words import protocol_words
 from bench.report.run_folder import Key, Run, board_file, cell_file, trail
 from bench.report.tables import Cell, Head, plain_table, sortable
 from bench.report.words import failures, flags_html, metric_head, simulated_mark, status_word
@@ -37,13 +38,14 @@ def board_page(run: Run, key: Key) -> Page:
     charts = _charts(run, key, shown)
     view = board_views(rows)[0]
     body = joined(
+        tag("p", tag("strong", "Recommendation: "), f"{view.recommendation}.", class_="recommendation") if view.recommendation else None,
         _warning(rows),
         section("Leaderboard", leaderboard(run.titles[key], key, shown, rows), _legend(shown), tag("p", view.caption, class_="caption")),
         _failed(rows),
         section("Charts", (figure_html(chart) for chart in charts)) if charts else None,
         _detected(run, key),
         _linked(run, key),
-        section("The data set", _about(run, key), tag("p", clean(key[0]), class_="task-id")),
+        section("The data set", _about(run, key), tag("p", protocol_words(key[0])), tag("p", clean(key[0]), class_="task-id")),
     )
     simulated = ["simulated data"] if any(r.get("simulated") for r in rows) else []
     facts = [*simulated, *filter(None, [view.facts]), *run.facts]
@@ -58,7 +60,7 @@ def leaderboard(title: str, key: Key, shown: Sequence[Row], rows: Sequence[Row])
     tests: list[Span] = [(r.get(f"{metric}_low"), r.get(metric), r.get(f"{metric}_high")) for r in shown if r["status"] == "ok"]
     body = [_cells(key, row, at, ends, scale(tests)) for at, row in enumerate(shown)]
     caption = f"{title}: {len(shown)} models by test {ranking_label(rows[0])}, {way(higher=higher)} is better"
-    return sortable(clean(caption), heads(rows[0]), body)
+    return sortable(clean(caption), heads(rows[0]), body, name=2)
 
 
 def heads(row: Row) -> list[Head]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from bench.board.metrics import metrics_of, ranking_label, ranking_metric, way
 from bench.board.numbers import clean, plain, seconds, signed, span
 from bench.board.ranking import candidates
+from bench.board.recommend import is_mixture
 from bench.board.schema import Row
 from bench.report.board_figures import spent
 from bench.report.chart import Chart, figure_html
@@ -30,7 +31,7 @@ def cell_page(run: Run, key: Key, model: str) -> Page:
     searched, words = _search(run, key, model, best)
     body = joined(
         section("Score", _score(best, rows), _all_rows(own)),
-        section("Repeat", command_html(command(run.about, model), "This model, as it was run (the run folder is found again):")),
+        _repeat(run, key, model),
         *(_drawn(run, figure, model, own) for figure, own in drawn if own),
         _rates(run, key, model),
         _detected(run, key, model),
@@ -44,6 +45,23 @@ def cell_page(run: Run, key: Key, model: str) -> Page:
     simulated = ["simulated data"] if best.get("simulated") else []
     facts = [*simulated, *run.facts, key[0]]
     return Page(cell_file(key, model), title, _verdict(best), body, trail(run, to_board), facts, [*charts, *searched])
+
+
+def _repeat(run: Run, key: Key, model: str) -> Html | None:
+    config = run.config(key)
+    if not config:
+        return None
+    said = (
+        "As it was run; capital letters stand for where your copy of the data lies:"
+        if run.merged
+        else "This model, as it was run (the run folder is found again):"
+    )
+    # an ensemble is made of the others: they are all run again
+    return section("Repeat", command_html(command(config, "" if _mixed(run.boards[key], model) else model), said))
+
+
+def _mixed(rows: Sequence[Row], model: str) -> bool:
+    return any(row["model"] == model and is_mixture(row) for row in rows)
 
 
 def _drawn(run: Run, figure: Figure, model: str, charts: Sequence[Chart]) -> Html:
@@ -130,6 +148,8 @@ def _search(run: Run, key: Key, model: str, best: Row) -> tuple[list[Chart], str
     higher = ranking_metric(best)[1]
     history = history_chart(trials, ranking_label(best), higher=higher)
     if history is None:
+        if run.merged and best.get("trials"):
+            return [], f"{best['trials']} trials, {best.get('failed_trials') or 0} failed; the trials themselves were not published."
         return [], "No search: this model has no parameters to tune, or it did not run."
     done = sum(t["status"] == "ok" for t in trials)
     words = f"{done} trials ok, {len(trials) - done} failed; stopped by {best.get('stopped_by') or 'nothing known'}."

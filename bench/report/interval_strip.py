@@ -7,15 +7,17 @@ from collections.abc import Sequence
 
 from bench.report.html import Html, tag
 
-WIDTH, HEIGHT, PAD = 140, 18, 5
+WIDTH, HEIGHT, PAD = 110, 18, 7
+CONTENDERS = 8
+"""Models, the best first, whose intervals set the scale; those far behind stand at its edge, with an arrow."""
 
 Span = tuple[float | None, float | None, float | None]
 """Low end, value, high end."""
 
 
 def scale(spans: Sequence[Span], *, zero: bool = False) -> tuple[float, float]:
-    """Return the range that holds all spans, and 0 where asked; (0, 1) where there is nothing."""
-    known = [x for span in spans for x in span if x is not None and math.isfinite(x)] + [0.0] * zero
+    """Return the range that holds the spans of the contenders, the first of `spans`, and 0 where asked; (0, 1) where there is nothing."""
+    known = [x for span in spans[:CONTENDERS] for x in span if x is not None and math.isfinite(x)] + [0.0] * zero
     low, high = min(known, default=0.0), max(known, default=1.0)
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
@@ -31,9 +33,18 @@ def strip(span: Span, ends: tuple[float, float], *, zero: bool = False) -> Html:
         _line(_at(low, ends), HEIGHT / 2, _at(high, ends), HEIGHT / 2, "ci")
         if low is not None and high is not None and ends_known
         else None,
-        tag("circle", cx=_at(value, ends), cy=str(HEIGHT / 2), r="4", class_="dot"),
+        _dot(value, ends),
     ]
     return tag("svg", parts, class_="strip", viewBox=f"0 0 {WIDTH} {HEIGHT}", width=WIDTH, height=HEIGHT, aria_hidden="true")
+
+
+def _dot(value: float, ends: tuple[float, float]) -> Html:
+    """Draw the value; one beyond the scale is an arrow at its edge, so that it is not read as a place on it."""
+    y = HEIGHT / 2
+    if ends[0] <= value <= ends[1]:
+        return tag("circle", cx=_at(value, ends), cy=str(y), r="4", class_="dot")
+    tip, back = (0, 7) if value < ends[0] else (WIDTH, WIDTH - 7)
+    return tag("polygon", points=f"{tip},{y:g} {back},{y - 5:g} {back},{y + 5:g}", class_="dot beyond")
 
 
 def _at(x: float, ends: tuple[float, float]) -> str:

@@ -14,6 +14,7 @@ import polars as pl
 
 from bench.board.board import Board
 from bench.board.ranking import boards
+from bench.board.recommend import cost
 from bench.board.schema import Row
 from bench.board.view import listed
 from bench.errors import RunFolderError
@@ -85,6 +86,18 @@ class Run:
         ranked = first is not None and first.get("rank") == 1
         return {**figure, "title": title, "leader": "" if first is None else first["model"], "ranked": ranked}
 
+    @property
+    def merged(self) -> bool:
+        """Return whether these are the boards of a place, of one run or several."""
+        return bool(self.about.get("merged"))
+
+    def config(self, key: Key) -> Mapping[str, Any]:
+        """Return the configuration by which a board was run; empty where it is not known."""
+        at = key[0], self.dataset(key)
+        own = next((d["config"] for d in self.about.get("datasets", ()) if (d["task_id"], d["name"]) == at and "config" in d), None)
+        found: Mapping[str, Any] = self.about.get("config", {}) if own is None else own
+        return found
+
     def dataset(self, key: Key) -> str:
         """Name the data set of a board, whose label may say more (the league)."""
         return str(self.boards[key][0]["dataset"])
@@ -111,6 +124,7 @@ class Run:
 def read_run(folder: Path) -> Run:
     """Read a run folder; raise `RunFolderError` where it has no leaderboard or a damaged file."""
     rows = Board.read(folder).rows
+    rows = [{**row, "seconds": cost(row, rows)} for row in rows]
     return Run(
         folder,
         rows,

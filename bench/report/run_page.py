@@ -39,7 +39,7 @@ def run_page(run: Run) -> Page:
             "Files", tag("p", tag("a", "rows.csv", href="rows.csv"), ", ", tag("a", "leaderboard.parquet", href="../leaderboard.parquet"))
         ),
         _failed(run),
-        section("Repeat", command_html(command(run.about), "The whole run:")) if run.about else None,
+        _repeat(run),
         section("Machine and versions", _machine(run)),
         section("Models", _models(run)) if run.about.get("models") else None,
     )
@@ -52,6 +52,12 @@ def run_page(run: Run) -> Page:
         run.facts,
         rows=rows_data(run.rows),
     )
+
+
+def _repeat(run: Run) -> Html | None:
+    if "config" not in run.about or run.merged:
+        return None
+    return section("Repeat", command_html(command(run.about["config"]), "The whole run:"))
 
 
 def _rows(run: Run) -> Html:

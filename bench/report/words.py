@@ -59,9 +59,8 @@ def failures(rows: Sequence[Row]) -> list[Row]:
     return list(found.values())
 
 
-def command(about: Mapping[str, Any], model: str = "") -> str:
-    """Write the command that repeats a run, or one model of it, as a POSIX shell reads it."""
-    config = about.get("config", {})
+def command(config: Mapping[str, Any], model: str = "") -> str:
+    """Write the command that repeats a run of this configuration, or one model of it, as a POSIX shell reads it."""
     words = ["bench", "run", "--task", str(config.get("task", ""))]
     for given in config.get("datasets", ()):
         words += ["--dataset", given]

@@ -28,7 +28,7 @@ def draw_all(page):
     page.evaluate("window.scrollTo(0, 0)")
 
 
-def first_cells(page, column=2):
+def first_cells(page, column=3):
     return page.eval_on_selector_all(f"#board tbody tr > :nth-child({column})", "cells => cells.map(cell => cell.textContent)")
 
 

@@ -224,8 +224,8 @@ def test_the_command_repeats_what_was_asked_and_quotes_it_for_a_shell():
         "bench run --task churn --dataset 'events=my log.csv' --model a --model b --set horizon=28d --plugin 'x y.py' "
         "--profile short --trials 3 --minutes 1.5"
     )
-    assert command({"config": config}) == whole
-    assert "--model b" not in command({"config": config}, "a")
+    assert command(config) == whole
+    assert "--model b" not in command(config, "a")
 
 
 def trial(number, value, status="ok", **params):

@@ -1,0 +1,89 @@
+"""Recommend a model: of those that cannot be told apart from the leader, the one that costs least."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.board.numbers import clean, plain, seconds
+from bench.board.ranking import tie_group
+from bench.board.schema import Row
+
+LEAST = 1.0
+"""Seconds up to which all models count as equally cheap."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """State which model to take on one board, and what the leader costs."""
+
+    model: Row
+    leader: Row
+    seconds: float
+    """Of the recommended model, as `cost` counts them."""
+    leader_seconds: float
+    tied: int
+    """Models of the tie group, the leader among them."""
+
+    @property
+    def words(self) -> str:
+        """Spell it in one sentence."""
+        name = clean(self.model["model"])
+        if self.model is not self.leader:
+            return (
+                f"take {name}: statistically tied with the leader {clean(self.leader['model'])}{self._gap}, "
+                f"{seconds(self.seconds)} s instead of {seconds(self.leader_seconds)} s"
+            )
+        if self.tied == 1:
+            return f"take {name}: it leads and no other model is tied with it ({seconds(self.seconds)} s)"
+        return f"take {name}: it leads, and nothing that is tied with it is cheaper ({seconds(self.seconds)} s)"
+
+    @property
+    def _gap(self) -> str:
+        behind, most = self.model.get("behind"), self.model.get("behind_high")
+        return "" if behind is None or most is None else f" (behind by {plain(behind)}, at most {plain(most)})"
+
+
+def recommend(rows: Sequence[Row]) -> Recommendation | None:
+    """Choose from the tie group of one board the cheapest model, of equals the better; None where nothing is ranked."""
+    group = tie_group(rows)
+    if not group:
+        return None
+    costs = [cost(row, rows) for row in group]
+    cheapest = min(range(len(group)), key=lambda at: (max(costs[at], LEAST), at))
+    return Recommendation(group[cheapest], group[0], costs[cheapest], costs[0], len(group))
+
+
+def cost(row: Row, beside: Sequence[Row]) -> float:
+    """Sum the seconds that a row took: its search where it has one, fit and predict.
+
+    A default needs no search, so the model's search is not charged to it. An ensemble needs the searches of its members,
+    whose rows are looked up in `beside`.
+    """
+    own = sum(row.get(name) or 0.0 for name in ("fit_seconds", "predict_seconds"))
+    if is_mixture(row):
+        return own + _members_search(row, beside)
+    return own + (0.0 if row["tuning"] == "default" else row.get("search_seconds") or 0.0)
+
+
+def is_mixture(row: Row) -> bool:
+    """Return whether a row is a mean of other models, made by bench itself."""
+    return row.get("plugin") == "bench"
+
+
+def known_cost(row: Row, beside: Sequence[Row]) -> float | None:
+    """Return the same, None where nothing was measured."""
+    measured = any(row.get(name) is not None for name in ("search_seconds", "fit_seconds", "predict_seconds"))
+    return cost(row, beside) if measured else None
+
+
+def _members_search(row: Row, beside: Sequence[Row]) -> float:
+    place = row["task_id"], row["dataset"]
+    names = set(json.loads(row.get("params") or "{}"))
+    found = {
+        other["model"]: other.get("search_seconds") or 0.0
+        for other in beside
+        if other["model"] in names and other["tuning"] == row["tuning"] and (other["task_id"], other["dataset"]) == place
+    }
+    return sum(found.values())

@@ -1,0 +1,62 @@
+"""The recommendation: the cheapest model that cannot be told apart from the leader, with honest seconds."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.board.ranking import rank, tie_group
+from bench.board.recommend import LEAST, cost, recommend
+
+BASE = {"task": "churn", "task_id": "t", "dataset": "d", "tuning": "tuned", "status": "ok"}
+
+
+def words(rows):
+    best = recommend(rank(rows))
+    return None if best is None else best.words
+
+
+def test_the_cheapest_of_the_tie_group_is_recommended_with_what_the_leader_costs_and_how_far_it_may_be_ahead(row):
+    rows = [
+        row("lstm", 0.80, (0, 0, 0), search_seconds=400.0, fit_seconds=20.0, predict_seconds=6.0),
+        row("arima", 0.79, (0.01, -0.02, 0.04), search_seconds=2.0, fit_seconds=0.3),
+        row("zero", 0.5, (0.3, 0.2, 0.4), fit_seconds=0.0),
+    ]
+    assert words(rows) == "take arima: statistically tied with the leader lstm (behind by .010, at most .040), 2.3 s instead of 426 s"
+
+
+def test_a_leader_alone_and_a_leader_that_is_cheap_are_recommended_themselves(row):
+    alone = [row("a", 0.8, (0, 0, 0), fit_seconds=30.0), row("b", 0.7, (0.1, 0.05, 0.2), fit_seconds=1.0)]
+    assert words(alone) == "take a: it leads and no other model is tied with it (30 s)"
+    cheap = [row("a", 0.8, (0, 0, 0), fit_seconds=0.4), row("b", 0.79, (0.01, -0.05, 0.2), fit_seconds=0.1)]
+    assert words(cheap) == "take a: it leads, and nothing that is tied with it is cheaper (0.4 s)"
+
+
+def test_an_underpowered_board_recommends_nothing(row):
+    assert words([row("a", 0.8, flags=["underpowered"]), row("b", None)]) is None
+
+
+def test_a_default_is_not_charged_for_the_search_and_an_ensemble_is_for_those_of_its_members(row):
+    spent = {"search_seconds": 400.0, "fit_seconds": 20.0, "predict_seconds": 1.0}
+    lstm, default = row("lstm", 0.8, **spent), row("lstm", 0.7, tuning="default", **spent)
+    vae = row("vae", 0.8, search_seconds=50.0, fit_seconds=5.0)
+    blend = row("ensemble", 0.8, plugin="bench", fit_seconds=25.0, predict_seconds=1.0, params=json.dumps({"lstm": 0.5, "vae": 0.5}))
+    rows = [lstm, default, vae, row("vae", 0.8, dataset="other", search_seconds=9e9), blend]
+    assert [cost(one, rows) for one in (lstm, default, vae, blend)] == [421.0, 21.0, 55.0, 476.0]
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans(), st.floats(0, 1e4)), min_size=1, max_size=10))
+def test_what_is_recommended_is_tied_with_the_leader_and_nothing_tied_is_cheaper_by_a_second(cells):
+    best = max(auc for auc, _, _ in cells)
+    rows = rank(
+        [
+            BASE
+            | {"model": f"m{at}", "roc_auc": auc, "fit_seconds": spent, "behind": best - auc}
+            | {"behind_low": -1.0 if tied or auc == best else 0.1, "behind_high": 1.0}
+            for at, (auc, tied, spent) in enumerate(cells)
+        ]
+    )
+    found, group = recommend(rows), tie_group(rows)
+    assert found.model in group
+    assert found.leader is group[0]
+    assert all(max(cost(found.model, rows), LEAST) <= max(cost(row, rows), LEAST) for row in group)

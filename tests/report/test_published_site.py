@@ -1,0 +1,68 @@
+"""The published site in a browser: the first page and one of each kind of page of each task, light, dark and small."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from report.screen import draw_all, violations
+
+from bench.cli import invoke
+
+pytestmark = pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning", "default::ResourceWarning")
+HOME = Path(__file__).resolve().parents[2] / "leaderboards"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    if not HOME.is_dir():
+        pytest.skip("the published runs are part of the repository alone, not of the source distribution")
+    copy = tmp_path_factory.mktemp("published") / "place"
+    for name in ("runs", "commits"):
+        shutil.copytree(HOME / name, copy / name)
+    assert invoke(["publish", "--rebuild", str(copy)]) == 0
+    return copy
+
+
+def sampled(place):
+    tasks = sorted(path for path in (place / "site").iterdir() if path.is_dir())
+    found = [place / "index.html"]
+    for task in tasks:
+        found += [task / "index.html", task / "run.html", min(task.glob("board-*.html")), min(task.glob("cell-*.html"))]
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_the_published_pages(visit, place, scheme):
+    for path in sampled(place):
+        page = visit(path, scheme=scheme)
+        draw_all(page)
+        assert violations(page) == [], path
+        page.close()
+
+
+def test_no_published_page_scrolls_sideways_on_a_phone(visit, place):
+    for path in sampled(place):
+        page = visit(path, width=375)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375, path
+        page.close()
+
+
+def test_the_first_page_recommends_a_model_on_each_board_and_leads_to_its_page(visit, place):
+    page = visit(place / "index.html")
+    boards = page.locator(".card h4 a")
+    said = page.locator(".card .recommendation").all_text_contents()
+    assert boards.count() == len(said) >= 10
+    assert all(words.startswith("Take ") for words in said)
+    boards.first.click()
+    page.wait_for_load_state()
+    assert page.locator(".recommendation").count() == 1
+
+
+def test_an_interval_stands_beside_its_strip_in_one_line_and_who_is_far_behind_is_an_arrow(visit, place):
+    page = visit(min((place / "site" / "churn").glob("board-cdnow-*.html")))
+    lines = page.eval_on_selector_all(
+        "#board .interval", "all => all.map(one => [one.firstChild, one.lastChild].map(part => part.getBoundingClientRect().top))"
+    )
+    heights = [abs(strip - words) for strip, words in lines if strip or words]
+    assert max(heights) < 12
+    assert page.locator("#board svg.strip .beyond").count() >= 1

@@ -73,7 +73,7 @@ def told(commands: str, home: Path) -> str:
 
 def ranks(table: str) -> list[str]:
     """List the models of a printed leaderboard, from the top."""
-    return re.findall(r"^\d+=?  +(\S+)", table, flags=re.MULTILINE)
+    return re.findall(r"^\d+  +(?:yes|no)  +(\S+)", table, flags=re.MULTILINE)
 
 
 def test_the_tutorial_has_its_blocks_and_is_short():

@@ -24,7 +24,7 @@ def loss(p: np.ndarray, y: np.ndarray) -> float:
 
 
 def test_a_line_that_is_off_alike_everywhere_is_found() -> None:
-    line = calibration([fold(s, 4_000, slope=2.0, shift=1.0) for s in range(3)])
+    line = calibration([fold(s, 4_000, slope=2.0, shift=1.0) for s in range(3)], level=True)
     assert line["slope"] == pytest.approx(0.5, abs=0.05)
     assert line["intercept"] == pytest.approx(-0.5, abs=0.1)
     new = fold(9, 4_000, slope=2.0, shift=1.0)
@@ -35,26 +35,26 @@ def test_the_line_is_that_of_a_logistic_regression_on_the_log_odds() -> None:
     one = fold(3, 3_000, slope=1.7, shift=0.4)
     z = np.log(one.p / (1 - one.p))[:, None]
     oracle = LogisticRegression(C=np.inf).fit(z, one.y)
-    line = calibration([one])
+    line = calibration([one], level=True)
     assert line["slope"] == pytest.approx(oracle.coef_[0, 0], abs=2e-3)
     assert line["intercept"] == pytest.approx(oracle.intercept_[0], abs=2e-3)
 
 
 @pytest.mark.parametrize("folds", [1, 3])
 def test_honest_probabilities_are_nearly_always_left_alone(folds: int) -> None:
-    touched = [bool(calibration([fold(100 * s + k, 1_000) for k in range(folds)])) for s in range(40)]
+    touched = [bool(calibration([fold(100 * s + k, 1_000) for k in range(folds)], level=True)) for s in range(40)]
     assert np.mean(touched) < 0.3
 
 
 def test_what_is_off_at_one_cut_off_one_way_and_at_another_the_other_way_is_left_alone() -> None:
-    assert calibration([fold(1, 3_000, shift=0.7), fold(2, 3_000, shift=-0.7)]) == {}
+    assert calibration([fold(1, 3_000, shift=0.7), fold(2, 3_000, shift=-0.7)], level=True) == {}
 
 
 def test_few_rows_one_class_and_a_reversed_score_are_left_alone() -> None:
-    assert calibration([fold(1, 50, slope=3.0)]) == {}
+    assert calibration([fold(1, 50, slope=3.0)], level=True) == {}
     one = fold(1, 500, slope=3.0)
-    assert calibration([Fold(one.p, np.zeros(500, np.int8), one.group)]) == {}
-    assert calibration([fold(s, 2_000, slope=-1.0) for s in range(3)]) == {}
+    assert calibration([Fold(one.p, np.zeros(500, np.int8), one.group)], level=True) == {}
+    assert calibration([fold(s, 2_000, slope=-1.0) for s in range(3)], level=True) == {}
 
 
 @settings(max_examples=50, deadline=None)
@@ -75,6 +75,6 @@ def test_where_the_rate_moves_the_slope_alone_is_used() -> None:
         folds.append(Fold(1 / (1 + np.exp(-3.0 * (z - level))), y, np.arange(4_000)))
     assert drifts([f.y for f in folds])
     assert not drifts([f.y for f in (fold(1, 500), fold(2, 500))])
-    line = calibration(folds)
+    line = calibration(folds, level=False)
     assert line["slope"] == pytest.approx(1 / 3, abs=0.05)
     assert calibrated(np.array([0.5]), line)[0] == pytest.approx(0.5, abs=0.02)

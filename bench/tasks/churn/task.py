@@ -107,7 +107,8 @@ class Churn(Task):
     def calibration(self, split: Split, valid: Mapping[StageName, Prediction]) -> dict[str, float]:
         """Fit one line through the log-odds over all validations; see `bench.tasks.churn.calibration`."""
         truths = split.truths
-        return calibration([Fold(p[0]["prediction"], truths[s].y, truths[s].group) for s, p in valid.items()])
+        folds = [Fold(p[0]["prediction"], truths[s].y, truths[s].group) for s, p in valid.items()]
+        return calibration(folds, level=split.facts.get("eligible") == "given")
 
     def calibrated(self, prediction: Prediction, calibration: Mapping[str, float]) -> Prediction:
         """Apply the line."""

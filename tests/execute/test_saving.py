@@ -139,4 +139,4 @@ def test_predict_says_why_a_model_cannot_be_asked_and_asks_another(tmp_path: Pat
     with pytest.raises(RunFolderError, match=reason):
         predict(tmp_path / "run", tmp_path / "log.csv", model="raising")
     assert invoke(["predict", str(tmp_path / "run"), "--data", str(tmp_path / "log.csv"), "--model", "base-rate"]) == 0
-    assert capsys.readouterr().out.startswith("user,cutoff,p_churn\n")
+    assert capsys.readouterr().out.startswith("user,cutoff,horizon_days,p_churn,model\n")

@@ -89,4 +89,4 @@ def test_events_have_a_time_beside_their_place_and_steps_of_a_grid_have_not():
 def test_the_hook_gives_the_model_which_is_not_causal():
     assert bench_models() == [SelfAttention]
     assert not SelfAttention.causal
-    assert SelfAttention.tasks == {"forecasting", "churn", "anomaly"}
+    assert SelfAttention.tasks == {"forecasting", "churn", "anomaly", "next-event"}

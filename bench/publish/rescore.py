@@ -119,8 +119,9 @@ def _numbers(board: Board, at: int, found: Mapping[str, Any], *, whole: bool) ->
     """Compare a row's numbers with those made anew; where another prediction is unreadable, only its own."""
     row, own = board.rows[at], tuple(board.task.metrics)
     names = [*metric_columns((*own, *RANKED) if whole else own)]
-    # boards from before ties were a column of their own have other ranks; nobody reads them: they are made anew
-    names += ["rank", "tied"] if whole and row.get("tied") is not None else []
+    # boards from before ties were a column of their own number their ranks otherwise, but rank the same rows
+    older = row.get("tied") is None and row.get("rank") is not None and found.get("rank") is not None
+    names += ["rank", "tied"] if whole and not older else []
     wrong = [name for name in names if not _same(row.get(name), found.get(name))]
     if not wrong:
         return ""

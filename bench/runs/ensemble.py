@@ -152,7 +152,9 @@ def _blend(name: str, chosen: Chosen, members: Sequence[Member], problem: Proble
     causal = {p.name: p.causal for p in problem.plugins}
     row = {
         "model": name, "plugin": "bench", "mode": "causal" if all(causal[m] for m in finals) else "offline", "tuning": chosen.tuning,
-        "status": "ok", "reason": "", "flags": [*split.flags], "valid_score": chosen.value, "trials": len(members), "seed": 0,
+        "status": "ok", "reason": "", "flags": [*split.flags], "valid_score": chosen.value,
+        # a mean of models without a search stands for itself, as a default does
+        "trials": 0 if chosen.tuning == "default" else len(members), "seed": 0,
         "params": json.dumps(dict(chosen.weights), sort_keys=True),
         **{name: sum(e[name] for e in finals.values()) for name in ("fit_seconds", "predict_seconds")},
     }  # fmt: skip

@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# no test depends on how busy the machine is
+settings.register_profile("bench", deadline=None)
+settings.load_profile("bench")
 
 ROOT = Path(__file__).resolve().parent.parent
 

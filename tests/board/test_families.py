@@ -18,7 +18,7 @@ def anomaly(row):
     """Make a row of an anomaly board."""
 
     def make(model, vus=None, family="labelled", mode="causal", **more):
-        base = {"task": "anomaly", "task_id": f"anomaly/v1/family={family}", "family": family, "mode": mode, "reference": "random"}
+        base = {"task": "anomaly", "task_id": f"anomaly/v2/family={family}", "family": family, "mode": mode, "reference": "random"}
         status = more.pop("status", "ok" if vus is not None else "failed")
         own = {"dataset": "nab", "tuning": "default", "trials": 0, "vus_pr": vus, "horizon_days": None, "base_rate": None}
         return row(model, None, status=status, **base | own | more)
@@ -46,9 +46,9 @@ def test_causal_and_offline_detectors_are_ranked_apart(anomaly):
             anomaly("d", 0.3, mode="offline", behind=(0.6, 0.5, 0.7))]  # fmt: skip
     assert [r["rank"] for r in rank(rows)] == [1, 2, 1, 2]
     board = Board.build(rows)
-    assert list(board.verdicts) == [("anomaly/v1/family=labelled", f"nab, {mode}") for mode in ("causal", "offline")]
-    assert "a leads" in board.verdicts[("anomaly/v1/family=labelled", "nab, causal")]
-    assert "c leads" in board.verdicts[("anomaly/v1/family=labelled", "nab, offline")]
+    assert list(board.verdicts) == [("anomaly/v2/family=labelled", f"nab, {mode}") for mode in ("causal", "offline")]
+    assert "a leads" in board.verdicts[("anomaly/v2/family=labelled", "nab, causal")]
+    assert "c leads" in board.verdicts[("anomaly/v2/family=labelled", "nab, offline")]
     table = board.table()
     assert table.index("nab, causal") < table.index("nab, offline")
 
@@ -201,8 +201,8 @@ def test_leagues_are_summarised_apart_and_say_which_they_are(anomaly):
     rows = [r for d in ("x", "y") for r in on(anomaly, d, {"random": 0.1, "a": 0.4}) + on(anomaly, d, {"ahead": 0.5}, mode="offline")]
     found = {(s.task_id, s.model): s for s in overall(rank(rows))}
     assert set(found) == {
-        ("anomaly/v1/family=labelled, causal", "a"), ("anomaly/v1/family=labelled, causal", "random"),
-        ("anomaly/v1/family=labelled, offline", "ahead"),
+        ("anomaly/v2/family=labelled, causal", "a"), ("anomaly/v2/family=labelled, causal", "random"),
+        ("anomaly/v2/family=labelled, offline", "ahead"),
     }  # fmt: skip
     assert all(s.possible == 2 for s in found.values())
 

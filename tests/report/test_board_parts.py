@@ -40,7 +40,7 @@ def test_the_board_of_forecasts_has_the_coverage_and_that_of_others_has_none(sit
 
 def detail(model, kind, strength, found, incidents, *, decoy=False, **more):
     own = {"by": "kind", "at": kind, "strength": strength, "decoy": decoy, "incidents": incidents, "found": found}
-    return {"task_id": "anomaly/v1/family=injected", "dataset": "nab", "model": model, "tuning": "default", **own, **more}
+    return {"task_id": "anomaly/v2/family=injected", "dataset": "nab", "model": model, "tuning": "default", **own, **more}
 
 
 DETAILS = [
@@ -49,7 +49,7 @@ DETAILS = [
     detail("a", "spike", 1.0, 2, 2),
     detail("a", "sale", 1.0, 1, 50, decoy=True),
     detail(ATTACK, "bot", 0.5, 0, 4),
-    {"task_id": "anomaly/v1/family=injected", "dataset": "nab", "model": "a", "tuning": "default", "by": "entity", "at": "u1"},
+    {"task_id": "anomaly/v2/family=injected", "dataset": "nab", "model": "a", "tuning": "default", "by": "entity", "at": "u1"},
 ]
 
 

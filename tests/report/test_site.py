@@ -271,7 +271,7 @@ def test_a_cell_is_put_beside_the_row_that_stands_for_the_reference(tmp_path):
 
 def anomaly_row(family, mode, model, vus, **more):
     base = {k: v for k, v in rows()[0].items() if k in {"tuning", "seed", "status", "reason", "created", "search_seconds", "trials"}}
-    task_id = f"anomaly/v1/family={family}"
+    task_id = f"anomaly/v2/family={family}"
     return {
         **base,
         "task": "anomaly",
@@ -295,7 +295,7 @@ def test_leagues_and_families_of_one_data_set_have_pages_of_their_own(tmp_path):
         anomaly_row("injected", "causal", "gru", None, status="oom", reason="too large"),
     ]
     write_rows(tmp_path / "leaderboard.parquet", Board.build(made).rows)
-    figures = [{"task_id": f"anomaly/v1/family={f}", "dataset": "nab", **anomalies(), "leader": ATTACK} for f in ("labelled", "injected")]
+    figures = [{"task_id": f"anomaly/v2/family={f}", "dataset": "nab", **anomalies(), "leader": ATTACK} for f in ("labelled", "injected")]
     (tmp_path / "figures.json").write_text(json.dumps(figures))
     folder = build(tmp_path).parent
     found = {path.name: read(path) for path in folder.glob("*.html")}

@@ -184,7 +184,7 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
     width = f"{smooth}" if causal == smooth else f"{smooth}/smooth_causal={causal}"
     strength = "" if marked.strength is None else f"/strength={marked.strength:g}"
     task_id = (
-        f"anomaly/v1/family={marked.family}/freq={found.freq or 'none'}/season={found.cycle}/buffer={buffer}/smooth={width}"
+        f"anomaly/v2/family={marked.family}/freq={found.freq or 'none'}/season={found.cycle}/buffer={buffer}/smooth={width}"
         f"{f'/channels={channels}/combine={combine}' if channels > 1 else ''}/{found.choices}{strength}/{profile.caps()}"
     )
     columns = {"family": marked.family, "n_test": int(final.usable.sum()), "objective": "vus_pr"}

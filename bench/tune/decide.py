@@ -10,7 +10,7 @@ from bench.tune.trials import Trial, difference
 
 ERRORS = 1.0
 """Standard errors by which a trial's advantage over the default must exceed nothing."""
-WORTH = 1.0
+BEHIND = 1.0
 """Standard errors behind the best, or behind the default, at which a trial meets no further validation."""
 
 
@@ -60,7 +60,7 @@ def contenders(trials: Sequence[Trial], tunings: Sequence[str], board: Ranking, 
 
 def _lost(trial: Trial, rivals: Sequence[Trial], tuning: str, board: Ranking) -> bool:
     """Return whether a trial is worse than one of its rivals by more than the difference's standard error."""
-    return any(difference(rival, trial, tuning, higher=board.higher).exceeds(WORTH) for rival in rivals if rival is not trial)
+    return any(difference(rival, trial, tuning, higher=board.higher).exceeds(BEHIND) for rival in rivals if rival is not trial)
 
 
 def shares(fits: int, stages: Sequence[StageName]) -> tuple[int, int]:

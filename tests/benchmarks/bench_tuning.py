@@ -1,6 +1,6 @@
 """Does tuning pay? For every pair of model and data set of finished runs: tuned against default, ensemble against best single.
 
-    python tests/benchmarks/bench_tuning.py RUN [RUN ...] [--source ADAPTER=PATH ...]
+    python tests/benchmarks/bench_tuning.py RUN [RUN ...]
 
 Each RUN is a folder that `bench run` wrote; its data are read again from where they lay. Differences are of the ranking
 metric on test, turned so that more is better, with 95 % intervals, paired, resampled over users, series or entities; the

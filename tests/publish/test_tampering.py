@@ -42,7 +42,7 @@ def skill(files: Files) -> None:
 
 
 def rank_(files: Files) -> None:
-    edited(files, only("base-rate", rank=1, tied=True))
+    edited(files, only("base-rate", rank=1))
 
 
 def base_rate(files: Files) -> None:

@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
+from bench.board.metrics import ranking_of
 from bench.board.numbers import clean, several, signed, span
 from bench.board.ranking import boards, candidates, value
 from bench.board.schema import Row
@@ -17,9 +18,8 @@ FLOORS = (
     "random", "abs-median", "abs-median-centred", "rolling-variance", "rolling-variance-centred", "rolling-mean", "rolling-mean-centred",
     "seasonal-residual", "sub-pca", "sub-pca-whole", "iforest", "iforest-whole", "matrix-profile",
 )  # fmt: skip
-ARITHMETIC = FLOORS[1:8]
-"""One line of arithmetic each: a model that does not beat the best of them in its league has shown nothing."""
-FLOOR = "the best floor"
+FLOOR, FIRST_FLOOR = "the best floor", "rolling-mean"
+"""What models are compared with; boards of the first protocol compared all of them with one floor."""
 LEAST = 3
 """Fewest common models of which an agreement of ranks is told."""
 LEAST_FITS, TRUSTED = 6, 0.3
@@ -61,16 +61,23 @@ def _against_floor(rows: Sequence[Row]) -> str:
         low, high = row.get("above_floor_low"), row.get("above_floor_high")
         words = f"{clean(row['model'])} ({signed(row['above_floor'])}, {span(low, high, signed)})"
         (better if low is not None and low > 0 else worse if high is not None and high < 0 else open_).append(words)
-    one = models[0]
-    floors = [row for row in standing if row["model"] in ARITHMETIC and row.get("vus_pr") is not None]
-    best = max(floors, key=lambda r: (r["vus_pr"], r["model"]), default=None)
-    floor = FLOOR if best is None else f"{FLOOR} ({clean(best['model'])})"
+    one, floor = models[0], _floor_words(standing)
     said = [
         f"{several(better, 8)} beat{'s' * (len(better) == 1)} {floor}" if better else f"no model beats {floor} beyond doubt",
         f"not separable from it: {several(open_, 8)}" if open_ else "",
         f"below it: {several(worse, 8)}" if worse else "",
     ]
     return f"{clean(one['dataset'])}, {one['family']}, {one['mode']}: {'; '.join(filter(None, said))}"
+
+
+def _floor_words(standing: Sequence[Row]) -> str:
+    """Name the floor that a board's models were compared with."""
+    if standing[0]["task_id"].startswith("anomaly/v1/"):
+        return FIRST_FLOOR
+    known = ranking_of(standing[0]).floors
+    floors = [row for row in standing if row["model"] in known and row.get("vus_pr") is not None]
+    best = max(floors, key=lambda r: (r["vus_pr"], r["model"]), default=None)
+    return FLOOR if best is None else f"{FLOOR} ({clean(best['model'])})"
 
 
 def _steered(rows: Sequence[Row]) -> str:

@@ -268,3 +268,11 @@ def test_too_few_anomalies_rank_nothing_and_the_verdict_says_why(anomaly):
     rows = rank([anomaly("a", 0.5, flags=["underpowered"], n_test=3)])
     assert rows[0]["rank"] is None
     assert verdict(rows).startswith("underpowered, nothing is ranked: too few of the 3 scored entities have an anomaly")
+
+
+def test_a_board_of_the_first_protocol_names_the_one_floor_that_it_was_compared_with(anomaly):
+    mine = anomaly("mine", 0.35, above_floor=0.05, above_floor_low=-0.01, above_floor_high=0.1)
+    rows = [anomaly("rolling-mean", 0.3), anomaly("abs-median", 0.4), mine]
+    assert "the best floor (abs-median)" in family_words(rows)[0]
+    old = [{**r, "task_id": r["task_id"].replace("anomaly/v2/", "anomaly/v1/")} for r in rows]
+    assert "no model beats rolling-mean beyond doubt" in family_words(old)[0]

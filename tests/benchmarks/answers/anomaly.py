@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import bench
-from bench.board.families import ARITHMETIC, FLOORS
+from bench.board.families import FLOORS
 from bench.board.ranking import candidates
+from bench.tasks.anomaly.split import FLOORS as ARITHMETIC
 
 SETS = {
     "nab-tweets": "social={data}/nab/realTweets",

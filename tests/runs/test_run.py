@@ -48,7 +48,7 @@ def test_the_logit_is_as_well_calibrated_on_cdnow_as_published(cdnow: Board) -> 
     assert row["log_loss"] == pytest.approx(0.298, abs=0.004)
     assert (row["n_test"], row["task_id"].partition("/rows")[0]) == (
         23_570,
-        "churn/v1/h=91d/elig=ever/split=time/cutoffs=1/activity=purchase",
+        "churn/v2/h=91d/elig=ever/split=time/cutoffs=1/valid=2/activity=purchase",
     )
 
 

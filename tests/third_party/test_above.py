@@ -61,7 +61,7 @@ def test_a_third_partys_task_goes_all_the_way_without_a_line_of_the_core(place: 
     assert "re-scored" in said(place, "verify", str(place / "published"), "--source", f"orders={place / 'orders.csv'}")
     answer = said(place, "predict", run, "--data", str(place / "orders.csv"), "--model", "above-recent")
     frame = pl.read_csv(answer.encode())
-    assert frame.columns == ["user", "p_above"]
+    assert frame.columns == ["user", "p_above", "model"]
 
 
 def test_a_task_in_a_file_is_found_and_one_that_lacks_parts_is_refused(tmp_path: Path) -> None:

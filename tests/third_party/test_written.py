@@ -39,7 +39,7 @@ def test_a_written_distribution_is_found_checked_and_run_by_its_name(dataset, tm
     home = write_distribution("my-own", tmp_path, dataset=dataset)
     installed(home)
     listed = json.loads(told(home, "bench", "list", "datasets" if dataset else "models", "--json"))
-    assert {"name": "my-own", "origin": "my-own (my_own.plugin)"} in listed
+    assert {row["name"]: row["origin"] for row in listed}["my-own"] == "my-own (my_own.plugin)"
     verdicts = json.loads(told(home, "bench", "plugin", "check", "my-own", *([] if dataset else ["--task", "churn"]), "--json"))
     assert {v["status"] for v in verdicts} <= {"ok", "skipped"}
     data, model = ("my-own", "base-rate") if dataset else ("retail", "my-own")

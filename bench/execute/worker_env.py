@@ -8,7 +8,22 @@ from pathlib import Path
 
 from bench.execute.process_tree import descendants
 
-LEFT_OUT = ("BENCH_", "PWD", "OLDPWD", "HOME", "TMPDIR", "XDG_", "OMP_", "CUDA_VISIBLE_DEVICES")
+LEFT_OUT = (
+    "BENCH_",
+    "PWD",
+    "OLDPWD",
+    "HOME",
+    "TMPDIR",
+    "XDG_",
+    "OMP_",
+    "CUDA_VISIBLE_DEVICES",
+    # folders that libraries write to: they lie outside the worker's own, where nothing may be written
+    "TORCHINDUCTOR_CACHE_DIR",
+    "TRITON_CACHE_DIR",
+    "KERAS_HOME",
+    "MPLCONFIGDIR",
+    "NUMBA_CACHE_DIR",
+)
 THREADS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",

@@ -150,3 +150,10 @@ def test_no_framework_is_imported_to_count_gpus_that_are_hidden(monkeypatch):
     assert gpus("a_framework_that_is_not_there") == 0
     monkeypatch.setattr("importlib.import_module", lambda name: pytest.fail(f"imported {name}"))
     assert [gpus(runtime) for runtime in ("none", "torch", "tensorflow")] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "KERAS_HOME", "MPLCONFIGDIR", "NUMBA_CACHE_DIR"])
+def test_a_worker_writes_to_no_cache_that_its_supervisor_names(name, tmp_path, monkeypatch):
+    """torch names its own in the environment of whoever imports it; confined workers cannot write there."""
+    monkeypatch.setenv(name, "/somewhere/else")
+    assert name not in environment(tmp_path, "cpu")

@@ -41,12 +41,15 @@ class ALS(NextFloor):
         """Alternate on the binary matrix of users and items."""
         from implicit.cpu.als import AlternatingLeastSquares
         from scipy import sparse
+        from threadpoolctl import threadpool_limits
 
-        model = AlternatingLeastSquares(
-            factors=self.params["factors"], regularization=self.params["penalty"], alpha=self.params["weight"],
-            iterations=SWEEPS, num_threads=ctx.threads, random_state=ctx.seed % 2**31, use_cg=False,
-        )  # fmt: skip
-        model.fit(sparse.csr_matrix(held(train)), show_progress=False)
+        # the library has threads of its own, and warns where those of the algebra beneath would multiply them
+        with threadpool_limits(1, "blas"):
+            model = AlternatingLeastSquares(
+                factors=self.params["factors"], regularization=self.params["penalty"], alpha=self.params["weight"],
+                iterations=SWEEPS, num_threads=ctx.threads, random_state=ctx.seed % 2**31, use_cg=False,
+            )  # fmt: skip
+            model.fit(sparse.csr_matrix(held(train)), show_progress=False)
         self.state = {"factors": np.asarray(model.item_factors, np.float32)}
 
     def scores(self, inputs: NextInputs) -> Array:

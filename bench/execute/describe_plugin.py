@@ -32,12 +32,15 @@ def metadata(name: str, model: Any) -> dict[str, Any]:
     from optuna.distributions import distribution_to_json
 
     from bench.errors import PluginError
+    from bench.execute.mean_of import KEY
     from bench.registry import needed
 
     space, default = model.space(), dict(model.default())
     if extra := [key for key in default if space and key not in space]:
         raise PluginError(f"model {name!r}: default() has {extra[0]!r}, which is not in space(); a constant belongs in the class")
     _as_json(name, "default()", default)
+    if KEY in default:
+        raise PluginError(f"model {name!r}: default() has {KEY!r}, which stands for a mean of configurations; rename it")
     for key, distribution in space.items():
         if key not in default:
             raise PluginError(f"model {name!r}: default() lacks {key!r}, which is in space()")

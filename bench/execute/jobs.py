@@ -66,6 +66,8 @@ class Job:
     """Trial number; for a final fit the seed's index."""
     keep: bool = False
     """Keep the prediction (finals)."""
+    of: tuple[str, ...] = ()
+    """Keys of the validation fits whose predictions are averaged: then nothing is fitted."""
 
 
 def job_key(parts: Mapping[str, Any]) -> str:

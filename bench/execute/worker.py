@@ -106,6 +106,7 @@ def failure(error: BaseException) -> dict[str, Any]:
 
 def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[], bytes]) -> dict[str, Any]:
     """Fit once and predict each part; predictions are left as files in the folder that the order names."""
+    from bench.execute.mean_of import make
     from bench.registry import models
 
     model_class = models(fit.source)[fit.name]
@@ -118,7 +119,7 @@ def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[]
     ctx = _context(fit, order.seconds, reply, stopped)
     with restored():
         began = time.perf_counter()
-        model = model_class(fit.params)
+        model = make(model_class, fit.params, lambda: seed_all(fit.seed))
         model.fit(train, ctx)
         fit_seconds = time.perf_counter() - began
         del train
@@ -144,6 +145,7 @@ def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[]
 
 def apply(request: Apply, order: Order, stage: bytes, reply: Reply) -> dict[str, Any]:
     """Load a model that a final fit saved and predict one part; a local model, which learns as it predicts, is not loaded."""
+    from bench.execute.mean_of import make
     from bench.registry import models
 
     model_class = models(request.source)[request.name]
@@ -151,7 +153,7 @@ def apply(request: Apply, order: Order, stage: bytes, reply: Reply) -> dict[str,
     seed_all(request.seed)
     reply({"event": "start"})
     ctx = _context(request, order.seconds, reply, [])
-    model = model_class(request.params)
+    model = make(model_class, request.params)
     if request.saved:
         model.load(Path(request.saved))
     began = time.perf_counter()

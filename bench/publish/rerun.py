@@ -87,7 +87,7 @@ class Repeater:
         for stage in cell.stages(job):
             request, ticket = replace(cell.request(job), save=False), next(self._tickets)
             # a ticket of its own for each: the files of the chunk before are still needed
-            self._executor.submit(ticket, request, self._limits, runtime=plugin.runtime, stage=stage, final=True)
+            self._executor.submit(ticket, request, cell.bounds(job, self._limits), runtime=plugin.runtime, stage=stage, final=True)
             found.append(wait_for(self._executor, ticket))
             if found[-1].status != "ok":
                 break

@@ -62,6 +62,11 @@ def validate_prediction(task: Task, split: Split, stage: StageName, results: Seq
     if stage == "final":
         # scored once, at the end: nothing may be chosen by its value
         return Verdict("ok", finished=finished)
+    return score_validation(task, split, stage, finished)
+
+
+def score_validation(task: Task, split: Split, stage: StageName, finished: Finished) -> Verdict:
+    """Score a prediction on validation, and under resamples of its users or series."""
     objectives = task.objectives(split, stage, finished.prediction)
     scores = {tuning: [one.value for one in each] for tuning, each in objectives.items()}
     if not all(each and all(map(math.isfinite, each)) for each in scores.values()):

@@ -23,7 +23,7 @@ from bench.execute.jobs import stable_seed
 from bench.execute.prediction_files import read_prediction, write_prediction
 from bench.runs.check_prediction import RESAMPLED
 from bench.runs.problem import Problem
-from bench.tasks.base import Prediction, Split, StageName, Task
+from bench.tasks.base import Prediction, Split, StageName, Task, weighted
 from bench.tune.plan import Outcome
 from bench.tune.trials import Entry
 
@@ -159,15 +159,6 @@ def _blend(name: str, chosen: Chosen, members: Sequence[Member], problem: Proble
         **{name: sum(e[name] for e in finals.values()) for name in ("fit_seconds", "predict_seconds")},
     }  # fmt: skip
     return Blend(row, prediction, file)
-
-
-def weighted(parts: Sequence[tuple[Prediction, float]]) -> list[dict[str, Array]]:
-    """Return the weighted mean of predictions, array by array: quantiles level by level, scores as ranks."""
-    total: list[dict[str, Array]] = []
-    for prediction, weight in parts:
-        scaled = [{name: weight * array for name, array in part.items()} for part in prediction]
-        total = scaled if not total else [{n: a[n] + b[n] for n in a} for a, b in zip(total, scaled, strict=True)]
-    return total
 
 
 def _mean_of(members: Sequence[Member]) -> Valid:

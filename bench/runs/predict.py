@@ -29,12 +29,11 @@ from bench.execute.machine import memory_mb
 from bench.execute.messages import Apply
 from bench.registry import Registry, Source, discover
 from bench.runs.check_prediction import part_of
-from bench.runs.ensemble import weighted
 from bench.runs.explain import with_reasons
 from bench.runs.saved_models import Fitted, answering, board_of, fits, run_document, words_of
 from bench.sources.load import Request, holds_series, kept_frame, loaded
 from bench.sources.registered import registered
-from bench.tasks.base import Arrays, InferenceInputs, Prediction, Stage, Task
+from bench.tasks.base import Arrays, InferenceInputs, Prediction, Stage, Task, weighted
 from bench.tasks.profiles import profile
 
 SECONDS = 3600.0

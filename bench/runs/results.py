@@ -32,6 +32,7 @@ class RunBoard(Board):
 
         Raises `ConfigError` for an ensemble, which is several models, and `PluginError` where the plugin is not installed.
         """
+        from bench.execute.mean_of import make
         from bench.registry import discover, models
 
         folder = self._folder()
@@ -44,7 +45,7 @@ class RunBoard(Board):
         known = registry.sources["bench.models"]
         for source in [known[wanted.model]] if wanted.model in known else registry.files:
             if wanted.model in (offered := models(source)):
-                made: Model = offered[wanted.model](wanted.entry["params"])
+                made: Model = make(offered[wanted.model], wanted.entry["params"])
                 if wanted.saved is not None:
                     made.load(wanted.saved)
                 return made

@@ -13,11 +13,12 @@ from typing import Any
 
 from bench.execute.executor import Executor
 from bench.execute.jobs import Job, Limits, Plugin, job_key, stable_seed
+from bench.execute.mean_of import configurations
 from bench.execute.messages import Answer, Done, Fit, Report, Result
 from bench.execute.prediction_files import keep_folder, read_prediction, stored_digest, write_prediction
-from bench.runs.check_prediction import Verdict, validate_prediction
+from bench.runs.check_prediction import Verdict, score_validation, validate_prediction
 from bench.runs.run_events import CellDone, JobDone, JobReport, JobRetried, JobStarted, Listener, Notice, Tick
-from bench.tasks.base import Prediction, Split, Stage, Task
+from bench.tasks.base import Prediction, Split, Stage, StageName, Task
 from bench.tune.ledger import FORMAT, Ledger
 from bench.tune.plan import Budget, Outcome, Plan, Scope, plan
 from bench.tune.trials import Entry
@@ -58,10 +59,15 @@ class Cell:
         seed = stable_seed(self.key_parts.get("data"), self.split.task_id, self.plugin.name)
         return Scope(seed, self.split.board, self.split.validations, not self.split.no_search_reason)
 
-    def job(self, stage: Any, params: Mapping[str, Any], seed: int, number: int) -> Job:
+    def job(self, stage: StageName, params: Mapping[str, Any], seed: int, number: int, of: tuple[str, ...] = ()) -> Job:
         """Make the spec and key of one job."""
         parts = {**self.key_parts, "stage": stage, "split": self.split.stages[stage].digest, "params": dict(params), "seed": seed}
-        return Job(self.name, self.plugin, stage, params, seed, job_key(parts), self.context, number, keep=stage == "final")
+        key = job_key({**parts, "of": of} if of else parts)
+        return Job(self.name, self.plugin, stage, params, seed, key, self.context, number, keep=stage == "final", of=of)
+
+    def bounds(self, job: Job, limits: Limits) -> Limits:
+        """Return the limits of one job: as many times the seconds of a fit as it has configurations."""
+        return replace(limits, seconds=limits.seconds * len(configurations(job.params)))
 
     def request(self, job: Job) -> Fit:
         """Return what a worker is asked to do."""
@@ -79,6 +85,10 @@ class _Active:
     steps: Plan
     order: int
     jobs: list[Job] = field(default_factory=list)
+    known: dict[str, Job] = field(default_factory=dict)
+    """Every job so far by its key: one may have to be run again for a prediction that was removed."""
+    waiting: set[str] = field(default_factory=set)
+    """Keys of the jobs that are on their way."""
     entries: dict[str, Entry] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -113,7 +123,7 @@ class Driver:
         return self.outcomes
 
     def _begin(self, cell: Cell) -> None:
-        steps = plan(cell.plugin, self.budget, cell.job, cell.scope)
+        steps = plan(cell.plugin, self.budget, cell.job, replace(cell.scope, averages=self.task.blends))
         self._begun += 1
         active = _Active(cell, steps, self._begun)
         active.jobs = next(steps)
@@ -122,15 +132,19 @@ class Driver:
     def _schedule(self, active: _Active) -> None:
         """Queue the jobs that the plan asks for, reuse those in the ledger, and step on when all are there."""
         while True:
+            active.known |= {job.key: job for job in active.jobs}
             new = {job.key: job for job in active.jobs if job.key not in active.entries}
             for key in new:
                 entry = self.ledger.entries.get(key)
                 if entry is not None and not entry.get("again") and self._still_there(entry):
                     active.entries[key] = entry
-                    self._tell(active, entry, reused=True)
-            missing = [job for key, job in new.items() if key not in active.entries]
+                    if not new[key].of:
+                        self._tell(active, entry, reused=True)
+            lacking = [job for key, job in new.items() if key not in active.entries]
+            missing = {need.key: need for job in lacking for need in (self._averaged(active, job) if job.of else [job])}
             if missing:
-                for job in missing:
+                active.waiting = set(missing)
+                for job in missing.values():
                     for chunk in range(len(active.cell.stages(job))):
                         self._queue(active, job, chunk)
                 return
@@ -178,7 +192,8 @@ class Driver:
         self._running[self._tickets] = (active, job, chunk)
         stage = active.cell.stages(job)[chunk]
         request, final = active.cell.request(job), job.stage == "final"
-        self.executor.submit(self._tickets, request, self.limits, runtime=job.plugin.runtime, stage=stage, final=final)
+        limits = active.cell.bounds(job, self.limits)
+        self.executor.submit(self._tickets, request, limits, runtime=job.plugin.runtime, stage=stage, final=final)
         if chunk == 0:
             self.listen(JobStarted(active.cell.dataset, job.plugin.name, job.stage, job.number))
 
@@ -212,8 +227,24 @@ class Driver:
             self.ledger.write_log(entry)
         active.entries[job.key] = entry
         self._tell(active, entry, reused=False)
-        if all(wanted.key in active.entries for wanted in active.jobs):
+        active.waiting.discard(job.key)
+        if not active.waiting:
             self._schedule(active)
+
+    def _averaged(self, active: _Active, job: Job) -> list[Job]:
+        """Average predictions on validation and score the mean; return the jobs whose predictions are gone, to be run again."""
+        files = {key: self.ledger.folder / "valid" / f"{key}.npz" for key in job.of}
+        gone = [active.known[key] for key, file in files.items() if not file.is_file()]
+        for again in gone:
+            active.entries.pop(again.key, None)
+        if not gone:
+            split = active.cell.split
+            mean = self.task.averaged(split, job.stage, [read_prediction(file) for file in files.values()])
+            verdict = score_validation(self.task, split, job.stage, mean)
+            entry = self._line(active.cell, job, Result("ok"), verdict, self._keep(job, mean.prediction, None))
+            self.ledger.append(entry)
+            active.entries[job.key] = entry
+        return gone
 
     def _tell(self, active: _Active, entry: Entry, *, reused: bool) -> None:
         active.seconds += entry["fit_seconds"] + entry["predict_seconds"]
@@ -226,6 +257,9 @@ class Driver:
         if result.status == "ok":
             verdict = validate_prediction(self.task, cell.split, job.stage, results, causal=job.plugin.causal)
         kept = self._keep(job, verdict.finished.prediction, results[0].model) if verdict.finished is not None else {}
+        return self._line(cell, job, result, verdict, kept)
+
+    def _line(self, cell: Cell, job: Job, result: Result, verdict: Verdict, kept: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "format": FORMAT,
             "key": job.key,

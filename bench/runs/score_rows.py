@@ -14,6 +14,7 @@ import numpy as np
 from bench.board.ranking import candidates, league
 from bench.board.statistics import compare
 from bench.execute.jobs import Plugin, stable_seed
+from bench.execute.mean_of import KEY
 from bench.execute.prediction_files import read_prediction
 from bench.runs.ensemble import Blend
 from bench.runs.problem import Problem
@@ -220,5 +221,5 @@ def now() -> datetime:
 
 def _flags(entry: Entry) -> list[str]:
     """List the flags of how a fit ran."""
-    marks = {"cut-short": entry["cut_short"], "unconfined": not entry.get("confined", True)}
+    marks = {"averaged": KEY in entry["params"], "cut-short": entry["cut_short"], "unconfined": not entry.get("confined", True)}
     return [name for name, is_so in marks.items() if is_so]

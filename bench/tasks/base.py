@@ -187,6 +187,15 @@ class Finished:
     """Small facts for the ledger, ready for JSON."""
 
 
+def weighted(parts: Sequence[tuple[Prediction, float]]) -> list[dict[str, Array]]:
+    """Return the weighted mean of predictions, array by array: quantiles level by level."""
+    total: list[dict[str, Array]] = []
+    for prediction, weight in parts:
+        scaled = [{name: weight * array for name, array in part.items()} for part in prediction]
+        total = scaled if not total else [{n: a[n] + b[n] for n in a} for a, b in zip(total, scaled, strict=True)]
+    return total
+
+
 class Scorer(Protocol):
     """Score one prediction under any weights of its rows: point values and bootstrap alike."""
 
@@ -267,6 +276,11 @@ class Task(Protocol):
     def blendable(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:
         """Bring a finished prediction to a scale on which those of several models may be averaged."""
         return prediction
+
+    def averaged(self, split: Split, stage: StageName, predictions: Sequence[Prediction]) -> Finished:
+        """Average the finished predictions of several configurations of one model."""
+        mean = weighted([(self.blendable(split, stage, one), 1 / len(predictions)) for one in predictions])
+        return self.finished(split, stage, mean, causal=True)
 
     def calibration(self, split: Split, valid: Mapping[StageName, Prediction]) -> dict[str, float]:
         """Learn from validation predictions how a final prediction is to be corrected; nothing where it would not help."""

@@ -14,32 +14,48 @@ BEHIND = 1.0
 """Standard errors behind the best, or behind the default, at which a trial meets no further validation."""
 
 
+FEW = 3
+"""Most configurations that a tuned row is the mean of."""
+
+
 @dataclass(frozen=True)
 class Choice:
-    """What stands as the tuned configuration."""
+    """What stands as the tuned configuration, or the mean of a few."""
 
     trial: Trial
     kept_default: bool
 
 
-def choose(trials: Sequence[Trial], tuning: str, board: Ranking) -> Choice | None:
-    """Choose among the trials that met every validation; None where none worked.
+def few_best(trials: Sequence[Trial], tuning: str, board: Ranking, most: int) -> list[Trial]:
+    """Choose the configurations that a tuned row may be the mean of, the best first; none where none worked.
 
-    `trials[0]` is the default. The best by mean score replaces it only where its paired advantage exceeds its own standard
-    error and what the board calls worth a change; of equals the earliest.
+    They met every validation and are not worse than the best by more than the difference's standard error: at most `most`,
+    the author's default among them unless it is worse than that. `trials[0]` is the default.
     """
     worked = [t for t in trials if t.ok and tuning in next(iter(t.entries.values()))["scores"]]
     if not worked:
-        return None
-    most = max(len(t.entries) for t in worked)
+        return []
+    whole = max(len(t.entries) for t in worked)
     sign = 1.0 if board.higher else -1.0
-    best = max((t for t in worked if len(t.entries) == most), key=lambda t: (sign * t.scores(tuning).mean(), -t.number))
-    default = trials[0]
-    if default not in worked or best is default:
-        return Choice(best, kept_default=best is default)
-    advantage = difference(best, default, tuning, higher=board.higher)
+    ordered = sorted((t for t in worked if len(t.entries) == whole), key=lambda t: (-sign * t.scores(tuning).mean(), t.number))
+    level = [t for t in ordered if not _lost(t, ordered[:1], tuning, board)]
+    few = level[:most]
+    return few if trials[0] not in level or trials[0] in few else [*few[:-1], trials[0]] if most > 1 else few
+
+
+def decide(found: Trial, default: Trial, tuning: str, board: Ranking) -> Choice:
+    """Choose between what a search found and the default.
+
+    It replaces the default only where its paired advantage exceeds its own standard error and what the board calls worth
+    a change.
+    """
+    if found is default:
+        return Choice(default, kept_default=True)
+    if not default.ok or tuning not in next(iter(default.entries.values()))["scores"]:
+        return Choice(found, kept_default=False)
+    advantage = difference(found, default, tuning, higher=board.higher)
     if advantage.exceeds(ERRORS) and advantage.mean > board.worth:
-        return Choice(best, kept_default=False)
+        return Choice(found, kept_default=False)
     return Choice(default, kept_default=True)
 
 

@@ -7,18 +7,25 @@ Every configuration meets the first validation; only those that may still win me
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from bench.execute.jobs import Job, Plugin, stable_seed
+from bench.execute.mean_of import params_of
 from bench.tasks.base import Ranking, StageName
 from bench.tune import search
-from bench.tune.decide import choose, contenders, shares
+from bench.tune.decide import FEW, Choice, contenders, decide, few_best, shares
 from bench.tune.trials import Entry, Trial
 
-MakeJob = Callable[[StageName, Mapping[str, Any], int, int], Job]
-"""(stage, parameters, seed, number) -> job."""
+
+class MakeJob(Protocol):
+    """Make a job's spec and key."""
+
+    def __call__(self, stage: StageName, params: Mapping[str, Any], seed: int, number: int, of: tuple[str, ...] = ()) -> Job:
+        """Return the job; `of`: keys of fits whose predictions are averaged in its place."""
+
+
 FEW_TRIALS = 8
 """Below so many configurations a search has hardly begun: its rows say so."""
 
@@ -43,6 +50,8 @@ class Scope:
     validations: tuple[StageName, ...] = ("search",)
     searched: bool = True
     """Where it is not, only the default is fitted."""
+    averages: bool = True
+    """Predictions may be averaged: a tuned row is then the mean of a few configurations."""
     portfolio: tuple[Mapping[str, Any], ...] = ()
     """Configurations that did well on other data: tried right after the default."""
 
@@ -58,7 +67,7 @@ class Outcome:
     finals: Mapping[tuple[str, int], Entry]
     """(tuning, seed) -> entry of the final fit."""
     best: Mapping[str, Entry]
-    """Tuning -> the trial that it chose, which may be the default; empty where no trial worked."""
+    """Tuning -> what it chose: a trial, which may be the default, or the mean of a few; empty where no trial worked."""
     stopped_by: str
     kept_default: frozenset[str] = field(default=frozenset())
     """Tunings for which no trial was better than the default beyond its own uncertainty."""
@@ -77,9 +86,7 @@ def plan(plugin: Plugin, budget: Budget, make: MakeJob, scope: Scope) -> Plan:
         trials.append(Trial(0, dict(plugin.default)))
         yield from _validate(trials, scope.validations, budget, make)
     valid = trials[0].merged()
-    chosen = {tuning: choice for tuning in _tunings(trials) if (choice := choose(trials, tuning, scope.board))} if plugin.space else {}
-    if not scope.searched:
-        chosen = {}
+    chosen = (yield from _chosen(trials, make, scope)) if plugin.space and scope.searched else {}
     finals: dict[tuple[str, int], Entry] = {}
     if stopped_by != "failures" and (plugin.space or valid["status"] == "ok"):
         seeds = range(1 if plugin.deterministic else budget.seeds)
@@ -115,6 +122,29 @@ def _search(plugin: Plugin, budget: Budget, make: MakeJob, trials: list[Trial], 
         # the default goes on in any case: its predictions calibrate, and may join the ensemble
         yield from _validate([t for t in racing if t.ok], (stage,), budget, make)
     return "trials"
+
+
+def _chosen(trials: Sequence[Trial], make: MakeJob, scope: Scope) -> Generator[list[Job], list[Entry], dict[str, Choice]]:
+    """Choose for each tuning: the mean of the few best on validation, if that is an improvement on the default."""
+    found = {}
+    for tuning in _tunings(trials):
+        few = few_best(trials, tuning, scope.board, FEW if scope.averages else 1)
+        if few:
+            # of one too: its predictions are then stored as what stands, whatever is removed of the trials'
+            best = trials[0] if few == trials[:1] else (yield from _mean(few, make))
+            found[tuning] = decide(best, trials[0], tuning, scope.board)
+    return found
+
+
+def _mean(few: Sequence[Trial], make: MakeJob) -> Generator[list[Job], list[Entry], Trial]:
+    """Score the mean of several trials' predictions on the validations that they have met; nothing is fitted."""
+    # in the order of their numbers: the same few are the same model
+    few = sorted(few, key=lambda t: t.number)
+    mean = Trial(few[0].number, params_of([t.params for t in few]))
+    stages = list(few[0].entries)
+    entries = yield [make(stage, mean.params, 0, mean.number, tuple(t.entries[stage]["key"] for t in few)) for stage in stages]
+    mean.entries.update(zip(stages, entries, strict=True))
+    return mean
 
 
 def _validate(
@@ -167,5 +197,5 @@ def _out_of_time(trials: Sequence[Trial], budget: Budget, plugin: Plugin) -> boo
     if budget.minutes is None:
         return False
     spent = [seconds(list(t.entries.values())) for t in trials]
-    finals = 2 * (1 if plugin.deterministic else budget.seeds)
+    finals = (1 + FEW) * (1 if plugin.deterministic else budget.seeds)
     return sum(spent) + finals * max(spent) >= 60 * budget.minutes

@@ -1,0 +1,101 @@
+"""One model of several configurations: each is fitted, and their predictions are averaged.
+
+Its parameters are `{"mean_of": [...]}`. Whoever makes a model from stored parameters calls `make`, so that fitting,
+loading, predicting and running again treat such a model as any other.
+
+Letters for shapes: K configurations, N rows, T steps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.api import Context, Model
+from bench.data.panel import Forecast, Panel
+from bench.metrics.anomaly import ranks
+
+KEY = "mean_of"
+"""The parameter that no plugin may have."""
+
+
+def params_of(configurations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the parameters that stand for the mean of configurations; of one, its own."""
+    return {KEY: [dict(one) for one in configurations]} if len(configurations) > 1 else dict(configurations[0])
+
+
+def configurations(params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """List the configurations that parameters stand for: one, or those of a mean."""
+    return [dict(one) for one in params[KEY]] if KEY in params else [dict(params)]
+
+
+def make(model_class: Callable[[Mapping[str, Any]], Model], params: Mapping[str, Any], seed: Callable[[], None] = lambda: None) -> Any:
+    """Make a model; `seed` seeds the global generators before each of several fits, as it does before one."""
+    if KEY not in params:
+        return model_class(params)
+    made = [model_class(one) for one in configurations(params)]
+    return (ExplainedMeanOf if all(hasattr(model, "contributions") for model in made) else MeanOf)(made, seed)
+
+
+class MeanOf:
+    """Several configurations of a model that answer together, as one model does."""
+
+    def __init__(self, models: Sequence[Model], seed: Callable[[], None]) -> None:
+        self.models, self._seed = models, seed
+
+    def fit(self, train: Any, ctx: Context) -> None:
+        """Fit one configuration after the other; each has an equal share of the time that is left."""
+        for done, model in enumerate(self.models):
+            now = time.monotonic()
+            self._seed()
+            model.fit(train, replace(ctx, deadline=now + (ctx.deadline - now) / (len(self.models) - done)))
+
+    def predict(self, inputs: Any, ctx: Context) -> Any:
+        """Return the mean: of probabilities, of each quantile, or of scores as ranks against the steps that were learnt from."""
+        found = [model.predict(inputs, ctx) for model in self.models]
+        if isinstance(found[0], Forecast):
+            return _mean_forecast([one.arrays() for one in found])
+        if isinstance(inputs, Panel):
+            found = [ranked(np.asarray(one, np.float64), inputs) for one in found]
+        return np.mean(found, axis=0)
+
+    def save(self, folder: Path) -> None:
+        """Save each configuration in a folder of its own."""
+        for at, model in enumerate(self.models):
+            own = folder / str(at)
+            own.mkdir()
+            model.save(own)
+
+    def load(self, folder: Path) -> None:
+        """Load what `save` wrote."""
+        for at, model in enumerate(self.models):
+            model.load(folder / str(at))
+
+
+class ExplainedMeanOf(MeanOf):
+    """Configurations that all give their reasons."""
+
+    def contributions(self, inputs: Any) -> Any:
+        """Return the mean of the configurations' reasons."""
+        return np.mean([model.contributions(inputs) for model in self.models], axis=0)  # type: ignore[attr-defined]
+
+
+def _mean_forecast(found: Sequence[Mapping[str, Any]]) -> Forecast:
+    mean = np.mean([one["mean"] for one in found], axis=0) if all("mean" in one for one in found) else None
+    quantiles = np.mean([one["quantiles"] for one in found], axis=0)
+    return Forecast(quantiles, mean, np.any([one["fallback"] for one in found], axis=0))
+
+
+def ranked(score: np.ndarray[Any, Any], panel: Panel) -> np.ndarray[Any, Any]:
+    """Place scores [N, T] among each row's own training scores; a row without any keeps zeros."""
+    step, placed = np.arange(score.shape[1]), np.zeros(score.shape)
+    for n in range(len(score)):
+        learnt = panel.mask[n] & (step >= panel.start[n]) & (step < panel.until[n])
+        if learnt.any():
+            placed[n, panel.mask[n]] = ranks(score[n, panel.mask[n]], score[n, learnt])
+    return placed

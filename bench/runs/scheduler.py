@@ -134,11 +134,11 @@ class Driver:
         while True:
             active.known |= {job.key: job for job in active.jobs}
             new = {job.key: job for job in active.jobs if job.key not in active.entries}
-            for key in new:
+            for key, job in new.items():
                 entry = self.ledger.entries.get(key)
                 if entry is not None and not entry.get("again") and self._still_there(entry):
                     active.entries[key] = entry
-                    if not new[key].of:
+                    if not job.of:
                         self._tell(active, entry, reused=True)
             lacking = [job for key, job in new.items() if key not in active.entries]
             missing = {need.key: need for job in lacking for need in (self._averaged(active, job) if job.of else [job])}

@@ -279,8 +279,7 @@ class Task(Protocol):
 
     def averaged(self, split: Split, stage: StageName, predictions: Sequence[Prediction]) -> Finished:
         """Average the finished predictions of several configurations of one model."""
-        mean = weighted([(self.blendable(split, stage, one), 1 / len(predictions)) for one in predictions])
-        return self.finished(split, stage, mean, causal=True)
+        return Finished(weighted([(self.blendable(split, stage, one), 1 / len(predictions)) for one in predictions]))
 
     def calibration(self, split: Split, valid: Mapping[StageName, Prediction]) -> dict[str, float]:
         """Learn from validation predictions how a final prediction is to be corrected; nothing where it would not help."""

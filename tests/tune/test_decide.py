@@ -11,9 +11,10 @@ import pytest
 from optuna.distributions import FloatDistribution, distribution_to_json
 
 from bench.execute.jobs import Job, Plugin, job_key
+from bench.execute.mean_of import configurations
 from bench.registry import Source
 from bench.tasks.base import Ranking
-from bench.tune.decide import choose, contenders, shares
+from bench.tune.decide import Choice, contenders, decide, few_best, shares
 from bench.tune.plan import Budget, Outcome, Scope, fits, plan
 from bench.tune.trials import Trial, difference
 
@@ -35,33 +36,52 @@ def trial(number: int, by_stage: Mapping[str, Sequence[float]], noise: float = 0
     return Trial(number, {"x": number}, {s: entry(v, noise, f"{number}{s}") for s, v in by_stage.items()})
 
 
-def test_a_trial_replaces_the_default_only_beyond_the_differences_standard_error() -> None:
+def test_a_finding_replaces_the_default_only_beyond_the_differences_standard_error() -> None:
     default, better = trial(0, {"search": [0.70]}), trial(1, {"search": [0.72]})
-    assert choose([default, better], "tuned", BOARD) is not None
-    assert not choose([default, better], "tuned", BOARD).kept_default
+    assert decide(better, default, "tuned", BOARD) == Choice(better, kept_default=False)
     noisy = trial(1, {"search": [0.72]}, noise=0.05)
-    kept = choose([default, noisy], "tuned", BOARD)
-    assert (kept.kept_default, kept.trial) == (True, default)
+    assert decide(noisy, default, "tuned", BOARD) == Choice(default, kept_default=True)
+    assert decide(default, default, "tuned", BOARD).kept_default
 
 
 def test_what_holds_at_one_cut_off_alone_does_not_replace_the_default() -> None:
     default = trial(0, {s: [0.70] for s in STAGES})
     lucky = trial(1, dict(zip(STAGES, ([0.80], [0.69], [0.69]), strict=True)))
     steady = trial(2, dict(zip(STAGES, ([0.72], [0.71], [0.72]), strict=True)))
-    assert choose([default, lucky], "tuned", BOARD).kept_default
-    assert choose([default, steady], "tuned", BOARD).trial is steady
+    assert decide(lucky, default, "tuned", BOARD).kept_default
+    assert decide(steady, default, "tuned", BOARD).trial is steady
 
 
 def test_where_lower_is_better_the_lower_score_wins() -> None:
     default, lower, higher = trial(0, {"search": [1.0, 1.0]}), trial(1, {"search": [0.8, 0.8]}), trial(2, {"search": [1.2, 1.2]})
-    assert choose([default, higher, lower], "tuned", Ranking("mase", higher=False)).trial is lower
+    board = Ranking("mase", higher=False)
+    assert decide(lower, default, "tuned", board).trial is lower
+    assert decide(higher, default, "tuned", board).kept_default
+    assert few_best([default, higher, lower], "tuned", board, 3) == [lower]
 
 
-def test_where_the_default_failed_the_best_that_worked_stands() -> None:
+def test_where_the_default_failed_what_worked_stands() -> None:
     failed = Trial(0, {}, {"search": {"status": "crash", "scores": {}, "values": {}}})
     works = trial(1, {"search": [0.6]})
-    assert choose([failed, works], "tuned", BOARD).trial is works
-    assert choose([failed], "tuned", BOARD) is None
+    assert few_best([failed, works], "tuned", BOARD, 3) == [works]
+    assert decide(works, failed, "tuned", BOARD) == Choice(works, kept_default=False)
+    assert few_best([failed], "tuned", BOARD, 3) == []
+
+
+def test_the_few_best_are_level_with_the_best_and_have_the_default_among_them() -> None:
+    noise = 0.02
+    default = trial(0, {"search": [0.700]}, noise)
+    better = [trial(n, {"search": [0.700 + n / 1000]}, noise) for n in (1, 2, 3, 4)]
+    assert [t.number for t in few_best([default, *better], "tuned", BOARD, 3)] == [4, 3, 0]
+    assert [t.number for t in few_best([default, *better], "tuned", BOARD, 1)] == [4]
+    clear = trial(5, {"search": [0.9]}, noise)
+    assert few_best([default, *better, clear], "tuned", BOARD, 3) == [clear], "none that is clearly behind dilutes the best"
+
+
+def test_only_configurations_that_met_every_validation_are_averaged() -> None:
+    default, whole = (trial(n, {s: [0.70] for s in STAGES}, 0.01) for n in (0, 1))
+    once = trial(2, {"search": [0.71]}, 0.01)
+    assert {t.number for t in few_best([default, whole, once], "tuned", BOARD, 3)} == {0, 1}
 
 
 def test_the_standard_error_of_a_difference_is_paired() -> None:
@@ -108,27 +128,30 @@ def play(truth: Mapping[str, float], budget: Budget, stages: Sequence[str] = STA
         return end.value, jobs
 
 
-def make(stage: str, params: Mapping[str, Any], seed: int, number: int) -> Job:
-    return Job("cell", PLUGIN, stage, params, seed, job_key({"stage": stage, "params": dict(params), "seed": seed}), {}, number)
+def make(stage: str, params: Mapping[str, Any], seed: int, number: int, of: tuple[str, ...] = ()) -> Job:
+    key = job_key({"stage": stage, "params": dict(params), "seed": seed, "of": of})
+    return Job("cell", PLUGIN, stage, params, seed, key, {}, number, of=of)
 
 
 def answer(job: Job, truth: Mapping[str, float]) -> dict[str, Any]:
-    score = 1.0 - abs(job.params["x"] - truth.get(job.stage, 0.0))
+    x = np.mean([one["x"] for one in configurations(job.params)])
+    score = 1.0 - abs(x - truth.get(job.stage, 0.0))
     return {**entry([score], 1e-6, job.key), "number": job.number, "params": job.params, "stage": job.stage, "seed": job.seed,
             "fit_seconds": 1.0, "predict_seconds": 0.0, "peak_memory_mb": 1.0}  # fmt: skip
 
 
 def test_every_configuration_meets_the_first_validation_and_only_the_best_the_others() -> None:
     outcome, jobs = play(dict.fromkeys(STAGES, 0.6), Budget(trials=20, seeds=1))
-    first = [j for j in jobs if j.stage == "search"]
-    later = [j for j in jobs if j.stage == "search-3"]
+    fitted = [j for j in jobs if not j.of]
+    first = [j for j in fitted if j.stage == "search"]
+    later = [j for j in fitted if j.stage == "search-3"]
     assert len(first) == 12
     assert 1 <= len(later) <= 4
     assert {j.number for j in later} >= {0}, "the default is compared on every validation"
-    assert fits(outcome.trials) == len(jobs) - sum(j.stage == "final" for j in jobs) <= 20
+    assert fits(outcome.trials) == len(fitted) - sum(j.stage == "final" for j in jobs) <= 20
     best = outcome.best["tuned"]
     assert set(best["validations"]) == set(STAGES)
-    assert abs(best["params"]["x"] - 0.6) < 0.2
+    assert abs(np.mean([one["x"] for one in configurations(best["params"])]) - 0.6) < 0.2
     assert outcome.kept_default == frozenset()
 
 
@@ -140,11 +163,11 @@ def test_a_search_misled_by_the_first_validation_ends_with_the_default() -> None
 
 def test_with_one_validation_all_fits_explore() -> None:
     outcome, jobs = play({"search": 0.5}, Budget(trials=7, seeds=1), stages=STAGES[:1])
-    assert len(outcome.trials) == 7 == sum(j.stage == "search" for j in jobs)
+    assert len(outcome.trials) == 7 == sum(j.stage == "search" and not j.of for j in jobs)
 
 
 def test_an_advantage_that_is_sure_but_not_worth_a_change_keeps_the_default() -> None:
     default, better = trial(0, {"search": [0.700]}), trial(1, {"search": [0.702]})
     careful = Ranking("roc_auc", worth=0.005)
-    assert choose([default, better], "tuned", careful).kept_default
-    assert not choose([default, better], "tuned", BOARD).kept_default
+    assert decide(better, default, "tuned", careful).kept_default
+    assert not decide(better, default, "tuned", BOARD).kept_default

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
 
 from bench.execute.jobs import Job, Plugin, job_key, stable_seed
+from bench.execute.mean_of import configurations
 from bench.registry import Source
 from bench.runs.run_events import JobDone, JobStarted
 from bench.tasks.base import Ranking
 from bench.tune import search
+from bench.tune.decide import FEW
 from bench.tune.ledger import Ledger
 from bench.tune.plan import Budget, Outcome, Scope, plan
 
@@ -34,14 +36,16 @@ BOARD = Ranking("roc_auc", penalty=PENALTY)
 SCOPE = Scope(7, BOARD)
 
 
-def make(stage: Any, params: Mapping[str, Any], seed: int, number: int) -> Job:
-    return Job("data/model", PLUGIN, stage, params, seed, job_key({"stage": stage, "params": params, "seed": seed}), {}, number)
+def make(stage: Any, params: Mapping[str, Any], seed: int, number: int, of: tuple[str, ...] = ()) -> Job:
+    key = job_key({"stage": stage, "params": params, "seed": seed, "of": of})
+    return Job("data/model", PLUGIN, stage, params, seed, key, {}, number, of=of)
 
 
 def score(job: Job) -> dict[str, Any]:
-    """Give an entry as a model would that likes small rates; it fails on depth 9."""
-    ok = job.params.get("depth") != 9
-    value = 1.0 - abs(math.log10(job.params["rate"]) + 2) / 3 - job.params["depth"] / 100
+    """Give an entry as a model would that likes small rates; it fails on depth 9. A mean has the mean of its scores."""
+    each = configurations(job.params)
+    ok = all(one.get("depth") != 9 for one in each)
+    value = float(np.mean([1.0 - abs(math.log10(one["rate"]) + 2) / 3 - one["depth"] / 100 for one in each]))
     times = {"fit_seconds": 2.0, "predict_seconds": 1.0, "peak_memory_mb": 9.0}
     entry = {"key": job.key, "params": job.params, "number": job.number, **times}
     return {
@@ -123,7 +127,7 @@ def test_trial_zero_is_the_authors_default() -> None:
 def test_trials_come_in_batches_of_four_and_are_numbered_through(trials: int, sizes: list[int]) -> None:
     outcome, batches = play(PLUGIN, Budget(trials=trials, seeds=1))
     assert [len(batch) for batch in batches[:-1]] == sizes
-    assert [job.number for batch in batches[:-1] for job in batch] == list(range(trials))
+    assert [job.number for batch in batches[:-1] for job in batch if not job.of] == list(range(trials))
     assert [t["number"] for t in outcome.trials] == list(range(trials))
     assert outcome.stopped_by == "trials"
 
@@ -170,9 +174,9 @@ def test_minutes_are_looked_at_after_every_trial_with_time_for_the_finals_kept(m
     done = len(outcome.trials)
     assert done >= 1, "the first trial is always run"
     assert outcome.stopped_by == ("trials" if done == trials else "minutes")
-    # each trial takes three seconds, so does each of the finals
+    # each trial takes three seconds, so does each of the finals: the default's, and those of the few that are averaged
     rounds = range(1, trials)
-    expected = next((n for n in rounds if 3 * n + 3 * 2 * seeds >= 60 * minutes), trials)
+    expected = next((n for n in rounds if 3 * n + 3 * (1 + FEW) * seeds >= 60 * minutes), trials)
     assert done == expected
     assert {tuning for tuning, _ in outcome.finals} == {"default", "tuned"}
     assert batches[-1][0].stage == "final"
@@ -191,7 +195,7 @@ def test_a_first_batch_that_fails_as_a_whole_stops_the_search_and_runs_no_final(
 
 def test_one_success_in_the_first_batch_lets_the_search_go_on() -> None:
     outcome, batches = play(PLUGIN, Budget(trials=8, seeds=1), lambda job: {**score(job), **({} if job.number == 3 else {"status": "oom"})})
-    assert [len(batch) for batch in batches] == [4, 4, 2]
+    assert [len(batch) for batch in batches if not batch[0].of] == [4, 4, 2]
     assert outcome.best["tuned"]["number"] == 3
 
 
@@ -214,7 +218,7 @@ def test_tuned_and_default_share_their_jobs_where_the_default_was_the_best() -> 
 def test_finals_use_the_base_seed_and_those_after_it_and_searches_others() -> None:
     _, batches = play(PLUGIN, Budget(trials=5, seeds=3, base=70))
     assert {job.seed for job in batches[-1]} == {70, 71, 72}
-    seeds = [job.seed for batch in batches[:-1] for job in batch]
+    seeds = [job.seed for batch in batches[:-1] for job in batch if not job.of]
     assert seeds == [stable_seed(70, n) for n in range(5)]
     assert len(set(seeds)) == 5
     assert all(0 <= seed < 2**31 for seed in seeds)

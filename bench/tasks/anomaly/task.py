@@ -43,7 +43,6 @@ from bench.tasks.base import (
     Split,
     StageName,
     Task,
-    weighted,
 )
 from bench.tasks.profiles import Profile
 
@@ -139,10 +138,6 @@ class Anomaly(Task):
                     placed[n, real] = ranks(score[n, real], score[n, learnt])
             found.append({"prediction": placed})
         return found
-
-    def averaged(self, split: Split, stage: StageName, predictions: Sequence[Prediction]) -> Finished:
-        """Average the ranks of scores that are smooth already."""
-        return Finished(weighted([(self.blendable(split, stage, one), 1 / len(predictions)) for one in predictions]))
 
     def scorer(self, split: Split, prediction: Prediction) -> Scorer:
         """Prepare the scores of the entities that are scored."""

@@ -100,6 +100,10 @@ class Churn(Task):
         order = ranked(truth.y, prediction[0]["prediction"], 0.5)
         return {"tuned": [Objective(truth.group, lambda weights: np.asarray(order.score(weights)["roc_auc"]))]}
 
+    def averaged(self, split: Split, stage: StageName, predictions: Sequence[Prediction]) -> Finished:
+        """Average probabilities."""
+        return self.finished(split, stage, super().averaged(split, stage, predictions).prediction, causal=True)
+
     def blendable(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:
         """Average as they are."""
         return prediction

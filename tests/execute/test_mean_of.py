@@ -1,0 +1,145 @@
+"""A mean of configurations is a model like any other: fitted, saved, loaded and asked as one."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from plugins.network_kit import panel as panel_of
+
+import bench
+from bench.api import Context
+from bench.data.panel import Forecast
+from bench.execute.mean_of import KEY, MeanOf, configurations, make, params_of
+from bench.execute.prediction_files import read_prediction
+from bench.metrics.anomaly import ranks
+from bench.tune.ledger import read_entries
+
+CTX = Context(quantiles=(0.1, 0.5, 0.9))
+
+
+class Constant:
+    """Answer with what its parameter says; it needs no data."""
+
+    def __init__(self, params: Any) -> None:
+        self.level, self.deadline, self.drawn = params["level"], 0.0, 0.0
+
+    def fit(self, train: Any, ctx: Context) -> None:
+        self.deadline, self.drawn = ctx.deadline, float(np.random.default_rng(ctx.seed).random())
+
+    def predict(self, inputs: Any, ctx: Context) -> Any:
+        if inputs == "forecast":
+            return Forecast(np.full((2, 3, 3), self.level), fallback=np.array([self.level > 1, False]))
+        return np.full(4, self.level)
+
+    def save(self, folder: Path) -> None:
+        (folder / "level").write_text(str(self.level))
+
+    def load(self, folder: Path) -> None:
+        self.level = float((folder / "level").read_text())
+
+
+class Reasoned(Constant):
+    def contributions(self, inputs: Any) -> Any:
+        return np.full((4, 2), 10 * self.level)
+
+
+def of(*levels: float, model_class: Any = Constant) -> Any:
+    made = make(model_class, params_of([{"level": level} for level in levels]))
+    made.fit(None, CTX)
+    return made
+
+
+def test_one_configuration_is_the_model_itself() -> None:
+    assert isinstance(of(2.0), Constant)
+    assert params_of([{"level": 2.0}]) == {"level": 2.0}
+    assert configurations(params_of([{"a": 1}, {"a": 2}])) == [{"a": 1}, {"a": 2}]
+
+
+def test_probabilities_and_quantiles_are_averaged_and_a_fallback_of_one_is_one_of_all() -> None:
+    mean = of(0.5, 1.0, 3.0)
+    assert mean.predict("rows", CTX).tolist() == [1.5] * 4
+    forecast = mean.predict("forecast", CTX)
+    assert (forecast.quantiles == 1.5).all()
+    assert forecast.mean is None
+    assert forecast.fallback.tolist() == [True, False]
+
+
+def test_scores_are_averaged_as_ranks_against_each_rows_own_training_steps() -> None:
+    panel = panel_of(np.random.default_rng(0).normal(size=(3, 40)), "anomaly")
+    scores = [np.random.default_rng(n).normal(size=panel.values.shape) * 100**n for n in range(2)]
+
+    class Scores(Constant):
+        def predict(self, inputs: Any, ctx: Context) -> Any:
+            return scores[int(self.level)]
+
+    found = of(0, 1, model_class=Scores).predict(panel, CTX)
+    for n in range(len(panel)):
+        until = panel.until[n]
+        expected = np.mean([ranks(score[n], score[n, :until]) for score in scores], axis=0)
+        assert found[n] == pytest.approx(expected, abs=0)
+
+
+def test_it_is_saved_and_loaded_as_one(tmp_path: Path) -> None:
+    mean = of(0.5, 1.5)
+    mean.save(tmp_path)
+    again = make(Constant, params_of([{"level": 9.0}, {"level": 9.0}]))
+    again.load(tmp_path)
+    assert again.predict("rows", CTX).tolist() == mean.predict("rows", CTX).tolist() == [1.0] * 4
+
+
+def test_reasons_are_there_where_every_configuration_gives_them() -> None:
+    assert not hasattr(of(1.0, 2.0), "contributions")
+    assert of(1.0, 2.0, model_class=Reasoned).contributions("rows").tolist() == [[15.0, 15.0]] * 4
+
+
+def test_each_fit_has_its_share_of_the_time_that_is_left() -> None:
+    mean = make(Constant, params_of([{"level": 1.0}] * 2 + [{"level": 2.0}]))
+    assert isinstance(mean, MeanOf)
+    now = time.monotonic()
+    mean.fit(None, replace(CTX, deadline=now + 300.0))
+    assert [round((model.deadline - now) / 100) for model in mean.models] == [1, 2, 3]  # type: ignore[attr-defined]
+
+
+def test_a_tuned_row_is_the_mean_of_its_configurations_and_answers_so_about_new_data(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    plugin = str(Path(__file__).with_name("noisy.py"))
+    board = bench.run("churn", datasets=["retail"], models=["rfm-logit", "noisy"], plugins=[plugin], trials=20, profile="smoke", out=out)
+    rows = {row["tuning"]: row for row in pl.read_parquet(out / "leaderboard.parquet").to_dicts() if row["model"] == "noisy"}
+    tuned, few = rows["tuned"], json.loads(rows["tuned"]["params"])[KEY]
+    assert "averaged" in tuned["flags"]
+    assert 2 <= len(few) <= 3
+    assert tuned["roc_auc"] > rows["default"]["roc_auc"] + 0.02
+    entries: dict[str, Any] = {}
+    read_entries(out / "ledger.jsonl", entries)
+    own = [e for e in entries.values() if e["model"] == "noisy"]
+    mean = next(e for e in own if e["stage"] == "final" and KEY in e["params"])
+    stored = read_prediction(out / mean["prediction"])[0]["prediction"]
+    for stage in {e["stage"] for e in own} - {"final"}:
+        (validated,) = [e for e in own if e["stage"] == stage and KEY in e["params"]]
+        each = [e for e in own if e["stage"] == stage and e["params"] in few]
+        assert validated["value"] > max(e["value"] for e in each), "the mean is what was scored on validation"
+    model = board.model("noisy")
+    assert isinstance(model, MeanOf)
+    assert [dict(one.params) for one in model.models] == few
+    # asked again about the same users, it answers as it did; each configuration's noise is drawn by row
+    noise = [np.random.default_rng(one["draw"]).normal(size=len(stored)) for one in few]
+    logit = [np.log(1 / (1 / p - 1)) for p in (stored,)]
+    assert np.corrcoef(np.mean(noise, axis=0), logit[0])[0, 1] > 0.3
+
+
+def test_validations_that_were_removed_are_fitted_again_for_a_larger_budget(tmp_path: Path) -> None:
+    plugin = str(Path(__file__).with_name("noisy.py"))
+    common: dict[str, Any] = {"datasets": ["retail"], "models": ["rfm-logit", "noisy"], "plugins": [plugin], "profile": "smoke"}
+    bench.run("churn", **common, trials=12, out=tmp_path / "grown")
+    bench.run("churn", **common, trials=20, out=tmp_path / "grown")
+    bench.run("churn", **common, trials=20, out=tmp_path / "whole")
+    columns = ["model", "tuning", "roc_auc", "log_loss", "valid_score", "params", "trials", "fits"]
+    grown, whole = (pl.read_parquet(tmp_path / name / "leaderboard.parquet", columns=columns) for name in ("grown", "whole"))
+    assert grown.equals(whole)

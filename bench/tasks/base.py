@@ -112,8 +112,6 @@ class Ranking:
     """A floor that every model is also compared with, beside the reference."""
     floors: tuple[str, ...] = ()
     """Several such floors: the best of them in a model's own league takes the place of `beside`."""
-    worth: float = 0.0
-    """Least advantage on validation, in the metric's own units, for which a trial replaces the author's default."""
     second: str = ""
     """The metric that a leaderboard shows beside the one that ranks."""
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
 
 from bench.execute.jobs import Job, Plugin, job_key, stable_seed
-from bench.execute.mean_of import configurations
+from bench.execute.mean_of import KEY, configurations
 from bench.registry import Source
 from bench.runs.run_events import JobDone, JobStarted
 from bench.tasks.base import Ranking
@@ -126,7 +126,7 @@ def test_trial_zero_is_the_authors_default() -> None:
 @pytest.mark.parametrize(("trials", "sizes"), [(1, [1]), (4, [4]), (6, [4, 2]), (9, [4, 4, 1])])
 def test_trials_come_in_batches_of_four_and_are_numbered_through(trials: int, sizes: list[int]) -> None:
     outcome, batches = play(PLUGIN, Budget(trials=trials, seeds=1))
-    assert [len(batch) for batch in batches[:-1]] == sizes
+    assert [len(batch) for batch in batches[:-1] if not batch[0].of] == sizes
     assert [job.number for batch in batches[:-1] for job in batch if not job.of] == list(range(trials))
     assert [t["number"] for t in outcome.trials] == list(range(trials))
     assert outcome.stopped_by == "trials"
@@ -163,8 +163,8 @@ def test_fewer_trials_are_the_beginning_of_more() -> None:
     _, many = play(PLUGIN, Budget(trials=10, seeds=1))
     for trials in range(1, 10):
         _, few = play(PLUGIN, Budget(trials=trials, seeds=1))
-        keys = [job.key for batch in few[:-1] for job in batch]
-        assert keys == [job.key for batch in many[:-1] for job in batch][:trials]
+        keys = [job.key for batch in few[:-1] for job in batch if not job.of]
+        assert keys == [job.key for batch in many[:-1] for job in batch if not job.of][:trials]
 
 
 @settings(max_examples=25, deadline=None)
@@ -286,15 +286,19 @@ def test_one_worker_and_two_give_identical_trials_and_scores(runs: dict[int, Don
 
 def test_a_run_resumed_from_any_part_of_its_entries_asks_for_the_same_jobs(runs: dict[int, Done], tmp_path: Path) -> None:
     entries = list(runs[2].entries.values())
-    # every third is lost, and the finals' predictions with the folder
-    kept = [e for n, e in enumerate(entries) if n % 3 and e["stage"] == "search"]
+    # every third is lost, and all predictions with the folder
+    fitted = [e for e in entries if not (e["stage"] == "search" and KEY in e["params"])]
+    kept = [e for n, e in enumerate(fitted) if n % 3 and e["stage"] == "search"]
+    averaged = [(e["dataset"], e["model"], one) for e in entries if e not in fitted for one in configurations(e["params"])]
+    needed = [e for e in kept if (e["dataset"], e["model"], e["params"]) in averaged]
     with Ledger(tmp_path / "run") as ledger:
         for entry in reversed(kept):
             ledger.append(entry)
     done = searched(tmp_path, workers=2)
     assert_same_trials(runs[1], done)
     assert set(done.entries) == set(runs[1].entries)
-    assert sum(isinstance(e, JobStarted) for e in done.events) == len(entries) - len(kept)
+    # those that are averaged are fitted again for their predictions
+    assert sum(isinstance(e, JobStarted) for e in done.events) == len(fitted) - len(kept) + len(needed)
 
 
 def test_the_first_trials_after_the_default_are_a_portfolios_and_then_spread_over_the_space() -> None:

@@ -18,7 +18,7 @@ from bench.report.pages import NAMES, Figure, at_board, charts_html, model_chart
 from bench.report.run_folder import Key, Run, board_file, cell_file, trail
 from bench.report.search_figures import LEAST, history_chart, importance, importance_chart
 from bench.report.tables import plain_table
-from bench.report.words import command, command_html, flags_html, listing, params_rows, status_word
+from bench.report.words import command, command_html, flags_html, listing, params_table, status_word
 
 
 def cell_page(run: Run, key: Key, model: str) -> Page:
@@ -176,10 +176,10 @@ def _detected(run: Run, key: Key, model: str) -> Html | None:
 
 
 def _params(row: Row) -> Html:
-    rows = params_rows(row.get("params"))
+    head, rows = params_table(row.get("params"))
     if not rows:
         return tag("p", "None.")
-    return plain_table(f"Parameters of the {row['tuning']} fit", ("parameter", "value"), rows)
+    return plain_table(f"Parameters of the {row['tuning']} fit", head, rows)
 
 
 def _log(run: Run, key: Key, model: str) -> Html | None:

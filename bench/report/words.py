@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.board.numbers import clean
 from bench.board.schema import Row
+from bench.execute.mean_of import configurations
 from bench.metrics.kinds import Metric
 from bench.report.html import Html, joined, name_of, tag
 
@@ -23,6 +24,11 @@ FLAG_WORDS = {
     "clipped": "negative forecasts of counts were set to 0",
     "charged": "failed: stands in means with the worse of reference and worst score",
     "cut-short": "the fit was stopped at its time limit",
+    "kept-default": "the search found nothing better than the author's default beyond doubt, so the default stands",
+    "averaged": "the mean of the author's default and the best configurations of the search",
+    "few-trials": "fewer than eight configurations were tried: the search has hardly begun",
+    "calibrated": "the probabilities were corrected by what the validations say",
+    "carried-forward": "the churn rate moves from cut-off to cut-off: its last step was carried forward",
     "unconfined": "the model's code is not the project's own, and ran where it could see more than its inputs",
 }
 NOT_REPEATED = ("task", "datasets", "models", "options", "plugins", "plugins_dirs", "data", "params", "space", "name", "overwrite")
@@ -86,10 +92,15 @@ def command_html(text: str, what: str) -> Html:
     return tag("div", tag("p", what), tag("div", tag("code", clean(text)), copy, class_="command"))
 
 
-def params_rows(text: str | None) -> list[tuple[str, str]]:
-    """Format parameters, JSON, as rows of a table."""
-    found = json.loads(text or "{}")
-    return [(key, f"{v:.6g}" if isinstance(v, float) else str(v)) for key, v in sorted(found.items())]
+def params_table(text: str | None) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Lay out parameters, JSON, as the head and rows of a table: a column for each configuration that the fit is the mean of."""
+    found = configurations(json.loads(text or "{}"))
+    head = ("parameter", "value") if len(found) == 1 else ("parameter", *(f"configuration {n}" for n in range(1, len(found) + 1)))
+    return head, [(key, *(_value(one.get(key)) for one in found)) for key in sorted({key for one in found for key in one})]
+
+
+def _value(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def listing(pairs: Sequence[tuple[str, str | Html]]) -> Html:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from bench.metrics.kinds import Metric
-from bench.tasks.base import Ranking
+from bench.tasks.base import RankingRule
 from bench.tasks.known import FIRST, task_named
 
 
@@ -22,7 +22,7 @@ def unit_of(task: str) -> str:
     return task_named(task).unit
 
 
-def ranking_of(row: Mapping[str, Any]) -> Ranking:
+def ranking_of(row: Mapping[str, Any]) -> RankingRule:
     """Return what ranks on a row's board: as its task id says (`/rank=wql`), else as its level does."""
     known = task_named(row["task"]).rankings
     named = re.search(r"/rank=(\w+)", row["task_id"])

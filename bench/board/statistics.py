@@ -12,7 +12,7 @@ import numpy as np
 from bench.data.ragged import Array
 from bench.execute.machine import cores
 from bench.metrics.bootstrap import draws, interval
-from bench.tasks.base import Ranking, Scorer
+from bench.tasks.base import RankingRule, Scorer
 
 NAN = float("nan")
 
@@ -60,7 +60,7 @@ class Compared:
 def compare(
     scorers: Mapping[str, Scorer],
     group: Array,
-    board: Ranking,
+    board: RankingRule,
     *,
     reference: str,
     leader_among: Collection[str],

@@ -111,7 +111,7 @@ def check(adapter: str, path: Path, columns: Mapping[str, str], sets: Sequence[s
     """Read past the cache once; report counts, rate and the peak of this process's memory."""
     from bench.cli.progress import reading_shown
     from bench.data.events import Events
-    from bench.sources.cache import overheard
+    from bench.sources.cache import captured_notes
     from bench.sources.load import refuse_options
 
     reader, options = discover().dataset(adapter), adapter_options(adapter, sets, columns)
@@ -120,7 +120,7 @@ def check(adapter: str, path: Path, columns: Mapping[str, str], sets: Sequence[s
         raise DataError(f"no file or folder {path}; check the path")
     form = reader.detect(path)
     began = time.perf_counter()
-    with overheard() as notes, reading_shown(sys.stderr, quiet=as_json):
+    with captured_notes() as notes, reading_shown(sys.stderr, quiet=as_json):
         read = reader.read(path, options)
     took = time.perf_counter() - began
     scale = 1024**2 if sys.platform == "darwin" else 1024

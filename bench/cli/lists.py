@@ -15,7 +15,7 @@ from bench.errors import ConfigError, suggest
 from bench.registry import Group, discover
 
 if TYPE_CHECKING:
-    from bench.cli.static_models import Told
+    from bench.cli.static_models import Declared
 
 
 def list_plugins(group: Group, files: Sequence[Path], folders: Sequence[Path], *, as_json: bool) -> None:
@@ -29,7 +29,7 @@ def list_plugins(group: Group, files: Sequence[Path], folders: Sequence[Path], *
 
 def list_models(files: Sequence[Path], folders: Sequence[Path], task: str, *, as_json: bool) -> None:
     """List the models, what each serves and which extra it needs, as their source says; nothing is imported."""
-    from bench.cli.static_models import Told, told
+    from bench.cli.static_models import Declared, declared_models
     from bench.tasks.known import NAMES
 
     if task and task not in NAMES:
@@ -37,11 +37,12 @@ def list_models(files: Sequence[Path], folders: Sequence[Path], task: str, *, as
     registry = discover(files, folders)
     rows = []
     for name, source in sorted(registry.sources["bench.models"].items()):
-        facts = told(source).get(name, Told())
+        facts = declared_models(source).get(name, Declared())
         rows.append({"name": name, **_told(facts), "origin": source.origin()})
     for source in registry.files:
         rows += [
-            {"name": name, **_told(facts), "origin": source.origin()} for name, facts in (told(source) or {source.name: Told()}).items()
+            {"name": name, **_told(facts), "origin": source.origin()}
+            for name, facts in (declared_models(source) or {source.name: Declared()}).items()
         ]
     if task:
         rows = [row for row in rows if task in row["serves"].split(", ") or not row["serves"]]
@@ -50,7 +51,7 @@ def list_models(files: Sequence[Path], folders: Sequence[Path], task: str, *, as
     _show(rows, as_json=as_json)
 
 
-def _told(facts: Told) -> dict[str, str]:
+def _told(facts: Declared) -> dict[str, str]:
     extras = ", ".join(f"seqbench[{extra}]" for extra in facts.extras)
     return {"serves": ", ".join(facts.tasks), "needs": extras}
 

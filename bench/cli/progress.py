@@ -224,9 +224,9 @@ def choose(
 @contextmanager
 def reading_shown(stream: TextIO, *, quiet: bool) -> Iterator[None]:
     """Show how far the reading of large files is, while the body reads."""
-    from bench.sources.read_progress import relayed
+    from bench.sources.read_progress import forwarded_progress
 
-    with choose(stream, quiet=quiet, json=False) as listen, relayed(lambda *far: listen(Reading(*far))):
+    with choose(stream, quiet=quiet, json=False) as listen, forwarded_progress(lambda *far: listen(Reading(*far))):
         yield
 
 

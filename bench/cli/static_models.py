@@ -16,7 +16,7 @@ BRINGS = {"torch": "torch", "tensorflow": "tensorflow"}
 
 
 @dataclass(frozen=True)
-class Told:
+class Declared:
     """What a class says of itself in plain literals."""
 
     tasks: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ def _tasks(target: str, node: ast.ClassDef) -> tuple[str, ...] | None:
     return tuple(str(key.value) for key in table.keys if isinstance(key, ast.Constant)) if isinstance(table, ast.Dict) else None
 
 
-def told(source: Source) -> dict[str, Told]:
+def declared_models(source: Source) -> dict[str, Declared]:
     """Read the models of a plugin's source by name; what is computed rather than written is not known."""
     tree = _tree(source.target)
     found = {}
@@ -43,7 +43,7 @@ def told(source: Source) -> dict[str, Told]:
         if isinstance(node, ast.ClassDef) and isinstance(name := _literal(node, "name"), str):
             facts = _facts(source.target, node.name)
             needs = [BRINGS.get(str(facts.get("runtime", "")), ""), *(EXTRAS.get(str(m), str(m)) for m in facts.get("requires", ()))]
-            found[name] = Told(tuple(sorted(facts.get("tasks", ()))), tuple(dict.fromkeys(filter(None, needs))))
+            found[name] = Declared(tuple(sorted(facts.get("tasks", ()))), tuple(dict.fromkeys(filter(None, needs))))
     return found
 
 

@@ -12,7 +12,7 @@ from bench.board.numbers import clean
 from bench.errors import ConfigError
 
 if TYPE_CHECKING:
-    from bench.publish.verify import Checked, Line
+    from bench.publish.verify import Checked, VerifiedRow
 
 CLAIMED = (
     "created", "search_seconds", "fit_seconds", "predict_seconds", "peak_memory_mb", "device", "workers", "hardware", "git_commit",
@@ -60,7 +60,7 @@ def verify_command(
     return code
 
 
-def _record(line: Line) -> dict[str, object]:
+def _record(line: VerifiedRow) -> dict[str, object]:
     kept = {name: line.row[name] for name in ("task_id", "dataset", "model", "tuning", "seed", "status")}
     return {"run": line.run, **kept, "level": line.level, "check": line.words or "ok", "ok": not line.wrong}
 
@@ -71,7 +71,7 @@ def _table(found: Checked) -> str:
     return "".join("  ".join([*(c.ljust(w) for c, w in zip(cells, wide, strict=False)), cells[-1]]).rstrip() + "\n" for cells in lines)
 
 
-def _cells(line: Line) -> tuple[str, ...]:
+def _cells(line: VerifiedRow) -> tuple[str, ...]:
     row, words = line.row, line.words or "ok"
     seed = "-" if row["seed"] is None else str(row["seed"])
     # an anomaly data set has a board for each family

@@ -12,7 +12,7 @@ from bench.data.ragged import Array
 DIGITS = 6
 
 
-def short(value: float | None) -> float | int | None:
+def rounded(value: float | None) -> float | int | None:
     """Round to six significant digits; None for None, nan and infinity; whole numbers lose their point."""
     if value is None or not math.isfinite(value):
         return None
@@ -23,7 +23,7 @@ def short(value: float | None) -> float | int | None:
 def listed(values: Array | list[float]) -> list[Any]:
     """Round an array of any shape into nested lists."""
     array = np.asarray(values)
-    return [short(float(v)) for v in array] if array.ndim == 1 else [listed(part) for part in array]
+    return [rounded(float(v)) for v in array] if array.ndim == 1 else [listed(part) for part in array]
 
 
 def picks(scores: Array) -> list[tuple[str, int]]:

@@ -16,7 +16,7 @@ from bench.neural.batches import Rows
 from bench.neural.encode import encoder_from
 from bench.neural.keras_loop import KerasLoop, Tensor, keras, outputs, placed, tf
 from bench.neural.model import STATE, NetworkModel
-from bench.neural.training import Recipe
+from bench.neural.training import TrainingRecipe
 
 WEIGHTS = "weights.npz"
 
@@ -29,7 +29,7 @@ class KerasModel(NetworkModel):
 
     runtime: ClassVar[Runtime] = "tensorflow"
 
-    def run(self, network: Any, recipe: Recipe, rows: tuple[Rows, Rows | None], ctx: Context) -> None:
+    def run(self, network: Any, recipe: TrainingRecipe, rows: tuple[Rows, Rows | None], ctx: Context) -> None:
         """Train a network in place on the first of `rows`, judged by the second."""
         KerasLoop(network, recipe, ctx).run(*rows)
 

@@ -20,7 +20,7 @@ from bench.neural.continued import Continued
 from bench.neural.encode import Encoder, encoder_for
 from bench.neural.next_event import NextEncoder
 from bench.neural.sizes import Sizes
-from bench.neural.training import Recipe
+from bench.neural.training import TrainingRecipe
 
 STATE = "state.json"
 FORECASTS = "pinball"
@@ -85,10 +85,10 @@ class NetworkModel(Model):
         raw = self.outputs(rows, ctx) if len(rows) else np.zeros((0, encoder.sizes.o), np.float32)
         return encoder.decode(raw, inputs)
 
-    def recipe(self, encoder: Encoder) -> Recipe:
+    def recipe(self, encoder: Encoder) -> TrainingRecipe:
         """Read from the task what to learn, and from the parameters how."""
         own = {name: self.params[name] for name in ("lr", "batch", "patience", "clip") if name in self.params}
-        return Recipe(encoder.loss, levels=encoder.levels, falling=encoder.loss == FORECASTS, **own)
+        return TrainingRecipe(encoder.loss, levels=encoder.levels, falling=encoder.loss == FORECASTS, **own)
 
     def fitted(self) -> Encoder:
         """Return the encoder, or say that nothing was learnt yet."""
@@ -97,7 +97,7 @@ class NetworkModel(Model):
         return self.encoder
 
     @abstractmethod
-    def run(self, network: Any, recipe: Recipe, rows: tuple[Rows, Rows | None], ctx: Context) -> None:
+    def run(self, network: Any, recipe: TrainingRecipe, rows: tuple[Rows, Rows | None], ctx: Context) -> None:
         """Train a network in place on the first of `rows`, judged by the second."""
 
     @abstractmethod

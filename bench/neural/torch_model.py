@@ -17,7 +17,7 @@ from bench.neural.batches import Rows
 from bench.neural.encode import encoder_from
 from bench.neural.loop import Loop, outputs
 from bench.neural.model import STATE, NetworkModel
-from bench.neural.training import Recipe
+from bench.neural.training import TrainingRecipe
 
 WEIGHTS = "weights.safetensors"
 
@@ -28,7 +28,7 @@ class TorchModel(NetworkModel):
     runtime: ClassVar[Runtime] = "torch"
     network: nn.Module
 
-    def run(self, network: nn.Module, recipe: Recipe, rows: tuple[Rows, Rows | None], ctx: Context) -> None:
+    def run(self, network: nn.Module, recipe: TrainingRecipe, rows: tuple[Rows, Rows | None], ctx: Context) -> None:
         """Train a network in place on the first of `rows`, judged by the second."""
         Loop(network, recipe, ctx).run(*rows)
 

@@ -35,7 +35,7 @@ class DivergedError(PluginError):
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingRecipe:
     """Describe how to train, apart from the network and the data."""
 
     loss: str
@@ -70,7 +70,7 @@ class Training(ABC):
     """Train one network; `run` reads like the recipe, each step below it does one thing."""
 
     net: Any
-    recipe: Recipe
+    recipe: TrainingRecipe
     ctx: Context
     best: Best = field(default_factory=Best)
     stopped: bool = False

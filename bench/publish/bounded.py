@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bench.publish.store import PlaceError, told
+from bench.publish.store import PlaceError, reason_of
 
 MOST_VALUES = 1 << 24
 """Values of a table, of all columns together."""
@@ -37,7 +37,7 @@ def opened(content: bytes, what: str) -> pq.ParquetFile:
             texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
             return pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts, **FOOTER)
     except BROKEN as error:
-        raise PlaceError(f"{what}: not readable as Parquet ({told(error)})") from None
+        raise PlaceError(f"{what}: not readable as Parquet ({reason_of(error)})") from None
 
 
 def schema(file: pq.ParquetFile) -> pa.Schema:
@@ -59,7 +59,7 @@ def read(file: pq.ParquetFile, what: str, *, most_rows: int) -> pa.Table:
         with headroom():
             table = file.read(use_threads=False)
     except BROKEN as error:
-        raise PlaceError(f"{what}: not readable as Parquet ({told(error)})") from None
+        raise PlaceError(f"{what}: not readable as Parquet ({reason_of(error)})") from None
     if table.num_rows > most_rows or table.nbytes > MOST_BYTES:
         raise PlaceError(f"{what}: larger than {MOST_BYTES:,} bytes in memory, which is refused")
     return table

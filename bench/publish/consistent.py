@@ -10,12 +10,14 @@ from typing import Any
 from bench.board.merge import Key, row_key
 from bench.board.schema import AGGREGATOR, SCHEMA_VERSION, Row
 from bench.publish.package import versions
-from bench.publish.truth import Run
+from bench.publish.truth import PublishedRun
 from bench.runs.ensemble import BLENDS
 from bench.tasks.base import protocol_of
 
 
-def contradictions(run: str, rows: Sequence[Row], manifest: Mapping[str, Any], about: Run, index: Sequence[Mapping[str, Any]]) -> list[str]:
+def contradictions(
+    run: str, rows: Sequence[Row], manifest: Mapping[str, Any], about: PublishedRun, index: Sequence[Mapping[str, Any]]
+) -> list[str]:
     """Describe what in a run contradicts itself or this bench; empty: nothing. `index`: where the predictions lie."""
     found = [*_versions(rows, manifest), *_protocols(rows), *_removed(rows, manifest, about, index), *_unplanned(rows, about)]
     return [f"run {run}: {words}" for words in found]
@@ -38,7 +40,7 @@ def _protocols(rows: Sequence[Row]) -> Iterator[str]:
             yield f"{_named(row_key(row))}: protocol {str(row['protocol'])[:40]!r} is not that of its task id {row['task_id'][:40]!r}"
 
 
-def _removed(rows: Sequence[Row], manifest: Mapping[str, Any], about: Run, index: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _removed(rows: Sequence[Row], manifest: Mapping[str, Any], about: PublishedRun, index: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Find rows that are there twice, or gone: each prediction has its row, and each model of the run one on every board."""
     if manifest.get("rows") != len(rows):
         yield f"its manifest counts {manifest.get('rows')!r:.20} rows, there are {len(rows):,}"
@@ -52,7 +54,7 @@ def _removed(rows: Sequence[Row], manifest: Mapping[str, Any], about: Run, index
         yield from (f"{model} on {dataset}: no row, though the run had the model: it was removed" for model in missing)
 
 
-def _unplanned(rows: Sequence[Row], about: Run) -> Iterator[str]:
+def _unplanned(rows: Sequence[Row], about: PublishedRun) -> Iterator[str]:
     """Find models that the run's plan names and that the run lacks, and rows of models that it never had."""
     for name in about.asked:
         if name not in about.models:

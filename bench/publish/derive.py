@@ -27,7 +27,7 @@ from bench.publish.store import PlaceError, Store
 from bench.report.html import Html, joined, name_of, tag
 from bench.report.page import Page, render, section
 from bench.report.place_page import task_card
-from bench.report.tables import Cell, plain_table
+from bench.report.tables import TableCell, plain_table
 
 BOARD, ABOUT, INDEX = "board.parquet", "board.json", "index.html"
 TITLE = "Published benchmark"
@@ -214,7 +214,7 @@ def _checks() -> Html:
     return tag("ul", (tag("li", tag("code", command), ": ", words) for command, words in ways))
 
 
-def _runs(store: Store, seen: State, merged: Merged) -> Iterator[tuple[str | Cell, ...]]:
+def _runs(store: Store, seen: State, merged: Merged) -> Iterator[tuple[str | TableCell, ...]]:
     """State of each run what it is of, from its rows."""
     own = counts(merged)
     for run in seen.standing:
@@ -223,7 +223,7 @@ def _runs(store: Store, seen: State, merged: Merged) -> Iterator[tuple[str | Cel
         task, datasets, version = texts
         finished = max(row["created"] for row in rows)
         yield (
-            Cell(run, tag("abbr", run[:8], title=run)),
+            TableCell(run, tag("abbr", run[:8], title=run)),
             task,
             datasets,
             f"{finished:%Y-%m-%d}",

@@ -22,7 +22,7 @@ LONGEST = 500
 
 
 @dataclass(frozen=True)
-class Done:
+class PublishResult:
     """Describe what a command did, or would do."""
 
     run: str
@@ -40,7 +40,7 @@ class Done:
     """Older rows of the same cells, which the board does not show."""
 
 
-def publish(folder: Path, to: str, *, dry_run: bool = False, with_figures: bool = False, sign: Path | None = None) -> Done:
+def publish(folder: Path, to: str, *, dry_run: bool = False, with_figures: bool = False, sign: Path | None = None) -> PublishResult:
     """Publish a finished run and derive board and site anew; the same run again changes nothing. `sign`: an SSH key.
 
     Raises `RunFolderError` for a run that is unfinished or damaged, `PlaceError` where the place refuses, where a run's
@@ -75,7 +75,7 @@ def upload(made: Package, store: Store) -> None:
     store.write_new(f"commits/{made.run}.json", commit)
 
 
-def retract(run: str, to: str, reason: str, *, dry_run: bool = False) -> Done:
+def retract(run: str, to: str, reason: str, *, dry_run: bool = False) -> PublishResult:
     """Take a run off the board, with the reason; its files and the reason stay. `run`: its id, or its folder.
 
     Raises `PlaceError` where it is not published or retracted already, `ConfigError` without a reason.
@@ -91,16 +91,16 @@ def retract(run: str, to: str, reason: str, *, dry_run: bool = False) -> Done:
             when, before = retraction(store, name)
             raise PlaceError(f"run {name} was retracted already, on {when[:10]} ({before}); the first reason stands")
     merged = merged_rows(store, state(store)) if dry_run else derive(store)
-    return Done(name, store.shown, False, 0, 0, 0, {}, len(merged.rows), merged.superseded)
+    return PublishResult(name, store.shown, False, 0, 0, 0, {}, len(merged.rows), merged.superseded)
 
 
-def rebuild(place: str) -> Done:
+def rebuild(place: str) -> PublishResult:
     """Derive board and site anew from the runs, every file of them."""
     store = open_store(place)
     if not state(store).committed:
         raise PlaceError(f"{store.shown}: no run is published here; publish one with bench publish RUN --to {store.shown}")
     merged = derive(store, everything=True)
-    return Done("", store.shown, False, 0, 0, 0, {}, len(merged.rows), merged.superseded)
+    return PublishResult("", store.shown, False, 0, 0, 0, {}, len(merged.rows), merged.superseded)
 
 
 def _refuse_misfit(made: Package, store: Store, seen: State) -> None:
@@ -125,7 +125,9 @@ def _named(run: str, store: Store) -> str:
     return found[0]
 
 
-def _done(made: Package, store: Store, merged: Merged, *, new: bool) -> Done:
+def _done(made: Package, store: Store, merged: Merged, *, new: bool) -> PublishResult:
     files = made.sizes
     predictions = sum(name.startswith("predictions/") for name in files)
-    return Done(made.run, store.shown, new, len(made.rows), predictions, sum(files.values()), files, len(merged.rows), merged.superseded)
+    return PublishResult(
+        made.run, store.shown, new, len(made.rows), predictions, sum(files.values()), files, len(merged.rows), merged.superseded
+    )

@@ -25,8 +25,8 @@ from bench.execute.local import LocalExecutor
 from bench.execute.machine import memory_mb
 from bench.execute.messages import Result
 from bench.publish import untrusted
-from bench.publish.rescore import Board
-from bench.publish.truth import Run
+from bench.publish.rescore import RescoredBoard
+from bench.publish.truth import PublishedRun
 from bench.registry import Registry, Source
 from bench.runs.check_prediction import validate_prediction
 from bench.runs.ensemble import BLENDS
@@ -63,7 +63,7 @@ class Repeater:
         self._plugins: dict[str, Plugin] = {}
         self._tickets = itertools.count()
 
-    def repeat(self, run: Run, board: Board, row: Row, index: Sequence[Mapping[str, Any]]) -> Again:
+    def repeat(self, run: PublishedRun, board: RescoredBoard, row: Row, index: Sequence[Mapping[str, Any]]) -> Again:
         """Fit one row's model again and compare its predictions with those published."""
         plugin = self._plugin(row["model"])
         if plugin is None or plugin.status != "ok":
@@ -78,7 +78,7 @@ class Repeater:
         stored = untrusted.prediction(board.published.file(name), board.published.path(name), untrusted.room(board.split))
         return _compared(row, board, stored, verdict.finished.prediction, _elsewhere(run, board, row, plugin))
 
-    def _fitted(self, run: Run, board: Board, row: Row, plugin: Plugin) -> list[Result]:
+    def _fitted(self, run: PublishedRun, board: RescoredBoard, row: Row, plugin: Plugin) -> list[Result]:
         caps = {"epochs": run.profile.epochs, "history": run.profile.history, "rows": run.profile.rows}
         title = " ".join(filter(None, [row["dataset"], board.split.columns.get("family")]))
         cell = Cell(title, board.split, plugin, "cpu", {}, {**caps, **board.split.context})
@@ -115,7 +115,7 @@ def repeater(registry: Registry) -> Iterator[Repeater]:
         executor.close()
 
 
-def _elsewhere(run: Run, board: Board, row: Row, plugin: Plugin) -> str:
+def _elsewhere(run: PublishedRun, board: RescoredBoard, row: Row, plugin: Plugin) -> str:
     """Describe what is not as it was when the row was made, so that the last digits need not agree; empty: nothing."""
     import bench
 
@@ -138,7 +138,7 @@ def _elsewhere(run: Run, board: Board, row: Row, plugin: Plugin) -> str:
     return ", ".join(name for name, differs in differing.items() if differs)
 
 
-def _compared(row: Row, board: Board, stored: Prediction, again: Prediction, elsewhere: str) -> Again:
+def _compared(row: Row, board: RescoredBoard, stored: Prediction, again: Prediction, elsewhere: str) -> Again:
     """Compare two predictions: the same where nothing changed, else with a score inside the published interval."""
     gap = _gap(stored, again)
     if gap <= EXACT:

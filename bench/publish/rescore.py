@@ -31,7 +31,7 @@ RANKED = ("skill", "behind", "above_floor", "ceiling")
 
 
 @dataclass(frozen=True)
-class Board:
+class RescoredBoard:
     """One published board of one run: its rows, their positions in the run, and the split made anew."""
 
     published: Published
@@ -45,7 +45,7 @@ class Board:
         return self.rows[0]["task_id"], self.rows[0]["dataset"]
 
 
-def rescored(board: Board, index: Sequence[Mapping[str, Any]], members: pa.Table) -> tuple[list[str], list[str]]:
+def rescored(board: RescoredBoard, index: Sequence[Mapping[str, Any]], members: pa.Table) -> tuple[list[str], list[str]]:
     """State of each row of a board what does not agree with its prediction and the data (empty: all agrees), and what is odd."""
     told = ["" for _ in board.rows]
     if wrong := _members(board, members):
@@ -66,7 +66,7 @@ def rescored(board: Board, index: Sequence[Mapping[str, Any]], members: pa.Table
     return found, list(twins(board.rows, sketches))
 
 
-def _members(board: Board, members: pa.Table) -> str:
+def _members(board: RescoredBoard, members: pa.Table) -> str:
     own = board.split.members
     columns = [list(values) for values in own.values()]
     records = [dict(zip(own, values, strict=True)) for values in zip(*columns, strict=True)]
@@ -78,7 +78,7 @@ def _members(board: Board, members: pa.Table) -> str:
     return ""
 
 
-def _scorer(board: Board, row: Row, files: Mapping[Any, str]) -> tuple[Scorer, Sequence[Array]]:
+def _scorer(board: RescoredBoard, row: Row, files: Mapping[Any, str]) -> tuple[Scorer, Sequence[Array]]:
     name = files.get(row_key(row))
     if name is None:
         raise PlaceError("its prediction is not among those published")
@@ -92,7 +92,7 @@ def _scorer(board: Board, row: Row, files: Mapping[Any, str]) -> tuple[Scorer, S
     return scorer, sketch(prediction)
 
 
-def _again(board: Board, scorers: Mapping[int, Scorer]) -> list[dict[str, Any]]:
+def _again(board: RescoredBoard, scorers: Mapping[int, Scorer]) -> list[dict[str, Any]]:
     """Make the scored columns of each row anew; {} for rows that have none."""
     if not scorers:
         return [{} for _ in board.rows]
@@ -107,7 +107,7 @@ def _again(board: Board, scorers: Mapping[int, Scorer]) -> list[dict[str, Any]]:
 
 def _columns(row: Row, split: Split) -> str:
     """Compare what the split itself puts into every row: sizes, base rate, level, family, what it is measured against, flags."""
-    columns = {"objective": split.board.metric, "reference": split.board.reference, **split.columns}
+    columns = {"objective": split.ranking.metric, "reference": split.ranking.reference, **split.columns}
     for name, value in columns.items():
         if name in row and not _same(row[name], value):
             return f"{name}: the row says {row[name]!r:.40}, the data gives {value!r:.40}"
@@ -115,7 +115,7 @@ def _columns(row: Row, split: Split) -> str:
     return f"flags: the row lacks {lost[0]!r}, which the data gives" if lost and row["status"] == "ok" else ""
 
 
-def _numbers(board: Board, at: int, found: Mapping[str, Any], *, whole: bool) -> str:
+def _numbers(board: RescoredBoard, at: int, found: Mapping[str, Any], *, whole: bool) -> str:
     """Compare a row's numbers with those made anew; where another prediction is unreadable, only its own."""
     row, own = board.rows[at], tuple(board.task.metrics)
     names = [*metric_columns((*own, *RANKED) if whole else own)]

@@ -71,7 +71,7 @@ def checked(name: str) -> str:
     return name
 
 
-def told(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Format an error in one line, without the values of secret environment variables."""
     text = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
     secrets = [value for key, value in os.environ.items() if SECRET.search(key) and len(value) > 3]
@@ -158,7 +158,7 @@ class Local:
         try:
             yield
         except OSError as error:
-            raise PlaceError(f"{self.shown}/{name}: {told(error)}") from error
+            raise PlaceError(f"{self.shown}/{name}: {reason_of(error)}") from error
 
 
 class Remote:
@@ -173,10 +173,10 @@ class Remote:
             # no listing may be older than the question: other publishers write at the same time
             self.fs: Any = fsspec.filesystem(protocol, skip_instance_cache=True, use_listings_cache=False)
         except ImportError as error:
-            extra = "pip install 'seqbench[s3]'" if protocol in {"s3", "s3a"} else told(error)
+            extra = "pip install 'seqbench[s3]'" if protocol in {"s3", "s3a"} else reason_of(error)
             raise ConfigError(f"place {self.shown}: its library is not installed: {extra}") from None
         except ValueError as error:
-            raise ConfigError(f"place {self.shown}: {told(error)}; give a folder or s3://BUCKET/FOLDER") from None
+            raise ConfigError(f"place {self.shown}: {reason_of(error)}; give a folder or s3://BUCKET/FOLDER") from None
         self.root = str(self.fs._strip_protocol(self.shown))  # noqa: SLF001 - the library offers no other way
 
     def names(self, folder: str) -> list[str]:
@@ -239,4 +239,4 @@ class Remote:
         except BenchError:
             raise
         except Exception as error:  # noqa: BLE001 - each library has its own errors, and what they say must be cleaned
-            raise PlaceError(f"{self.shown}/{name}: {told(error)}; check the place and the credentials in the environment") from None
+            raise PlaceError(f"{self.shown}/{name}: {reason_of(error)}; check the place and the credentials in the environment") from None

@@ -14,7 +14,7 @@ from bench.data.events import Events
 from bench.data.series import Series
 from bench.errors import BenchError, ConfigError, suggest
 from bench.execute.jobs import bench_source
-from bench.publish.store import told
+from bench.publish.store import reason_of
 from bench.registry import Registry
 from bench.sources.cache import cache_entries, cache_folder
 from bench.sources.cache import load as load_entry
@@ -26,7 +26,7 @@ NO_DATA = "the data is not at hand: give it with --source {name}=PATH"
 
 
 @dataclass(frozen=True)
-class Run:
+class PublishedRun:
     """What a published run says of how it was made, checked as far as it is used."""
 
     task: str
@@ -53,7 +53,7 @@ class Found:
     """What does not agree with the data."""
 
 
-def read_run(about: Mapping[str, Any], what: str) -> Run:
+def read_run(about: Mapping[str, Any], what: str) -> PublishedRun:
     """Take a published `run.json` apart; raise `BenchError` where it is not of the right form."""
     try:
         config = about["config"]
@@ -62,16 +62,16 @@ def read_run(about: Mapping[str, Any], what: str) -> Run:
             {k: str(d[k]) for k in ("name", "fingerprint", "task_id", "adapter")} | {"simulator": d["simulator"]} for d in about["datasets"]
         ]
         models = {str(m["name"]): m for m in about["models"] if isinstance(m.get("versions"), dict)}
-        return Run(
+        return PublishedRun(
             str(config["task"]), PROFILES[config["profile"]], int(config["seed"]), options, datasets,
             [str(name) for name in config["models"] or ()], models,
             str(about["bench_version"]), str(about["bench_source"]), str((about["hardware"] or {}).get("system")),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BenchError(f"{what}: not what a run writes ({type(error).__name__}: {told(error)})") from None
+        raise BenchError(f"{what}: not what a run writes ({type(error).__name__}: {reason_of(error)})") from None
 
 
-def splits_of(run: Run, rows: Sequence[Row], sources: Mapping[str, Path], registry: Registry) -> dict[str, Found]:
+def splits_of(run: PublishedRun, rows: Sequence[Row], sources: Mapping[str, Path], registry: Registry) -> dict[str, Found]:
     """Split the data of each data set that the rows name, anew."""
     from bench.tasks.known import NAMES
 
@@ -91,7 +91,9 @@ def splits_of(run: Run, rows: Sequence[Row], sources: Mapping[str, Path], regist
     return found
 
 
-def _split(run: Run, about: Mapping[str, Any], rows: Sequence[Row], task: Task, sources: Mapping[str, Path], registry: Registry) -> Found:
+def _split(
+    run: PublishedRun, about: Mapping[str, Any], rows: Sequence[Row], task: Task, sources: Mapping[str, Path], registry: Registry
+) -> Found:
     claimed = rows[0]["fingerprint"]
     if any(row["fingerprint"] != claimed for row in rows):
         return Found(wrong="the rows of one data set have several fingerprints")
@@ -107,7 +109,7 @@ def _split(run: Run, about: Mapping[str, Any], rows: Sequence[Row], task: Task, 
     return _of_ids(run, sorted({row["task_id"] for row in rows}), splits)
 
 
-def _of_ids(run: Run, published: Sequence[str], splits: Mapping[str, Split]) -> Found:
+def _of_ids(run: PublishedRun, published: Sequence[str], splits: Mapping[str, Split]) -> Found:
     """Compare the task ids of the rows with those that the data gives; those of another protocol cannot be made here."""
     ours = sorted(map(protocol_of, splits))
     other = sorted(set(map(protocol_of, published)) - set(ours))
@@ -120,7 +122,7 @@ def _of_ids(run: Run, published: Sequence[str], splits: Mapping[str, Split]) -> 
 
 
 def _data(
-    run: Run, about: Mapping[str, Any], claimed: str, sources: Mapping[str, Path], registry: Registry
+    run: PublishedRun, about: Mapping[str, Any], claimed: str, sources: Mapping[str, Path], registry: Registry
 ) -> tuple[Events | Series | None, str, bool, str]:
     """Return the data, its fingerprint, whether it is simulated and where it comes from; None with the reason where it is not at hand."""
     name, adapter = about["name"], about["adapter"]

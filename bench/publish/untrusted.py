@@ -19,7 +19,7 @@ from bench.board.schema import SCHEMA_VERSION, Row, completed, differing, rows_t
 from bench.data.names import LONGEST, RULE, is_name
 from bench.data.ragged import Array
 from bench.publish import bounded
-from bench.publish.store import PlaceError, told
+from bench.publish.store import PlaceError, reason_of
 from bench.tasks.base import Split
 from bench.tasks.known import NAMES as TASKS
 
@@ -48,7 +48,7 @@ def document(content: bytes, what: str) -> dict[str, Any]:
     try:
         found = json.loads(content)
     except (ValueError, RecursionError, MemoryError) as error:
-        raise PlaceError(f"{what}: not readable as JSON ({told(error)})") from None
+        raise PlaceError(f"{what}: not readable as JSON ({reason_of(error)})") from None
     if not isinstance(found, dict):
         raise PlaceError(f"{what}: holds a {type(found).__name__}, expected a JSON object")
     return found
@@ -75,7 +75,7 @@ def rows(content: bytes, what: str, *, most_rows: int = MOST_ROWS, most_text: in
         found: list[Row] = completed(read).to_pylist()
         rows_to_table(found)
     except (pa.ArrowException, ValueError, TypeError, OverflowError, MemoryError) as error:
-        raise PlaceError(f"{what}: {told(error)}") from None
+        raise PlaceError(f"{what}: {reason_of(error)}") from None
     for at, row in enumerate(found):
         if words := _wrong(row):
             raise PlaceError(f"{what}: row {at}: {words}")
@@ -140,7 +140,7 @@ def prediction(content: bytes, what: str, most: int) -> list[dict[str, Array]]:
             named = {member.filename: _array(archive, member, what) for member in members}
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, MemoryError, RuntimeError, OverflowError) as error:
         # NotImplementedError, of an unknown packing, is a RuntimeError
-        raise PlaceError(f"{what}: not readable as a prediction ({told(error)})") from None
+        raise PlaceError(f"{what}: not readable as a prediction ({reason_of(error)})") from None
     parts: dict[int, dict[str, Array]] = {}
     for name, array in named.items():
         found = ARRAY.fullmatch(name)

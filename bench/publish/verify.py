@@ -25,14 +25,14 @@ from bench.publish.consistent import contradictions
 from bench.publish.derive import ABOUT, BOARD, FOLDERS, derived_files, derived_there, merged_rows
 from bench.publish.place import SMALL, Published, State, retraction, state
 from bench.publish.rerun import repeatable, repeater
-from bench.publish.rescore import Board, rescored
+from bench.publish.rescore import RescoredBoard, rescored
 from bench.publish.store import PlaceError, Store, open_store
-from bench.publish.truth import Run, given_sources, read_run, splits_of
+from bench.publish.truth import PublishedRun, given_sources, read_run, splits_of
 from bench.registry import Registry
 
 
 @dataclass(frozen=True)
-class Line:
+class VerifiedRow:
     """State of one published row how far it was checked."""
 
     run: str
@@ -52,7 +52,7 @@ class Line:
 class Checked:
     """What a verification found."""
 
-    lines: Sequence[Line]
+    lines: Sequence[VerifiedRow]
     faults: Sequence[str] = ()
     """What is wrong with files, runs and the derived board; empty: nothing."""
     notes: Sequence[str] = ()
@@ -71,10 +71,10 @@ class _Open:
     """One readable run while it is checked."""
 
     published: Published
-    lines: list[Line]
-    run: Run
+    lines: list[VerifiedRow]
+    run: PublishedRun
     index: list[dict[str, Any]] = field(default_factory=list)
-    boards: dict[tuple[str, str], Board] = field(default_factory=dict)
+    boards: dict[tuple[str, str], RescoredBoard] = field(default_factory=dict)
 
 
 def verify(
@@ -141,7 +141,7 @@ def _files(published: Published) -> Iterator[str]:
 def _opened(published: Published) -> _Open:
     rows = published.rows()
     about = read_run(published.about(), published.path("run.json"))
-    return _Open(published, [Line(published.run, row) for row in rows], about, published.index())
+    return _Open(published, [VerifiedRow(published.run, row) for row in rows], about, published.index())
 
 
 def _retractions(store: Store, seen: State) -> Iterator[str]:
@@ -213,7 +213,7 @@ def _rescore(one: _Open, sources: Mapping[str, Any], registry: Registry) -> list
             for n in at:
                 one.lines[n] = replace(one.lines[n], words=data.wrong or data.missing, wrong=bool(data.wrong))
             continue
-        board = Board(one.published, [rows[n] for n in at], split, registry.task(one.run.task))
+        board = RescoredBoard(one.published, [rows[n] for n in at], split, registry.task(one.run.task))
         one.boards[key] = board
         found_wrong, strange = rescored(board, one.index, members)
         odd += [f"run {one.published.run}: {words}" for words in strange]
@@ -272,5 +272,5 @@ def _rerun(opened: Sequence[_Open], registry: Registry, count: int, seed: int) -
     return notes
 
 
-def _board_of(one: _Open, row: Row) -> Board | None:
+def _board_of(one: _Open, row: Row) -> RescoredBoard | None:
     return one.boards.get((row["task_id"], row["dataset"]))

@@ -10,7 +10,7 @@ from bench.board.numbers import clean, plain, seconds, signed, span
 from bench.board.ranking import merit
 from bench.board.recommend import cost
 from bench.board.schema import Row
-from bench.metrics.rounding import short
+from bench.metrics.rounding import rounded
 from bench.report.chart import Chart, axis, layout, mark, upright, wrapped
 from bench.report.palette import GREY, INK, LIGHT, SHADE
 
@@ -113,8 +113,8 @@ def _forest_trace(rows: Sequence[Row], tied: Sequence[int], name: str, shape: st
     bars = {
         "type": "data",
         "symmetric": False,
-        "array": [short((h if h is not None else x) - x) for _, x, h in ends],
-        "arrayminus": [short(x - (low if low is not None else x)) for low, x, _ in ends],
+        "array": [rounded((h if h is not None else x) - x) for _, x, h in ends],
+        "arrayminus": [rounded(x - (low if low is not None else x)) for low, x, _ in ends],
         "color": colour,
         "thickness": 2,
     }
@@ -122,7 +122,7 @@ def _forest_trace(rows: Sequence[Row], tied: Sequence[int], name: str, shape: st
         "type": "scatter",
         "mode": "markers",
         "name": name,
-        "x": [short(x) for _, x, _ in ends],
+        "x": [rounded(x) for _, x, _ in ends],
         "y": [at for at, _ in own],
         "text": [mark(row["model"]) for _, row in own],
         "hovertemplate": "%{text}: %{x}<extra></extra>",
@@ -155,8 +155,8 @@ def _points(rows: Sequence[Row], metric: str) -> dict[str, Any]:
         "type": "scatter",
         "mode": "markers",
         "name": "beaten in both",
-        "x": [short(max(spent(row), LEAST)) for row in rows],
-        "y": [short(row[metric]) for row in rows],
+        "x": [rounded(max(spent(row), LEAST)) for row in rows],
+        "y": [rounded(row[metric]) for row in rows],
         "text": [mark(row["model"]) for row in rows],
         "hovertemplate": "%{text}: %{y} in %{x} s<extra></extra>",
         "marker": _dots(GREY, "diamond"),
@@ -170,5 +170,5 @@ def _dots(colour: str, shape: str) -> dict[str, Any]:
 def _label(row: Row, metric: str) -> dict[str, Any]:
     from math import log10
 
-    place = {"x": short(log10(max(spent(row), LEAST))), "y": short(row[metric]), "showarrow": False, "yshift": 16}
+    place = {"x": rounded(log10(max(spent(row), LEAST))), "y": rounded(row[metric]), "showarrow": False, "yshift": 16}
     return {**place, "text": wrapped(row["model"]), "font": {"size": 12, "color": INK}}

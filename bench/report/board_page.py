@@ -23,7 +23,7 @@ from bench.report.page import Link, Page, links, section
 from bench.report.pages import NAMES, at_board, overview_files
 from bench.report.protocol_words import protocol_words
 from bench.report.run_folder import Key, Run, board_file, cell_file, trail
-from bench.report.tables import Cell, Head, plain_table, sortable
+from bench.report.tables import Head, TableCell, plain_table, sortable
 from bench.report.words import failures, flags_html, metric_head, simulated_mark, status_word
 
 Spell = Callable[[float | None], str]
@@ -96,31 +96,31 @@ def others(row: Row) -> list[Metric]:
     return sorted(found, key=lambda m: m.name != beside)
 
 
-def _cells(key: Key, row: Row, at: int, ends: tuple[float, float], tests: tuple[float, float]) -> list[Cell]:
+def _cells(key: Key, row: Row, at: int, ends: tuple[float, float], tests: tuple[float, float]) -> list[TableCell]:
     metric, higher = ranking_metric(row)
     failed = row["status"] != "ok"
     gone = status_word(row)
     group = "tied" if row.get("tied") else ""
 
-    def number(value: float | None, spell: Spell = plain, *, up: bool = True) -> Cell:
-        return Cell(gone, order=_worst(up=up), class_="bad") if failed else _number(value, spell, up=up)
+    def number(value: float | None, spell: Spell = plain, *, up: bool = True) -> TableCell:
+        return TableCell(gone, order=_worst(up=up), class_="bad") if failed else _number(value, spell, up=up)
 
     first, *rest = (number(row.get(m.name), up=m.higher_is_better) for m in others(row))
     return [
-        Cell("unranked" if row.get("rank") is None else str(row["rank"]), order=at, class_=group),
-        Cell(tied_word(row) if row.get("rank") is not None else "unranked", class_=group),
-        Cell(clean(row["model"]), tag("a", name_of(row["model"]), href=cell_file(key, row["model"])), class_=group),
+        TableCell("unranked" if row.get("rank") is None else str(row["rank"]), order=at, class_=group),
+        TableCell(tied_word(row) if row.get("rank") is not None else "unranked", class_=group),
+        TableCell(clean(row["model"]), tag("a", name_of(row["model"]), href=cell_file(key, row["model"])), class_=group),
         number(row.get("skill"), signed),
         _interval(row, "skill", ends, failed=failed),
         number(row.get(metric), up=higher),
         _interval(row, metric, tests, failed=failed),
         first,
-        Cell(seconds(spent(row)), order=spent(row)),
-        Cell(row["tuning"]),
-        Cell("; ".join(filter(None, [", ".join(row.get("flags") or []), clean(row.get("reason") or "")])) or "none"),
-        Cell(gone),
+        TableCell(seconds(spent(row)), order=spent(row)),
+        TableCell(row["tuning"]),
+        TableCell("; ".join(filter(None, [", ".join(row.get("flags") or []), clean(row.get("reason") or "")])) or "none"),
+        TableCell(gone),
         _number(row.get("valid_score"), plain, up=higher),
-        Cell(str(row.get("trials") or 0), order=row.get("trials") or 0),
+        TableCell(str(row.get("trials") or 0), order=row.get("trials") or 0),
         _number(row.get("peak_memory_mb"), _whole),
         *rest,
     ]
@@ -134,20 +134,20 @@ def _worst(*, up: bool) -> float:
     return LAST if up else -LAST
 
 
-def _number(value: float | None, spell: Spell, *, up: bool = True) -> Cell:
-    return Cell("not measured", order=_worst(up=up)) if value is None else Cell(spell(value), order=value)
+def _number(value: float | None, spell: Spell, *, up: bool = True) -> TableCell:
+    return TableCell("not measured", order=_worst(up=up)) if value is None else TableCell(spell(value), order=value)
 
 
-def _interval(row: Row, metric: str, ends: tuple[float, float], *, failed: bool) -> Cell:
+def _interval(row: Row, metric: str, ends: tuple[float, float], *, failed: bool) -> TableCell:
     skill = metric == "skill"
     up = skill or ranking_metric(row)[1]
     if failed:
-        return Cell(status_word(row), order=_worst(up=up), class_="bad")
+        return TableCell(status_word(row), order=_worst(up=up), class_="bad")
     low, value, high = (row.get(name) for name in (f"{metric}_low", metric, f"{metric}_high"))
     is_reference = skill and row["model"] == row.get("reference") and not value
     words = "reference" if is_reference else span(low, high, signed if skill else plain)
     picture = strip((low, value, high), ends, zero=skill)
-    return Cell(words, tag("span", picture, tag("span", words), class_="interval"), order=_worst(up=up) if value is None else value)
+    return TableCell(words, tag("span", picture, tag("span", words), class_="interval"), order=_worst(up=up) if value is None else value)
 
 
 def _legend(shown: Sequence[Row]) -> Html | None:

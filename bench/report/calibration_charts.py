@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.board.drift import drift_sentence
 from bench.board.numbers import clean, plain, span
-from bench.metrics.rounding import short
+from bench.metrics.rounding import rounded
 from bench.report.chart import Chart, axis, layout, wrapped
 from bench.report.churn_charts import diagonal, named, percent, thin
 from bench.report.palette import DASHES, INK, LIGHT, SHAPES
@@ -96,8 +96,8 @@ def _bin_dots(one: Data, at: int) -> dict[str, Any]:
         "error_y": {
             "type": "data",
             "symmetric": False,
-            "array": [short(b["high"] - b["rate"]) for b in bins],
-            "arrayminus": [short(b["rate"] - b["low"]) for b in bins],
+            "array": [rounded(b["high"] - b["rate"]) for b in bins],
+            "arrayminus": [rounded(b["rate"] - b["low"]) for b in bins],
             "color": LIGHT[at],
             "thickness": 1.5,
             "width": 3,

@@ -10,7 +10,7 @@ from typing import Any
 from bench.board.numbers import clean
 from bench.report.html import Html, name_of, tag
 from bench.report.palette import GRID, INK
-from bench.report.tables import Cell, plain_table
+from bench.report.tables import TableCell, plain_table
 
 MOST_ROWS = 200
 """Rows of a chart's own table; more are counted in words."""
@@ -28,7 +28,7 @@ class Chart:
     traces: Sequence[Mapping[str, Any]]
     layout: Mapping[str, Any]
     head: Sequence[str]
-    rows: Sequence[Sequence[str | Cell]] = field(default_factory=tuple)
+    rows: Sequence[Sequence[str | TableCell]] = field(default_factory=tuple)
     note: str = ""
 
     def spec(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.board.numbers import ABSENT, clean, plain
-from bench.metrics.rounding import short
+from bench.metrics.rounding import rounded
 from bench.report.chart import Chart, axis, layout, mark, upright, wrapped
 from bench.report.palette import DASHES, GREY, INK, LIGHT, SHAPES
 from bench.tasks.churn.figures import FALSE_ALARMS, RECALLS, TOP, thinned
@@ -103,8 +103,8 @@ def _line(figure: Data, models: Sequence[str], at: int, curve: str, hover: str) 
     return {
         "type": "scatter",
         "mode": "lines",
-        "x": [short(v) for v in x],
-        "y": [short(v) for v in y],
+        "x": [rounded(v) for v in x],
+        "y": [rounded(v) for v in y],
         "text": mark(model),
         "hovertemplate": f"{hover}<extra></extra>",
         "name": f"{len(models) - COLOURED} others" if grey else wrapped(named(figure, model), 28),

@@ -17,7 +17,7 @@ Data = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Part:
+class PagePart:
     """One part of a page: a heading, words, and charts that stand in pairs where there is room."""
 
     title: str
@@ -34,7 +34,7 @@ def paired(charts: list[Chart]) -> Html:
     return tag("div", (figure_html(chart) for chart in charts), class_="pair")
 
 
-def overview_parts(figure: Data) -> list[Part]:
+def overview_parts(figure: Data) -> list[PagePart]:
     """Make the parts of a board's churn page: the first models in colour, all others grey."""
     models = ordered_churn(figure)
     if not models:
@@ -42,17 +42,17 @@ def overview_parts(figure: Data) -> list[Part]:
     two = [m for at, m in enumerate(models[:2]) if at == 0 or m == figure["reference"]]
     calibrated = [reliability_chart(figure, m, f"reliability-{at}") for at, m in enumerate(two)]
     return [
-        Part("Whom to choose", [gain_chart(figure, models), curves_chart(figure, models)]),
-        Part("Is it calibrated?", [*calibrated, rates_chart(figure, two)]),
+        PagePart("Whom to choose", [gain_chart(figure, models), curves_chart(figure, models)]),
+        PagePart("Is it calibrated?", [*calibrated, rates_chart(figure, two)]),
         looks_part(figure, two),
     ]
 
 
-def looks_part(figure: Data, models: Sequence[str]) -> Part:
+def looks_part(figure: Data, models: Sequence[str]) -> PagePart:
     """Make the part on what models look at; one that could not be asked has a sentence."""
     drawn = [looks_chart(figure, m, f"looks-{at}") for at, m in enumerate(models)]
     words = [said for m in models if (said := looks_words(figure, m))]
-    return Part("What it looks at", [chart for chart in drawn if chart is not None], words)
+    return PagePart("What it looks at", [chart for chart in drawn if chart is not None], words)
 
 
 def churn_model_charts(figure: Data, model: str) -> list[Chart]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.board.numbers import ABSENT, clean, plain, span
 from bench.board.schema import Row
-from bench.metrics.rounding import short
+from bench.metrics.rounding import rounded
 from bench.report.chart import Chart, axis, layout, mark, upright, wrapped
 from bench.report.palette import LIGHT, SHAPES
 
@@ -64,15 +64,15 @@ def _dots(rows: Sequence[Row], k: int, at: int) -> dict[str, Any]:
         "type": "scatter",
         "mode": "markers",
         "name": f"{k} % band",
-        "x": [short(x) for _, x, _ in ends],
+        "x": [rounded(x) for _, x, _ in ends],
         "y": [y + (at - 0.5) * APART for y, _ in own],
         "text": [mark(row["model"]) for _, row in own],
         "hovertemplate": "%{text}: %{x:.1%}<extra></extra>",
         "error_x": {
             "type": "data",
             "symmetric": False,
-            "array": [short((high if high is not None else x) - x) for _, x, high in ends],
-            "arrayminus": [short(x - (low if low is not None else x)) for low, x, _ in ends],
+            "array": [rounded((high if high is not None else x) - x) for _, x, high in ends],
+            "arrayminus": [rounded(x - (low if low is not None else x)) for low, x, _ in ends],
             "color": LIGHT[at],
             "thickness": 2,
         },

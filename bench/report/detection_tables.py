@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.report.html import Html, joined, tag
-from bench.report.tables import Cell, plain_table
+from bench.report.tables import TableCell, plain_table
 
 Detail = Mapping[str, Any]
 """A line of `details.parquet`: `model`, `by`, `at` (the kind), `strength`, `decoy`, `incidents`, `found`."""
@@ -19,7 +19,7 @@ def by_kind(details: Sequence[Detail], models: Sequence[str]) -> Html | None:
     if not kinds:
         return None
     decoys = any(d["decoy"] for d in own)
-    rows: list[tuple[str | Cell, ...]] = []
+    rows: list[tuple[str | TableCell, ...]] = []
     for model in models:
         mine = [d for d in own if d["model"] == model]
         if mine:
@@ -36,7 +36,7 @@ def by_strength(details: Sequence[Detail], model: str) -> Html | None:
         return None
     strengths = sorted({d["strength"] for d in own if d["strength"] is not None})
     places = sorted({(d["decoy"], d["at"]) for d in own})
-    rows: list[tuple[str | Cell, ...]] = []
+    rows: list[tuple[str | TableCell, ...]] = []
     for decoy, kind in places:
         mine = [d for d in own if (d["decoy"], d["at"]) == (decoy, kind)]
         cells = [_share([d for d in mine if d["strength"] == strength], tint=not decoy) for strength in strengths]
@@ -45,12 +45,12 @@ def by_strength(details: Sequence[Detail], model: str) -> Html | None:
     return joined(plain_table("Incidents found, by kind and strength", head, rows), _note(decoys=any(decoy for decoy, _ in places)))
 
 
-def _share(details: Sequence[Detail], *, tint: bool = True) -> Cell:
+def _share(details: Sequence[Detail], *, tint: bool = True) -> TableCell:
     """Format `43 % (3 of 7)`, the tint as a second channel; where there was no such incident, say so."""
     found, every = (sum(d[name] for d in details) for name in ("found", "incidents"))
     if not every:
-        return Cell("none put in")
-    return Cell(f"{found / every:.0%} ({found:,} of {every:,})", class_=f"tint{-(-3 * found // every)}" if tint and found else "")
+        return TableCell("none put in")
+    return TableCell(f"{found / every:.0%} ({found:,} of {every:,})", class_=f"tint{-(-3 * found // every)}" if tint and found else "")
 
 
 def _note(*, decoys: bool) -> Html:

@@ -15,7 +15,7 @@ from bench.report.board_page import LAST
 from bench.report.html import Html, joined, tag
 from bench.report.page import Page, section
 from bench.report.run_folder import Key, Run, cell_file, trail
-from bench.report.tables import Cell, Head, plain_table, sortable
+from bench.report.tables import Head, TableCell, plain_table, sortable
 from bench.report.words import status_word
 
 
@@ -39,7 +39,7 @@ def grid(run: Run) -> Html:
     found = {key: {row["model"]: row for row in reversed(listed(rows))} for key, rows in run.boards.items()}
     models = list(dict.fromkeys(model for key in found for model in run.models(key)))
     heads = [Head("model", "model"), *(_head(at, run.titles[key], rows) for at, (key, rows) in enumerate(run.boards.items()))]
-    body = [[Cell(clean(model)), *(_cell(key, found[key], model) for key in found)] for model in models]
+    body = [[TableCell(clean(model)), *(_cell(key, found[key], model) for key in found)] for model in models]
     _, higher = ranking_metric(run.rows[0])
     return sortable("Test score of each model on each data set", heads, body, name=0, order=f"1:{'desc' if higher else 'asc'}")
 
@@ -50,24 +50,24 @@ def _head(at: int, title: str, rows: Sequence[Row]) -> Head:
     return Head(f"{clean(title)}: {ranking_label(rows[0])} ({way(higher=higher)} is better{simulated})", f"d{at}", right=True)
 
 
-def _cell(key: Key, rows: dict[str, Row], model: str) -> Cell:
+def _cell(key: Key, rows: dict[str, Row], model: str) -> TableCell:
     row = rows.get(model)
     higher = ranking_metric(next(iter(rows.values())))[1]
     lost = LAST if higher else -LAST
     if row is None:
-        return Cell("not run", order=lost)
+        return TableCell("not run", order=lost)
     if row["status"] != "ok":
-        return Cell(status_word(row), tag("a", status_word(row), href=cell_file(key, model)), lost, "bad")
+        return TableCell(status_word(row), tag("a", status_word(row), href=cell_file(key, model)), lost, "bad")
     value = row.get(ranking_metric(row)[0])
     if value is None:
-        return Cell("no score", order=lost)
+        return TableCell("no score", order=lost)
     merits = [merit(r) for r in rows.values() if not math.isnan(merit(r))]
     best = merit(row) == max(merits)
     # four steps of tint from the worst to the best of the column; the number says the same
     place = sum(m <= merit(row) for m in merits) / len(merits)
     link = tag("a", plain(value), href=cell_file(key, model))
     html = joined(tag("strong", link), tag("span", " best", class_="word")) if best else link
-    return Cell(plain(value), html, value, f"tint{min(3, int(4 * place - 1e-9))}")
+    return TableCell(plain(value), html, value, f"tint{min(3, int(4 * place - 1e-9))}")
 
 
 def _means(task_id: str, summaries: Sequence[Overall]) -> Html:

@@ -15,7 +15,7 @@ from bench.report.interval_strip import Span, scale, strip
 from bench.report.page import Link, Page, links, section
 from bench.report.pages import NAMES, at_board, overview_files
 from bench.report.run_folder import Key, Run, board_file, cell_file
-from bench.report.tables import Cell, plain_table
+from bench.report.tables import TableCell, plain_table
 from bench.report.words import failures, simulated_mark, status_word
 
 TOP = 3
@@ -65,7 +65,9 @@ def _failed(run: Run) -> Html | None:
         return None
     lines = [
         (
-            Cell(words := f"{row['model']} on {run.titles[_key(row)]}", tag("a", name_of(words), href=cell_file(_key(row), row["model"]))),
+            TableCell(
+                words := f"{row['model']} on {run.titles[_key(row)]}", tag("a", name_of(words), href=cell_file(_key(row), row["model"]))
+            ),
             status_word(row),
             row.get("reason") or "no reason was given",
         )
@@ -102,10 +104,10 @@ def _tops(title: str, key: Key, rows: Sequence[Row]) -> Html | None:
     ends = scale(spans)
     lines = [
         (
-            Cell(row["model"], tag("a", name_of(row["model"]), href=cell_file(key, row["model"]))),
+            TableCell(row["model"], tag("a", name_of(row["model"]), href=cell_file(key, row["model"]))),
             "unranked" if row.get("rank") is None else str(row["rank"]),
             plain(row.get(metric)),
-            Cell(span(s[0], s[2]), tag("span", strip(s, ends), tag("span", span(s[0], s[2])), class_="interval")),
+            TableCell(span(s[0], s[2]), tag("span", strip(s, ends), tag("span", span(s[0], s[2])), class_="interval")),
         )
         for row, s in zip(top, spans, strict=True)
     ]

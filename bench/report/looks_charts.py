@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.board.numbers import clean, plain, signed, span
-from bench.metrics.rounding import short
+from bench.metrics.rounding import rounded
 from bench.report.chart import Chart, axis, layout, upright, wrapped
 from bench.report.palette import LIGHT
 
@@ -78,8 +78,8 @@ def _bars(rows: Sequence[Data]) -> dict[str, Any]:
         "error_x": {
             "type": "data",
             "symmetric": False,
-            "array": [short(_end(row, "high") - row["drop"]) for row in rows],
-            "arrayminus": [short(row["drop"] - _end(row, "low")) for row in rows],
+            "array": [rounded(_end(row, "high") - row["drop"]) for row in rows],
+            "arrayminus": [rounded(row["drop"] - _end(row, "low")) for row in rows],
             "color": LIGHT[1],
             "thickness": 1.5,
             "width": 3,

@@ -13,7 +13,7 @@ from bench.report.html import Html, joined, name_of, tag
 from bench.report.interval_strip import Span, scale, strip
 from bench.report.protocol_words import asked, protocol_words
 from bench.report.run_folder import Key, board_file, cell_file
-from bench.report.tables import Cell, plain_table
+from bench.report.tables import TableCell, plain_table
 from bench.report.words import simulated_mark
 
 MOST = 5
@@ -62,7 +62,7 @@ def _group(key: Key, title: str, rows: Sequence[Row], folder: str) -> Html | Non
     metric, higher = ranking_metric(rows[0])
     lines = [
         (
-            Cell(row["model"], tag("a", name_of(row["model"]), href=f"{folder}{cell_file(key, row['model'])}")),
+            TableCell(row["model"], tag("a", name_of(row["model"]), href=f"{folder}{cell_file(key, row['model'])}")),
             plain(row.get(metric)),
             _behind(row, at, one, ends),
             seconds(cost(row, rows)),
@@ -75,7 +75,7 @@ def _group(key: Key, title: str, rows: Sequence[Row], folder: str) -> Html | Non
     return plain_table(caption, ("model", f"test {ranking_label(rows[0])}", "behind the leader, 95 % interval", "seconds"), lines)
 
 
-def _behind(row: Row, at: int, one: Span, ends: tuple[float, float]) -> Cell:
+def _behind(row: Row, at: int, one: Span, ends: tuple[float, float]) -> TableCell:
     words = "leads" if at == 0 else span(row.get("behind_low"), row.get("behind_high"), signed)
     # the words before the numbers keep the strips of all rows on one left edge
-    return Cell(f"behind: {words}", tag("span", strip(one, ends, zero=True), tag("span", words), class_="interval"))
+    return TableCell(f"behind: {words}", tag("span", strip(one, ends, zero=True), tag("span", words), class_="interval"))

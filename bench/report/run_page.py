@@ -11,7 +11,7 @@ from bench.board.metrics import ranking_label, ranking_metric, way
 from bench.board.numbers import clean
 from bench.board.ranking import label
 from bench.board.schema import SCHEMA, Row
-from bench.metrics.rounding import short
+from bench.metrics.rounding import rounded
 from bench.report.board_figures import spent
 from bench.report.html import Html, joined, tag
 from bench.report.index_page import counted
@@ -116,13 +116,13 @@ def _spelt(value: Any) -> Any:
 
 def _value(row: Row, key: str) -> Any:
     if key == "score":
-        return short(row.get(ranking_metric(row)[0]))
+        return rounded(row.get(ranking_metric(row)[0]))
     if key == "seconds":
-        return short(round(spent(row), 2))
+        return rounded(round(spent(row), 2))
     if key == "status":
         return status_word(row)
     found = row.get({"valid": "valid_score", "memory": "peak_memory_mb"}.get(key, key))
-    return short(round(found, 6)) if isinstance(found, float) else clean(found) if isinstance(found, str) else found
+    return rounded(round(found, 6)) if isinstance(found, float) else clean(found) if isinstance(found, str) else found
 
 
 def _column(values: Sequence[Any]) -> Any:

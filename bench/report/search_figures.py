@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.board.numbers import plain
-from bench.metrics.rounding import short
+from bench.metrics.rounding import rounded
 from bench.report.chart import Chart, axis, layout, wrapped
 from bench.report.palette import GREY, INK, LIGHT
 
@@ -29,13 +29,13 @@ def history_chart(trials: Sequence[Trial], label: str, *, higher: bool) -> Chart
     best = _best_so_far([t["value"] for t in scored], higher=higher)
     numbers = [t["number"] for t in scored]
     traces = [
-        _dots("trial", numbers, [short(t["value"]) for t in scored], GREY, "circle"),
+        _dots("trial", numbers, [rounded(t["value"]) for t in scored], GREY, "circle"),
         {
             "type": "scatter",
             "mode": "lines",
             "name": "best so far",
             "x": numbers,
-            "y": [short(v) for v in best],
+            "y": [rounded(v) for v in best],
             "line": {"color": LIGHT[0], "width": 2, "shape": "hv", "dash": "solid"},
         },
     ]
@@ -85,7 +85,7 @@ def importance_chart(found: Mapping[str, float], trials: int) -> Chart:
         "type": "bar",
         "orientation": "h",
         "name": "importance",
-        "x": [short(v) for _, v in top],
+        "x": [rounded(v) for _, v in top],
         "y": list(range(len(top))),
         "text": [plain(v, 2) for _, v in top],
         "textposition": "outside",

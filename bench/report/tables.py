@@ -10,7 +10,7 @@ from bench.report.html import Html, joined, name_of, tag
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One cell: its words, and what to show and sort by where that is more than the words."""
 
     text: str
@@ -36,7 +36,7 @@ class Head:
     """Decimals of numbers that the script writes; None: the cells hold words."""
 
 
-def plain_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str | Cell]]) -> Html:
+def plain_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str | TableCell]]) -> Html:
     """Write a table without controls, in a box that scrolls by itself; each row begins with its header, numbers stand right."""
     top = tag("tr", (tag("th", clean(word), scope="col") for word in head))
     body = (tag("tr", (_plain_cell(cell, first=at == 0) for at, cell in enumerate(row))) for row in rows)
@@ -44,7 +44,7 @@ def plain_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str |
     return scrolled(table, clean(caption))
 
 
-def sortable(caption: str, head: Sequence[Head], rows: Sequence[Sequence[Cell]], *, name: int = 1, order: str = "0:asc") -> Html:
+def sortable(caption: str, head: Sequence[Head], rows: Sequence[Sequence[TableCell]], *, name: int = 1, order: str = "0:asc") -> Html:
     """Write the page's one table that the script makes sortable; column `name` holds the rows' headers."""
     top = tag("tr", (tag("th", column.text, **_marks(column)) for column in head))
     body = tag("tbody", (_row(head, row, name) for row in rows))
@@ -68,11 +68,11 @@ def _marks(column: Head) -> dict[str, str | int | bool | None]:
     }
 
 
-def _row(head: Sequence[Head], row: Sequence[Cell], name: int) -> Html:
+def _row(head: Sequence[Head], row: Sequence[TableCell], name: int) -> Html:
     return tag("tr", (_cell(column, cell, header=at == name) for at, (column, cell) in enumerate(zip(head, row, strict=True))))
 
 
-def _cell(column: Head, cell: Cell, *, header: bool) -> Html:
+def _cell(column: Head, cell: TableCell, *, header: bool) -> Html:
     order = cell.text if cell.order is None else cell.order
     classes = " ".join(filter(None, ["right" if column.right else "", cell.class_]))
     content = name_of(cell.text) if cell.html is None else cell.html
@@ -81,11 +81,11 @@ def _cell(column: Head, cell: Cell, *, header: bool) -> Html:
     return tag("th", content, scope="row", **marks) if header else tag("td", content, **marks)
 
 
-def _plain_cell(cell: str | Cell, *, first: bool) -> Html:
+def _plain_cell(cell: str | TableCell, *, first: bool) -> Html:
     words = (cell if isinstance(cell, str) else cell.text) or "none"
-    content = cell.html if isinstance(cell, Cell) and cell.html is not None else name_of(words)
+    content = cell.html if isinstance(cell, TableCell) and cell.html is not None else name_of(words)
     number = "right" if words.strip("+-.,0123456789 %eE").strip() in {"", "to"} else ""
-    class_ = " ".join(filter(None, [number, cell.class_ if isinstance(cell, Cell) else ""]))
+    class_ = " ".join(filter(None, [number, cell.class_ if isinstance(cell, TableCell) else ""]))
     return tag("th", content, scope="row") if first else tag("td", content, class_=class_ or None)
 
 

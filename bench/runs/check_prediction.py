@@ -21,7 +21,7 @@ LARGE = 2**26
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckedPrediction:
     """What the core thinks of a job's prediction."""
 
     status: str
@@ -49,29 +49,29 @@ class Verdict:
         }
 
 
-def validate_prediction(task: Task, split: Split, stage: StageName, results: Sequence[Result], *, causal: bool) -> Verdict:
+def validate_prediction(task: Task, split: Split, stage: StageName, results: Sequence[Result], *, causal: bool) -> CheckedPrediction:
     """Check all parts of a prediction, chunk by chunk; bring it into its final form and score it on validation."""
     prediction: list[Arrays] = []
     for part in range(len(split.stages[stage].parts)):
         arrays, reason = part_of(results, part)
         reason = reason or task.invalid(split, stage, part, arrays)
         if reason:
-            return Verdict("invalid", reason)
+            return CheckedPrediction("invalid", reason)
         prediction.append(arrays)
     finished = task.finished(split, stage, prediction, causal=causal)
     if stage == "final":
         # scored once, at the end: nothing may be chosen by its value
-        return Verdict("ok", finished=finished)
+        return CheckedPrediction("ok", finished=finished)
     return score_validation(task, split, stage, finished)
 
 
-def score_validation(task: Task, split: Split, stage: StageName, finished: Finished) -> Verdict:
+def score_validation(task: Task, split: Split, stage: StageName, finished: Finished) -> CheckedPrediction:
     """Score a prediction on validation, and under resamples of its users or series."""
     objectives = task.objectives(split, stage, finished.prediction)
     scores = {tuning: [one.value for one in each] for tuning, each in objectives.items()}
     if not all(each and all(map(math.isfinite, each)) for each in scores.values()):
-        return Verdict("invalid", f"the validation score ({split.board.metric}) is undefined")
-    return Verdict("ok", scores=scores, replicates={t: _replicates(each) for t, each in objectives.items()}, finished=finished)
+        return CheckedPrediction("invalid", f"the validation score ({split.ranking.metric}) is undefined")
+    return CheckedPrediction("ok", scores=scores, replicates={t: _replicates(each) for t, each in objectives.items()}, finished=finished)
 
 
 def _replicates(objectives: Sequence[Objective]) -> list[float]:

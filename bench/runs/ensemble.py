@@ -96,7 +96,7 @@ def members_of(outcomes: Mapping[str, Outcome], folder: Path, task: Task, split:
             own = {stage: task.calibrated(read_prediction(file), line) if line else read_prediction(file) for stage, file in files.items()}
             predictions = {stage: task.blendable(split, stage, prediction) for stage, prediction in own.items()}
             found.append(Member(name, tuning, predictions, math.nan, final))
-    sign = 1 if split.board.higher else -1
+    sign = 1 if split.ranking.higher else -1
     stages = set.intersection(*(set(m.valid) for m in found)) if found else set()
     shared = [replace(m, valid={s: p for s, p in m.valid.items() if s in stages}) for m in found]
     scored = [replace(m, value=_scored(task, split, m.valid).value) for m in shared]
@@ -105,7 +105,7 @@ def members_of(outcomes: Mapping[str, Outcome], folder: Path, task: Task, split:
 
 def choose(members: Sequence[Member], task: Task, split: Split) -> Chosen:
     """Choose members and weights by the score that steers the search, over all validations; of equals the fewest."""
-    sign = 1.0 if split.board.higher else -1.0
+    sign = 1.0 if split.ranking.higher else -1.0
     starts = [list(members[:k]) for k in range(1, min(FEW, len(members)) + 1)]
     scored = [(_scored(task, split, _mean_of(taken)), taken) for taken in starts]
     best, taken = max((pair for pair in scored if math.isfinite(pair[0].value)), key=lambda pair: (sign * pair[0].value, -len(pair[1])))

@@ -30,7 +30,7 @@ def with_reasons(
         raise ConfigError("--explain gives reasons for churn; leave it out for other tasks")
     if shares is not None and shares.shape == (len(asked.inputs), len(STATIC) + len(FEATURES) + 1) and np.isfinite(shares).all():
         return _told(asked, explain.by_columns(shares[:, :-1], asked.inputs))
-    rows = explain.Asked.of(data, asked.columns["user"], asked.inputs, asked.split.context["horizon"], longest)
+    rows = explain.AskedUsers.of(data, asked.columns["user"], asked.inputs, asked.split.context["horizon"], longest)
     answers = [(part, ask(_instead(asked, part.inputs))["prediction"]) for part in explain.parts(rows)]
     return _told(asked, explain.by_parts(answer["prediction"], answers))
 

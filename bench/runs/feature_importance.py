@@ -20,7 +20,7 @@ from bench.execute.jobs import Limits, stable_seed
 from bench.execute.messages import Apply
 from bench.metrics.bootstrap import draws, interval
 from bench.metrics.churn import ranked
-from bench.metrics.rounding import short
+from bench.metrics.rounding import rounded
 from bench.runs.check_prediction import part_of
 from bench.runs.problem import Problem
 from bench.tasks.base import ModelResult, Split, Stage, Task, Truth
@@ -35,7 +35,7 @@ FIRST_TICKET = 1_000_000_000
 
 
 @dataclass(frozen=True)
-class Asker:
+class Occlusion:
     """What it takes to ask saved models when a run's jobs are done."""
 
     executor: Executor
@@ -67,7 +67,7 @@ class Asker:
             stopped = stopped or (f"not asked: of the one before it, {SLOW}" if reason == SLOW else "")
             lost = {"reason": reason} if after is None else _lost(before, ranked(truth.y, after, 0.5), truth.group, _seed(problem))
             rows.append({"group": probe.group, "what": probe.what, **lost})
-        return {**found, "users": len(truth.y), "auc": short(_auc(before, np.ones((1, len(truth.y))))[0]), "rows": rows}
+        return {**found, "users": len(truth.y), "auc": rounded(_auc(before, np.ones((1, len(truth.y))))[0]), "rows": rows}
 
     def _answer(
         self, problem: Problem, one: ModelResult, task: Task, folder: Path, split: Split, inputs: ChurnInputs
@@ -93,7 +93,7 @@ class Asker:
 
 
 def look(
-    asker: Asker, problem: Problem, chosen: Sequence[ModelResult], task: Task, folder: Path, known: Mapping[str, Any]
+    asker: Occlusion, problem: Problem, chosen: Sequence[ModelResult], task: Task, folder: Path, known: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """Ask each of the chosen models; `known`: model -> what the same run has found before, kept where the fit is the same."""
     kept = {one.model: known.get(one.model, {}) for one in chosen}
@@ -127,7 +127,7 @@ def _lost(before: Any, after: Any, group: Array, seed: int) -> dict[str, Any]:
     drop = _auc(before, point) - _auc(after, point)
     spread = np.concatenate([_auc(before, w) - _auc(after, w) for w in draws(group, DRAWS, seed)])
     low, high = interval(spread)
-    return {"drop": short(drop[0]), "low": short(low), "high": short(high)}
+    return {"drop": rounded(drop[0]), "low": rounded(low), "high": rounded(high)}
 
 
 def _auc(model: Any, weights: Array) -> Array:

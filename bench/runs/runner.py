@@ -25,7 +25,7 @@ from bench.execute.sandbox import chosen, obstacle
 from bench.registry import RESERVED, Registry, Source, discover, reserved_name_hint
 from bench.runs import time_limit
 from bench.runs.config import Config, task_options
-from bench.runs.feature_importance import Asker
+from bench.runs.feature_importance import Occlusion
 from bench.runs.problem import Problem
 from bench.runs.run_events import DataReady, Listener, Notice, Reading, RunReady, silent
 from bench.runs.run_folder import claim
@@ -34,7 +34,7 @@ from bench.runs.score_rows import now
 from bench.runs.write_results import write_results
 from bench.sources.cache import cache_folder
 from bench.sources.load import Loaded, Request, loaded, requested
-from bench.sources.read_progress import relayed
+from bench.sources.read_progress import forwarded_progress
 from bench.tasks.base import Split, Task
 from bench.tune.control import controlled
 from bench.tune.ledger import Ledger
@@ -61,14 +61,14 @@ def execute(config: Config, listen: Listener = silent) -> Board:
         describer = Describer(executor, sources, limits.memory_mb)
         if config.device.startswith("cuda"):
             refuse_blind(_serving(describer.finish()[0], config, registry), config.device)
-        with relayed(lambda *far: listen(Reading(*far))):
+        with forwarded_progress(lambda *far: listen(Reading(*far))):
             problems = list(_problems(requests, config, registry, task, listen))
         plugins = controlled(_serving(describer.finish()[0], config, registry), config.params, config.space)
         solved = [Problem(data.name, data.simulated, data.fingerprint, split, plugins, data.adapter.name) for data, split in problems]
         with Ledger(config.folder()) as ledger, _told_where(ledger.folder):
             _write_run(ledger.folder, config, solved, task, finished=False)
             outcomes = _outcomes(solved, config, Driver(task, executor, ledger, limits, _budget(config), listen))
-            asker = Asker(executor, limits.memory_mb, _caps(config))
+            asker = Occlusion(executor, limits.memory_mb, _caps(config))
             common = {"workers": config.n_workers(), "git_commit": git_commit()}
             board = write_results(ledger.folder, solved, outcomes, task, common, asker)
             _write_run(ledger.folder, config, solved, task, finished=True)
@@ -101,8 +101,8 @@ def _problems(
             task.splits(replace(data.data, name=data.name), own, config.caps, config.seed, simulated=data.simulated)
         ):
             words = (*(() if at else _words(data)), *split.notes)
-            steers = split.columns.get("objective", split.board.metric)
-            listen(DataReady(data.name, split.task_id, words, steers, split.board.higher))
+            steers = split.columns.get("objective", split.ranking.metric)
+            listen(DataReady(data.name, split.task_id, words, steers, split.ranking.higher))
             yield data, split
 
 

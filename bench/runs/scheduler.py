@@ -16,7 +16,7 @@ from bench.execute.jobs import Job, Limits, Plugin, job_key, stable_seed
 from bench.execute.mean_of import configurations
 from bench.execute.messages import Answer, Done, Fit, Report, Result
 from bench.execute.prediction_files import keep_folder, read_prediction, stored_digest, write_prediction
-from bench.runs.check_prediction import Verdict, score_validation, validate_prediction
+from bench.runs.check_prediction import CheckedPrediction, score_validation, validate_prediction
 from bench.runs.run_events import CellDone, JobDone, JobReport, JobRetried, JobStarted, Listener, Notice, Tick
 from bench.tasks.base import Prediction, Split, Stage, StageName, Task
 from bench.tune.ledger import FORMAT, Ledger
@@ -57,7 +57,7 @@ class Cell:
     def scope(self) -> Scope:
         """Return what the search depends on, besides its budget."""
         seed = stable_seed(self.key_parts.get("data"), self.split.task_id, self.plugin.name)
-        return Scope(seed, self.split.board, self.split.validations, not self.split.no_search_reason)
+        return Scope(seed, self.split.ranking, self.split.validations, not self.split.no_search_reason)
 
     def job(self, stage: StageName, params: Mapping[str, Any], seed: int, number: int, of: tuple[str, ...] = ()) -> Job:
         """Make the spec and key of one job."""
@@ -253,13 +253,13 @@ class Driver:
     def _entry(self, cell: Cell, job: Job, results: Sequence[Result]) -> dict[str, Any]:
         """Check and score a prediction, and make the ledger's line of it."""
         result = Result.joined(results)
-        verdict = Verdict(result.status, result.reason)
+        verdict = CheckedPrediction(result.status, result.reason)
         if result.status == "ok":
             verdict = validate_prediction(self.task, cell.split, job.stage, results, causal=job.plugin.causal)
         kept = self._keep(job, verdict.finished.prediction, results[0].model) if verdict.finished is not None else {}
         return self._line(cell, job, result, verdict, kept)
 
-    def _line(self, cell: Cell, job: Job, result: Result, verdict: Verdict, kept: Mapping[str, Any]) -> dict[str, Any]:
+    def _line(self, cell: Cell, job: Job, result: Result, verdict: CheckedPrediction, kept: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "format": FORMAT,
             "key": job.key,

@@ -18,7 +18,7 @@ from bench.execute.mean_of import KEY
 from bench.execute.prediction_files import read_prediction
 from bench.runs.ensemble import Blend
 from bench.runs.problem import Problem
-from bench.tasks.base import ModelResult, Ranking, Scorer, Split, Task, protocol_of
+from bench.tasks.base import ModelResult, RankingRule, Scorer, Split, Task, protocol_of
 from bench.tune.plan import FEW_TRIALS, Outcome, fits, seconds
 from bench.tune.trials import Entry
 
@@ -39,8 +39,8 @@ def rows_of(
         "dataset": problem.dataset,
         "simulated": problem.simulated,
         "fingerprint": problem.fingerprint,
-        "objective": split.board.metric,
-        "reference": split.board.reference,
+        "objective": split.ranking.metric,
+        "reference": split.ranking.reference,
         **split.columns,
     }
     rows: list[dict[str, Any]] = []
@@ -79,7 +79,7 @@ def scored(rows: list[dict[str, Any]], scorers: Mapping[int, Scorer], problem: P
     has one, is scored by the same draws: it is no row, so it can neither rank nor lead. Verifying calls this too, so that
     a published number is checked by the code that made it.
     """
-    board, group = problem.split.board, problem.split.truths["final"].group
+    board, group = problem.split.ranking, problem.split.truths["final"].group
     for at, scorer in scorers.items():
         rows[at][board.metric] = float(scorer.score(np.ones((1, len(group))))[board.metric][0])
     standing = [at for at in candidates(rows) if at in scorers]
@@ -100,7 +100,7 @@ def scored(rows: list[dict[str, Any]], scorers: Mapping[int, Scorer], problem: P
     return {at: {**compared[names[at]].columns(), **highest} for at in scorers}
 
 
-def _rising(rows: Sequence[Mapping[str, Any]], places: Sequence[int], board: Ranking) -> list[int]:
+def _rising(rows: Sequence[Mapping[str, Any]], places: Sequence[int], board: RankingRule) -> list[int]:
     """Sort places from the worst row to the best; of equals the last by name counts as better."""
     sign = 1 if board.higher else -1
     return sorted(places, key=lambda at: (sign * float(rows[at][board.metric]), str(rows[at]["model"])))

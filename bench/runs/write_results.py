@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from bench.runs.ensemble import Blend, blended
-from bench.runs.feature_importance import Asker, first_of, look
+from bench.runs.feature_importance import Occlusion, first_of, look
 from bench.runs.problem import Problem
 from bench.runs.score_rows import details, now, prediction_rows, rows_of, shown, trial_rows
 from bench.tasks.base import ModelResult, Task
@@ -24,7 +24,7 @@ TABLES = ("trials", "details", "predictions", "members", "intervals")
 
 
 def write_results(
-    folder: Path, problems: Sequence[Problem], outcomes: Mapping[str, Outcome], task: Task, common: Mapping[str, Any], asker: Asker
+    folder: Path, problems: Sequence[Problem], outcomes: Mapping[str, Outcome], task: Task, common: Mapping[str, Any], asker: Occlusion
 ) -> Board:
     """Score everything once and write `leaderboard.parquet`, `TABLES` and `figures.json`.
 
@@ -68,7 +68,7 @@ def _tables(
     return {name: frame.with_columns(**board) if len(frame) else frame for name, frame in frames.items()}
 
 
-def _write_figures(path: Path, board: Board, drawn: Sequence[tuple[Problem, list[ModelResult]]], task: Task, asker: Asker) -> None:
+def _write_figures(path: Path, board: Board, drawn: Sequence[tuple[Problem, list[ModelResult]]], task: Task, asker: Occlusion) -> None:
     """Write what a report draws, one item a board; what it shows of the data is a tail of few series."""
     from bench.board.ranking import leading
     from bench.board.view import listed
@@ -81,7 +81,7 @@ def _write_figures(path: Path, board: Board, drawn: Sequence[tuple[Problem, list
         if figure := task.figures(problem.split, found, leader):
             at = {"task_id": problem.split.task_id, "dataset": problem.dataset}
             if figure["kind"] == "churn":
-                chosen = first_of([row["model"] for row in listed(own)], found, problem.split.board.reference)
+                chosen = first_of([row["model"] for row in listed(own)], found, problem.split.ranking.reference)
                 figure["looks_at"] = look(asker, problem, chosen, task, path.parent, known.get((at["task_id"], at["dataset"]), {}))
             figures.append({**at, **figure})
     partial = path.with_suffix(".part")

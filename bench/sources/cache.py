@@ -80,7 +80,7 @@ def read_cached(adapter: Dataset, path: Path, options: Mapping[str, str]) -> Cac
     found = load(entry) if entry.is_dir() else None
     if found is not None:
         return found
-    with overheard() as notes:
+    with captured_notes() as notes:
         data = adapter.read(path, options)
     cached = Cached(data, fingerprint(data, version), hit=False, notes=tuple(notes))
     if _stamps(adapter, path) == stamps:
@@ -91,7 +91,7 @@ def read_cached(adapter: Dataset, path: Path, options: Mapping[str, str]) -> Cac
 
 
 @contextmanager
-def overheard() -> Iterator[list[str]]:
+def captured_notes() -> Iterator[list[str]]:
     """Collect what is said at INFO on the logger `bench`: an adapter's guesses and choices belong beside its data."""
     said: list[str] = []
 

@@ -42,7 +42,7 @@ class Download:
     """What the adapter is given, relative to the folder; empty: the folder itself."""
 
 
-class Progress(Protocol):
+class DownloadProgress(Protocol):
     """Show how a download goes."""
 
     def start(self, total: int | None) -> None:
@@ -126,7 +126,7 @@ def downloads_folder() -> Path:
     return cache_folder().parent / "downloads"
 
 
-def fetch(download: Download, folder: Path, progress: Progress | None = None) -> list[str]:
+def fetch(download: Download, folder: Path, progress: DownloadProgress | None = None) -> list[str]:
     """Download into `folder`, which appears whole or not at all; return the sha256 of each file.
 
     A folder that is there already is taken as it is: no file in it is touched. Raises `DataError` in one line for a
@@ -149,7 +149,7 @@ def fetch(download: Download, folder: Path, progress: Progress | None = None) ->
     return digests
 
 
-def _fetched(file: File, folder: Path, progress: Progress | None) -> str:
+def _fetched(file: File, folder: Path, progress: DownloadProgress | None) -> str:
     """Download one file and unpack a .zip; return the sha256 of what came."""
     import pooch  # type: ignore[import-untyped]
 
@@ -171,7 +171,7 @@ def _fetched(file: File, folder: Path, progress: Progress | None) -> str:
 class _Downloader:
     """Stand in for pooch's own, which leaves its connection open after an error and unpacks what is sent packed."""
 
-    progress: Progress | None
+    progress: DownloadProgress | None
 
     def __call__(self, url: str, output: str, _pooch: object) -> None:
         import requests

@@ -31,7 +31,7 @@ class _Relay(logging.Handler):
 
 
 @contextmanager
-def relayed(tell: Tell) -> Iterator[None]:
+def forwarded_progress(tell: Tell) -> Iterator[None]:
     """Pass what adapters tell of their reading to `tell`, from whichever thread they read in."""
     relay, level, passed_on = _Relay(tell), log.level, log.propagate
     log.addHandler(relay)

@@ -98,7 +98,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Ranking:
+class RankingRule:
     """Describe what ranks on a split: fixed by the task and its options, never by a model."""
 
     metric: str
@@ -130,7 +130,7 @@ class Split:
     flags: tuple[str, ...] = ()
     reason: str = ""
     """Why nothing can be scored here (one class only); empty: it can."""
-    board: Ranking = Ranking("roc_auc", reference="rfm-logit")
+    ranking: RankingRule = RankingRule("roc_auc", reference="rfm-logit")
     columns: Mapping[str, Any] = field(default_factory=dict)
     """Columns of every leaderboard row of this split: level, family, horizon, sizes."""
     context: Mapping[str, Any] = field(default_factory=dict)
@@ -245,7 +245,7 @@ class Task(Protocol):
     """Keys that `--set` takes for this task, with a line of help."""
     metrics: ClassVar[Mapping[str, Metric]]
     """Column -> metric: the columns of a leaderboard row that are this task's own, each with `_low` and `_high`."""
-    rankings: ClassVar[Mapping[str, Ranking]]
+    rankings: ClassVar[Mapping[str, RankingRule]]
     """Level of a row -> what ranks there; "" serves every level that is not named."""
     unit: ClassVar[str] = "cases"
     """What is scored and resampled: users, series, entities."""

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.errors import DataError
-from bench.tasks.base import Ranking, Split, Stage
+from bench.tasks.base import RankingRule, Split, Stage
 
 
 def inference_split(run: Mapping[str, Any], inputs: Any, truth: Any) -> Split:
     """Make a split without truth: what a task needs to bring answers about new data into their final form."""
     context = {key: tuple(v) if isinstance(v, list) else v for key, v in run["context"].items()}
-    return Split(run["task_id"], {"final": Stage((), (inputs,))}, {"final": truth}, run["facts"], board=Ranking(""), context=context)
+    return Split(run["task_id"], {"final": Stage((), (inputs,))}, {"final": truth}, run["facts"], ranking=RankingRule(""), context=context)
 
 
 def refuse_step(name: str, given: str, wanted: str) -> None:

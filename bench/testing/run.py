@@ -50,10 +50,10 @@ def unloaded(error: BaseException) -> dict[str, Any]:
     """Explain why nothing can be checked: a bad argument, a missing library, or the plugin's own fault."""
     from bench.errors import ConfigError
     from bench.registry import MissingDependencyError
-    from bench.testing.verdicts import told
+    from bench.testing.verdicts import reason_of
 
     why = "argument" if isinstance(error, ConfigError) else "missing" if isinstance(error, MissingDependencyError) else "fault"
-    return {"event": "unloaded", "why": why, "reason": told(error)}
+    return {"event": "unloaded", "why": why, "reason": reason_of(error)}
 
 
 def items_of(source: Source, groups: Sequence[str], task: str) -> Iterator[Item]:

@@ -69,13 +69,13 @@ def judge(plugin: str, task: str, name: str, call: Callable[[], None], excuse: s
     except NotApplicableError as error:
         return Verdict(plugin, task, name, "skipped", str(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises is its failure
-        return Verdict(plugin, task, name, "expected failure" if excuse else "failed", excuse or told(error))
+        return Verdict(plugin, task, name, "expected failure" if excuse else "failed", excuse or reason_of(error))
     if excuse:
         return Verdict(plugin, task, name, "failed", f"it passes, although it was expected to fail ({excuse}); take it off the list")
     return Verdict(plugin, task, name, "ok")
 
 
-def told(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Put an exception into one line; for one that is no `BenchError`, with its place in the plugin's own code."""
     words = " ".join(str(error).split())
     if isinstance(error, BenchError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.tasks.base import Ranking, StageName
+from bench.tasks.base import RankingRule, StageName
 from bench.tune.trials import Trial, difference
 
 ERRORS = 1.5
@@ -31,7 +31,7 @@ class Choice:
     kept_default: bool
 
 
-def few_best(trials: Sequence[Trial], tuning: str, board: Ranking, most: int) -> list[Trial]:
+def few_best(trials: Sequence[Trial], tuning: str, rule: RankingRule, most: int) -> list[Trial]:
     """Choose the configurations that a tuned row may be the mean of; none where none worked.
 
     Those that met every validation, the best first: at most `most`, and where that is several the author's default is one
@@ -39,13 +39,13 @@ def few_best(trials: Sequence[Trial], tuning: str, board: Ranking, most: int) ->
     """
     worked = [t for t in trials if t.ok and tuning in next(iter(t.entries.values()))["scores"]]
     whole = max((len(t.entries) for t in worked), default=0)
-    sign = 1.0 if board.higher else -1.0
+    sign = 1.0 if rule.higher else -1.0
     ordered = sorted((t for t in worked if len(t.entries) == whole), key=lambda t: (-sign * t.scores(tuning).mean(), t.number))
     few = ordered[:most]
     return few if trials[0] not in ordered or trials[0] in few or most == 1 else [*few[:-1], trials[0]]
 
 
-def decide(found: Trial, default: Trial, tuning: str, board: Ranking) -> Choice:
+def decide(found: Trial, default: Trial, tuning: str, rule: RankingRule) -> Choice:
     """Choose between what a search found and the default.
 
     It replaces the default only where its paired advantage exceeds `ERRORS` of its own standard errors.
@@ -54,29 +54,29 @@ def decide(found: Trial, default: Trial, tuning: str, board: Ranking) -> Choice:
         return Choice(default, kept_default=True)
     if not default.ok or tuning not in next(iter(default.entries.values()))["scores"]:
         return Choice(found, kept_default=False)
-    advantage = difference(found, default, tuning, higher=board.higher)
+    advantage = difference(found, default, tuning, higher=rule.higher)
     kept = not advantage.exceeds(ERRORS)
     return Choice(default if kept else found, kept_default=kept)
 
 
-def contenders(trials: Sequence[Trial], tunings: Sequence[str], board: Ranking, most: int) -> list[Trial]:
+def contenders(trials: Sequence[Trial], tunings: Sequence[str], rule: RankingRule, most: int) -> list[Trial]:
     """Choose the trials that meet the next validation beside the default: at most `most` that may still win, the best first.
 
     One may still win that is not worse than the default, nor than the best, by more than its standard error.
     """
-    default, sign = trials[0], 1.0 if board.higher else -1.0
+    default, sign = trials[0], 1.0 if rule.higher else -1.0
     found: dict[int, Trial] = {}
     for tuning in tunings:
         worked = [t for t in trials if t.ok and tuning in next(iter(t.entries.values()))["scores"]]
         worked.sort(key=lambda t: (-sign * t.scores(tuning).mean(), t.number))
         rivals = [t for t in dict.fromkeys((*worked[:1], default)) if t in worked]
-        found |= {t.number: t for t in worked if t is not default and not _lost(t, rivals, tuning, board)}
+        found |= {t.number: t for t in worked if t is not default and not _lost(t, rivals, tuning, rule)}
     return list(found.values())[:most]
 
 
-def _lost(trial: Trial, rivals: Sequence[Trial], tuning: str, board: Ranking) -> bool:
+def _lost(trial: Trial, rivals: Sequence[Trial], tuning: str, rule: RankingRule) -> bool:
     """Return whether a trial is worse than one of its rivals by more than the difference's standard error."""
-    return any(difference(rival, trial, tuning, higher=board.higher).exceeds(BEHIND) for rival in rivals if rival is not trial)
+    return any(difference(rival, trial, tuning, higher=rule.higher).exceeds(BEHIND) for rival in rivals if rival is not trial)
 
 
 def shares(fits: int, stages: Sequence[StageName]) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from bench.execute.jobs import Job, Plugin, stable_seed
 from bench.execute.mean_of import params_of
-from bench.tasks.base import Ranking, StageName
+from bench.tasks.base import RankingRule, StageName
 from bench.tune import search
 from bench.tune.decide import FEW, Choice, contenders, decide, few_best, shares
 from bench.tune.trials import Entry, Trial
@@ -46,7 +46,7 @@ class Scope:
     """What a cell searches on: seeds follow from the data, the task and the model, never from a file's name."""
 
     seed: int
-    board: Ranking
+    ranking: RankingRule
     validations: tuple[StageName, ...] = ("search",)
     searched: bool = True
     """Where it is not, only the default is fitted."""
@@ -105,10 +105,10 @@ def _search(plugin: Plugin, budget: Budget, make: MakeJob, trials: list[Trial], 
     first, later = scope.validations[:1], scope.validations[1:]
     for batch in range(math.ceil(explored / search.BATCH)):
         size = min(search.BATCH, explored - batch * search.BATCH)
-        finished = [(t.params, told(t, scope.board)) for t in trials]
+        finished = [(t.params, score_for_sampler(t, scope.ranking)) for t in trials]
         asked = search.ask(
             plugin.space, plugin.default, finished, batch, seed=stable_seed(budget.base, scope.seed), size=size,
-            higher=scope.board.higher, portfolio=scope.portfolio,
+            higher=scope.ranking.higher, portfolio=scope.portfolio,
         )  # fmt: skip
         new = [Trial(len(trials) + at, params) for at, params in enumerate(asked)]
         if (yield from _validate(new, first, budget, make, trials, plugin)):
@@ -118,7 +118,7 @@ def _search(plugin: Plugin, budget: Budget, make: MakeJob, trials: list[Trial], 
             return "failures"
     racing = trials
     for stage in later if rivals else ():
-        racing = [trials[0], *contenders(racing, _tunings(trials), scope.board, rivals)]
+        racing = [trials[0], *contenders(racing, _tunings(trials), scope.ranking, rivals)]
         # the default goes on in any case: its predictions calibrate, and may join the ensemble
         yield from _validate([t for t in racing if t.ok], (stage,), budget, make)
     return "trials"
@@ -128,11 +128,11 @@ def _chosen(trials: Sequence[Trial], make: MakeJob, scope: Scope) -> Generator[l
     """Choose for each tuning: the mean of the few best on validation, if that is an improvement on the default."""
     found = {}
     for tuning in _tunings(trials):
-        few = few_best(trials, tuning, scope.board, FEW if scope.averages else 1)
+        few = few_best(trials, tuning, scope.ranking, FEW if scope.averages else 1)
         if few:
             # of one too: its predictions are then stored as what stands, whatever is removed of the trials'
             best = trials[0] if few == trials[:1] else (yield from _mean(few, make))
-            found[tuning] = decide(best, trials[0], tuning, scope.board)
+            found[tuning] = decide(best, trials[0], tuning, scope.ranking)
     return found
 
 
@@ -176,10 +176,10 @@ def _tunings(trials: Sequence[Trial]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tuning for t in trials if t.ok for entry in t.entries.values() for tuning in entry["values"]))
 
 
-def told(trial: Trial, board: Ranking) -> float:
+def score_for_sampler(trial: Trial, rule: RankingRule) -> float:
     """Return a trial's score as the sampler is told it: a failed one always the task's penalty."""
     first = next(iter(trial.entries.values()))
-    return float(first["value"]) if trial.ok else board.penalty
+    return float(first["value"]) if trial.ok else rule.penalty
 
 
 def seconds(entries: Sequence[Entry]) -> float:

@@ -127,7 +127,7 @@ class Scored:
         mine = [f["file"] for f in self.files if (f["model"], f["tuning"]) == (model, tuning)]
         if not mine:
             return None
-        board, group = self.split.board, self.split.truths["final"].group
+        board, group = self.split.ranking, self.split.truths["final"].group
         scorers = [self.task.scorer(self.split, read_prediction(self.run / file)) for file in mine]
         sign = 1.0 if board.higher else -1.0
         point = np.mean([s.score(np.ones((1, len(group))))[board.metric][0] for s in scorers])
@@ -140,7 +140,7 @@ def _of_board(board: Scored, rows: Sequence[Mapping[str, Any]], name: str) -> It
         kept = any("kept-default" in r["flags"] for r in rows if (r["model"], r["tuning"]) == (model, tuning))
         if pair := _pair(board, name, (model, tuning), (model, "default"), "default", replaced=not kept):
             yield pair
-    sign = 1.0 if board.split.board.higher else -1.0
+    sign = 1.0 if board.split.ranking.higher else -1.0
     single = max((r for r in rows if r["model"] not in COMBINED and r["valid_score"] is not None), key=lambda r: sign * r["valid_score"])
     for row in rows:
         if row["model"] in COMBINED and (

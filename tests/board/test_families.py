@@ -10,7 +10,7 @@ from bench.board.families import FLOORS, TRIVIAL, family_words, flag_trivial
 from bench.board.overall import charge, overall
 from bench.board.ranking import boards, candidates, rank, verdict
 from bench.board.statistics import compare
-from bench.tasks.base import Ranking as Ranked
+from bench.tasks.base import RankingRule as Ranked
 
 
 @pytest.fixture

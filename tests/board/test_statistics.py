@@ -6,7 +6,7 @@ import pytest
 from bench.board.schema import SCHEMA
 from bench.board.statistics import compare
 from bench.metrics.churn import METRICS, churn_metrics, ranked
-from bench.tasks.base import Ranking
+from bench.tasks.base import RankingRule
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def compared(data, **more):
     y, group, predictions = data
     options = {"reference": "rfm-logit", "leader_among": set(predictions), "seed": 3, "n_draws": 200}
     scorers = {name: ranked(y, p, base_rate=0.5) for name, p in predictions.items()}
-    return compare(scorers, group, Ranking("roc_auc"), **(options | more))
+    return compare(scorers, group, RankingRule("roc_auc"), **(options | more))
 
 
 class Error:
@@ -41,7 +41,7 @@ def test_where_less_is_better_the_smallest_error_leads_and_skill_still_means_bet
     base = rng.gamma(2.0, 1.0, 300)
     scorers = {"reference": Error(base), "good": Error(0.5 * base), "bad": Error(2 * base)}
     options = {"reference": "reference", "leader_among": set(scorers), "seed": 1, "n_draws": 200}
-    results = compare(scorers, np.arange(300), Ranking("mase", higher=False), **options)
+    results = compare(scorers, np.arange(300), RankingRule("mase", higher=False), **options)
     assert results["bad"].leader == "good"
     assert results["good"].skill.low > 0 > results["bad"].skill.high
     assert results["bad"].behind.low > 0

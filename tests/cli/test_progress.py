@@ -21,7 +21,7 @@ from bench.cli.frame import frame
 from bench.cli.progress import LiveProgress, PlainProgress, choose
 from bench.cli.view import RunState, clock
 from bench.runs.run_events import CellDone, DataReady, JobDone, JobReport, JobRetried, JobStarted, Reading, RunReady, Tick
-from bench.sources.read_progress import reading, relayed
+from bench.sources.read_progress import forwarded_progress, reading
 
 TASK = "churn/v1/h=28d/elig=h/split=time/cutoffs=3"
 HOSTILE = "[red]x[/red]\x1b[2J\r\n\x07\u202eevil"
@@ -442,7 +442,7 @@ def test_the_reading_of_a_large_file_is_told_at_most_every_few_seconds() -> None
 
 def test_an_adapter_in_another_thread_is_heard_and_its_words_go_nowhere_else() -> None:
     heard: list[tuple[str, int, int]] = []
-    with relayed(lambda *far: heard.append(far)):
+    with forwarded_progress(lambda *far: heard.append(far)):
         thread = threading.Thread(target=reading, args=(Path("folder/log.txt"), 5, 10))
         thread.start()
         thread.join()

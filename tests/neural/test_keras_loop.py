@@ -15,7 +15,7 @@ from bench.api import Context  # noqa: E402
 from bench.neural import keras_loop, loop  # noqa: E402
 from bench.neural.batches import Sequences, batches  # noqa: E402
 from bench.neural.keras_loop import KerasLoop, keras, outputs  # noqa: E402
-from bench.neural.training import WIDE, DivergedError, Recipe  # noqa: E402
+from bench.neural.training import WIDE, DivergedError, TrainingRecipe  # noqa: E402
 
 
 class Sum(keras.Model):
@@ -72,7 +72,7 @@ def sequences(n, target, seed=0):
 
 
 def trained(fit, held, ctx, net=None, **recipe):
-    made = KerasLoop(net or Sum(), Recipe("bce", **recipe), ctx)
+    made = KerasLoop(net or Sum(), TrainingRecipe("bce", **recipe), ctx)
     made.run(fit, held)
     return made
 
@@ -81,7 +81,7 @@ def trained(fit, held, ctx, net=None, **recipe):
 def test_the_same_batches_give_the_weights_and_losses_of_the_torch_loop(held):
     told = {"keras": [], "torch": []}
     fit = sequences(100, np.random.default_rng(2).integers(0, 2, 100))
-    recipe = Recipe("bce", lr=0.05, batch=16, clip=0.5)
+    recipe = TrainingRecipe("bce", lr=0.05, batch=16, clip=0.5)
     found = KerasLoop(Sum(), recipe, Context(epochs=4, on_report=lambda _, loss: told["keras"].append(loss)))
     expected = loop.Loop(Twin(), recipe, Context(epochs=4, on_report=lambda _, loss: told["torch"].append(loss)))
     for each in (found, expected):

@@ -13,7 +13,7 @@ from bench.api import Context  # noqa: E402
 from bench.errors import PluginError  # noqa: E402
 from bench.neural.batches import Sequences, batches  # noqa: E402
 from bench.neural.loop import LOSSES, Average, Loop, in_bf16, outputs  # noqa: E402
-from bench.neural.training import WIDE, DivergedError, Recipe  # noqa: E402
+from bench.neural.training import WIDE, DivergedError, TrainingRecipe  # noqa: E402
 
 
 class Sum(torch.nn.Module):
@@ -54,7 +54,7 @@ def untrained():
 
 def trained(fit, held, ctx, **recipe):
     net = untrained()
-    loop = Loop(net, Recipe("bce", **recipe), ctx)
+    loop = Loop(net, TrainingRecipe("bce", **recipe), ctx)
     loop.run(fit, held)
     return net, loop
 
@@ -137,7 +137,7 @@ def test_gradients_are_clipped():
     rows = sequences(8, target=1)
     rows.features[:] = 1e4
     net = Sum()
-    loop = Loop(net, Recipe("bce", clip=1.0, batch=8), Context())
+    loop = Loop(net, TrainingRecipe("bce", clip=1.0, batch=8), Context())
     loop.step(rows, np.arange(8), torch.optim.SGD(net.parameters(), lr=0.0))
     assert torch.cat([p.grad.ravel() for p in net.parameters()]).norm() <= 1.0 + 1e-5
 
@@ -148,7 +148,7 @@ def test_each_row_weighs_the_same_in_a_full_and_in_a_small_batch():
     for cut in ([np.arange(8)], [np.arange(2), np.arange(2, 8)]):
         torch.manual_seed(0)
         net, total = Sum(), 0.0
-        loop = Loop(net, Recipe("bce", clip=1e9, batch=8), Context())
+        loop = Loop(net, TrainingRecipe("bce", clip=1e9, batch=8), Context())
         for batch in cut:
             loop.step(rows, batch, torch.optim.SGD(net.parameters(), lr=0.0))
             total = total + net.dense.weight.grad.clone()
@@ -166,7 +166,7 @@ class Own(Sum):
 
 def test_a_network_may_learn_by_an_objective_of_its_own_and_is_judged_by_the_tasks_loss():
     told, fit, net = [], sequences(40, target=1), Own()
-    loop = Loop(net, Recipe("bce", lr=0.1, patience=50), Context(epochs=40, on_report=lambda _, loss: told.append(loss)))
+    loop = Loop(net, TrainingRecipe("bce", lr=0.1, patience=50), Context(epochs=40, on_report=lambda _, loss: told.append(loss)))
     loop.run(fit, fit)
     assert np.abs(outputs(net, fit, Context()) - 3).mean() < 1.5
     assert loop.best.loss == min(told)

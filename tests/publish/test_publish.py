@@ -26,8 +26,8 @@ def test_pages_of_all_tasks_share_one_set_of_scripts_and_lead_back_to_the_first_
     assert len(pages) > 3
     assert not list((place / "site").rglob("assets"))
     for page in [place / "index.html", *pages]:
-        told = Links(page.read_text())
-        wanted = [link for link in told.found if not link.startswith(("#", "data:", "http"))]
+        reason_of = Links(page.read_text())
+        wanted = [link for link in reason_of.found if not link.startswith(("#", "data:", "http"))]
         assert any(link.endswith("assets/bench.js") for link in wanted)
         assert [link for link in wanted if not (page.parent / link.partition("#")[0]).is_file()] == []
         assert (page.name == "index.html" and page.parent == place) or "../../index.html" in wanted
@@ -294,11 +294,11 @@ def test_a_place_that_cannot_be_opened_ends_in_one_line_without_secrets(
 
 
 def test_what_an_error_says_is_shown_without_the_values_of_secret_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.publish.store import told
+    from bench.publish.store import reason_of
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI")
     monkeypatch.setenv("SOME_TOKEN", "tok-12345")
-    assert told(ValueError("signed with wJalrXUtnFEMI\nand tok-12345")) == "signed with *** and ***"
+    assert reason_of(ValueError("signed with wJalrXUtnFEMI\nand tok-12345")) == "signed with *** and ***"
 
 
 def test_publishing_to_an_object_store_of_fsspec_works_as_to_a_folder(made: Path, place: Path) -> None:

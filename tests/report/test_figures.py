@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report.kit import ATTACK, HORIZON, LEVELS, MODELS, anomalies, forecasts
 
-from bench.metrics.rounding import listed, picks, short
+from bench.metrics.rounding import listed, picks, rounded
 from bench.report.figures import anomaly_chart, forecast_chart, horizon_chart
 from bench.report.palette import DARK, LIGHT, dark_colours, style
 from bench.tasks.anomaly.figures import thinned
@@ -49,8 +49,8 @@ def test_the_best_the_median_and_the_worst_series_stand_whatever_their_order():
 
 @given(st.floats(allow_nan=True, allow_infinity=True))
 def test_numbers_are_rounded_to_six_digits_or_are_null(x):
-    rounded = short(x)
-    assert rounded is None if not np.isfinite(x) else rounded == pytest.approx(x, rel=1e-5, abs=1e-300)
+    found = rounded(x)
+    assert found is None if not np.isfinite(x) else found == pytest.approx(x, rel=1e-5, abs=1e-300)
 
 
 def test_nested_arrays_become_nested_lists_with_null_for_what_is_missing():

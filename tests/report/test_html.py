@@ -4,7 +4,7 @@ from report.kit import ATTACK, LONG, MARKUP
 
 from bench.report.chart import mark, wrapped
 from bench.report.html import Html, name_of, slug, tag
-from bench.report.tables import Cell, Head, plain_table, sortable
+from bench.report.tables import Head, TableCell, plain_table, sortable
 
 
 def test_text_and_attributes_are_escaped_and_markup_made_here_is_not():
@@ -44,7 +44,7 @@ def test_a_plain_table_has_a_caption_column_heads_and_a_row_header_and_no_blank_
 
 
 def test_every_cell_of_the_sortable_table_says_what_it_sorts_and_filters_by():
-    rows = [[Cell("1", order=3), Cell("m", Html("<a href='x'>m</a>"))]]
+    rows = [[TableCell("1", order=3), TableCell("m", Html("<a href='x'>m</a>"))]]
     made = sortable("c", [Head("rank", "rank"), Head("model", "model", choices=True)], rows)
     assert '<td data-order="3" data-search="1">' in made
     assert '<th scope="row" data-order="m" data-search="m"><a' in made

@@ -34,7 +34,7 @@ def score_of(task: Task, found: Split, prediction: Prediction) -> float:
 def members(task: Task, found: Split, predictions: list[Prediction]) -> list[Member]:
     """Order members as a run does: the best first, of equals by name."""
     made = [Member(f"m{n}", "tuned", {"search": p}, score_of(task, found, p), {}) for n, p in enumerate(predictions)]
-    sign = 1 if found.board.higher else -1
+    sign = 1 if found.ranking.higher else -1
     return sorted(made, key=lambda m: (-sign * m.value, m.model))
 
 
@@ -59,7 +59,7 @@ def forecasts(seed: int, n: int) -> list[Prediction]:
 
 def checked(task: Task, found: Split, own: list[Member]) -> None:
     chosen = choose(own, task, found)
-    sign = 1 if found.board.higher else -1
+    sign = 1 if found.ranking.higher else -1
     assert sign * chosen.value >= max(sign * m.value for m in own)
     assert sum(chosen.weights.values()) == pytest.approx(1, abs=1e-12)
     assert all(weight >= 1 / (STEPS + FEW) - 1e-12 for weight in chosen.weights.values())

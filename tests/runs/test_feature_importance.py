@@ -17,7 +17,7 @@ from bench.data.events import Events
 from bench.execute.jobs import Plugin
 from bench.execute.messages import Apply, Done, Result
 from bench.registry import Source
-from bench.runs.feature_importance import SLOW, Asker, first_of, look
+from bench.runs.feature_importance import SLOW, Occlusion, first_of, look
 from bench.runs.problem import Problem
 from bench.tasks.base import ModelResult
 from bench.tasks.churn.task import Churn
@@ -67,7 +67,7 @@ def by_recency(inputs: ChurnInputs) -> np.ndarray:
 
 def asked(problem: Problem, folder: Path, model: Any, **final: Any) -> tuple[dict[str, Any], FakeExecutor]:
     executor = FakeExecutor(folder, model)
-    asker = Asker(executor, 1000.0, {"epochs": 1})
+    asker = Occlusion(executor, 1000.0, {"epochs": 1})
     return asker.looks_at(problem, shown(folder, **final), Churn(), folder), executor
 
 
@@ -130,7 +130,7 @@ def test_leader_and_reference_are_asked_once_and_what_is_known_is_kept(problem: 
     assert [one.model for one in first_of(["ensemble", "best", "other"], of_all, "reference")] == ["best", "reference"]
     assert [one.model for one in first_of(["reference"], of_all, "reference")] == ["reference"]
     executor = FakeExecutor(tmp_path, by_recency)
-    asker = Asker(executor, 1000.0, {})
+    asker = Occlusion(executor, 1000.0, {})
     known = {"m": {"key": "k", "reason": "kept"}}
     assert look(asker, problem, [shown(tmp_path)], Churn(), tmp_path, known)["m"]["reason"] == "kept"
     assert look(asker, problem, [shown(tmp_path, key="new")], Churn(), tmp_path, known)["m"]["reason"] == ""

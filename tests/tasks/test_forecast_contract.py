@@ -118,7 +118,7 @@ def test_validation_steers_by_mase_and_at_level_user_by_wql() -> None:
         rng = np.random.default_rng(3)
         keep = rng.random(len(days)) < 0.5
         found = split(log(np.tile(np.arange(9), 120)[keep], days[keep], np.tile(np.arange(9), 120)[keep]), level=level)
-        assert (found.board.metric, found.board.higher, found.board.reference) == (metric, False, reference)
+        assert (found.ranking.metric, found.ranking.higher, found.ranking.reference) == (metric, False, reference)
         assert found.context["quantiles"] == (DECILES if q == 9 else (*DECILES, *TAILS))
         prediction = forecast_of(found, "search")
         y, (part,) = found.truths["search"].y[0], prediction

@@ -195,16 +195,16 @@ def test_too_few_blocks_to_resample_are_underpowered(n: int, options: dict, flag
 def test_where_most_series_are_mostly_zero_wql_ranks_and_the_task_id_says_so():
     rng = np.random.default_rng(0)
     few, many = (split(series(rng.poisson(rate, (10, 200)).astype(float))) for rate in (0.2, 4.0))
-    assert (few.board.metric, many.board.metric) == ("wql", "mase")
+    assert (few.ranking.metric, many.ranking.metric) == ("wql", "mase")
     assert few.task_id == many.task_id + "/rank=wql"
     assert any("WQL ranks" in note for note in few.notes)
     for found in (few, many):
         row = {"task": "forecasting", "task_id": found.task_id, "level": "given"}
-        assert ranking_metric(row) == (found.board.metric, found.board.higher)
+        assert ranking_metric(row) == (found.ranking.metric, found.ranking.higher)
 
 
 def test_what_ranks_is_decided_by_the_past_alone():
     values = np.random.default_rng(0).poisson(4.0, (10, 200)).astype(float)
     values[:, -42:] = 0.0
     values[:, -1] = 1.0
-    assert split(series(values)).board.metric == "mase"
+    assert split(series(values)).ranking.metric == "mase"

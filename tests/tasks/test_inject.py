@@ -19,7 +19,7 @@ from bench.tasks.anomaly.injection_plan import (
     STRENGTHS,
     TAKEOVER,
     Incident,
-    Recipe,
+    InjectionRecipe,
     labels,
     manifest,
     plan,
@@ -106,7 +106,7 @@ def test_steering_scoring_and_splicing_share_no_kind_and_no_draw():
     assert max(len(a & b) for k, a in enumerate(places) for b in places[:k]) <= 5  # of about 100: as chance has it
 
 
-@pytest.mark.parametrize("recipe", [SCORING, STEERING, TAKEOVER, Recipe(tuple("abcdef"), 4, (1.0, 2.0, 3.0, 4.0))])
+@pytest.mark.parametrize("recipe", [SCORING, STEERING, TAKEOVER, InjectionRecipe(tuple("abcdef"), 4, (1.0, 2.0, 3.0, 4.0))])
 def test_kinds_and_strengths_take_turns_so_that_each_pair_is_as_frequent(recipe):
     found = Counter((i.kind, i.strength) for i in planned(drawn(3000, 200), recipe) if not i.decoy)
     assert len(found) == len(recipe.kinds) * len(recipe.strengths)

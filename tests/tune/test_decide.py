@@ -13,12 +13,12 @@ from optuna.distributions import FloatDistribution, distribution_to_json
 from bench.execute.jobs import Job, Plugin, job_key
 from bench.execute.mean_of import configurations
 from bench.registry import Source
-from bench.tasks.base import Ranking
+from bench.tasks.base import RankingRule
 from bench.tune.decide import Choice, contenders, decide, few_best, shares
 from bench.tune.plan import Budget, Outcome, Scope, fits, plan
 from bench.tune.trials import Trial, difference
 
-BOARD = Ranking("roc_auc")
+BOARD = RankingRule("roc_auc")
 STAGES = ("search", "search-2", "search-3")
 DRAWS = 50
 
@@ -54,7 +54,7 @@ def test_what_holds_at_one_cut_off_alone_does_not_replace_the_default() -> None:
 
 def test_where_lower_is_better_the_lower_score_wins() -> None:
     default, lower, higher = trial(0, {"search": [1.0, 1.0]}), trial(1, {"search": [0.8, 0.8]}), trial(2, {"search": [1.2, 1.2]})
-    board = Ranking("mase", higher=False)
+    board = RankingRule("mase", higher=False)
     assert decide(lower, default, "tuned", board).trial is lower
     assert decide(higher, default, "tuned", board).kept_default
     assert few_best([default, higher, lower], "tuned", board, 3) == [lower, default, higher]

@@ -18,7 +18,7 @@ from bench.execute.jobs import Job, Plugin, job_key, stable_seed
 from bench.execute.mean_of import KEY, configurations
 from bench.registry import Source
 from bench.runs.run_events import JobDone, JobStarted
-from bench.tasks.base import Ranking
+from bench.tasks.base import RankingRule
 from bench.tune import search
 from bench.tune.decide import FEW
 from bench.tune.ledger import Ledger
@@ -32,7 +32,7 @@ SPACE = {
 DEFAULT = {"rate": 1e-2, "depth": 4, "kind": "b"}
 PLUGIN = Plugin("model", Source("model", "model"), space=SPACE, default=DEFAULT)
 PENALTY = 0.0
-BOARD = Ranking("roc_auc", penalty=PENALTY)
+BOARD = RankingRule("roc_auc", penalty=PENALTY)
 SCOPE = Scope(7, BOARD)
 
 

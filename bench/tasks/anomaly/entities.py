@@ -151,7 +151,7 @@ def from_series(series: Series, options: Mapping[str, str]) -> Entities:
     start = shape[1] - length
     share = _share(options, "labelled")
     until, contaminated = _prefixes(None if labels is None else labels & np.isfinite(values), start, shape[1], share)
-    season = whole(options, "season", clock.season)
+    season = whole_number(options, "season", clock.season)
     clocks, number = (clock,) * len(names), time
     if dated:
         clocks = tuple(own_clock(row[n:], clock) for row, n in zip(time, start.tolist(), strict=True))
@@ -172,7 +172,7 @@ def from_series(series: Series, options: Mapping[str, str]) -> Entities:
 def from_log(events: Events, options: Mapping[str, str], profile: Profile, *, simulated: bool, among: Collection[str] | None) -> Entities:
     """Return the number of a log's events by user and step: the most active users of the training part; `among`: only these users."""
     most, longest = (profile.entities, profile.steps) if simulated else (USERS, STEPS)
-    most = whole(options, "users", most)
+    most = whole_number(options, "users", most)
     share = _share(options, "users")
 
     def narrowed(frame: pl.DataFrame, clock: Clock, last: int) -> pl.DataFrame:
@@ -190,7 +190,7 @@ def from_log(events: Events, options: Mapping[str, str], profile: Profile, *, si
     grid = from_events(events, {**options, "level": "user"}, narrowed)
     steps = grid.values.shape[1]
     until = np.full(len(grid.names), int(share * steps), np.int64)
-    season = whole(options, "season", grid.clock.season)
+    season = whole_number(options, "season", grid.clock.season)
     nobody = np.zeros(len(grid.names), bool)
     time, number = grid.time[None], grid.number[None]
     choices = f"target={options.get('target', 'count')}/users={most}/steps={longest}/prefix={share:g}"
@@ -235,7 +235,7 @@ def _share(options: Mapping[str, str], of: str) -> float:
     return share
 
 
-def whole(options: Mapping[str, str], key: str, default: int) -> int:
+def whole_number(options: Mapping[str, str], key: str, default: int) -> int:
     """Read an option that is a whole number of at least 1; raise `ConfigError`."""
     text = options.get(key, str(default))
     if not text.isdecimal() or len(text) > 6 or int(text) < 1:

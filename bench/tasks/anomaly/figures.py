@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bench.data.ragged import Array
-from bench.metrics.rounding import listed, picks, short
+from bench.metrics.rounding import listed, picks, rounded
 
 MOST_POINTS = 500
 """Points of a curve: longer ones are thinned to the least and the greatest value of each stretch, so spikes stay."""
@@ -51,8 +51,8 @@ def collect(
                 **_series(clock[n] if each else clock, np.asarray(values, float)[n], np.asarray(score, float)[n], windows[n], until[n]),
                 "role": role if judged is not None else "shown",
                 "name": names[n],
-                "judged": None if judged is None else short(float(worth[n])),
-                "threshold": short(float(limit[n])),
+                "judged": None if judged is None else rounded(float(worth[n])),
+                "threshold": rounded(float(limit[n])),
             }
             for role, n in picks(-worth)
         ]
@@ -84,11 +84,11 @@ def _series(time: Sequence[Any], value: Array, score: Array, spans: Sequence[tup
         "score": listed(score[scored]),
         "until": time[until] if until < steps else None,
         "spans": [_span(time, score, first, last) for first, last in spans],
-        "top": [{"time": time[t], "score": short(float(score[t])), "inside": any(a <= t <= b for a, b in spans)} for t in top],
+        "top": [{"time": time[t], "score": rounded(float(score[t])), "inside": any(a <= t <= b for a, b in spans)} for t in top],
     }
 
 
 def _span(time: Sequence[Any], score: Array, first: int, last: int) -> dict[str, Any]:
     inside = score[first : last + 1]
     known = inside[np.isfinite(inside)]
-    return {"first": time[first], "last": time[last], "peak": short(float(known.max())) if len(known) else None}
+    return {"first": time[first], "last": time[last], "peak": rounded(float(known.max())) if len(known) else None}

@@ -56,7 +56,7 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class InjectionRecipe:
     """What a plan draws from; another `stream` gives other draws under the same seed."""
 
     kinds: tuple[str, ...]
@@ -65,10 +65,10 @@ class Recipe:
     decoys: bool = True
 
 
-STEERING = Recipe(("shift", "noise", "flat", "ramp"), stream=1)
+STEERING = InjectionRecipe(("shift", "noise", "flat", "ramp"), stream=1)
 """Steers a search: none of its kinds is ever scored."""
-SCORING = Recipe(("bot", "brushing", "review-bombing", "spike", "drop"), stream=2)
-TAKEOVER = Recipe(("takeover",), stream=3, strengths=(0.25, 0.5, 1.0))
+SCORING = InjectionRecipe(("bot", "brushing", "review-bombing", "spike", "drop"), stream=2)
+TAKEOVER = InjectionRecipe(("takeover",), stream=3, strengths=(0.25, 0.5, 1.0))
 """Strength is here the share of steps that are the donor's."""
 
 
@@ -122,7 +122,7 @@ class _Ground:
         return hashed(key, self.seed * STREAMS + tag)
 
 
-def plan(keys: Array, lo: Array, hi: Array, recipe: Recipe, *, season: int, seed: int, rate: float = RATE) -> list[Incident]:
+def plan(keys: Array, lo: Array, hi: Array, recipe: InjectionRecipe, *, season: int, seed: int, rate: float = RATE) -> list[Incident]:
     """Plan incidents in the open steps [lo, hi) of each entity, sorted by entity and step.
 
     `keys`: whole numbers [N], different and lasting (`bench.data.ragged.id_hashes` of the names): with them a plan follows
@@ -200,7 +200,7 @@ def _unit(season: int) -> int:
     return season if season > 1 else NO_SEASON
 
 
-def _anomalies(ground: _Ground, recipe: Recipe, season: int, rate: float) -> _Items:
+def _anomalies(ground: _Ground, recipe: InjectionRecipe, season: int, rate: float) -> _Items:
     """Deal anomalies to half of the entities at most, in hash order, until the budget of steps is spent."""
     dirty = ground.order(0)[: len(ground.keys) // 2]
     wanted = 2 * rate * ground.room[dirty] / ((1 + ground.longest) / 2)
@@ -216,7 +216,7 @@ def _anomalies(ground: _Ground, recipe: Recipe, season: int, rate: float) -> _It
     return items.take(np.cumsum(length) <= ground.budget)
 
 
-def _turns(recipe: Recipe, m: int, seed: int) -> tuple[Array, Array]:
+def _turns(recipe: InjectionRecipe, m: int, seed: int) -> tuple[Array, Array]:
     """Let kinds and strengths take turns, [M] each: every pair once before one comes twice; the seed says which is first."""
     a, b = len(recipe.kinds), len(recipe.strengths)
     i = np.arange(m)

@@ -26,7 +26,7 @@ from bench.tasks.anomaly.injection_plan import (
     STEERING,
     TAKEOVER,
     Incident,
-    Recipe,
+    InjectionRecipe,
     labels,
     plan,
     with_strength,
@@ -110,7 +110,7 @@ def set_aside(names: Sequence[str], seed: int) -> tuple[Array, str]:
     return chosen, ""
 
 
-def _made(family: str, found: Entities, seed: int, strength: float | None, recipes: tuple[Recipe, Recipe]) -> Marked:
+def _made(family: str, found: Entities, seed: int, strength: float | None, recipes: tuple[InjectionRecipe, InjectionRecipe]) -> Marked:
     panel = found.panel()
     aside, why = set_aside(found.names, seed)
     try:
@@ -129,7 +129,7 @@ def _made(family: str, found: Entities, seed: int, strength: float | None, recip
     return _checked(Marked(family, found, known, marks, aside, why, incidents, strength))
 
 
-def _planned(found: Entities, panel: Panel, rows: Array, recipe: Recipe, seed: int, strength: float | None) -> list[Incident]:
+def _planned(found: Entities, panel: Panel, rows: Array, recipe: InjectionRecipe, seed: int, strength: float | None) -> list[Incident]:
     """Plan the incidents of some of the entities, and find donors among them for takeovers."""
     keys, until = id_hashes(np.array(found.names)[rows]), panel.until[rows]
     end = np.full(len(rows), panel.steps)

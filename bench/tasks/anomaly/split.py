@@ -19,13 +19,13 @@ from bench.metrics.anomaly import threshold
 from bench.metrics.volume import pooled, vus_of
 from bench.tasks.anomaly.alarms import Rule, raised
 from bench.tasks.anomaly.channels import COMBINE, apart, over
-from bench.tasks.anomaly.entities import whole
+from bench.tasks.anomaly.entities import whole_number
 from bench.tasks.anomaly.inject import oracle
 from bench.tasks.anomaly.injection_plan import Incident, manifest
 from bench.tasks.anomaly.plan import Marked, search_begin
 from bench.tasks.anomaly.scores import Averaged, Summed, averaged, summed
-from bench.tasks.anomaly.steering import KINDS, Drawn, MeanVolume, Recipe, asked_of, mean_volume, steering
-from bench.tasks.base import Prediction, Ranking, Split, Stage, StageName
+from bench.tasks.anomaly.steering import KINDS, Drawn, MeanVolume, SteeringRecipe, asked_of, mean_volume, steering
+from bench.tasks.base import Prediction, RankingRule, Split, Stage, StageName
 from bench.tasks.clock import NO_TIME, Clock, format_time
 from bench.tasks.profiles import Profile
 
@@ -34,7 +34,7 @@ FLOORS = (
     "rolling-mean-centred",
 )  # fmt: skip
 """One line of arithmetic each: the best of them in a league is what a model there has to beat."""
-RANKING = Ranking("vus_pr", higher=True, reference="random", penalty=0.0, second="event_f1", floors=FLOORS)
+RANKING = RankingRule("vus_pr", higher=True, reference="random", penalty=0.0, second="event_f1", floors=FLOORS)
 FEW_ANOMALOUS = 5
 """Fewest scored entities with an anomaly for a board to rank."""
 BUFFER = 100
@@ -164,7 +164,7 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
     panel = found.panel(marked.values)
     channels = 1 if found.channels is None else found.channels.shape[2]
     several = apart(panel, found.channels)
-    buffer = whole(options, "buffer", max(found.season, 2) if found.of_log else BUFFER)
+    buffer = whole_number(options, "buffer", max(found.season, 2) if found.of_log else BUFFER)
     smooth = _width(options, "smooth", max(buffer // 2, 1))
     causal = _width(options, "smooth_causal", smooth)
     combine = options.get("combine", COMBINE[0])
@@ -212,7 +212,7 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
 
 def _width(options: Mapping[str, str], key: str, default: int) -> int:
     """Read a width of smoothing; `off` is one step, which changes nothing."""
-    return 1 if options.get(key) == "off" else whole(options, key, default)
+    return 1 if options.get(key) == "off" else whole_number(options, key, default)
 
 
 def _oracle(marked: Marked, panel: Panel, incidents: Sequence[Incident], buffer: int) -> Array:
@@ -225,7 +225,7 @@ def _search(marked: Marked, panel: Panel, several: Panel, buffer: int, seed: int
     """Make the search stage, one part a draw; the third item says why nothing can steer it."""
     begin, why, c = search_begin(panel), "", several.channels
     try:
-        draws = steering(panel, begin, marked.entities.names, Recipe(KINDS[marked.family], buffer, marked.pooled, seed), several)
+        draws = steering(panel, begin, marked.entities.names, SteeringRecipe(KINDS[marked.family], buffer, marked.pooled, seed), several)
     except ProtocolError as error:
         draws, why = [(several.values, np.zeros(panel.values.shape, bool))], f"nothing can steer a search: {error}"
     aided = not marked.unaided and not why

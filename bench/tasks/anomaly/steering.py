@@ -109,7 +109,7 @@ def mean_volume(draws: Sequence[Sequence[tuple[Array, Array] | None]], group: Ar
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SteeringRecipe:
     """What steering draws from."""
 
     kinds: tuple[str, ...]
@@ -119,7 +119,9 @@ class Recipe:
     seed: int
 
 
-def steering(panel: Panel, begin: Array, names: Sequence[str], recipe: Recipe, channels: Panel | None = None) -> list[tuple[Array, Array]]:
+def steering(
+    panel: Panel, begin: Array, names: Sequence[str], recipe: SteeringRecipe, channels: Panel | None = None
+) -> list[tuple[Array, Array]]:
     """Inject into the prefixes from `begin` [N] to `until`: a list of draws (values, labels), [N, T] each.
 
     `channels`: the panel of N C rows where entities have several channels; values are then of its shape. Raises
@@ -143,7 +145,7 @@ def steering(panel: Panel, begin: Array, names: Sequence[str], recipe: Recipe, c
     return found
 
 
-def _draws(begin: Array, room: Array, keys: Array, recipe: Recipe) -> Iterator[list[Incident]]:
+def _draws(begin: Array, room: Array, keys: Array, recipe: SteeringRecipe) -> Iterator[list[Incident]]:
     """Yield draws until `WANTED` changes were made, `LEAST_DRAWS` at least and `MOST_DRAWS` at most."""
     place = np.argsort(np.argsort(hashed(keys, recipe.seed)))  # entities take turns by it, whatever their order
     alone, made = (room >= LEAST_ROOM).sum() == 1, 0
@@ -160,7 +162,7 @@ def _draws(begin: Array, room: Array, keys: Array, recipe: Recipe) -> Iterator[l
         yield incidents
 
 
-def _of_entity(entity: int, begin: int, room: int, turn: int, uniform: Array, recipe: Recipe) -> list[Incident]:
+def _of_entity(entity: int, begin: int, room: int, turn: int, uniform: Array, recipe: SteeringRecipe) -> list[Incident]:
     """Plan the changes of one entity; `uniform`: numbers in [0, 1), [UNIFORM], used over and over."""
     low, high = LENGTHS
     length = max(min(round(recipe.buffer * (low + (high - low) * float(uniform[0]))), int(SHARE * room)), 1)

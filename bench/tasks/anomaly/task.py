@@ -38,7 +38,7 @@ from bench.tasks.base import (
     ModelResult,
     Objective,
     Prediction,
-    Ranking,
+    RankingRule,
     Scorer,
     Split,
     StageName,
@@ -53,7 +53,7 @@ class Anomaly(Task):
     name: ClassVar[str] = "anomaly"
     holds: ClassVar[tuple[str, ...]] = ("events", "series")
     metrics: ClassVar[Mapping[str, Metric]] = METRICS
-    rankings: ClassVar[Mapping[str, Ranking]] = {"": RANKING}
+    rankings: ClassVar[Mapping[str, RankingRule]] = {"": RANKING}
     unit: ClassVar[str] = "entities"
     settable: ClassVar[tuple[str, ...]] = ("prefix", "users", "freq")
     options: ClassVar[Mapping[str, str]] = {

@@ -29,7 +29,7 @@ LEAST = 0.02
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedUsers:
     """Rows that a model was asked about, and the log that they were made from."""
 
     events: Events
@@ -43,7 +43,7 @@ class Asked:
     kinds: tuple[str, ...]
 
     @classmethod
-    def of(cls, events: Events, ids: Sequence[str], inputs: ChurnInputs, horizon: float, longest: int | None) -> Asked:
+    def of(cls, events: Events, ids: Sequence[str], inputs: ChurnInputs, horizon: float, longest: int | None) -> AskedUsers:
         """Find the rows' users by their `ids`; `horizon` in days."""
         code = {name: at for at, name in enumerate(ids_of(events).tolist())}
         users = np.array([code[name] for name in ids], np.int64)
@@ -68,7 +68,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Part:
+class PartOfPast:
     """A part of everybody's past, and what the rows look like without it."""
 
     words: str
@@ -77,22 +77,22 @@ class Part:
     """bool [N]: whose past it is part of."""
 
 
-def parts(asked: Asked) -> Iterator[Part]:
+def parts(asked: AskedUsers) -> Iterator[PartOfPast]:
     """Take away, one after another: the last day, stretches of time, kinds, values and items."""
     owner, back, kind = _events(asked)
     for words, gone in _stretches(asked, owner, back, kind):
         touched = np.bincount(owner[gone], minlength=len(ids_of(asked.events)))[asked.users] > 0
         inputs = asked.without(gone) if touched.any() else None
         if inputs is not None:
-            yield Part(words, inputs, touched & (inputs.column("n_events") > 0))
+            yield PartOfPast(words, inputs, touched & (inputs.column("n_events") > 0))
     for name, words in (("value", "the values of the events"), ("item", "which items they were")):
         column = asked.events.frame[name]
         if column.null_count() < len(column):
             empty = asked.events.frame.with_columns(pl.lit(None, column.dtype).alias(name))
-            yield Part(words, asked.inputs(replace(asked.events, frame=empty)), np.ones(len(asked.users), bool))
+            yield PartOfPast(words, asked.inputs(replace(asked.events, frame=empty)), np.ones(len(asked.users), bool))
 
 
-def _events(asked: Asked) -> tuple[Array, Array, Array]:
+def _events(asked: AskedUsers) -> tuple[Array, Array, Array]:
     """Return each event's user int64, microseconds before that user's cut-off int64 (below 0: after it) and kind str."""
     frame = asked.events.frame
     owner = frame["user"].to_physical().to_numpy().astype(np.int64)
@@ -101,7 +101,7 @@ def _events(asked: Asked) -> tuple[Array, Array, Array]:
     return owner, until[owner] - frame["time"].to_physical().to_numpy(), frame["kind"].cast(pl.String).to_numpy()
 
 
-def _stretches(asked: Asked, owner: Array, back: Array, kind: Array) -> Iterator[tuple[str, Array]]:
+def _stretches(asked: AskedUsers, owner: Array, back: Array, kind: Array) -> Iterator[tuple[str, Array]]:
     """List parts of the past by their events, bool [events] each."""
     past, horizon = back >= 0, asked.horizon
     active = past & np.isin(kind, asked.events.activity)
@@ -119,7 +119,7 @@ def _stretches(asked: Asked, owner: Array, back: Array, kind: Array) -> Iterator
             yield f"the events of kind {name!r}", past & (kind == name)
 
 
-def by_parts(chance: Array, answers: Sequence[tuple[Part, Array]]) -> list[str]:
+def by_parts(chance: Array, answers: Sequence[tuple[PartOfPast, Array]]) -> list[str]:
     """Write the strongest reasons of each row; `chance` [N], and for each part P(churn) [N] without it."""
     effect = np.stack([np.where(part.touched, _log_odds(chance) - _log_odds(p), 0.0) for part, p in answers], axis=1)  # [N, K]
     written = [[f"{_verb(e[k])} by {part.words}: {p[n]:.0%} without" for k, (part, p) in enumerate(answers)] for n, e in enumerate(effect)]

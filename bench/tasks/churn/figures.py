@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.data.ragged import Array
 from bench.metrics.churn import calibration_bins
-from bench.metrics.rounding import listed, short
+from bench.metrics.rounding import listed, rounded
 
 MOST_POINTS = 100
 """Points of a curve; longer ones keep those that bend it most."""
@@ -43,9 +43,9 @@ def collect(
         "metric": "ROC AUC",
         "leader": leader,
         "reference": reference,
-        "base_rate": short(float(np.mean(truth[test]))),
+        "base_rate": rounded(float(np.mean(truth[test]))),
         "test_cutoff": test,
-        "rates": [{"cutoff": cutoff, "rate": short(rate)} for cutoff, rate in rates.items()],
+        "rates": [{"cutoff": cutoff, "rate": rounded(rate)} for cutoff, rate in rates.items()],
         "n": {cutoff: len(y) for cutoff, y in truth.items()},
         "models": {name: made[name] for name in order},
     }
@@ -61,7 +61,7 @@ def reliability(y: Array, p: Array) -> list[dict[str, Any]]:
     for own in (bins == at for at in np.unique(bins)):
         n, rate = int(own.sum()), float(np.mean(y[own]))
         low, high = wilson(rate, n)
-        found.append({"mean": short(float(p[own].mean())), "rate": short(rate), "low": short(low), "high": short(high), "n": n})
+        found.append({"mean": rounded(float(p[own].mean())), "rate": rounded(rate), "low": rounded(low), "high": rounded(high), "n": n})
     return found
 
 
@@ -126,15 +126,15 @@ def _model(truth: Mapping[str, Array], own: Mapping[str, Array], test: str) -> d
     by_cutoff = [
         {
             "cutoff": cutoff,
-            "predicted": short(float(own[cutoff].mean())),
-            "actual": short(float(np.mean(truth[cutoff]))),
+            "predicted": rounded(float(own[cutoff].mean())),
+            "actual": rounded(float(np.mean(truth[cutoff]))),
             "bins": reliability(truth[cutoff], own[cutoff]),
         }
         for cutoff in truth
         if cutoff in own
     ]
     return {
-        "auc": short(float(np.trapezoid(roc[:, 1], roc[:, 0]))),
+        "auc": rounded(float(np.trapezoid(roc[:, 1], roc[:, 0]))),
         "reliability": by_cutoff,
         "captured": listed(np.interp(TOP, *drawn["gain"].T)),
         "true_rate": listed(np.interp(FALSE_ALARMS, *roc.T)),

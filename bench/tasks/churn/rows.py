@@ -15,11 +15,11 @@ import numpy as np
 from bench.api import STATIC, Array, ChurnInputs, ChurnTrain
 from bench.data.events import Events
 from bench.data.ragged import hashed
-from bench.tasks.base import Ranking, Split, Stage, StageName, Truth
+from bench.tasks.base import RankingRule, Split, Stage, StageName, Truth
 from bench.tasks.churn.history import History
 from bench.tasks.profiles import Profile
 
-RANKING = Ranking("roc_auc", higher=True, reference="rfm-logit", penalty=0.0, second="log_loss")
+RANKING = RankingRule("roc_auc", higher=True, reference="rfm-logit", penalty=0.0, second="log_loss")
 FEW_USERS, FEW_OF_A_CLASS = 200, 30
 FEW_LABELS = 1_000
 """Labelled users, training and tested together, below which the row says that they are few."""

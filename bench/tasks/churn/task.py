@@ -25,7 +25,7 @@ from bench.tasks.base import (
     ModelResult,
     Objective,
     Prediction,
-    Ranking,
+    RankingRule,
     Scorer,
     Split,
     StageName,
@@ -47,7 +47,7 @@ class Churn(Task):
     name: ClassVar[str] = "churn"
     holds: ClassVar[tuple[str, ...]] = ("events",)
     metrics: ClassVar[Mapping[str, Metric]] = METRICS
-    rankings: ClassVar[Mapping[str, Ranking]] = {"": RANKING}
+    rankings: ClassVar[Mapping[str, RankingRule]] = {"": RANKING}
     unit: ClassVar[str] = "users"
     settable: ClassVar[tuple[str, ...]] = ("cutoff",)
     options: ClassVar[Mapping[str, str]] = {
@@ -159,7 +159,7 @@ class Churn(Task):
         for one in shown:
             if one.valid_prediction is not None:
                 predictions[one.model][valid] = one.valid_prediction[0]["prediction"]
-        return collect(split.facts["churn_by_cutoff"], truth, predictions, leader, reference=split.board.reference)
+        return collect(split.facts["churn_by_cutoff"], truth, predictions, leader, reference=split.ranking.reference)
 
 
 @hookimpl

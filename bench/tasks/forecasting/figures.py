@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bench.data.ragged import Array
-from bench.metrics.rounding import listed, picks, short
+from bench.metrics.rounding import listed, picks, rounded
 
 BAND = (0.1, 0.9)
 TAIL = 4
@@ -65,7 +65,7 @@ def collect(
             model: [_pick(role, n, parts[len(cutoffs) - len(shown) :], at, scores[model]) for role, n in chosen[model]]
             for model, parts in predictions.items()
         },
-        "by_step": {model: [short(float(v)) for v in own] for model, own in (by_step or {}).items()},
+        "by_step": {model: [rounded(float(v)) for v in own] for model, own in (by_step or {}).items()},
     }
 
 
@@ -83,7 +83,7 @@ def _pick(role: str, n: int, parts: Sequence[Mapping[str, Array]], at: list[int]
     return {
         "role": role,
         "series": str(n),
-        "score": short(float(scores[n])),
+        "score": rounded(float(scores[n])),
         "low": listed(low),
         "median": listed(median),
         "high": listed(high),

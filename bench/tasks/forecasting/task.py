@@ -29,7 +29,7 @@ from bench.tasks.base import (
     ModelResult,
     Objective,
     Prediction,
-    Ranking,
+    RankingRule,
     Scorer,
     Split,
     Stage,
@@ -51,8 +51,8 @@ FEW = 8
 WHOLE = ("mase", "rmsse", "smape", "sql", "total_wape")
 """Metrics that are no ratio of sums over steps."""
 RANKINGS = {
-    "user": Ranking("wql", higher=False, reference="climatology", penalty=1e9, second="total_wape"),
-    "": Ranking("mase", higher=False, reference="seasonal-naive", penalty=1e9, second="sql"),
+    "user": RankingRule("wql", higher=False, reference="climatology", penalty=1e9, second="total_wape"),
+    "": RankingRule("mase", higher=False, reference="seasonal-naive", penalty=1e9, second="sql"),
 }
 """By whether the series are sparse (`user`): there MASE would rank the forecast of nothing but zeros first."""
 
@@ -109,7 +109,7 @@ class Forecasting(Task):
     name: ClassVar[str] = "forecasting"
     holds: ClassVar[tuple[str, ...]] = ("events", "series")
     metrics: ClassVar[Mapping[str, Metric]] = metrics.METRICS
-    rankings: ClassVar[Mapping[str, Ranking]] = RANKINGS
+    rankings: ClassVar[Mapping[str, RankingRule]] = RANKINGS
     unit: ClassVar[str] = "series"
     settable: ClassVar[tuple[str, ...]] = ("freq",)
     options: ClassVar[Mapping[str, str]] = {
@@ -164,7 +164,7 @@ class Forecasting(Task):
 
     def objectives(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, Sequence[Objective]]:
         """Score each validation window by the metric that ranks."""
-        truth, levels, metric = split.truths[stage], split.context["quantiles"], split.board.metric
+        truth, levels, metric = split.truths[stage], split.context["quantiles"], split.ranking.metric
         found = []
         for at, part in enumerate(prediction):
             window = replace(truth, y=truth.y[at : at + 1])
@@ -189,7 +189,7 @@ class Forecasting(Task):
         """Draw each model's best, median and worst series with their bands, and the error by step."""
         if not shown:
             return {}
-        truth, levels, metric = split.truths["final"], split.context["quantiles"], split.board.metric
+        truth, levels, metric = split.truths["final"], split.context["quantiles"], split.ranking.metric
         grid, (windows, n, horizon) = truth.grid, truth.y.shape
         scores, by_step = {}, {}
         for one in shown:

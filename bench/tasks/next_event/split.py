@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.data.events import Events
 from bench.errors import ConfigError
-from bench.tasks.base import Ranking, Split, Stage, StageName
+from bench.tasks.base import RankingRule, Split, Stage, StageName
 from bench.tasks.next_event.log import TARGETS, Log, prepare
 from bench.tasks.next_event.protocol import DAY, Catalogue, Protocol, catalogue, choose, day
 from bench.tasks.next_event.rows import Asked, asked, training
@@ -18,8 +18,8 @@ from bench.tasks.profiles import Profile
 FEW_USERS = 50
 """Fewest asked users for a board to rank."""
 RANKINGS = {
-    "": Ranking("ndcg_10", higher=True, reference="popular", penalty=0.0, beside="recent-popular", second="recall_10"),
-    "kind": Ranking("accuracy", higher=True, reference="popular", penalty=0.0, beside="markov", second="macro_f1"),
+    "": RankingRule("ndcg_10", higher=True, reference="popular", penalty=0.0, beside="recent-popular", second="recall_10"),
+    "kind": RankingRule("accuracy", higher=True, reference="popular", penalty=0.0, beside="markov", second="macro_f1"),
 }
 """By level: what is ranked, items or kinds."""
 

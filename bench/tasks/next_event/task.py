@@ -25,7 +25,7 @@ from bench.tasks.base import (
     ModelResult,
     Objective,
     Prediction,
-    Ranking,
+    RankingRule,
     Scorer,
     Split,
     StageName,
@@ -43,7 +43,7 @@ class NextEvent(Task):
     name: ClassVar[str] = "next-event"
     holds: ClassVar[tuple[str, ...]] = ("events",)
     metrics: ClassVar[Mapping[str, Metric]] = METRICS
-    rankings: ClassVar[Mapping[str, Ranking]] = RANKINGS
+    rankings: ClassVar[Mapping[str, RankingRule]] = RANKINGS
     unit: ClassVar[str] = "users"
     settable: ClassVar[tuple[str, ...]] = ("cutoff",)
     options: ClassVar[Mapping[str, str]] = {
@@ -81,7 +81,7 @@ class NextEvent(Task):
 
     def objectives(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, Sequence[Objective]]:
         """Score a validation by what ranks: nDCG@10, or accuracy of kinds."""
-        scorer, metric = _scorer(split, stage, prediction), split.board.metric
+        scorer, metric = _scorer(split, stage, prediction), split.ranking.metric
         return {"tuned": [Objective(split.truths[stage].group, lambda weights: np.asarray(scorer.score(weights)[metric]))]}
 
     def blendable(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:

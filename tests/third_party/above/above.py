@@ -10,10 +10,10 @@ import polars as pl
 
 import bench
 from bench.metrics.kinds import Metric
-from bench.tasks.base import InferenceInputs, Objective, Ranking, Split, Stage, Truth
+from bench.tasks.base import InferenceInputs, Objective, RankingRule, Split, Stage, Truth
 from bench.tasks.new_data import inference_split
 
-RANKING = Ranking("above_brier", higher=False, reference="above-rate", penalty=1.0)
+RANKING = RankingRule("above_brier", higher=False, reference="above-rate", penalty=1.0)
 FEWEST = 3
 """Orders that a user needs for a median."""
 
@@ -56,7 +56,7 @@ class Above(bench.Task):
         return [
             Split(
                 f"above/v1/share={share:g}/{profile.caps()}", stages, truths, facts,
-                board=RANKING, columns={"n_test": len(members["final"])}, members={"user": members["final"]},
+                ranking=RANKING, columns={"n_test": len(members["final"])}, members={"user": members["final"]},
             )
         ]  # fmt: skip
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from bench.board.overall import Overall, overall
 from bench.board.ranking import boards, rank, verdict
-from bench.board.schema import Row, read_rows, rows_to_table, table_to_rows
+from bench.board.schema import Row, other_metrics, read_rows, rows_to_table, table_to_rows
 from bench.board.view import BoardView, board_views
 from bench.errors import ConfigError, RunFolderError
 
@@ -66,15 +66,18 @@ class Board:
         return render(self.rows, width=width, all_rows=all_rows)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return all rows as a pandas frame."""
-        frame: pd.DataFrame = self.arrow.to_pandas()
+        """Return all rows as a pandas frame, without the metrics of tasks that are not on the board."""
+        frame: pd.DataFrame = self._own().to_pandas()
         return frame
 
     def to_polars(self) -> pl.DataFrame:
-        """Return all rows as a polars frame."""
+        """Return all rows as a polars frame, without the metrics of tasks that are not on the board."""
         import polars as pl
 
-        return pl.DataFrame(pl.from_arrow(self.arrow))
+        return pl.DataFrame(pl.from_arrow(self._own()))
+
+    def _own(self) -> pa.Table:
+        return self.arrow.drop_columns([*other_metrics({str(task) for task in self.arrow["task"].to_pylist()})])
 
     def forecasts(self, models: Sequence[str] = (), *, form: str = "long") -> Any:
         """Return the run's forecasts as pandas frames: `long` (unique_id, cutoff, ds, model, quantiles), `nixtla` or `fev`.

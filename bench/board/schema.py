@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -81,6 +81,13 @@ SCHEMA: pa.Schema = pa.schema(_fields(), metadata={"bench_schema_version": str(S
 """The columns of `leaderboard.parquet`, in order; what a task does not measure is null. Metrics of further tasks follow them."""
 NAMES = frozenset(SCHEMA.names)
 """Asked for each key of each row: Arrow makes its own list of names anew each time."""
+
+
+def other_metrics(tasks: Collection[str]) -> list[str]:
+    """List the columns of metrics that none of these tasks has: on their boards they are null."""
+    known = {task: set(task_named(task).metrics) for task in TASKS}
+    own = set[str]().union(*(known.get(task, ()) for task in tasks))
+    return list(metric_columns(dict.fromkeys(metric for task in TASKS for metric in task_named(task).metrics if metric not in own)))
 
 
 def rows_to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

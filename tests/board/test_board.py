@@ -17,12 +17,16 @@ def test_building_a_board_ranks_its_rows(board):
     assert len(board) == 3
 
 
-def test_both_frames_hold_every_row_and_column(board):
+def test_both_frames_hold_every_row_and_no_metric_of_another_task(board):
     frame = board.to_pandas()
     assert isinstance(frame, pd.DataFrame)
     assert frame["model"].tolist() == board.to_polars()["model"].to_list()
     assert isinstance(board.to_polars(), pl.DataFrame)
-    assert frame.shape == board.to_polars().shape == (3, board.arrow.num_columns)
+    assert list(frame) == board.to_polars().columns
+    gone = set(board.arrow.column_names) - set(frame)
+    assert {"mase", "vus_pr", "vus_pr_high", "ndcg_10"} <= gone
+    assert not gone & {"roc_auc", "log_loss", "rank", "params"}
+    assert all(board.arrow[name].null_count == 3 for name in gone)
 
 
 def test_verdicts_are_keyed_by_task_id_and_data_set(board):

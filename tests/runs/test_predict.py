@@ -167,7 +167,7 @@ def test_a_plugin_that_was_changed_and_run_again_predicts_with_its_latest_fit(tm
 def test_a_model_that_fails_on_the_new_data_says_so_in_one_line(tmp_path: Path) -> None:
     place = run_kit.forecasting()
     shutil.copytree(place / "run", tmp_path / "run")
-    for file in (tmp_path / "run").glob("models/*/state.npz"):
+    for file in (tmp_path / "run").glob("models/**/state.npz"):
         file.write_bytes(b"no arrays")
     with pytest.raises(PluginError, match="model 'level' failed on the new data: ") as caught:
         predict(tmp_path / "run", place / "series.csv", model="level")

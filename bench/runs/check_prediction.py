@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bench.data.ragged import Array
 from bench.execute.messages import Result
 from bench.tasks.base import Arrays, Finished, Objective, Split, StageName, Task
+from bench.tune.trials import Entry
 
 RESAMPLED = 0
 """Seed of the draws: one for all, so that scores of any two configurations are paired."""
@@ -32,7 +32,7 @@ class CheckedPrediction:
     """Tuning -> the mean score under each resample of users or series."""
     finished: Finished | None = None
 
-    def columns(self) -> dict[str, Any]:
+    def columns(self) -> Entry:
         """Return the ledger's columns."""
         done = self.finished or Finished(())
         values = {tuning: sum(scores) / len(scores) for tuning, scores in self.scores.items()}

@@ -25,7 +25,7 @@ from bench.runs.check_prediction import RESAMPLED
 from bench.runs.problem import Problem
 from bench.tasks.base import Prediction, Split, StageName, Task, weighted
 from bench.tune.plan import Outcome
-from bench.tune.trials import Entry
+from bench.tune.trials import Entry, prediction_file
 
 NAME, FLOOR = "ensemble", "mean-of-3"
 BLENDS = frozenset({NAME, FLOOR})
@@ -144,7 +144,7 @@ def _blend(name: str, chosen: Chosen, members: Sequence[Member], problem: Proble
     split = problem.split
     finals = {m.model: m.final for m in members if m.model in chosen.weights}
     parts = [
-        (task.blendable(split, "final", read_prediction(folder / e["prediction"])), chosen.weights[m]) for m, e in sorted(finals.items())
+        (task.blendable(split, "final", read_prediction(folder / prediction_file(e))), chosen.weights[m]) for m, e in sorted(finals.items())
     ]
     prediction = weighted(parts)
     file = f"predictions/{name}-{stable_seed(problem.title, split.task_id):08x}.npz"

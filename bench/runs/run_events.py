@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from bench.tune.trials import Entry
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class JobDone:
 
     dataset: str
     model: str
-    entry: Mapping[str, Any]
+    entry: Entry
     reused: bool
 
 

@@ -16,6 +16,7 @@ from bench.board.schema import Row, read_rows, table_to_rows
 from bench.errors import ConfigError, RunFolderError, suggest
 from bench.runs.ensemble import FLOOR, NAME
 from bench.tune.ledger import read_entries
+from bench.tune.trials import Entry
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Fitted:
     """One fitted model of a run and its weight in the answer."""
 
     model: str
-    entry: Mapping[str, Any]
+    entry: Entry
     """The ledger's entry of its final fit."""
     saved: Path | None
     """The folder that it was saved in; None: it learns as it predicts."""
@@ -89,7 +90,7 @@ def fits(folder: Path, board: Mapping[str, Any], model: str = "") -> list[Fitted
     parts = [(best, 1.0)]
     if best["model"] in {NAME, FLOOR}:
         parts = [(_member(rows, name, best["tuning"]), weight) for name, weight in json.loads(best["params"]).items()]
-    keys, entries = _keys(folder, place), {}  # type: tuple[dict[tuple[str, str, int], str], dict[str, dict[str, Any]]]
+    keys, entries = _keys(folder, place), {}  # type: tuple[dict[tuple[str, str, int], str], dict[str, Entry]]
     read_entries(folder / "ledger.jsonl", entries)
     found = [_fitted(folder, row, entries.get(keys.get((row["model"], row["tuning"], row["seed"]), "")), weight) for row, weight in parts]
     return [replace(one, row=best["model"]) for one in found]
@@ -131,13 +132,14 @@ def _keys(folder: Path, place: tuple[str, str]) -> dict[tuple[str, str, int], st
     return {(r["model"], r["tuning"], r["seed"]): Path(r["file"]).stem.partition("-")[0] for r in own.to_dicts()}
 
 
-def _fitted(folder: Path, row: Row, entry: Mapping[str, Any] | None, weight: float) -> Fitted:
+def _fitted(folder: Path, row: Row, entry: Entry | None, weight: float) -> Fitted:
     name = row["model"]
     if entry is None:
         raise RunFolderError(f"the ledger has no final fit of {name!r}; give the run's command again")
     if entry.get("unsaved"):
         raise RunFolderError(f"model {name!r} could not be saved ({entry['unsaved']}); choose another with --model NAME")
-    saved = (folder / entry["saved"]).resolve() if entry.get("saved") else None
+    kept = entry.get("saved")
+    saved = (folder / kept).resolve() if kept else None
     if saved is not None and not saved.is_dir():
         raise RunFolderError(f"{saved}: the folder that {name!r} was saved in is gone; give the run's command again to fit it anew")
     return Fitted(name, entry, saved, row["mode"] != "offline", weight, json.loads(row.get("calibration") or "{}"))

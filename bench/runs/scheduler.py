@@ -21,7 +21,7 @@ from bench.runs.run_events import CellDone, JobDone, JobReport, JobRetried, JobS
 from bench.tasks.base import Prediction, Split, Stage, StageName, Task
 from bench.tune.ledger import FORMAT, Ledger
 from bench.tune.plan import Budget, Outcome, Plan, Scope, plan
-from bench.tune.trials import Entry
+from bench.tune.trials import Entry, prediction_file
 
 TICK = 1.0
 
@@ -250,7 +250,7 @@ class Driver:
         active.seconds += entry["fit_seconds"] + entry["predict_seconds"]
         self.listen(JobDone(active.cell.dataset, active.cell.plugin.name, entry, reused))
 
-    def _entry(self, cell: Cell, job: Job, results: Sequence[Result]) -> dict[str, Any]:
+    def _entry(self, cell: Cell, job: Job, results: Sequence[Result]) -> Entry:
         """Check and score a prediction, and make the ledger's line of it."""
         result = Result.joined(results)
         verdict = CheckedPrediction(result.status, result.reason)
@@ -259,7 +259,7 @@ class Driver:
         kept = self._keep(job, verdict.finished.prediction, results[0].model) if verdict.finished is not None else {}
         return self._line(cell, job, result, verdict, kept)
 
-    def _line(self, cell: Cell, job: Job, result: Result, verdict: CheckedPrediction, kept: Mapping[str, Any]) -> dict[str, Any]:
+    def _line(self, cell: Cell, job: Job, result: Result, verdict: CheckedPrediction, kept: Mapping[str, Any]) -> Entry:
         return {
             "format": FORMAT,
             "key": job.key,
@@ -310,12 +310,12 @@ class Driver:
                 lines[tuning] = self._calibration(split, outcome.best.get(tuning, outcome.valid))
             finals[tuning, seed] = entry
             if entry["status"] == "ok" and lines[tuning]:
-                raw = read_prediction(self.ledger.folder / entry["prediction"])
+                raw = read_prediction(self.ledger.folder / prediction_file(entry))
                 file = f"predictions/{entry['key']}-{tuning}.npz"
                 write_prediction(self.ledger.folder / file, self.task.calibrated(raw, lines[tuning]))
                 flags = [*entry["flags"], "calibrated"]
                 finals[tuning, seed] = {
-                    **entry, "prediction": file, "raw": entry["prediction"], "calibration": lines[tuning], "flags": flags
+                    **entry, "prediction": file, "raw": prediction_file(entry), "calibration": lines[tuning], "flags": flags
                 }  # fmt: skip
         return replace(outcome, finals=finals)
 

@@ -20,7 +20,7 @@ from bench.runs.ensemble import Blend
 from bench.runs.problem import Problem
 from bench.tasks.base import ModelResult, RankingRule, Scorer, Split, Task, protocol_of
 from bench.tune.plan import FEW_TRIALS, Outcome, fits, seconds
-from bench.tune.trials import Entry
+from bench.tune.trials import Entry, prediction_file
 
 CEILING = "ceiling"
 """The column of what one who knows the truth's making scores; no name of a scorer: those carry numbers, or are floors'."""
@@ -49,7 +49,7 @@ def rows_of(
     for plugin in problem.plugins:
         for row, entry in _of_model(plugin, outcomes.get(plugin.name), split):
             if row["status"] == "ok" and entry is not None:
-                file = entry["prediction"]
+                file = prediction_file(entry)
                 known[file] = known.get(file) or task.scorer(split, read_prediction(folder / file))
                 scorers[len(rows)] = known[file]
             before = _before_calibration(entry, task, split, folder)
@@ -176,7 +176,7 @@ def shown(outcomes: Mapping[str, Outcome], folder: Path) -> list[ModelResult]:
             chosen = outcome.best.get(tuning, outcome.valid)
             kept = folder / "valid" / f"{chosen['key']}.npz"
             checked = read_prediction(kept) if chosen["status"] == "ok" and kept.is_file() else None
-            found.append(ModelResult(name, tuning, chosen, final, read_prediction(folder / final["prediction"]), checked))
+            found.append(ModelResult(name, tuning, chosen, final, read_prediction(folder / prediction_file(final)), checked))
     return found
 
 
@@ -189,7 +189,7 @@ def details(problem: Problem, task: Task, found: Sequence[ModelResult]) -> list[
 def prediction_rows(problem: Problem, outcomes: Mapping[str, Outcome], folder: Path, blends: Sequence[Blend] = ()) -> list[dict[str, Any]]:
     """Describe where each final prediction lies, for `predictions.parquet`: model, tuning, seed, file and its sha256."""
     base = {"task_id": problem.split.task_id, "dataset": problem.dataset, "fingerprint": problem.fingerprint}
-    files = [(name, *final, e["prediction"]) for name, o in outcomes.items() for final, e in o.finals.items() if e["status"] == "ok"]
+    files = [(name, *final, prediction_file(e)) for name, o in outcomes.items() for final, e in o.finals.items() if e["status"] == "ok"]
     files += [(blend.row["model"], blend.row["tuning"], blend.row["seed"], blend.file) for blend in blends]
     rows = []
     for name, tuning, seed, file in files:
@@ -200,13 +200,20 @@ def prediction_rows(problem: Problem, outcomes: Mapping[str, Outcome], folder: P
 
 def trial_rows(problem: Problem, outcomes: Mapping[str, Outcome]) -> list[dict[str, Any]]:
     """List every trial of one data set, for `trials.parquet`."""
-    kept = ("number", "seed", "status", "reason", "value", "fit_seconds", "predict_seconds", "peak_memory_mb", "device")
     return [
         {
             "task_id": problem.split.task_id,
             "dataset": problem.dataset,
             "model": name,
-            **{key: trial[key] for key in kept},
+            "number": trial["number"],
+            "seed": trial["seed"],
+            "status": trial["status"],
+            "reason": trial["reason"],
+            "value": trial["value"],
+            "fit_seconds": trial["fit_seconds"],
+            "predict_seconds": trial["predict_seconds"],
+            "peak_memory_mb": trial["peak_memory_mb"],
+            "device": trial["device"],
             "params": json.dumps(trial["params"], sort_keys=True),
         }
         for name, outcome in outcomes.items()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 from bench.errors import RunFolderError
+from bench.tune.trials import Entry
 
 FORMAT = 2
 """Of an entry; raised whenever its fields, or what its key is made of, change their meaning."""
@@ -23,7 +23,7 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "ledger.jsonl"
-        self.entries: dict[str, dict[str, Any]] = {}
+        self.entries: dict[str, Entry] = {}
         self._lock: BinaryIO | None = None
         self._file: FileIO | None = None
 
@@ -48,7 +48,7 @@ class Ledger:
         """Close the files; the lock goes with them, also when the process is killed."""
         self._close()
 
-    def append(self, entry: Mapping[str, Any]) -> None:
+    def append(self, entry: Entry) -> None:
         """Write one entry and wait until it is on the disk; raise `RunFolderError` where it cannot be (disk full)."""
         if self._file is None:
             raise RunFolderError("the ledger is not open")
@@ -62,7 +62,7 @@ class Ledger:
             raise RunFolderError(
                 f"{self.path}: {error.strerror}; what is finished is kept: make room and give the same command again"
             ) from error
-        self.entries[entry["key"]] = dict(entry)
+        self.entries[entry["key"]] = entry
 
     def _refuse_other_format(self) -> None:
         formats = {entry.get("format", 1) for entry in self.entries.values()} - {FORMAT}
@@ -72,7 +72,7 @@ class Ledger:
                 "choose another --out DIR, or remove the folder to compute it anew"
             )
 
-    def write_log(self, entry: Mapping[str, Any]) -> None:
+    def write_log(self, entry: Entry) -> None:
         """Append what a failed job printed last to its cell's log file."""
         path = self.folder / log_name(entry["dataset"], entry["model"])
         path.parent.mkdir(exist_ok=True)
@@ -91,7 +91,7 @@ def log_name(dataset: str, model: str) -> str:
     return f"logs/{re.sub(r'[^A-Za-z0-9_.-]', '_', f'{dataset}-{model}')}.txt"
 
 
-def read_entries(path: Path, into: dict[str, dict[str, Any]]) -> int:
+def read_entries(path: Path, into: dict[str, Entry]) -> int:
     """Read whole lines into a dict by key, the later line winning; returns the length in bytes of what is whole."""
     if not path.exists():
         return 0

@@ -179,7 +179,8 @@ def _tunings(trials: Sequence[Trial]) -> tuple[str, ...]:
 def score_for_sampler(trial: Trial, rule: RankingRule) -> float:
     """Return a trial's score as the sampler is told it: a failed one always the task's penalty."""
     first = next(iter(trial.entries.values()))
-    return float(first["value"]) if trial.ok else rule.penalty
+    value = first["value"]
+    return rule.penalty if value is None or not trial.ok else float(value)
 
 
 def seconds(entries: Sequence[Entry]) -> float:

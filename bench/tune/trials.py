@@ -5,17 +5,66 @@ Letters for shapes: V validations (cut-offs, windows or draws), B resamples.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from bench.data.ragged import Array
+from bench.errors import RunFolderError
 from bench.tasks.base import StageName
 
-Entry = Mapping[str, Any]
-"""A line of the ledger."""
+
+class Entry(TypedDict, total=False):
+    """A line of the ledger: what became of one job. `merged` and calibration add the keys at its end."""
+
+    format: int
+    key: str
+    dataset: str
+    model: str
+    task_id: str
+    stage: StageName
+    number: int
+    """Of the trial; for a final fit the seed's index."""
+    params: Mapping[str, Any]
+    seed: int
+    status: str
+    reason: str
+    value: float | None
+    """The mean validation score of the first tuning; None for finals and failures."""
+    values: Mapping[str, float]
+    scores: Mapping[str, Sequence[float]]
+    replicates: Mapping[str, Sequence[float]]
+    flags: Sequence[str]
+    note: str
+    about: Mapping[str, Any]
+    confined: bool
+    log_tail: str
+    prediction: str | None
+    saved: str | None
+    digests: Mapping[str, str]
+    unsaved: str
+    fit_seconds: float
+    predict_seconds: float
+    peak_memory_mb: float
+    cut_short: bool
+    device: str
+    again: bool
+    finished: str
+    validations: Mapping[StageName, str]
+    """Of a merged entry: the key of each validation's fit."""
+    raw: str
+    """Of a calibrated entry: the file of the prediction before."""
+    calibration: Mapping[str, float]
+
+
+def prediction_file(entry: Entry) -> str:
+    """Return where a final prediction lies within the run folder; raise `RunFolderError` where the entry has none."""
+    file = entry["prediction"]
+    if file is None:
+        raise RunFolderError(f"the ledger's {entry['stage']} entry of {entry['model']} on {entry['dataset']} has no prediction")
+    return file
 
 
 @dataclass(frozen=True)
@@ -52,7 +101,7 @@ class Trial:
         weights = [len(self.entries[s]["scores"][tuning]) for s in stages]
         return np.average([self.entries[s]["replicates"][tuning] for s in stages], axis=0, weights=weights)
 
-    def merged(self) -> dict[str, Any]:
+    def merged(self) -> Entry:
         """Return one entry for all fits: that of the latest validation, with mean scores, summed seconds and the worst status."""
         every = list(self.entries.values())
         first = next((e for e in every if e["status"] != "ok"), every[0])

@@ -300,7 +300,7 @@ def _shown(config: Config) -> dict[str, Any]:
 
 def git_commit() -> str:
     """Return the commit of the checkout that this package runs from; empty where it is none."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return ""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ from execute.kit import odd
 import bench
 from bench.board import Board
 from bench.cli import invoke
+from bench.runs.runner import git_commit
 
 QUICK = ["base-rate", "recency", "rfm-logit"]
 
@@ -173,3 +175,11 @@ def test_a_full_disk_is_named_with_the_folder_and_nothing_finished_is_lost(tmp_p
     finished = (tmp_path / "run" / "ledger.jsonl").read_bytes()
     assert {row["status"] for row in once().rows} == {"ok"}
     assert (tmp_path / "run" / "ledger.jsonl").read_bytes() == finished
+
+
+def test_a_row_names_the_commit_that_it_was_made_by() -> None:
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        pytest.skip("these sources are no checkout")
+    head = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    assert git_commit() == head

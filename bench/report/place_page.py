@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from bench.board.metrics import ranking_label, ranking_metric, way
 from bench.board.numbers import clean, plain, seconds, signed, span
@@ -15,6 +16,7 @@ from bench.report.protocol_words import asked, protocol_words
 from bench.report.run_folder import Key, board_file, cell_file
 from bench.report.tables import TableCell, plain_table
 from bench.report.words import simulated_mark
+from bench.tasks.base import protocol_of
 
 MOST = 5
 """Models of a tie group that a card shows."""
@@ -23,6 +25,7 @@ MOST = 5
 def task_card(task: str, rows: Sequence[Row], folder: str) -> Html:
     """Write the card of one task; `folder`: where its pages lie, `site/churn/`."""
     own = {key: [rows[at] for at in members] for key, members in boards(rows).items()}
+    titles = _titles(own)
     datasets = {row["dataset"] for row in rows}
     dates = [row["created"] for row in rows if row.get("created") is not None]
     facts = [
@@ -35,15 +38,23 @@ def task_card(task: str, rows: Sequence[Row], folder: str) -> Html:
         tag("h3", tag("a", f"{task} benchmark", href=f"{folder}index.html")),
         tag("p", asked(task), class_="card-verdict") if asked(task) else None,
         tag("ul", (tag("li", name_of(fact)) for fact in facts), class_="facts"),
-        (_board(key, members, folder) for key, members in own.items()),
+        (_board(key, titles[key], members, folder) for key, members in own.items()),
         class_="card",
     )
 
 
-def _board(key: Key, rows: Sequence[Row], folder: str) -> Html:
+def _titles(own: Mapping[Key, Sequence[Row]]) -> dict[Key, str]:
+    """Name boards by data set and family; where two have one name, the version of the protocol tells them apart, or the task id."""
+    names = {key: ", ".join(filter(None, [key[1], rows[0].get("family")])) for key, rows in own.items()}
+    for more in ([protocol_of(key[0]) for key in own], [key[0] for key in own]):
+        twice = {name for name, n in Counter(names.values()).items() if n > 1}
+        names = {key: f"{name} ({told})" if name in twice else name for (key, name), told in zip(names.items(), more, strict=True)}
+    return names
+
+
+def _board(key: Key, title: str, rows: Sequence[Row], folder: str) -> Html:
     best = recommend(rows)
     said = verdict(rows) if best is None else best.words
-    title = ", ".join(filter(None, [key[1], rows[0].get("family")]))
     return joined(
         tag("h4", tag("a", name_of(title), href=f"{folder}{board_file(key)}"), " ", simulated_mark(rows)),
         tag("p", f"{said[:1].upper()}{said[1:]}.", class_="recommendation"),

@@ -44,7 +44,9 @@ def test_every_file_is_what_was_published_and_the_board_follows_from_the_runs(pl
     assert len(found["rows"]) > 500
 
 
-def test_boards_of_the_first_protocols_are_claimed_beside_their_data_and_later_ones_scored_again(place: Path, real: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_boards_of_the_first_protocols_are_claimed_beside_their_data_and_later_ones_scored_again(
+    place: Path, real: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     given = {"college-msg": real / "college_msg" / "CollegeMsg.txt", "kddcup2015-mooc": real / "kddcup2015_mooc"}
     sources = [word for name, path in given.items() for word in ("--source", f"{name}={path}")]
     code, found = verified(place, capsys, *sources, "--rerun", "2")

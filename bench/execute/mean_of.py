@@ -18,7 +18,7 @@ import numpy as np
 
 from bench.api import Context, Model
 from bench.data.panel import Forecast, Panel
-from bench.metrics.anomaly import ranks
+from bench.metrics.anomaly import row_ranks
 
 KEY = "mean_of"
 """The parameter that no plugin may have."""
@@ -61,7 +61,9 @@ class MeanOf:
         if isinstance(found[0], Forecast):
             return _mean_forecast([one.arrays() for one in found])
         if isinstance(inputs, Panel):
-            found = [ranked(np.asarray(one, np.float64), inputs) for one in found]
+            step = np.arange(inputs.mask.shape[1])
+            learnt = inputs.mask & (step >= inputs.start[:, None]) & (step < inputs.until[:, None])
+            found = [row_ranks(np.asarray(one, np.float64), inputs.mask, learnt) for one in found]
         return np.mean(found, axis=0)
 
     def save(self, folder: Path) -> None:
@@ -89,13 +91,3 @@ def _mean_forecast(found: Sequence[Mapping[str, Any]]) -> Forecast:
     mean = np.mean([one["mean"] for one in found], axis=0) if all("mean" in one for one in found) else None
     quantiles = np.mean([one["quantiles"] for one in found], axis=0)
     return Forecast(quantiles, mean, np.any([one["fallback"] for one in found], axis=0))
-
-
-def ranked(score: np.ndarray[Any, Any], panel: Panel) -> np.ndarray[Any, Any]:
-    """Place scores [N, T] among each row's own training scores; a row without any keeps zeros."""
-    step, placed = np.arange(score.shape[1]), np.zeros(score.shape)
-    for n in range(len(score)):
-        learnt = panel.mask[n] & (step >= panel.start[n]) & (step < panel.until[n])
-        if learnt.any():
-            placed[n, panel.mask[n]] = ranks(score[n, panel.mask[n]], score[n, learnt])
-    return placed

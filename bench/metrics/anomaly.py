@@ -131,6 +131,18 @@ def ranks(score: Array, prefix_scores: Array) -> Array:
     return rank
 
 
+def row_ranks(score: Array, real: Array, learnt: Array) -> Array:
+    """Place each row's scores among its own training scores; float64 [N, T].
+
+    `score`: [N, T], finite where `real`; `real`, `learnt`: bool [N, T], the steps that exist and those that were learnt from.
+    Steps that do not exist, and rows without a training step, are 0.
+    """
+    placed = np.zeros(score.shape)
+    for n in np.flatnonzero(learnt.any(axis=1)):
+        placed[n, real[n]] = ranks(score[n, real[n]], score[n, learnt[n]])
+    return placed
+
+
 def _beyond(score: Array, prefix: Array) -> Array:
     values, which = np.unique(score, return_inverse=True)
     with np.errstate(over="ignore"):  # an infinite excess is squashed as well

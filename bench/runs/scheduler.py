@@ -89,6 +89,8 @@ class _Active:
     """Every job so far by its key: one may have to be run again for a prediction that was removed."""
     waiting: set[str] = field(default_factory=set)
     """Keys of the jobs that are on their way."""
+    refitted: set[str] = field(default_factory=set)
+    """Keys of those that were run again for a prediction."""
     entries: dict[str, Entry] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -234,17 +236,28 @@ class Driver:
     def _averaged(self, active: _Active, job: Job) -> list[Job]:
         """Average predictions on validation and score the mean; return the jobs whose predictions are gone, to be run again."""
         files = {key: self.ledger.folder / "valid" / f"{key}.npz" for key in job.of}
-        gone = [active.known[key] for key, file in files.items() if not file.is_file()]
+        lost = [key for key, file in files.items() if not file.is_file()]
+        gone = [active.known[key] for key in lost if key not in active.refitted]
+        active.refitted |= {again.key for again in gone}
         for again in gone:
             active.entries.pop(again.key, None)
         if not gone:
-            split = active.cell.split
-            mean = self.task.averaged(split, job.stage, [read_prediction(file) for file in files.values()])
-            verdict = score_validation(self.task, split, job.stage, mean)
-            entry = self._line(active.cell, job, Result("ok"), verdict, self._keep(job, mean.prediction, None))
+            entry = self._mean(active, job, list(files.values())) if not lost else self._unmade(active, job, lost[0])
             self.ledger.append(entry)
             active.entries[job.key] = entry
         return gone
+
+    def _mean(self, active: _Active, job: Job, files: Sequence[Path]) -> Entry:
+        split = active.cell.split
+        mean = self.task.averaged(split, job.stage, [read_prediction(file) for file in files])
+        verdict = score_validation(self.task, split, job.stage, mean)
+        return self._line(active.cell, job, Result("ok"), verdict, self._keep(job, mean.prediction, None))
+
+    def _unmade(self, active: _Active, job: Job, key: str) -> Entry:
+        """Say why there is no mean: a fit that had worked failed when it was run again; the next run tries once more."""
+        failed = active.entries[key]
+        verdict = CheckedPrediction("failed", f"a configuration could not be fitted again: {failed['status']}: {failed['reason']}")
+        return self._line(active.cell, job, Result("failed", again=True), verdict, {})
 
     def _tell(self, active: _Active, entry: Entry, *, reused: bool) -> None:
         active.seconds += entry["fit_seconds"] + entry["predict_seconds"]

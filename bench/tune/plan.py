@@ -132,7 +132,8 @@ def _chosen(trials: Sequence[Trial], make: MakeJob, scope: Scope) -> Generator[l
         if few:
             # of one too: its predictions are then stored as what stands, whatever is removed of the trials'
             best = trials[0] if few == trials[:1] else (yield from _mean(few, make))
-            found[tuning] = decide(best, trials[0], tuning, scope.ranking)
+            # where the mean cannot be scored, the best alone is what the search found
+            found[tuning] = decide(best if best.ok else few[0], trials[0], tuning, scope.ranking)
     return found
 
 

@@ -19,6 +19,10 @@ from bench.data.panel import Forecast
 from bench.execute.mean_of import KEY, MeanOf, configurations, make, params_of
 from bench.execute.prediction_files import read_prediction
 from bench.metrics.anomaly import ranks
+from bench.registry import discover
+from bench.sources.load import loaded, requested
+from bench.tasks.churn.task import Churn
+from bench.tasks.profiles import profile
 from bench.tune.ledger import read_entries
 
 CTX = Context(quantiles=(0.1, 0.5, 0.9))
@@ -107,7 +111,7 @@ def test_each_fit_has_its_share_of_the_time_that_is_left() -> None:
     assert [round((model.deadline - now) / 100) for model in mean.models] == [1, 2, 3]  # type: ignore[attr-defined]
 
 
-def test_a_tuned_row_is_the_mean_of_its_configurations_and_answers_so_about_new_data(tmp_path: Path) -> None:
+def test_a_tuned_row_is_the_mean_of_its_configurations_and_is_loaded_as_such(tmp_path: Path) -> None:
     out = tmp_path / "run"
     plugin = str(Path(__file__).with_name("noisy.py"))
     board = bench.run("churn", datasets=["retail"], models=["rfm-logit", "noisy"], plugins=[plugin], trials=20, profile="smoke", out=out)
@@ -128,10 +132,13 @@ def test_a_tuned_row_is_the_mean_of_its_configurations_and_answers_so_about_new_
     model = board.model("noisy")
     assert isinstance(model, MeanOf)
     assert [dict(one.params) for one in model.models] == few
-    # asked again about the same users, it answers as it did; each configuration's noise is drawn by row
-    noise = [np.random.default_rng(one["draw"]).normal(size=len(stored)) for one in few]
-    logit = [np.log(1 / (1 / p - 1)) for p in (stored,)]
-    assert np.corrcoef(np.mean(noise, axis=0), logit[0])[0, 1] > 0.3
+    # the loaded configurations, asked about the same users one by one, have the stored prediction as their mean
+    caps = profile("smoke")
+    (request,) = requested(("retail",), None, discover((), ()), holds=("events",))
+    data = loaded(request, discover((), ()), {}, size=caps.users, seed=0)
+    (split,) = Churn().splits(data.data, {}, caps, 0, simulated=True)
+    inputs = split.stages["final"].parts[0]
+    assert np.mean([one.predict(inputs, CTX) for one in model.models], axis=0) == pytest.approx(stored, abs=1e-12)
 
 
 def test_validations_that_were_removed_are_fitted_again_for_a_larger_budget(tmp_path: Path) -> None:
@@ -143,3 +150,25 @@ def test_validations_that_were_removed_are_fitted_again_for_a_larger_budget(tmp_
     columns = ["model", "tuning", "roc_auc", "log_loss", "valid_score", "params", "trials", "fits"]
     grown, whole = (pl.read_parquet(tmp_path / name / "leaderboard.parquet", columns=columns) for name in ("grown", "whole"))
     assert grown.equals(whole)
+
+
+def test_a_fit_that_worked_once_and_not_again_ends_with_a_reason(tmp_path: Path) -> None:
+    """A run is killed before the mean is made, its predictions are lost and the plugin breaks: it still ends, and says why."""
+    marker, plugin = tmp_path / "broken", tmp_path / "noisy.py"
+    text = Path(__file__).with_name("noisy.py").read_text()
+    check = f"        from pathlib import Path\n        if Path({str(marker)!r}).exists():\n            raise RuntimeError('it broke')\n"
+    plugin.write_text(text.replace("        self.state = ", check + "        self.state = "))
+    common: dict[str, Any] = {"datasets": ["retail"], "models": ["rfm-logit", "noisy"], "plugins": [str(plugin)], "profile": "smoke"}
+    bench.run("churn", **common, trials=12, out=tmp_path / "run", sandbox="off")
+    for file in (tmp_path / "run" / "valid").iterdir():
+        file.unlink()
+    ledger = tmp_path / "run" / "ledger.jsonl"
+    ledger.write_text("".join(line for line in ledger.read_text().splitlines(keepends=True) if KEY not in json.loads(line)["params"]))
+    marker.touch()
+    bench.run("churn", **common, trials=12, out=tmp_path / "run", sandbox="off")
+    entries: dict[str, Any] = {}
+    read_entries(ledger, entries)
+    means = [e for e in entries.values() if e["model"] == "noisy" and e["stage"] != "final" and KEY in e["params"]]
+    assert any(e["reason"] == "a configuration could not be fitted again: failed: RuntimeError: it broke" for e in means)
+    rows = pl.read_parquet(tmp_path / "run" / "leaderboard.parquet").filter(pl.col("model") == "noisy")
+    assert set(rows["tuning"]) == {"default", "tuned"}

@@ -215,6 +215,17 @@ def test_tuned_and_default_share_their_jobs_where_the_default_was_the_best() -> 
     assert outcome.finals["default", 1] == outcome.finals["tuned", 1]
 
 
+def test_where_a_mean_cannot_be_scored_the_best_alone_is_what_was_found() -> None:
+    def answer(job: Job) -> dict[str, Any]:
+        return {**score(job), "status": "invalid", "value": None} if job.of else score(job)
+
+    outcome, batches = play(PLUGIN, Budget(trials=9, seeds=1), answer)
+    assert any(job.of for batch in batches for job in batch)
+    best = max((t for t in outcome.trials if t["status"] == "ok"), key=lambda t: t["value"])
+    assert outcome.best["tuned"]["params"] == best["params"]
+    assert KEY not in batches[-1][-1].params
+
+
 def test_finals_use_the_base_seed_and_those_after_it_and_searches_others() -> None:
     _, batches = play(PLUGIN, Budget(trials=5, seeds=3, base=70))
     assert {job.seed for job in batches[-1]} == {70, 71, 72}

@@ -19,7 +19,7 @@ from bench.api import hookimpl
 from bench.data.events import Events
 from bench.data.series import Series
 from bench.errors import ConfigError, DataError, ProtocolError
-from bench.metrics.anomaly import METRICS, ranks, spread, threshold
+from bench.metrics.anomaly import METRICS, row_ranks, spread, threshold
 from bench.metrics.areas import segments
 from bench.metrics.kinds import Metric
 from bench.tasks.anomaly import entities, new_data
@@ -131,12 +131,8 @@ class Anomaly(Task):
         found = []
         for number, part in enumerate(prediction):
             view, score = split.truths[stage].view(number), part["prediction"]
-            placed = np.zeros(score.shape)
-            for n in range(len(score)):
-                real, learnt = view.mask[n], view.learnt(n)
-                if learnt.any():
-                    placed[n, real] = ranks(score[n, real], score[n, learnt])
-            found.append({"prediction": placed})
+            learnt = np.stack([view.learnt(n) for n in range(len(score))])
+            found.append({"prediction": row_ranks(score, view.mask, learnt)})
         return found
 
     def scorer(self, split: Split, prediction: Prediction) -> Scorer:

@@ -126,7 +126,8 @@ def choose(members: Sequence[Member], task: Task, split: Split) -> Chosen:
 def blended(problem: Problem, outcomes: Mapping[str, Outcome], task: Task, folder: Path) -> list[Blend]:
     """Combine models, write the predictions on test and make the rows; none where fewer than two models can be taken.
 
-    An ensemble of one model is that model: it has no row of its own, nor has one that is the floor itself.
+    An ensemble of one model is that model: it has no row of its own. One that took nothing beyond the mean of the three
+    best has the same numbers as that floor, and both rows stand.
     """
     split = problem.split
     members = [] if split.reason else members_of(outcomes, folder, task, split)

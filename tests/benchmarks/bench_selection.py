@@ -1,0 +1,154 @@
+"""What should stand for a search: its best trial, or a mean with the author's default? On simulated logs, where it was chosen.
+
+    python tests/benchmarks/bench_selection.py FOLDER [--seed 11 --seed 12]
+
+Each search is run as `bench run` does (twenty fits), then every configuration that met all validations, the best five, is
+fitted for the test too, which no run does. For each rule it prints how often the default would have been replaced, and what
+would have come of it on test, with 95 % intervals, paired, resampled over users or series. Takes ten minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.execute.devices import resolved
+from bench.execute.jobs import Limits
+from bench.execute.local import LocalExecutor
+from bench.execute.machine import memory_mb
+from bench.execute.prediction_files import read_prediction
+from bench.metrics.bootstrap import draws, interval
+from bench.runs import runner, scheduler
+from bench.runs.check_prediction import score_validation
+from bench.runs.config import Config
+from bench.runs.problem import Problem
+from bench.runs.run_events import silent
+from bench.tasks.base import Split, Task, weighted
+from bench.tasks.known import task_named
+from bench.tune import plan as plans
+from bench.tune.decide import FEW, few_best
+from bench.tune.ledger import Ledger
+from bench.tune.trials import Difference, Trial, difference, prediction_file
+
+LOGS = ("retail", "netflix", "social")
+MODELS = {
+    "churn": ("rfm-logit", "rfm-lightgbm", "gbm", "arima"),
+    "forecasting": ("lightgbm-lags", "negbin", "seasonal-quantiles", "direct"),
+}
+ERRORS = (1.0, 1.5, 2.0)
+RULES = {"best trial": 1, "default and the best two": FEW}
+KEPT = 5
+DRAWS = 400
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search's trials, and for each of the best the files of its final fits, one a seed."""
+
+    trials: Sequence[Trial]
+    finals: dict[int, list[str]]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What one rule would make of one pair: the advantage on validation, and the gain on test with its interval."""
+
+    advantage: Difference
+    gain: float
+    low: float
+    high: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, action="append")
+    given = parser.parse_args()
+    found: dict[str, list[Moved | None]] = {rule: [] for rule in RULES}
+    for task in MODELS:
+        # forecasts of one seed: their searches take three times as long
+        for seed in (given.seed or [11, 12])[: None if task == "churn" else 1]:
+            for rule, moved in searched(task, seed, given.folder / f"{task}-{seed}"):
+                found[rule].append(moved)
+    for rule, pairs in found.items():
+        for errors in ERRORS:
+            own = [m for m in pairs if m is not None and m.advantage.exceeds(errors)]
+            better, beyond = sum(m.gain > 0 for m in own), sum(m.high < 0 for m in own)
+            print(
+                f"{rule:26} {errors:.1f} errors: {len(pairs)} pairs, {len(own)} replaced, {better} better, "
+                f"{sum(m.gain < 0 for m in own)} worse ({beyond} beyond), mean {np.mean([m.gain for m in own]):+.4f}"
+            )
+
+
+def searched(name: str, seed: int, folder: Path) -> Iterator[tuple[str, Moved | None]]:
+    """Search all pairs of one task; yield what each rule would make of each, None where it leaves the default."""
+    task = task_named(name)()
+    kept: dict[tuple[str, str], Searched] = {}
+
+    def study(plugin: Any, budget: Any, make: Any, scope: Any) -> plans.Plan:
+        trials: list[Trial] = []
+        yield from plans._search(plugin, budget, make, trials, scope)
+        best = few_best(trials, next(iter(plans._tunings(trials))), scope.ranking, KEPT + 1)
+        entries = yield [make("final", t.params, 0, 0) for t in best]
+        finals = {t.number: [prediction_file(e)] for t, e in zip(best, entries, strict=True)}
+        kept[make.__self__.split.task_id + make.__self__.dataset, plugin.name] = Searched(trials, finals)
+        return plans.Outcome((), trials[0].merged(), {}, {}, "trials")
+
+    scheduler.plan = study  # this benchmark's plan in the place of a run's
+    scheduler.Driver._finish = lambda *_: None  # and no prediction is removed at its end
+    config = Config(name, LOGS, models=MODELS[name], trials=20, seeds=1, seed=seed, sandbox="off", out=str(folder)).checked()
+    registry = runner.discover()
+    requests = runner.requested(config.datasets, None, registry, holds=task.holds)
+    executor = LocalExecutor(config.n_workers(), resolved("cpu"), folder / "slots")
+    try:
+        plugins = runner.Describer(executor, runner._model_sources(config, registry), memory_mb()).finish()[0]
+        problems = [
+            Problem(data.name, data.simulated, data.fingerprint, split, [p for p in plugins if p.name in config.models], data.adapter.name)
+            for data, split in runner._problems(requests, config, registry, task, silent)
+        ]
+        with Ledger(folder) as ledger:
+            driver = scheduler.Driver(task, executor, ledger, Limits(600.0, memory_mb() / 4), runner._budget(config), silent)
+            runner._outcomes(problems, config, driver)
+    finally:
+        executor.close()
+    for problem in problems:
+        for model in config.models:
+            search = kept[problem.split.task_id + problem.title, model]
+            for rule, most in RULES.items():
+                yield rule, of_rule(task, problem.split, search, most, folder)
+
+
+def of_rule(task: Task, split: Split, search: Searched, most: int, folder: Path) -> Moved | None:
+    """Say what the mean of the few best is worth beside the default."""
+    default = search.trials[0]
+    tuning = next(iter(default.merged()["values"]))
+    few = [t for t in few_best(search.trials, tuning, split.ranking, most) if t.number in search.finals]
+    if few == [default]:
+        return None
+    mean = Trial(few[0].number, {})
+    for stage in default.entries:
+        own = [read_prediction(folder / "valid" / f"{t.entries[stage]['key']}.npz") for t in few]
+        mean.entries[stage] = score_validation(task, split, stage, task.averaged(split, stage, own)).columns()
+    sign = 1.0 if split.ranking.higher else -1.0
+    point, drawn = on_test(task, split, few, search, folder)
+    base, base_drawn = on_test(task, split, [default], search, folder)
+    low, high = interval(sign * (drawn - base_drawn))
+    return Moved(difference(mean, default, tuning, higher=split.ranking.higher), sign * (point - base), low, high)
+
+
+def on_test(task: Task, split: Split, few: Sequence[Trial], search: Searched, folder: Path) -> tuple[float, Any]:
+    """Score the mean of final predictions: as it is, and under each resample [B]."""
+    each = [task.blendable(split, "final", read_prediction(folder / search.finals[t.number][0])) for t in few]
+    scorer, group = task.scorer(split, weighted([(one, 1 / len(each)) for one in each])), split.truths["final"].group
+    metric = split.ranking.metric
+    point = float(scorer.score(np.ones((1, len(group))))[metric][0])
+    return point, np.concatenate([scorer.score(w)[metric] for w in draws(group, DRAWS, 7)])
+
+
+if __name__ == "__main__":
+    main()

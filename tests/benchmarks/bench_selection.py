@@ -16,23 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from studies import run_plan
 
-from bench.execute.devices import resolved
-from bench.execute.jobs import Limits
-from bench.execute.local import LocalExecutor
-from bench.execute.machine import memory_mb
 from bench.execute.prediction_files import read_prediction
 from bench.metrics.bootstrap import draws, interval
-from bench.runs import runner, scheduler
 from bench.runs.check_prediction import score_validation
 from bench.runs.config import Config
-from bench.runs.problem import Problem
-from bench.runs.run_events import silent
 from bench.tasks.base import Split, Task, weighted
-from bench.tasks.known import task_named
 from bench.tune import plan as plans
 from bench.tune.decide import FEW, few_best
-from bench.tune.ledger import Ledger
 from bench.tune.trials import Difference, Trial, difference, prediction_file
 
 LOGS = ("retail", "netflix", "social")
@@ -87,7 +79,6 @@ def main() -> None:
 
 def searched(name: str, seed: int, folder: Path) -> Iterator[tuple[str, Moved | None]]:
     """Search all pairs of one task; yield what each rule would make of each, None where it leaves the default."""
-    task = task_named(name)()
     kept: dict[tuple[str, str], Searched] = {}
 
     def study(plugin: Any, budget: Any, make: Any, scope: Any) -> plans.Plan:
@@ -99,23 +90,8 @@ def searched(name: str, seed: int, folder: Path) -> Iterator[tuple[str, Moved | 
         kept[make.__self__.split.task_id + make.__self__.dataset, plugin.name] = Searched(trials, finals)
         return plans.Outcome((), trials[0].merged(), {}, {}, "trials")
 
-    scheduler.plan = study  # this benchmark's plan in the place of a run's
-    scheduler.Driver._finish = lambda *_: None  # and no prediction is removed at its end
     config = Config(name, LOGS, models=MODELS[name], trials=20, seeds=1, seed=seed, sandbox="off", out=str(folder)).checked()
-    registry = runner.discover()
-    requests = runner.requested(config.datasets, None, registry, holds=task.holds)
-    executor = LocalExecutor(config.n_workers(), resolved("cpu"), folder / "slots")
-    try:
-        plugins = runner.Describer(executor, runner._model_sources(config, registry), memory_mb()).finish()[0]
-        problems = [
-            Problem(data.name, data.simulated, data.fingerprint, split, [p for p in plugins if p.name in config.models], data.adapter.name)
-            for data, split in runner._problems(requests, config, registry, task, silent)
-        ]
-        with Ledger(folder) as ledger:
-            driver = scheduler.Driver(task, executor, ledger, Limits(600.0, memory_mb() / 4), runner._budget(config), silent)
-            runner._outcomes(problems, config, driver)
-    finally:
-        executor.close()
+    task, problems = run_plan(config, study)
     for problem in problems:
         for model in config.models:
             search = kept[problem.split.task_id + problem.title, model]

@@ -1,4 +1,4 @@
-"""Say in words how predicted churn compares with actual churn at each cut-off: where it drifts, nobody is calibrated."""
+"""Say in words how the leader's predicted churn compares with actual churn at each cut-off, and whether its level can be trusted."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ FAR = 0.05
 def drift_words(rows: Sequence[Row], details: Sequence[Mapping[str, Any]]) -> list[str]:
     """Write one sentence for each board: its leading model's predicted and the actual rate, cut-off by cut-off.
 
-    `details`: task_id, dataset, model, cutoff, predicted, actual, as in `details.parquet`. Where even the nearest of all
-    models is off at the last cut-off by more than 5 points, and by more than two standard errors of the actual rate, the
-    sentence says that the log drifts.
+    `details`: task_id, dataset, model, cutoff, predicted, actual, as in `details.parquet`. Where the leader is off at the
+    last cut-off by more than 5 points, and by more than two standard errors of the actual rate, the sentence says so.
     """
     told = []
     for task_id, dataset in dict.fromkeys((row["task_id"], row["dataset"]) for row in rows):
@@ -32,12 +31,12 @@ def drift_words(rows: Sequence[Row], details: Sequence[Mapping[str, Any]]) -> li
 
 
 def drift_sentence(leader: str, details: Sequence[Mapping[str, Any]], n: int) -> str:
-    """Write the sentence of one board, empty where `leader` has no rates; `details` of all its models, `n` test users."""
+    """Write the sentence of one board, empty where `leader` has no rates in `details`; `n` test users."""
     found = [d for d in details if d["model"] == leader]
     if not found:
         return ""
     pairs = ", ".join(f"{d['predicted']:.0%} against {d['actual']:.0%} at {d['cutoff']}" for d in found)
-    return f"churn predicted by {clean(leader)} against actual: {pairs}{_verdict(details, found[-1], n)}"
+    return f"churn predicted by {clean(leader)} against actual: {pairs}{_verdict(found[-1], n)}"
 
 
 def _leader(rows: Sequence[Row]) -> str:
@@ -45,9 +44,9 @@ def _leader(rows: Sequence[Row]) -> str:
     return "" if best is None else str(best["model"])
 
 
-def _verdict(details: Sequence[Mapping[str, Any]], last: Mapping[str, Any], n: int) -> str:
-    off = [d["predicted"] - d["actual"] for d in details if d["cutoff"] == last["cutoff"]]
-    nearest = abs(min(off, key=abs, default=0.0))
-    if nearest <= max(FAR, 2 * math.sqrt(last["actual"] * (1 - last["actual"]) / n)):
+def _verdict(last: Mapping[str, Any], n: int) -> str:
+    off = last["predicted"] - last["actual"]
+    if abs(off) <= max(FAR, 2 * math.sqrt(last["actual"] * (1 - last["actual"]) / n)):
         return ""
-    return f"; the log drifts: every model is at least {nearest:.0%} off, trust the order of users, not the level"
+    points = round(100 * abs(off))
+    return f"; its level is {points} points too {'high' if off > 0 else 'low'}: trust the order of users, not the probabilities"

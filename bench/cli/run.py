@@ -61,11 +61,12 @@ def _run_one(config: Config, *, as_json: bool, quiet: bool) -> Board:
         board = execute(config, listen)
     if as_json:
         return board
-    sys.stdout.write(painted(board.table(width=width()), sys.stdout, os.environ) + "\n")
+    sentences = [board.table(width=width()), *drift(board.rows, config.folder())]
+    sys.stdout.write(painted("\n".join(sentences), sys.stdout, os.environ) + "\n")
     sys.stdout.flush()
     first = report(config.folder())
     if not quiet:
-        for sentence in [*drift(board.rows, config.folder()), *family_words(board.rows)]:
+        for sentence in family_words(board.rows):
             sys.stderr.write(f"{sentence}\n")
         print_summary(board.rows, config.folder(), sys.stderr, first)
     return board

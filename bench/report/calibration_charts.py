@@ -78,7 +78,7 @@ def rates_chart(figure: Data, models: Sequence[str]) -> Chart:
 
 
 def drift(figure: Data, model: str) -> str:
-    """Describe how a model's predicted rates compare with the actual ones, and whether the log drifts."""
+    """Describe how a model's predicted rates compare with the actual ones, and whether its level can be trusted."""
     rates = [{"model": name, **one} for name, own in figure["models"].items() for one in own["reliability"]]
     words = drift_sentence(model, rates, figure["n"][figure["test_cutoff"]])
     return f"{words[0].upper()}{words[1:]}"

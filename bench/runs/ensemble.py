@@ -23,7 +23,7 @@ from bench.execute.jobs import stable_seed
 from bench.execute.prediction_files import read_prediction, write_prediction
 from bench.runs.check_prediction import RESAMPLED
 from bench.runs.problem import Problem
-from bench.tasks.base import Prediction, Split, StageName, Task, weighted
+from bench.tasks.base import ModelResult, Prediction, Split, StageName, Task, weighted
 from bench.tune.plan import Outcome
 from bench.tune.trials import Entry, prediction_file
 
@@ -33,6 +33,8 @@ FEW = 3
 """Models whose plain mean is the floor, and at most the start of the ensemble."""
 STEPS = 9
 """Most additions; a weight is then a multiple of a twelfth or more."""
+LATEST: StageName = "search"
+"""The stage of the latest validation."""
 CAP = 12
 """Models that are looked at, the best on validation first."""
 GAIN = 1.0
@@ -71,6 +73,13 @@ class Blend:
     row: Mapping[str, Any]
     prediction: Prediction
     file: str
+    valid: Prediction
+    """The same mean of the members' predictions on the latest validation."""
+
+    def result(self) -> ModelResult:
+        """Return it as a model's standing predictions, for details and plots."""
+        own = {"status": "ok", "value": self.row["valid_score"], "values": {self.row["tuning"]: self.row["valid_score"]}}
+        return ModelResult(self.row["model"], self.row["tuning"], own, {"status": "ok"}, self.prediction, self.valid, combined=True)
 
 
 @dataclass(frozen=True)
@@ -159,7 +168,8 @@ def _blend(name: str, chosen: Chosen, members: Sequence[Member], problem: Proble
         "params": json.dumps(dict(chosen.weights), sort_keys=True),
         **{name: sum(e[name] for e in finals.values()) for name in ("fit_seconds", "predict_seconds")},
     }  # fmt: skip
-    return Blend(row, prediction, file)
+    valid = weighted([(m.valid[LATEST], chosen.weights[m.model]) for m in sorted(members, key=lambda m: m.model) if m.model in finals])
+    return Blend(row, prediction, file, valid)
 
 
 def _mean_of(members: Sequence[Member]) -> Valid:

@@ -104,8 +104,8 @@ def look(
 
 
 def first_of(models: Sequence[str], shown: Sequence[ModelResult], reference: str) -> list[ModelResult]:
-    """Choose who is asked: of `models`, the best first, the first that has a prediction; and the reference."""
-    by_name = {one.model: one for one in shown}
+    """Choose who is asked: of `models`, the best first, the first that has a fit of its own; and the reference."""
+    by_name = {one.model: one for one in shown if not one.combined}
     leader = next((m for m in models if m in by_name), "")
     return [by_name[m] for m in dict.fromkeys((leader, reference)) if m in by_name]
 

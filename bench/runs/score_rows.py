@@ -166,8 +166,8 @@ def _about(plugin: Plugin) -> dict[str, Any]:
     }
 
 
-def shown(outcomes: Mapping[str, Outcome], folder: Path) -> list[ModelResult]:
-    """Choose for each model the final fit that stands for it: of its best tuning, the first seed that worked."""
+def shown(outcomes: Mapping[str, Outcome], folder: Path, blends: Sequence[Blend] = ()) -> list[ModelResult]:
+    """Choose for each model the final fit that stands for it: of its best tuning, the first seed that worked; then the blends."""
     found = []
     for name, outcome in outcomes.items():
         tuning = next((t for t in ("tuned", "label-free") if t in outcome.best), "default")
@@ -177,7 +177,7 @@ def shown(outcomes: Mapping[str, Outcome], folder: Path) -> list[ModelResult]:
             kept = folder / "valid" / f"{chosen['key']}.npz"
             checked = read_prediction(kept) if chosen["status"] == "ok" and kept.is_file() else None
             found.append(ModelResult(name, tuning, chosen, final, read_prediction(folder / prediction_file(final)), checked))
-    return found
+    return [*found, *(blend.result() for blend in blends)]
 
 
 def details(problem: Problem, task: Task, found: Sequence[ModelResult]) -> list[dict[str, Any]]:

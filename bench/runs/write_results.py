@@ -42,7 +42,7 @@ def write_results(
         own = problem.outcomes(outcomes)
         blends = blended(problem, own, task, folder)
         rows += rows_of(problem, own, task, folder, common, blends)
-        drawn.append((problem, shown(own, folder)))
+        drawn.append((problem, shown(own, folder, blends)))
         for name, table in _tables(problem, own, task, drawn[-1][1], folder, blends).items():
             tables[name].append(table)
     board = Board.build(flag_trivial(rows), folder)

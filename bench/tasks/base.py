@@ -214,6 +214,8 @@ class ModelResult:
     prediction: Prediction
     valid_prediction: Prediction | None = None
     """The chosen configuration's prediction on validation, where the run has kept it."""
+    combined: bool = False
+    """Whether it is a mean of models, which has no fit of its own."""
 
 
 @dataclass(frozen=True)

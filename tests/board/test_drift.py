@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from bench.board.drift import drift_words
 
 TASK = {"task": "churn", "task_id": "churn/v1", "dataset": "shop", "tuning": "tuned"}
@@ -27,21 +29,21 @@ def test_the_leaders_rates_are_told_cutoff_by_cutoff() -> None:
     ]
 
 
-def test_drift_is_said_where_every_model_is_far_off_at_the_last_cutoff() -> None:
-    details = [detail("a", "2024-02-01", 0.5, 0.7), detail("b", "2024-02-01", 0.6, 0.7)]
-    assert drift_words(ROWS, details)[0].endswith(
-        "the log drifts: every model is at least 10% off, trust the order of users, not the level"
-    )
+@pytest.mark.parametrize(("predicted", "words"), [(0.6, "too low"), (0.8, "too high")])
+def test_a_leader_whose_level_is_far_off_is_said_so_whatever_the_others_predict(predicted: float, words: str) -> None:
+    details = [detail("a", "2024-02-01", 0.7, 0.7), detail("b", "2024-02-01", predicted, 0.7)]
+    assert drift_words(ROWS, details)[0].endswith(f"; its level is 10 points {words}: trust the order of users, not the probabilities")
 
 
-def test_few_users_make_no_drift() -> None:
-    details = [detail("a", "2024-02-01", 0.5, 0.7), detail("b", "2024-02-01", 0.6, 0.7)]
-    assert "drifts" not in drift_words([{**r, "n_test": 22} for r in ROWS], details)[0]
+def test_few_users_say_nothing_of_the_level() -> None:
+    details = [detail("b", "2024-02-01", 0.6, 0.7)]
+    assert "its level is" in drift_words(ROWS, details)[0]
+    assert "its level is" not in drift_words([{**r, "n_test": 22} for r in ROWS], details)[0]
 
 
-def test_one_near_model_means_no_drift() -> None:
-    details = [detail("a", "2024-02-01", 0.69, 0.7), detail("b", "2024-02-01", 0.5, 0.7)]
-    assert "drifts" not in drift_words(ROWS, details)[0]
+def test_a_leader_near_the_actual_rate_is_trusted_though_all_others_are_off() -> None:
+    details = [detail("a", "2024-02-01", 0.5, 0.7), detail("b", "2024-02-01", 0.69, 0.7)]
+    assert "its level is" not in drift_words(ROWS, details)[0]
 
 
 def test_a_board_without_scores_says_nothing() -> None:

@@ -70,10 +70,11 @@ def test_reliability_counts_users_hollows_small_bins_and_says_how_many_bins_hold
     assert len(chart.rows) == 20
 
 
-def test_a_log_that_drifts_is_said_to_drift():
-    assert "the log drifts" not in rates_chart(churn(), ["lstm"]).finding
+def test_a_leader_whose_level_is_off_is_said_so():
+    assert "its level is" not in rates_chart(churn(), ["lstm"]).finding
     chart = rates_chart(churn(off=0.3), ["lstm", "rfm-logit"])
-    assert "the log drifts: every model is at least" in chart.finding
+    assert "points too" in chart.finding
+    assert "trust the order of users, not the probabilities" in chart.finding
     assert chart.rows[0][2:] == ("not asked", "not asked")
     assert chart.rows[1][2] != "not asked"
 

@@ -139,9 +139,10 @@ class Churn(Task):
         """
         facts, found = split.facts, []
         for one in shown:
-            for cutoff, entry in ((facts["valid_cutoff"], one.valid), (facts["test_cutoff"], one.final)):
-                if entry is not None and entry["status"] == "ok":
-                    rates = {"predicted": entry["about"]["mean"], "actual": facts["churn_by_cutoff"][cutoff]}
+            for cutoff, prediction in ((facts["valid_cutoff"], one.valid_prediction), (facts["test_cutoff"], one.prediction)):
+                if prediction is not None:
+                    mean = float(prediction[0]["prediction"].mean())
+                    rates = {"predicted": mean, "actual": facts["churn_by_cutoff"][cutoff]}
                     found.append({"model": one.model, "tuning": one.tuning, "cutoff": cutoff, **rates})
         return found
 

@@ -69,7 +69,7 @@ def utilities(logs: Sequence[Log]) -> Array:
     gains = np.array([[-np.inf if g is None else g for g in log["gains"]] for log in logs], np.float64)
     gains = np.maximum(gains, 0.0)
     top = gains.max(axis=1, keepdims=True)
-    return np.divide(gains, top, out=np.zeros_like(gains), where=top > 0)
+    return np.asarray(np.divide(gains, top, out=np.zeros_like(gains), where=top > 0))
 
 
 def chosen(utility: Array, size: int) -> list[int]:

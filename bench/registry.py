@@ -243,6 +243,8 @@ EXTRAS = {
     "statsforecast": "stats",
     "implicit": "als",
     "s3fs": "s3",
+    "ray": "ray",
+    "cryptography": "ray",
 }
 """Top-level module -> the extra that brings it."""
 

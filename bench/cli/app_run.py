@@ -53,7 +53,9 @@ def run(
     seeds: Annotated[int | None, typer.Option(help="Seeds of each final fit (default: by profile).")] = None,
     seed: Annotated[int | None, typer.Option(help="Base of all seeds (default 0).")] = None,
     profile: Profiles = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes (default: one a core).")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes, of each node (default: one a core).")] = None,
+    executor: Annotated[str | None, typer.Option(help="Where jobs run: local (default), or ray, on all nodes of a cluster.")] = None,
+    address: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Head of the cluster (default: one on this machine).")] = None,
     device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or cuda:N.")] = None,
     sandbox: Annotated[str | None, typer.Option(help="Confine models to their inputs: auto (default: where possible), on, off.")] = None,
     job_seconds: Annotated[float | None, typer.Option(help="Bound on one fit and predict (default 600).")] = None,
@@ -76,7 +78,8 @@ def run(
         "value": value, "item": item, "time_unit": time_unit, "zone": zone, "models": model, "trials": trials, "minutes": minutes,
         "seeds": seeds, "seed": seed, "profile": profile, "workers": workers, "device": device, "sandbox": sandbox,
         "job_seconds": job_seconds, "job_memory": job_memory, "out": out, "plugins": plugin_, "plugins_dirs": plugins_dir, "options": set_,
-        "overwrite": overwrite or None, "params": param, "space": space, "time_limit": time_limit, "name": name,
+        "overwrite": overwrite or None, "executor": executor,
+        "address": address, "params": param, "space": space, "time_limit": time_limit, "name": name,
     }  # fmt: skip
     return run_command(study, given, as_json=as_json, quiet=quiet)
 

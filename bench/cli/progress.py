@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 from bench.board.numbers import clean, plain, seconds
 from bench.cli.summary import log_file
 from bench.cli.view import RunState, clock, remaining
-from bench.runs.run_events import CellDone, DataReady, Event, JobRetried, Notice, Reading, RunReady
+from bench.runs.run_events import CellDone, DataReady, Event, JobRetried, NodesChanged, Notice, Reading, RunReady
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -48,8 +48,16 @@ class Progress:
 
     def _about(self, event: RunReady) -> str:
         cells = _several(len(event.cells), "cell")
-        budget = f"{cells} x {_several(event.trials, 'trial')}, {_several(event.workers, 'worker')}"
+        budget = f"{cells} x {_several(event.trials, 'trial')}, {self._slots()}"
         return f"{budget}; profile {clean(event.profile)}; in {clean(event.folder)}"
+
+    def _noticed(self, event: Notice) -> str:
+        return f"{clean(event.words)}; {self._slots()}" if isinstance(event, NodesChanged) else clean(event.words)
+
+    def _slots(self) -> str:
+        """Count the workers, on a cluster those of all nodes."""
+        workers = _several(self.run.workers, "worker")
+        return f"{workers} on {_several(self.run.nodes, 'node')}" if self.run.nodes else workers
 
     def _label(self, event: CellDone | JobRetried) -> str:
         return clean(self.run.label(self.run.cells[event.dataset, event.model]))
@@ -78,7 +86,7 @@ class PlainProgress(Progress):
         elif isinstance(event, JobRetried):
             self._say(f"{self._stamp()} {self._label(event)} runs a job again: {clean(event.reason)}")
         elif isinstance(event, Notice):
-            self._say(clean(event.words))
+            self._say(self._noticed(event))
         elif isinstance(event, Reading):
             if self.now() - self._spoken >= READING:
                 self._say(clean(event.words()))
@@ -163,7 +171,7 @@ class LiveProgress(Progress):
         elif isinstance(event, JobRetried):
             self._say(f"{self._label(event)} runs a job again: {clean(event.reason)}")
         elif isinstance(event, Notice):
-            self._say(clean(event.words))
+            self._say(self._noticed(event))
 
     def _introduce(self, event: DataReady) -> None:
         if event.task_id != self._said_task:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.board.metrics import label_of
-from bench.runs.run_events import CellDone, DataReady, Event, JobDone, JobReport, JobRetried, JobStarted, RunReady
+from bench.runs.run_events import CellDone, DataReady, Event, JobDone, JobReport, JobRetried, JobStarted, NodesChanged, RunReady
 
 
 @dataclass(frozen=True)
@@ -170,6 +170,9 @@ class RunState:
 
     started: float
     ready: RunReady | None = None
+    nodes: int = 0
+    """Of a cluster; 0: the run is on this machine alone."""
+    workers: int = 1
     metric: str = "score"
     """How the score on validation is called."""
     higher: bool = True
@@ -181,8 +184,11 @@ class RunState:
             self.metric, self.higher = label_of(event.metric), event.higher
         elif isinstance(event, RunReady):
             self.ready = event
+            self.workers = event.workers
             for dataset, model in event.cells:
                 self.cells[dataset, model] = CellState(dataset, model, event.trials, event.finals, self.higher)
+        elif isinstance(event, NodesChanged):
+            self.nodes, self.workers = len(event.nodes), sum(event.nodes.values())
         elif isinstance(event, JobStarted):
             self._of(event).start(event, now)
         elif isinstance(event, JobReport):
@@ -221,7 +227,7 @@ class RunState:
         """Estimate the seconds left for the cells of which trial 0 is known."""
         open_cells = [c for c in self.cells.values() if not c.finished and c.begun]
         jobs = sum(c.open for c in open_cells)
-        return math.fsum(c.work(now) for c in open_cells) / max(min(self.ready.workers if self.ready else 1, jobs), 1)
+        return math.fsum(c.work(now) for c in open_cells) / max(min(self.workers, jobs), 1)
 
     def left(self, now: float) -> float | None:
         """Estimate the seconds left; None until trial 0 of every cell is known."""

@@ -7,7 +7,20 @@ from typing import Protocol
 
 from bench.execute.jobs import Limits
 from bench.execute.messages import Answer, Done, Request, Result
-from bench.tasks.base import Stage
+
+
+class Handed(Protocol):
+    """A stage as a worker gets it."""
+
+    @property
+    def digest(self) -> str:
+        """Name its content."""
+        ...
+
+    @property
+    def payloads(self) -> Sequence[bytes | None]:
+        """Return training data and first part, then each later part, pickled; None: it is sent when it is asked for."""
+        ...
 
 
 class Executor(Protocol):
@@ -16,6 +29,11 @@ class Executor(Protocol):
     @property
     def confined(self) -> bool:
         """Return whether workers see nothing but what they need."""
+        ...
+
+    @property
+    def workers(self) -> int:
+        """Return the number of slots."""
         ...
 
     def idle(self) -> int:
@@ -29,7 +47,7 @@ class Executor(Protocol):
         limits: Limits,
         *,
         runtime: str,
-        stage: Stage | None = None,
+        stage: Handed | None = None,
         final: bool = False,
         fresh: bool = False,
     ) -> bool:

@@ -18,14 +18,14 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+from bench.execute.executor import Handed
 from bench.execute.jobs import Limits
-from bench.execute.messages import Answer, Call, Done, Ending, Note, Order, Report, Request, Result, StageData
+from bench.execute.messages import Answer, Awaiting, Call, Done, Ending, Note, Order, Report, Request, Result, StageData
 from bench.execute.prediction_files import broken, seals
 from bench.execute.process_tree import Guardian, kill_homed, kill_tree
 from bench.execute.sandbox import Sandbox
 from bench.execute.slot import Slot, emptied, fresh_folder, owner_of, request_of, start
 from bench.execute.worker_env import resident_mb, shared_once_mb
-from bench.tasks.base import Stage
 
 LOG_BYTES = 64 * 1024**2
 """Most that one job may print."""
@@ -47,6 +47,11 @@ class LocalExecutor:
         """Return whether workers see nothing but what they need."""
         return self._sandbox is not None
 
+    @property
+    def workers(self) -> int:
+        """Return the number of slots."""
+        return len(self.slots)
+
     def idle(self) -> int:
         """Return the number of slots that wait for work."""
         return sum(slot.ticket is None for slot in self.slots)
@@ -58,7 +63,7 @@ class LocalExecutor:
         limits: Limits,
         *,
         runtime: str,
-        stage: Stage | None = None,
+        stage: Handed | None = None,
         final: bool = False,
         fresh: bool = False,
     ) -> bool:
@@ -84,7 +89,7 @@ class LocalExecutor:
         # a worker that died a moment ago: its end of the pipe is closed, and the watch will say so
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             if stage and digest not in slot.stages:
-                slot.connection.send(StageData(digest, stage.payloads[0]))
+                slot.connection.send(StageData(digest, stage.payloads[0] or b""))
                 slot.stages = [digest]
             slot.connection.send(Order(request_of(request, slot), digest, str(out), limits.seconds, 1 + len(slot.later)))
         return new
@@ -93,11 +98,8 @@ class LocalExecutor:
         """Choose a free slot with a worker that suits, starting one where there is none; says whether it is new."""
         free, owner = [slot for slot in self.slots if slot.ticket is None], owner_of(request)
 
-        def suits(slot: Slot) -> bool:
-            return slot.suits(runtime, owner, final=final)
-
-        slot = min(free, key=lambda s: (not suits(s), s.process is None, s.knows_validation != final, digest not in s.stages))
-        if slot.process is not None and (fresh or not suits(slot) or not slot.sound()):
+        slot = min(free, key=lambda s: s.state().distance(runtime, owner, digest, final=final))
+        if slot.process is not None and (fresh or not slot.state().suits(runtime, owner, final=final) or not slot.sound()):
             self._end(slot)
         new = slot.process is None
         if new:
@@ -167,9 +169,19 @@ class LocalExecutor:
         except OSError as error:
             yield self._killed(slot, "failed", f"a prediction could not be stored: {error.strerror}; make room and run again", again=True)
             return
-        if slot.connection is not None and slot.later:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                slot.connection.send_bytes(slot.later.pop(0))
+        if slot.later and slot.ticket is not None:
+            payload = slot.later.pop(0)
+            if payload is None:
+                yield Awaiting(slot.ticket, slot.parts[-1])
+            else:
+                self.hand_over(slot.ticket, payload)
+
+    def hand_over(self, ticket: int, payload: bytes) -> None:
+        """Send a worker the next part of its stage; one that has ended meanwhile needs it no more."""
+        for slot in self.slots:
+            if slot.ticket == ticket and slot.connection is not None:
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    slot.connection.send_bytes(payload)
 
     def _take(self, slot: Slot, take: Callable[[Path, Path], object]) -> list[Path]:
         """Bring the files of the latest part out of the worker's folder; say where they are now."""

@@ -140,6 +140,15 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Awaiting:
+    """A worker has predicted a part, which is stored, and waits for the next one, which was not submitted with the stage."""
+
+    ticket: int
+    files: Mapping[str, Path]
+    """Of the part's arrays, by name."""
+
+
+@dataclass(frozen=True)
 class Done:
     """A request ended: by the worker's own words, or by the verdict of the watch."""
 
@@ -149,7 +158,7 @@ class Done:
     """What a `Describe` found: `models` and `datasets`."""
 
 
-Answer: TypeAlias = Report | Note | Done
+Answer: TypeAlias = Report | Note | Awaiting | Done
 
 
 @dataclass(frozen=True)

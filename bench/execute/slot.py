@@ -21,6 +21,29 @@ LOG_TAIL = 4_000
 FOLDERS = ("home", "cache", "tmp", "work")
 
 
+@dataclass(frozen=True)
+class SlotState:
+    """What the choice of a slot depends on."""
+
+    busy: bool = False
+    started: bool = False
+    """It has a worker."""
+    runtime: str = "none"
+    owner: str = ""
+    stages: tuple[str, ...] = ()
+    knows_validation: bool = False
+
+    def suits(self, runtime: str, owner: str, *, final: bool) -> bool:
+        """Return whether its worker, if it has one, may take such a request."""
+        own = runtime in {self.runtime, "any"} and owner == self.owner
+        return not self.started or (own and (final or not self.knows_validation))
+
+    def distance(self, runtime: str, owner: str, digest: str, *, final: bool) -> tuple[bool, ...]:
+        """Order free slots for a request: first a worker that suits, has run the like and has the stage already."""
+        unsuited = not self.suits(runtime, owner, final=final)
+        return unsuited, not self.started, self.knows_validation != final, digest not in self.stages
+
+
 @dataclass
 class Slot:
     """One worker process and the job that it runs."""
@@ -36,8 +59,8 @@ class Slot:
     ticket: int | None = None
     predicts: bool = False
     """The request leaves predictions behind."""
-    later: list[bytes] = field(default_factory=list)
-    """Parts of the stage that the worker has not been handed yet."""
+    later: list[bytes | None] = field(default_factory=list)
+    """Parts of the stage that the worker has not been handed yet; None: it comes when asked for."""
     parts: list[dict[str, Path]] = field(default_factory=list)
     """What it predicted and we have taken: for each part the files by name."""
     sealed: dict[Path, str] = field(default_factory=dict)
@@ -60,10 +83,10 @@ class Slot:
         """Name the file that takes what the worker prints."""
         return self.folder / "log.txt"
 
-    def suits(self, runtime: str, owner: str, *, final: bool) -> bool:
-        """Return whether its worker, if it has one, may take such a request."""
-        own = runtime in {self.runtime, "any"} and owner == self.owner
-        return self.process is None or (own and (final or not self.knows_validation))
+    def state(self) -> SlotState:
+        """Return what the choice of a slot depends on."""
+        busy, started = self.ticket is not None, self.process is not None
+        return SlotState(busy, started, self.runtime, self.owner, tuple(self.stages), self.knows_validation)
 
     def sound(self) -> bool:
         """Return whether a waiting worker can go on: it lives, and no job has removed its folders."""

@@ -10,6 +10,8 @@ from bench.execute.process_tree import descendants
 
 LEFT_OUT = (
     "BENCH_",
+    # a cluster's address and token
+    "RAY_",
     "PWD",
     "OLDPWD",
     "HOME",

@@ -17,10 +17,11 @@ from bench.sources.registered import refuse_spelling
 from bench.tasks.known import NAMES
 from bench.tasks.profiles import Profile, profile
 
-NOT_IN_NAME = ("trials", "minutes", "time_limit", "workers", "sandbox", "out", "overwrite")
+NOT_IN_NAME = ("trials", "minutes", "time_limit", "workers", "sandbox", "executor", "address", "out", "overwrite")
 """Options that do not change which run a folder holds: more trials continue it."""
 BUDGET = ("trials", "seeds")
 """What may grow in a folder; seeds stand in its name all the same, where the folder is not given."""
+EXECUTORS = ("local", "ray")
 LIMITS = ("device", "job_seconds", "job_memory")
 """What may change in a folder that is given: a cell that ran out of time or memory is tried again with more."""
 OWN_FILE = ("user", "time", "kind", "value", "item", "time_unit", "zone")
@@ -59,6 +60,11 @@ class Config:
     seed: int = 0
     profile: str = "short"
     workers: int | None = None
+    """Of this machine, or of each node of a cluster."""
+    executor: str = "local"
+    """Where jobs run: local, or ray, the nodes of a cluster."""
+    address: str | None = None
+    """HOST:PORT of the cluster's head; None: one that runs on this machine."""
     device: str = "auto"
     sandbox: str = "auto"
     """Whether workers are confined to their inputs: on, off, or, auto, where the system can."""
@@ -85,11 +91,7 @@ class Config:
                 raise ConfigError(f"{_option(name)} {value:g} is not positive; leave it out for the default")
         if self.seed < 0:
             raise ConfigError(f"--seed {self.seed} is negative; give 0 or more")
-        if self.sandbox not in MODES:
-            raise ConfigError(f"--sandbox {self.sandbox!r} is unknown; use {', '.join(MODES)}")
-        kind, _, number = self.device.partition(":")
-        if kind not in {"auto", "cpu", "cuda"} or (number and (kind != "cuda" or not number.isdigit())):
-            raise ConfigError(f"--device {self.device!r} is unknown; use auto, cpu, cuda or cuda:N")
+        self._check_machine()
         if self.source is not None and sum("=" not in word for word in self.datasets) != 1:
             raise ConfigError("--source goes with exactly one --dataset ADAPTER; for several, write --dataset ADAPTER=PATH for each")
         if self.time_limit is not None:
@@ -97,6 +99,18 @@ class Config:
         if self.name is not None:
             refuse_spelling(self.name)
         return self._with_own_file()
+
+    def _check_machine(self) -> None:
+        """Refuse what cannot be meant by where and how jobs run."""
+        if self.sandbox not in MODES:
+            raise ConfigError(f"--sandbox {self.sandbox!r} is unknown; use {', '.join(MODES)}")
+        if self.executor not in EXECUTORS:
+            raise ConfigError(f"--executor {self.executor!r} is unknown; use {' or '.join(EXECUTORS)}")
+        if self.address is not None and self.executor != "ray":
+            raise ConfigError(f"--address {self.address} goes with --executor ray")
+        kind, _, number = self.device.partition(":")
+        if kind not in {"auto", "cpu", "cuda"} or (number and (kind != "cuda" or not number.isdigit())):
+            raise ConfigError(f"--device {self.device!r} is unknown; use auto, cpu, cuda or cuda:N")
 
     def _with_own_file(self) -> Config:
         """Turn `--data FILE --user COLUMN` into `--dataset events=FILE --set events.user=COLUMN`, which is the same."""

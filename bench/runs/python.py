@@ -50,6 +50,8 @@ def run(
     seeds: int | None = None,
     seed: int | None = None,
     workers: int | None = None,
+    executor: str | None = None,
+    address: str | None = None,
     device: str | None = None,
     sandbox: str | None = None,
     job_seconds: float | None = None,
@@ -82,7 +84,8 @@ def run(
     How long it may take:
         profile: `smoke`, `short` (default), `medium` or `full`: how much of everything. time_limit: of the whole run, in seconds or as
             `30m`; its cells share it. trials, seeds, minutes: the budget of each
-            cell. seed: the base of all seeds. workers: processes. device: `auto`, `cpu`, `cuda`. sandbox: `auto`, `on`,
+            cell. seed: the base of all seeds. workers: processes, of each node. executor: `local`, or `ray`: the
+            nodes of the cluster at `address`. device: `auto`, `cpu`, `cuda`. sandbox: `auto`, `on`,
             `off`: whether models are confined to their inputs. job_seconds, job_memory (GB):
             bounds on one fit.
 

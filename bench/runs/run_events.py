@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -115,7 +115,15 @@ class Tick:
     """Time has passed."""
 
 
-Event: TypeAlias = Reading | Notice | DataReady | RunReady | JobStarted | JobReport | JobDone | JobRetried | CellDone | Tick
+@dataclass(frozen=True)
+class NodesChanged(Notice):
+    """A node of the cluster has joined or is gone."""
+
+    nodes: Mapping[str, int]
+    """Node -> its slots."""
+
+
+Event: TypeAlias = Reading | Notice | NodesChanged | DataReady | RunReady | JobStarted | JobReport | JobDone | JobRetried | CellDone | Tick
 Listener: TypeAlias = Callable[[Event], None]
 
 

@@ -17,6 +17,7 @@ from bench.data.series import Series
 from bench.errors import ConfigError, PluginError, RunFolderError, suggest
 from bench.execute.describe_plugins import Describer
 from bench.execute.devices import refuse_blind, resolved
+from bench.execute.executor import Executor
 from bench.execute.job_sources import job_digest
 from bench.execute.jobs import Limits, Plugin, bench_source
 from bench.execute.local import LocalExecutor
@@ -27,7 +28,7 @@ from bench.runs import time_limit
 from bench.runs.config import Config, task_options
 from bench.runs.feature_importance import Occlusion
 from bench.runs.problem import Problem
-from bench.runs.run_events import DataReady, Listener, Notice, Reading, RunReady, silent
+from bench.runs.run_events import DataReady, Listener, NodesChanged, Notice, Reading, RunReady, silent
 from bench.runs.run_folder import claim
 from bench.runs.scheduler import Cell, Driver
 from bench.runs.score_rows import now
@@ -69,7 +70,7 @@ def execute(config: Config, listen: Listener = silent) -> Board:
             _write_run(ledger.folder, config, solved, task, finished=False)
             outcomes = _outcomes(solved, config, Driver(task, executor, ledger, limits, _budget(config), listen))
             asker = Occlusion(executor, limits.memory_mb, _caps(config))
-            common = {"workers": config.n_workers(), "git_commit": git_commit()}
+            common = {"workers": executor.workers, "git_commit": git_commit()}
             board = write_results(ledger.folder, solved, outcomes, task, common, asker)
             _write_run(ledger.folder, config, solved, task, finished=True)
     return board
@@ -111,25 +112,26 @@ def _outcomes(problems: Sequence[Problem], config: Config, driver: Driver) -> Ma
     cells = [cell for problem in problems for cell in _cells(problem, config, driver.limits, driver.task)]
     cells.sort(key=lambda cell: ("none", "torch", "tensorflow").index(cell.plugin.runtime))
     names = tuple((c.dataset, c.plugin.name) for c in cells)
-    budget = driver.budget = _shared(driver.budget, config, len(cells))
-    words = _said_before(config, cells, budget)
-    driver.listen(RunReady(names, budget.trials, budget.seeds, config.n_workers(), config.profile, str(driver.ledger.folder), words))
+    workers = driver.executor.workers
+    budget = driver.budget = _shared(driver.budget, config, workers, len(cells))
+    words = _said_before(config, cells, workers, budget)
+    driver.listen(RunReady(names, budget.trials, budget.seeds, workers, config.profile, str(driver.ledger.folder), words))
     return driver.run(cells)
 
 
-def _shared(budget: Budget, config: Config, cells: int) -> Budget:
+def _shared(budget: Budget, config: Config, workers: int, cells: int) -> Budget:
     """Share the run's time limit among its cells; minutes that were given too are a bound of their own."""
     if config.time_limit is None:
         return budget
-    each = time_limit.share(time_limit.seconds_of(config.time_limit), config.n_workers(), cells)
+    each = time_limit.share(time_limit.seconds_of(config.time_limit), workers, cells)
     return replace(budget, minutes=min(each, budget.minutes or each))
 
 
-def _said_before(config: Config, cells: Sequence[Cell], budget: Budget) -> tuple[str, ...]:
+def _said_before(config: Config, cells: Sequence[Cell], workers: int, budget: Budget) -> tuple[str, ...]:
     """State before the run starts how its time is shared."""
     if config.time_limit is None:
         return ()
-    return (time_limit.words(time_limit.seconds_of(config.time_limit), config.n_workers(), len(cells), budget.seeds),)
+    return (time_limit.words(time_limit.seconds_of(config.time_limit), workers, len(cells), budget.seeds),)
 
 
 def _budget(config: Config) -> Budget:
@@ -147,14 +149,34 @@ def describe_all(registry: Registry, scratch: Path) -> list[Plugin]:
 
 
 @contextlib.contextmanager
-def _executor(config: Config, requests: Sequence[Request], listen: Listener) -> Iterator[LocalExecutor]:
-    sources = [request.path for request in requests if request.path is not None]
-    sandbox = chosen(config.sandbox, [cache_folder().parent, config.folder(), *sources])
+def _executor(config: Config, requests: Sequence[Request], listen: Listener) -> Iterator[Executor]:
+    hidden = [cache_folder().parent, config.folder(), *(request.path for request in requests if request.path is not None)]
+    if config.executor == "ray":
+        with _on_ray(config, hidden, listen) as executor:
+            yield executor
+        return
+    sandbox = chosen(config.sandbox, hidden)
     if sandbox is None and config.sandbox == "auto":
         listen(Notice(f"models run unconfined, and could read your files: no sandbox can be had here ({obstacle()})"))
     scratch = Path(tempfile.mkdtemp(prefix="bench-"))
-    executor = LocalExecutor(config.n_workers(), resolved(config.device), scratch, sandbox)
+    local = LocalExecutor(config.n_workers(), resolved(config.device), scratch, sandbox)
     try:
+        yield local
+    finally:
+        local.close()
+
+
+@contextlib.contextmanager
+def _on_ray(config: Config, hidden: Sequence[Path], listen: Listener) -> Iterator[Executor]:
+    """Start agents on the nodes of a Ray cluster; raise `ConfigError` where none can serve."""
+    from bench.execute.cluster.on_ray import START_SECONDS, AgentOptions, ray_executor
+
+    memory = None if config.job_memory is None else config.job_memory * 1024
+    options = AgentOptions(config.workers, config.device, config.sandbox, tuple(map(str, hidden)), memory)
+    executor = ray_executor(config.address, options, lambda words, nodes: listen(NodesChanged(words, nodes)))
+    try:
+        if refused := executor.await_nodes(START_SECONDS):
+            listen(Notice("; ".join(refused)))
         yield executor
     finally:
         executor.close()
@@ -295,7 +317,8 @@ def _write_run(folder: Path, config: Config, problems: Sequence[Problem], task: 
 def _shown(config: Config) -> dict[str, Any]:
     """Return the configuration as it was given, with the plugins' paths in full: predictions load them from other folders."""
     anchored = config.anchored()
-    return replace(config, plugins=anchored.plugins, plugins_dirs=anchored.plugins_dirs).as_dict()
+    # where a cluster listens is no part of what a run is, and nothing that a plugin should find in its folder
+    return replace(config, plugins=anchored.plugins, plugins_dirs=anchored.plugins_dirs, address=None).as_dict()
 
 
 def git_commit() -> str:

@@ -1,0 +1,1 @@
+"""Run jobs on the nodes of a cluster: messages to an agent on each, which hosts a local executor."""

@@ -60,6 +60,7 @@ def run(
     sandbox: Annotated[str | None, typer.Option(help="Confine models to their inputs: auto (default: where possible), on, off.")] = None,
     job_seconds: Annotated[float | None, typer.Option(help="Bound on one fit and predict (default 600).")] = None,
     job_memory: Annotated[float | None, typer.Option(metavar="GB", help="Bound on one job (default: half of RAM / workers).")] = None,
+    no_portfolio: Annotated[bool, typer.Option("--no-portfolio", help="Begin no search with what did well on other logs.")] = False,
     out: Out = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Move a run aside that is in the way in --out.")] = False,
     plugin_: Files = None,
@@ -78,7 +79,7 @@ def run(
         "value": value, "item": item, "time_unit": time_unit, "zone": zone, "models": model, "trials": trials, "minutes": minutes,
         "seeds": seeds, "seed": seed, "profile": profile, "workers": workers, "device": device, "sandbox": sandbox,
         "job_seconds": job_seconds, "job_memory": job_memory, "out": out, "plugins": plugin_, "plugins_dirs": plugins_dir, "options": set_,
-        "overwrite": overwrite or None, "executor": executor,
+        "overwrite": overwrite or None, "portfolio": False if no_portfolio else None, "executor": executor,
         "address": address, "params": param, "space": space, "time_limit": time_limit, "name": name,
     }  # fmt: skip
     return run_command(study, given, as_json=as_json, quiet=quiet)

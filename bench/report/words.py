@@ -28,10 +28,11 @@ FLAG_WORDS = {
     "averaged": "the mean of the author's default and the best configurations of the search",
     "few-trials": "fewer than eight configurations were tried: the search has hardly begun",
     "calibrated": "the probabilities were corrected by what the validations say",
-    "carried-forward": "the churn rate moves from cut-off to cut-off: its last step was carried forward",
     "unconfined": "the model's code is not the project's own, and ran where it could see more than its inputs",
 }
-NOT_REPEATED = ("task", "datasets", "models", "options", "plugins", "plugins_dirs", "data", "params", "space", "name", "overwrite")
+NOT_REPEATED = (
+    "task", "datasets", "models", "options", "plugins", "plugins_dirs", "data", "params", "space", "name", "overwrite", "portfolio",
+)  # fmt: skip
 DEFAULTS = {("device", "auto"), ("sandbox", "auto"), ("seed", 0), ("out", "")}
 
 
@@ -80,6 +81,7 @@ def command(config: Mapping[str, Any], model: str = "") -> str:
     for option, key in (("--plugin", "plugins"), ("--plugins-dir", "plugins_dirs")):
         for path in config.get(key, ()):
             words += [option, path]
+    words += ["--no-portfolio"] if config.get("portfolio") is False else []
     for key, value in config.items():
         if key not in NOT_REPEATED and value is not None and (key, value) not in DEFAULTS:
             words += [f"--{key.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]

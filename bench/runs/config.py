@@ -74,6 +74,8 @@ class Config:
     out: str | None = None
     plugins: tuple[str, ...] = ()
     plugins_dirs: tuple[str, ...] = ()
+    portfolio: bool = True
+    """Whether a search begins with configurations that did well on other logs."""
     overwrite: bool = False
     """Move a run aside that is in the way of `out`."""
 

@@ -58,6 +58,7 @@ def run(
     job_memory: float | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
+    portfolio: bool = True,
     plugins: Names | None = None,
     plugins_dirs: Names | None = None,
     listen: Listener = silent,
@@ -83,11 +84,10 @@ def run(
 
     How long it may take:
         profile: `smoke`, `short` (default), `medium` or `full`: how much of everything. time_limit: of the whole run, in seconds or as
-            `30m`; its cells share it. trials, seeds, minutes: the budget of each
-            cell. seed: the base of all seeds. workers: processes, of each node. executor: `local`, or `ray`: the
-            nodes of the cluster at `address`. device: `auto`, `cpu`, `cuda`. sandbox: `auto`, `on`,
-            `off`: whether models are confined to their inputs. job_seconds, job_memory (GB):
-            bounds on one fit.
+            `30m`; its cells share it. trials, seeds, minutes: the budget of each cell. seed: the base of all seeds. portfolio:
+            whether a search begins with configurations that did well on other logs. workers: processes, of each node.
+            executor: `local`, or `ray`: the nodes of the cluster at `address`. device: `auto`, `cpu`, `cuda`. sandbox: `auto`,
+            `on`, `off`: whether models are confined to their inputs. job_seconds, job_memory (GB): bounds on one fit.
 
     Where it goes:
         out: the run folder; the same arguments find theirs again and continue there. overwrite: move a run aside that is in the

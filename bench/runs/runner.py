@@ -40,6 +40,7 @@ from bench.tasks.base import Split, Task
 from bench.tune.control import controlled
 from bench.tune.ledger import Ledger
 from bench.tune.plan import Budget, Outcome
+from bench.tune.portfolio import portfolio
 from bench.version import VERSION
 
 if TYPE_CHECKING:
@@ -206,7 +207,9 @@ def _cells(problem: Problem, config: Config, limits: Limits, task: Task) -> list
             "device": device,
             "limits": limits.given,
         }
-        made.append(Cell(problem.title, problem.split, plugin, device, parts, {**_caps(config), **problem.split.context}))
+        # a plugin that is not shipped may share a name and a space, and is another model
+        first = portfolio(task.name, plugin.name, plugin.space, problem.fingerprint) if config.portfolio and plugin.source.shipped else ()
+        made.append(Cell(problem.title, problem.split, plugin, device, parts, {**_caps(config), **problem.split.context}, first))
     return made
 
 

@@ -38,6 +38,8 @@ class Cell:
     key_parts: Mapping[str, Any]
     """What every job key of this cell shares."""
     context: Mapping[str, Any]
+    portfolio: tuple[Mapping[str, Any], ...] = ()
+    """Configurations to try right after the default."""
 
     def stages(self, job: Job) -> tuple[Stage, ...]:
         """Return the stages that a job is made of: chunks of series for a local model, the whole for others."""
@@ -57,7 +59,8 @@ class Cell:
     def scope(self) -> Scope:
         """Return what the search depends on, besides its budget."""
         seed = stable_seed(self.key_parts.get("data"), self.split.task_id, self.plugin.name)
-        return Scope(seed, self.split.ranking, self.split.validations, not self.split.no_search_reason)
+        searched = not self.split.no_search_reason
+        return Scope(seed, self.split.ranking, self.split.validations, searched, portfolio=self.portfolio)
 
     def job(self, stage: StageName, params: Mapping[str, Any], seed: int, number: int, of: tuple[str, ...] = ()) -> Job:
         """Make the spec and key of one job."""

@@ -126,47 +126,69 @@ def from_series(series: Series, options: Mapping[str, str]) -> Entities:
     for key in ("target", "users", "freq"):
         if key in options:
             raise ConfigError(f"{key}={options[key]!r} cannot be set for {series.name}: its series are given; leave out --set {key}")
-    frame, names = series.frame, series.names
-    owner = np.unique(frame["series"].to_physical().to_numpy(), return_inverse=True)[1]
-    dated = not frame["time"].null_count()
-    clock = guessed_clock(frame["time"].to_physical().to_numpy(), owner) if dated else NO_TIME
-    length = np.bincount(owner, minlength=len(names))
-    first = np.cumsum(length) - length
-    at = np.arange(len(owner)) - first[owner] + (length.max() - length)[owner]
-    shape = (len(names), int(length.max()))
-    values, time = np.full(shape, np.nan), np.zeros(shape, np.int64)
-    values[owner, at] = frame["value"].to_numpy()
-    several = None
-    if series.channels:
-        several = np.full((*shape, len(series.channels)), np.nan)
-        several[owner, at] = frame.select(series.channels).to_numpy()
-        with np.errstate(invalid="ignore"):
-            values = np.where(np.isfinite(values), values, np.nan_to_num(several).mean(axis=2))
-        values[~np.isfinite(several).any(axis=2)] = np.nan
-    time[owner, at] = frame["time"].to_physical().to_numpy() if dated else at
-    labels = None
-    if "label" in frame.columns:
-        labels = np.zeros(shape, bool)
-        labels[owner, at] = frame["label"].fill_null(value=False).to_numpy()
-    start = shape[1] - length
+    given = _aligned(series)
+    clock, (entities, steps) = given.clock, given.values.shape
     share = _share(options, "labelled")
-    until, contaminated = _prefixes(None if labels is None else labels & np.isfinite(values), start, shape[1], share)
+    labelled = None if given.labels is None else given.labels & np.isfinite(given.values)
+    until, contaminated = _prefixes(labelled, given.start, steps, share)
     season = whole_number(options, "season", clock.season)
-    clocks, number = (clock,) * len(names), time
-    if dated:
-        clocks = tuple(own_clock(row[n:], clock) for row, n in zip(time, start.tolist(), strict=True))
-        number = np.stack([own.number(row) for own, row in zip(clocks, time, strict=True)])
+    clocks, number = (clock,) * entities, given.time
+    if clock != NO_TIME:
+        clocks = tuple(own_clock(row[n:], clock) for row, n in zip(given.time, given.start.tolist(), strict=True))
+        number = np.stack([own.number(row) for own, row in zip(clocks, given.time, strict=True)])
     # the prefixes tell: what falls below 0 only later must not
-    early = np.arange(shape[1]) < until[:, None]
-    counts = not (values[early] < 0).any() and (several is None or not (several[early] < 0).any())
+    early = np.arange(steps) < until[:, None]
+    counts = not any((x[early] < 0).any() for x in (given.values, given.channels) if x is not None)
     found = Entities(
-        names, values, time, number, until, labels, clock, season, counts, contaminated, f"prefix={share:g}", channels=several
+        series.names, given.values, given.time, number, until, given.labels, clock, season, counts, contaminated, f"prefix={share:g}",
+        channels=given.channels,
     )  # fmt: skip
     if len(set(clocks)) == 1:
         return found
     seasons = None if "season" in options else np.array([own.season for own in clocks])
     order = np.argsort([own.step for own in clocks], kind="stable")
     return replace(found, clocks=clocks, seasons=seasons).take(order)
+
+
+@dataclass(frozen=True)
+class _Aligned:
+    """Given series in one grid, their ends aligned; what lies before `start` is empty."""
+
+    values: Array
+    """float64 [N, T]: NaN where nothing is known."""
+    time: Array
+    """int64 [N, T]: microseconds, or the place in the grid where the source has no times."""
+    start: Array
+    """int64 [N]: the first step of each series."""
+    labels: Array | None
+    """bool [N, T]"""
+    channels: Array | None
+    """float64 [N, T, C]"""
+    clock: Clock
+
+
+def _aligned(series: Series) -> _Aligned:
+    frame = series.frame
+    owner = np.unique(frame["series"].to_physical().to_numpy(), return_inverse=True)[1]
+    dated = not frame["time"].null_count()
+    length = np.bincount(owner, minlength=len(series.names))
+    first = np.cumsum(length) - length
+    at = np.arange(len(owner)) - first[owner] + (length.max() - length)[owner]
+
+    def grid(x: Array, empty: float) -> Array:
+        found = np.full((len(length), int(length.max()), *x.shape[1:]), empty, x.dtype)
+        found[owner, at] = x
+        return found
+
+    stamps = frame["time"].to_physical().to_numpy() if dated else at
+    values, channels, labels = grid(frame["value"].to_numpy(), np.nan), None, None
+    if series.channels:
+        channels = grid(frame.select(series.channels).to_numpy(), np.nan)
+        values = np.where(np.isfinite(values), values, np.nan_to_num(channels).mean(axis=2))
+        values[~np.isfinite(channels).any(axis=2)] = np.nan
+    if "label" in frame.columns:
+        labels = grid(frame["label"].fill_null(value=False).to_numpy(), empty=False)
+    return _Aligned(values, grid(stamps, 0), length.max() - length, labels, channels, guessed_clock(stamps, owner) if dated else NO_TIME)
 
 
 def from_log(events: Events, options: Mapping[str, str], profile: Profile, *, simulated: bool, among: Collection[str] | None) -> Entities:

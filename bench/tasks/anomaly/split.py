@@ -19,13 +19,13 @@ from bench.metrics.anomaly import threshold
 from bench.metrics.volume import pooled, vus_of
 from bench.tasks.anomaly.alarms import Rule, raised
 from bench.tasks.anomaly.channels import COMBINE, apart, over
-from bench.tasks.anomaly.entities import whole_number
+from bench.tasks.anomaly.entities import Entities, whole_number
 from bench.tasks.anomaly.inject import oracle
 from bench.tasks.anomaly.injection_plan import Incident, manifest
 from bench.tasks.anomaly.plan import Marked, search_begin
 from bench.tasks.anomaly.scores import Averaged, Summed, averaged, summed
 from bench.tasks.anomaly.steering import KINDS, Drawn, MeanVolume, SteeringRecipe, asked_of, mean_volume, steering
-from bench.tasks.base import Prediction, RankingRule, Split, Stage, StageName
+from bench.tasks.base import Prediction, RankingRule, Split, Stage
 from bench.tasks.clock import NO_TIME, Clock, format_time
 from bench.tasks.profiles import Profile
 
@@ -158,55 +158,67 @@ class Final:
         return found
 
 
+@dataclass(frozen=True)
+class _Widths:
+    """The task's widths, in steps, and how the scores of several channels become one."""
+
+    buffer: int
+    smooth: int
+    causal: int
+    combine: str
+
+    @classmethod
+    def of(cls, options: Mapping[str, str], found: Entities) -> _Widths:
+        """Read them from the options; raise `ConfigError`."""
+        combine = options.get("combine", COMBINE[0])
+        if combine not in COMBINE:
+            raise ConfigError(f"combine={combine!r} is unknown; use {' or '.join(COMBINE)}")
+        buffer = whole_number(options, "buffer", max(found.season, 2) if found.of_log else BUFFER)
+        smooth = _width(options, "smooth", max(buffer // 2, 1))
+        return cls(buffer, smooth, _width(options, "smooth_causal", smooth), combine)
+
+
 def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed: int) -> Split:
     """Cut one family into its stages."""
-    found = marked.entities
+    found, widths = marked.entities, _Widths.of(options, marked.entities)
     panel = found.panel(marked.values)
-    channels = 1 if found.channels is None else found.channels.shape[2]
     several = apart(panel, found.channels)
-    buffer = whole_number(options, "buffer", max(found.season, 2) if found.of_log else BUFFER)
-    smooth = _width(options, "smooth", max(buffer // 2, 1))
-    causal = _width(options, "smooth_causal", smooth)
-    combine = options.get("combine", COMBINE[0])
-    if combine not in COMBINE:
-        raise ConfigError(f"combine={combine!r} is unknown; use {' or '.join(COMBINE)}")
-    search, steered, why = _search(marked, panel, several, buffer, seed)
+    search, steered, why = _search(marked, panel, several, widths.buffer, seed)
     aside = marked.aside & steered.aided
     kept = [i for i in marked.incidents if not aside[i.entity]]
     final = Final(
-        found.names, panel.mask, panel.start, panel.until, marked.labels, aside, marked.values, panel.time, found.finest, buffer,
+        found.names, panel.mask, panel.start, panel.until, marked.labels, aside, marked.values, panel.time, found.finest, widths.buffer,
         marked.pooled, kept,
     )  # fmt: skip
-    stages: dict[StageName, Stage] = {"search": search, "final": Stage(several.ending(several.until), (several,))}
-    facts = _facts(marked, final, buffer, smooth) | {"smooth_causal": causal, "channels": channels, "combine": combine}
+    facts = _facts(marked, final, widths, several.channels)
     missing = {"label-free": why, "tuned": why} if why else {"tuned": marked.unaided} if marked.unaided else {}
     flags, reason, notes = _judged(marked, final, facts, missing)
-    width = f"{smooth}" if causal == smooth else f"{smooth}/smooth_causal={causal}"
-    strength = "" if marked.strength is None else f"/strength={marked.strength:g}"
-    task_id = (
-        f"anomaly/v2/family={marked.family}/freq={found.freq or 'none'}/season={found.cycle}/buffer={buffer}/smooth={width}"
-        f"{f'/channels={channels}/combine={combine}' if channels > 1 else ''}/{found.choices}{strength}/{profile.caps()}"
-    )
-    columns = {"family": marked.family, "n_test": int(final.usable.sum()), "objective": "vus_pr"}
-    context = {"horizon": 0.0, "loss": "reconstruction"}
-    truths: dict[StageName, Steered | Final] = {"search": steered, "final": final}
-    members = {"entity": list(found.names), "until": final.until.tolist()}
-    ceiling = () if reason or not kept else ({"prediction": _oracle(marked, panel, kept, buffer)},)
     return Split(
-        task_id,
-        stages,
-        truths,
-        facts,
-        notes,
-        flags,
-        reason,
-        RANKING,
-        columns,
-        context,
-        members,
-        missing,
-        ceiling=ceiling,
+        _task_id(marked, widths, several.channels, profile),
+        stages={"search": search, "final": Stage(several.ending(several.until), (several,))},
+        truths={"search": steered, "final": final},
+        facts=facts,
+        notes=notes,
+        flags=flags,
+        reason=reason,
+        ranking=RANKING,
+        columns={"family": marked.family, "n_test": int(final.usable.sum()), "objective": "vus_pr"},
+        context={"horizon": 0.0, "loss": "reconstruction"},
+        members={"entity": list(found.names), "until": final.until.tolist()},
+        missing=missing,
+        ceiling=() if reason or not kept else ({"prediction": _oracle(marked, panel, kept, widths.buffer)},),
         no_search_reason=why,
+    )
+
+
+def _task_id(marked: Marked, widths: _Widths, channels: int, profile: Profile) -> str:
+    found = marked.entities
+    smooth = f"{widths.smooth}" if widths.causal == widths.smooth else f"{widths.smooth}/smooth_causal={widths.causal}"
+    several = f"/channels={channels}/combine={widths.combine}" if channels > 1 else ""
+    strength = "" if marked.strength is None else f"/strength={marked.strength:g}"
+    return (
+        f"anomaly/v2/family={marked.family}/freq={found.freq or 'none'}/season={found.cycle}/buffer={widths.buffer}/smooth={smooth}"
+        f"{several}/{found.choices}{strength}/{profile.caps()}"
     )
 
 
@@ -250,7 +262,7 @@ def aligned(x: Array, at: Array) -> Array:
     return np.where(source >= 0, x[np.arange(len(x))[:, None], np.maximum(source, 0)], False)
 
 
-def _facts(marked: Marked, final: Final, buffer: int, smooth: int) -> dict[str, Any]:
+def _facts(marked: Marked, final: Final, widths: _Widths, channels: int) -> dict[str, Any]:
     found = marked.entities
     y = [marked.labels[n, final.steps(n)] for n in final.group]
     return {
@@ -260,11 +272,14 @@ def _facts(marked: Marked, final: Final, buffer: int, smooth: int) -> dict[str, 
         "set_aside": int(final.aside.sum()),
         "anomalous": sum(bool(one.any() and (marked.pooled or not one.all())) for one in y),
         "labelled_share": float(np.concatenate(y).mean()) if y else float("nan"),
-        "buffer": buffer,
-        "smooth": smooth,
+        "buffer": widths.buffer,
+        "smooth": widths.smooth,
         "season": found.season,
         "freq": found.freq if found.clock != NO_TIME else "",
         "incidents": manifest(marked.incidents, found.names),
+        "smooth_causal": widths.causal,
+        "channels": channels,
+        "combine": widths.combine,
     }
 
 

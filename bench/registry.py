@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.data.names import LONGEST, RULE, is_name
 from bench.errors import ConfigError, PluginError, suggest
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 Group = Literal["bench.models", "bench.datasets", "bench.tasks"]
 GROUPS: tuple[Group, ...] = ("bench.models", "bench.datasets", "bench.tasks")
@@ -114,14 +118,19 @@ def discover(files: Iterable[str | Path] = (), folders: Iterable[str | Path] = (
 
     sources: dict[Group, dict[str, Source]] = {}
     broken: dict[Group, dict[str, str]] = {}
+    points, origin = entry_points(), cache(_origin)
     for group in GROUPS:
         claims: dict[str, list[Source]] = {}
-        for point in entry_points(group=group):
-            origin = (point.dist.name, point.dist.version) if point.dist else ("?", "?")
-            claims.setdefault(point.name, []).append(Source(point.name, point.value.partition(":")[0], *origin))
+        for point in points.select(group=group):
+            claims.setdefault(point.name, []).append(Source(point.name, point.value.partition(":")[0], *origin(point.dist)))
         sources[group] = {name: claim[0] for name, claim in claims.items() if len(claim) == 1}
         broken[group] = {name: _clash(name, claim) for name, claim in claims.items() if len(claim) > 1}
     return Registry(sources, tuple(_files(files, folders)), broken)
+
+
+def _origin(distribution: Distribution | None) -> tuple[str, str]:
+    """Return the name and version of a distribution; its metadata is parsed anew each time that one is asked for."""
+    return (distribution.name, distribution.version) if distribution else ("?", "?")
 
 
 def load(source: Source) -> Any:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from bench.cli import invoke
 
+SOME = {"bench.models": ("rfm-logit", "base-rate"), "bench.datasets": ("retail",), "bench.tasks": ("churn",)}
+"""Plugins that load in a moment; that all that are shipped can be loaded is seen in tests/testing/test_shipped.py."""
 HEAVY = ("torch", "tensorflow", "sklearn", "pandas", "statsmodels", "lightgbm")
 
 
@@ -122,6 +125,15 @@ def test_data_check_reports_counts_rate_and_memory(real: Path, capsys: pytest.Ca
     assert report["peak_memory_mb"] > 10
 
 
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install `SOME` plugins alone."""
+    found = metadata.entry_points()
+    points = metadata.EntryPoints(p for group, names in SOME.items() for p in found.select(group=group) if p.name in names)
+    monkeypatch.setattr(metadata, "entry_points", lambda: points)
+
+
+@pytest.mark.usefixtures("few")
 def test_plugin_list_loads_each_and_shows_failures_with_the_cure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "needy.py").write_text("import no_such_library\n")
     (tmp_path / "broken.py").write_text("1 / 0\n")
@@ -144,6 +156,7 @@ def test_doctor_names_versions_devices_and_folders(capsys: pytest.CaptureFixture
     assert any(row["name"] == "rfm-logit" and row["status"] == "found" for row in report["plugins"])
 
 
+@pytest.mark.usefixtures("few")
 def test_doctor_imports_no_plugin_unless_it_is_asked_to(capsys: pytest.CaptureFixture[str]) -> None:
     look = "sys.exit(' '.join(m for m in sys.modules if m.startswith('bench_') or m in ('torch', 'tensorflow', 'lightgbm')) or 0)"
     done = subprocess.run(

@@ -144,8 +144,9 @@ class NetworkContract:
     def test_a_row_is_answered_alone_as_among_others(self, task):
         model, (_, inputs) = known(self.kind, task), data(task)
         together = answer(model, inputs)
-        alone = np.concatenate([answer(model, inputs.take(np.array([n]))) for n in range(len(inputs))])
-        assert np.abs(together - alone).max() < 1e-5 * np.abs(together).max()
+        rows = [0, 1, 5, len(inputs) - 1]  # of the panels: no step, one step, some, all
+        alone = np.concatenate([answer(model, inputs.take(np.array([n]))) for n in rows])
+        assert np.abs(together[rows] - alone).max() < 1e-5 * np.abs(together).max()
 
     @every_task
     def test_what_was_saved_answers_the_same_and_holds_no_pickle(self, task, tmp_path):
@@ -167,13 +168,6 @@ class NetworkContract:
         assert np.abs(moved - expected).max() < 1e-3 * np.abs(expected).max()
 
     @every_task
-    def test_a_seed_gives_one_answer_and_another_seed_another(self, task):
-        train, inputs = data(task)
-        expected, params = answer(known(self.kind, task), inputs), TINY[self.kind.name]
-        assert (answer(fitted(self.kind, params, train), inputs) == expected).all()
-        assert (answer(fitted(self.kind, params, train, replace(QUICK, seed=1)), inputs) != expected).any()
-
-    @every_task
     def test_an_answer_has_the_shape_and_type_that_the_task_asks_for(self, task):
         found = answer(known(self.kind, task), data(task)[1])
         assert found.dtype == np.float64
@@ -181,14 +175,18 @@ class NetworkContract:
         assert found.shape == {"churn": (60,), "forecasting": (10, 7, 5), "anomaly": (10, 60)}[task]
 
     @every_task
-    def test_inputs_are_not_changed_nor_are_the_callers_random_numbers(self, task):
+    def test_another_seed_gives_another_answer_and_leaves_inputs_and_the_callers_random_numbers_alone(self, task):
+        """That one seed gives one answer is among the checks that every shipped model passes in each of its tasks."""
         train, inputs = data(task)
+        expected = answer(known(self.kind, task), inputs)
         for given in (train, inputs):
             for f in fields(given):
                 if isinstance(getattr(given, f.name), np.ndarray):
                     getattr(given, f.name).flags.writeable = False  # a write would raise
         before, numbers = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002 - the global generator is the point
-        assert np.isfinite(answer(fitted(self.kind, TINY[self.kind.name], train), inputs)).all()
+        found = answer(fitted(self.kind, TINY[self.kind.name], train, replace(QUICK, seed=1)), inputs)
+        assert np.isfinite(found).all()
+        assert (found != expected).any()
         assert (random.getstate(), np.random.get_state()[1].tolist()) == (before, numbers)  # noqa: NPY002 - as above
 
     @pytest.mark.parametrize("name", HOSTILE)

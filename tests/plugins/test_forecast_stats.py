@@ -112,14 +112,17 @@ def test_air_passengers_gives_the_published_scores(name, published, air):
     assert scores[1] == pytest.approx(published[1], abs=0.0006)
 
 
-def test_theta_on_m4_hourly_comes_within_a_percent_of_the_published_scores(real):
+def test_theta_on_m4_hourly_scores_as_it_did_when_the_whole_gave_the_published_scores(real):
+    """Of all 414 series `tests/benchmarks/bench_m4.py` computes them, in minutes; these are every sixth one's."""
     panel, truth = m4_hourly(real)
+    rows = np.arange(0, len(panel), 6)
+    panel, truth = panel.take(rows), truth[rows]
 
     answer = forecast(MODELS["theta"], panel, replace(CTX, quantiles=(0.5,)))
 
     assert not answer.fallback.any()
     assert (smape(answer.quantiles[..., 0], truth), mase(answer.quantiles[..., 0], truth, panel)) == pytest.approx(
-        (18.133, 2.454), rel=0.01
+        (19.715, 2.440), rel=0.01
     )
 
 

@@ -38,6 +38,7 @@ def _table() -> dict[str, Metric]:
         Metric("ap_stay", True, "average precision of stayers", 3, "mean precision over the stayers, lowest score first"),
         Metric("log_loss", False, "log-loss", 3, "mean negative log-likelihood, natural logarithm"),
         Metric("log_loss_skill", True, "log-loss skill", 3, "1 - log-loss / log-loss of the training base rate; above 0 is better than it"),
+        Metric("log_loss_skill_last", True, "log-loss skill, last rate", 3, "1 - log-loss / log-loss of the last known cut-off's rate"),
         Metric("brier", False, "Brier score", 3, "mean squared error of the probability"),
         Metric("ece", False, "calibration error", 3, "mean distance of predicted and actual rate over 10 bins of equal mass"),
         *(Metric(f"lift_{k}", True, f"lift at {k} %", 2, f"churn rate among the top {k} % by score / churn rate") for k in (5, 10, 20)),
@@ -98,27 +99,35 @@ class Ranked:
     """bool [S]: it is one of churners."""
     base: float
     """The training base rate, clipped."""
+    last: float
+    """The churn rate at the last cut-off whose labels are known, clipped."""
 
     def score(self, weights: Array) -> dict[str, Array]:
         """Score under `weights` [B, N]: see the function `score`."""
         return score(self, weights)
 
 
-def churn_metrics(y: Array, p: Array, base_rate: float, weights: Array | None = None) -> dict[str, Array]:
+def churn_metrics(
+    y: Array, p: Array, base_rate: float, weights: Array | None = None, *, last_rate: float | None = None
+) -> dict[str, Array]:
     """Score probabilities: every metric of `METRICS`, each float64 [B] (B = 1 without weights).
 
-    `y`: 0 or 1 [N], 1 = churned. `p`: P(churn) [N], in [0, 1]. `base_rate`: the training data's share of churners.
+    `y`: 0 or 1 [N], 1 = churned. `p`: P(churn) [N], in [0, 1]. `base_rate`: the training data's share of churners;
+    `last_rate`: their share at the last known cut-off (default: the base rate).
     `weights`: >= 0 [B, N], bootstrap counts say. Raises ValueError on other shapes or values.
 
     What is undefined is nan, which a leaderboard stores as null: `roc_auc` unless both classes have weight;
     `ap_churn`, `lift_K` and `captured_K` without a churner; `ap_stay` without a stayer.
     """
-    return score(ranked(y, p, base_rate), np.ones((1, len(y))) if weights is None else weights)
+    return score(ranked(y, p, base_rate, last_rate), np.ones((1, len(y))) if weights is None else weights)
 
 
-def ranked(y: Array, p: Array, base_rate: float) -> Ranked:
+def ranked(y: Array, p: Array, base_rate: float, last_rate: float | None = None) -> Ranked:
     """Sort the rows by score and lay out what each adds to the sums; arguments as in `churn_metrics`."""
     y, p = _checked(y, p, base_rate)
+    last_rate = base_rate if last_rate is None else last_rate
+    if not 0 <= last_rate <= 1:
+        raise ValueError(f"last_rate is {last_rate}; expected a share in [0, 1]")
     bins = calibration_bins(p)
     _, group = np.unique(-p, return_inverse=True)  # [N], 0 = highest score
     counts = [np.bincount(group[y == label], minlength=group.max() + 1) for label in (1, 0)]
@@ -128,10 +137,10 @@ def ranked(y: Array, p: Array, base_rate: float) -> Ranked:
     q = np.clip(p, CLIP, 1 - CLIP)
     loss = -np.where(y > 0, np.log(q), np.log1p(-q))
     starts = np.flatnonzero(np.append(True, label[1:] != label[:-1]))
-    base = float(np.clip(base_rate, CLIP, 1 - CLIP))
+    base, last = (float(np.clip(rate, CLIP, 1 - CLIP)) for rate in (base_rate, last_rate))
     up, down = _side(ends[0], ends[1]), _side(ends[1], ends[0])
     terms = np.stack([loss, (p - y) ** 2])
-    return Ranked(order, int(y.sum()), (ends[0], ends[1]), up, down, terms, p - y, starts, label[starts] % BINS, y[starts] > 0, base)
+    return Ranked(order, int(y.sum()), (ends[0], ends[1]), up, down, terms, p - y, starts, label[starts] % BINS, y[starts] > 0, base, last)
 
 
 def _side(own: Array, other: Array) -> Side:
@@ -197,7 +206,7 @@ def _by_row(model: Ranked, w: Array, positive: Array, negative: Array) -> dict[s
     """
     total = positive + negative
     loss, squared = (_weighed(w, term) for term in model.terms)
-    base = -(positive * np.log(model.base) + negative * np.log1p(-model.base))
+    base, last = (-(positive * np.log(rate) + negative * np.log1p(-rate)) for rate in (model.base, model.last))
     gap = np.zeros((len(w), BINS))
     parts = np.add.reduceat(w * model.residual, model.bins, axis=1)  # [b, S]
     for own in (model.of_churners, ~model.of_churners):  # within a class each bin begins once
@@ -205,6 +214,7 @@ def _by_row(model: Ranked, w: Array, positive: Array, negative: Array) -> dict[s
     return {
         "log_loss": loss / total,
         "log_loss_skill": 1 - loss / base,
+        "log_loss_skill_last": 1 - loss / last,
         "brier": squared / total,
         "ece": np.abs(gap).sum(axis=1) / total,
     }

@@ -117,7 +117,7 @@ def _columns(row: Row, split: Split) -> str:
 
 def _numbers(board: RescoredBoard, at: int, found: Mapping[str, Any], *, whole: bool) -> str:
     """Compare a row's numbers with those made anew; where another prediction is unreadable, only its own."""
-    row, own = board.rows[at], tuple(board.task.metrics)
+    row, own = board.rows[at], _measured(board, at)
     names = [*metric_columns((*own, *RANKED) if whole else own)]
     # boards from before ties were a column of their own number their ranks otherwise, but rank the same rows
     older = row.get("tied") is None and row.get("rank") is not None and found.get("rank") is not None
@@ -128,6 +128,16 @@ def _numbers(board: RescoredBoard, at: int, found: Mapping[str, Any], *, whole: 
     name = wrong[0]
     more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
     return f"{name}{more}: the row says {_spelt(row.get(name))}, its prediction gives {_spelt(found.get(name))}"
+
+
+def _measured(board: RescoredBoard, at: int) -> tuple[str, ...]:
+    """List the metrics that a row's run knew, the one that ranks among them: what none of its rows has was added to the task later."""
+    run = [row for row in board.rows if row.get("created") == board.rows[at].get("created")]
+    return tuple(
+        name
+        for name in board.task.metrics
+        if name == board.split.ranking.metric or any(row.get(column) is not None for row in run for column in metric_columns([name]))
+    )
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -173,6 +173,17 @@ def test_log_loss_skill_is_zero_for_the_training_base_rate_and_judged_on_the_wei
     assert got == pytest.approx(1 - math.log(2) / base)
 
 
+def test_log_loss_skill_is_also_measured_against_the_last_known_rate():
+    y = np.array([1, 1, 0, 0, 0])
+    found = churn_metrics(y, np.full(5, 0.4), 0.1, last_rate=0.4)
+    assert found["log_loss_skill_last"][0] == pytest.approx(0, abs=1e-12)
+    assert found["log_loss_skill"][0] > 0.1
+    plain = churn_metrics(y, np.full(5, 0.4), 0.1)
+    assert plain["log_loss_skill_last"] == plain["log_loss_skill"]
+    with pytest.raises(ValueError, match=r"last_rate is 1\.5"):
+        churn_metrics(y, np.full(5, 0.4), 0.1, last_rate=1.5)
+
+
 @pytest.mark.parametrize(
     ("label", "undefined"),
     [(0, {"roc_auc", "ap_churn", *(f"{kind}_{k}" for kind in ("lift", "captured") for k in (5, 10, 20))}), (1, {"roc_auc", "ap_stay"})],

@@ -33,6 +33,14 @@ def a_hair(files: Files) -> None:
     edited(files, lambda row: {**row, "brier": row["brier"] + 1e-7} if row["model"] == "recency" else row)
 
 
+def hidden(files: Files) -> None:
+    edited(files, only("recency", brier=None, brier_low=None, brier_high=None))
+
+
+def hidden_rank(files: Files) -> None:
+    edited(files, lambda row: {**row, "roc_auc": None, "roc_auc_low": None, "roc_auc_high": None})
+
+
 def interval(files: Files) -> None:
     edited(files, only("recency", roc_auc_low=0.1))
 
@@ -162,6 +170,8 @@ def seed(files: Files) -> None:
 CONSISTENT = [
     (score, r"recency on retail-sim \(default, seed 0\) of run [0-9a-f]{32}: roc_auc.*: the row says 0\.99, its prediction gives"),
     (a_hair, r"recency on retail-sim .*: brier: the row says .*, its prediction gives"),
+    (hidden, r"recency on retail-sim .*: brier.*: the row says nothing, its prediction gives"),
+    (hidden_rank, r"recency on retail-sim .*: roc_auc.*: the row says nothing, its prediction gives"),
     (interval, r"recency on retail-sim .*: roc_auc_low: the row says 0\.1, "),
     (skill, r"recency on retail-sim .*: skill_low: the row says 0\.3, "),
     (rank_, r"base-rate on retail-sim .*: rank: the row says 1, "),
@@ -196,6 +206,13 @@ def test_a_change_that_mends_every_digest_is_found_by_scoring_again(place: Path,
     import re
 
     assert any(re.search(said, words) for words in found), found
+
+
+def test_a_metric_that_came_to_the_task_after_a_run_is_not_asked_of_its_rows(place: Path) -> None:
+    forged(place, lambda files: edited(files, lambda row: {**row, **dict.fromkeys(("brier", "brier_low", "brier_high"))}))
+    found = verify(str(place), discover())
+    assert found.failures == []
+    assert any(line.level == "re-scored" for line in found.lines)
 
 
 def test_a_board_that_another_parquet_library_wrote_is_compared_by_its_rows(place: Path) -> None:

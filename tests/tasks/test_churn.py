@@ -329,3 +329,14 @@ def test_cutoffs_without_an_eligible_user_are_named() -> None:
     idle = next(note for note in split.notes if note.startswith("no eligible user at "))
     assert "2024-02-" in idle
     assert split.facts["test_cutoff"] not in idle
+
+
+def test_the_last_known_rate_is_that_of_the_validation_cutoff() -> None:
+    split = Churn().split(random_log(5), {"horizon": "28d"}, PROFILES["short"], 0)
+    known = split.truths["search"].y.mean()
+    assert split.facts["last_rate"] == pytest.approx(known)
+    assert split.facts["last_rate"] != pytest.approx(split.facts["train_rate"])
+    constant = [{"prediction": np.full(len(split.truths["final"].y), known)}]
+    found = Churn().scorer(split, constant).score(np.ones((1, len(constant[0]["prediction"]))))
+    assert found["log_loss_skill_last"][0] == pytest.approx(0, abs=1e-12)
+    assert abs(found["log_loss_skill"][0]) > 1e-6

@@ -206,8 +206,9 @@ def test_one_class_only_is_a_reason():
 
 def test_the_details_of_a_run_find_their_rates():
     made = split(labelled())
-    entry = {"status": "ok", "about": {"mean": 0.5}}
-    found = Churn().details(made, [ModelResult("m", "tuned", entry, entry, [])])
+    entry, both = {"status": "ok"}, ([{"prediction": np.array([0.2, 0.4])}], [{"prediction": np.array([0.1, 0.3])}])
+    found = Churn().details(made, [ModelResult("m", "tuned", entry, entry, *both)])
+    assert [r["predicted"] for r in found] == pytest.approx([0.2, 0.3])
     assert [(r["cutoff"], r["actual"]) for r in found] == [(k, made.facts["churn_by_cutoff"][k]) for k in ("valid", "test")]
 
 

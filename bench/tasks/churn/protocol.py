@@ -223,4 +223,5 @@ def _facts(protocol: Protocol, stages: Mapping[StageName, Stage], at: Mapping[in
         "test_cutoff": day(protocol.test),
         "churn_by_cutoff": churned,
         **sizes(stages, test.y),
+        "last_rate": churned[day(protocol.valid)],
     }

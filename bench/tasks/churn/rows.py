@@ -104,8 +104,12 @@ def make_split(
 
 
 def sizes(stages: Mapping[StageName, Stage], test: Array) -> dict[str, Any]:
-    """Return how many rows each stage has, and the churn rates; `test`: labels [N] of the final stage."""
+    """Return how many rows each stage has, and the churn rates; `test`: labels [N] of the final stage.
+
+    Where users are split at random the last known rate is that of the training data.
+    """
     train = stages["final"].train
+    rate = float(train.y.mean()) if len(train) else float("nan")
     return {
         "n_fit": len(stages["search"].train),
         "n_valid": len(stages["search"].parts[0]),
@@ -113,7 +117,8 @@ def sizes(stages: Mapping[StageName, Stage], test: Array) -> dict[str, Any]:
         "n_test": len(test),
         "n_test_churned": int(test.sum()),
         "base_rate": float(test.mean()) if len(test) else float("nan"),
-        "train_rate": float(train.y.mean()) if len(train) else float("nan"),
+        "train_rate": rate,
+        "last_rate": rate,
     }
 
 

@@ -120,7 +120,8 @@ class Churn(Task):
 
     def scorer(self, split: Split, prediction: Prediction) -> Scorer:
         """Sort the probabilities once."""
-        return ranked(split.truths["final"].y, prediction[0]["prediction"], split.facts["train_rate"])
+        rates = split.facts["train_rate"], split.facts["last_rate"]
+        return ranked(split.truths["final"].y, prediction[0]["prediction"], *rates)
 
     def inference_inputs(
         self, data: Events | Series, run: Mapping[str, Any], options: Mapping[str, str], profile: Profile

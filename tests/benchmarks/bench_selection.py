@@ -90,7 +90,9 @@ def searched(name: str, seed: int, folder: Path) -> Iterator[tuple[str, Moved | 
         kept[make.__self__.split.task_id + make.__self__.dataset, plugin.name] = Searched(trials, finals)
         return plans.Outcome((), trials[0].merged(), {}, {}, "trials")
 
-    config = Config(name, LOGS, models=MODELS[name], trials=20, seeds=1, seed=seed, sandbox="off", out=str(folder)).checked()
+    config = Config(
+        name, LOGS, models=MODELS[name], trials=20, seeds=1, seed=seed, sandbox="off", portfolio=False, out=str(folder)
+    ).checked()
     task, problems = run_plan(config, study)
     for problem in problems:
         for model in config.models:

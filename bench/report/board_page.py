@@ -12,6 +12,7 @@ from bench.board.ranking import merit, verdict
 from bench.board.schema import Row
 from bench.board.view import board_views, listed, tied_word
 from bench.metrics.kinds import Metric
+from bench.report.anytime_chart import anytime_chart
 from bench.report.board_figures import forest_chart, pareto_chart, spent
 from bench.report.chart import Chart, figure_html
 from bench.report.coverage_chart import coverage_chart
@@ -183,7 +184,8 @@ def _charts(run: Run, key: Key, shown: Sequence[Row]) -> list[Chart]:
     )
     figures = [f for f in run.of(run.drawn, key) if f["kind"] == "forecast"]
     wide = [horizon_chart(figure) for figure in figures]
-    return [chart for chart in (forest_chart(order), pareto_chart(order), *wide, coverage_chart(order)) if chart is not None]
+    found = (forest_chart(order), pareto_chart(order), anytime_chart(order, run.of(run.trials, key)), *wide, coverage_chart(order))
+    return [chart for chart in found if chart is not None]
 
 
 def _detected(run: Run, key: Key) -> Html | None:

@@ -210,6 +210,7 @@ def trial_rows(problem: Problem, outcomes: Mapping[str, Outcome]) -> list[dict[s
             "status": trial["status"],
             "reason": trial["reason"],
             "value": trial["value"],
+            "latest_value": trial["latest"],
             "fit_seconds": trial["fit_seconds"],
             "predict_seconds": trial["predict_seconds"],
             "peak_memory_mb": trial["peak_memory_mb"],

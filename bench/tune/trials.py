@@ -54,6 +54,8 @@ class Entry(TypedDict, total=False):
     finished: str
     validations: Mapping[StageName, str]
     """Of a merged entry: the key of each validation's fit."""
+    latest: float | None
+    """Of a merged entry: the score on the latest validation alone, which every trial meets."""
     raw: str
     """Of a calibrated entry: the file of the prediction before."""
     calibration: Mapping[str, float]
@@ -113,6 +115,7 @@ class Trial:
             "values": values,
             "scores": {tuning: self.scores(tuning).tolist() for tuning in tunings},
             "validations": {stage: entry["key"] for stage, entry in self.entries.items()},
+            "latest": every[0]["value"],
             "fit_seconds": sum(e["fit_seconds"] for e in every),
             "predict_seconds": sum(e["predict_seconds"] for e in every),
             "peak_memory_mb": max(e["peak_memory_mb"] for e in every),

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.api import Array, Panel
-from bench.neural.windows import Places, ahead_known, look
+from bench.neural.anchors import Anchor, phases
+from bench.neural.windows import Places, ahead_known, look, mean
 
-BACK = (2, 3, 7)
-"""Seasons back whose values stand beside the last season's; 7 is the week of a daily cycle."""
-OWN = 7 + len(BACK)
-"""Features of a step besides what is known in advance."""
+OWN = 7
+"""Features of a step besides values further back and what is known in advance."""
 FAR = 10.0
 """Widest departure that a feature shows, in scales."""
 FARTHEST = 1e3
@@ -26,6 +25,7 @@ FARTHEST = 1e3
 class Contexts:
     """N windows, each from its position 0: first its context, then H steps; what lies behind those is 0."""
 
+    anchor: Anchor
     at: Array
     """int64 [n, P]: step of the grid."""
     series: Array
@@ -38,31 +38,34 @@ class Contexts:
     seen: Array
     """bool [n, P]: observed, and in the context."""
     base: Array
-    """float64 [n, P]: the value a season before; in the horizon that of the last season of the context."""
+    """float64 [n, P]: the value a cycle before, in the horizon that of the context's last turn; or the level (see `Anchor`)."""
     back: Array
-    """float64 [len(BACK), n, P]: values further back; `base` where the context does not reach."""
+    """float64 [len(anchor.back), n, P]: values further back; `base` where the context does not reach."""
     level: Array
-    """float64 [n, 1]: mean of the last season."""
+    """float64 [n, 1]: mean of the last turn."""
     spread: Array
     """float64 [n, 1]: mean distance of the context from `level`."""
     scale: Array
-    """float64 [n, 1]: mean absolute seasonal difference of the context, the unit of departures (as in MASE)."""
+    """float64 [n, 1]: mean distance of the context's steps from their bases, the unit of departures (as in MASE)."""
 
     @classmethod
-    def cut(cls, panel: Panel, places: Places, longest: int) -> Contexts:
-        """Cut the windows whose context, of at most `longest` steps, ends before `places.at`."""
-        context = np.minimum(places.at - panel.start[places.series], longest)[:, None]  # [n, 1]
+    def cut(cls, panel: Panel, places: Places, anchor: Anchor) -> Contexts:
+        """Cut the windows whose context, of at most `anchor.context` steps, ends before `places.at`."""
+        context = np.minimum(places.at - panel.start[places.series], anchor.context)[:, None]  # [n, 1]
         step = np.arange(int(context.max(initial=0)) + panel.horizon)  # [P]
         at, series = places.at[:, None] - context + step, places.series[:, None]
         value, seen = look(panel, series, np.where(step < context, at, -1))
-        base, back = lagged(value, context, panel.season)
-        recent = seen & (step >= context - panel.season)
-        level = np.where(recent.any(axis=1, keepdims=True), mean(value, recent), mean(value, seen))
-        spread, scale = units(value, seen, level, panel.season, counts=panel.counts)
-        return cls(at, series, context, panel.horizon, value, seen, base, back, level, spread, scale)
+        level = recent_mean(value, seen, step >= context - anchor.recent)
+        phase = phases(value, seen, context, anchor)[np.arange(len(value))[:, None], (step - context) % anchor.recent]
+        base, back = lagged(value, context, level + phase, anchor)
+        spread, scale = units(value, seen, level, anchor.cycle, counts=panel.counts)
+        return cls(anchor, at, series, context, panel.horizon, value, seen, base, back, level, spread, scale)
 
     def features(self, panel: Panel, known: list[int]) -> Array:
-        """Return float32 [n, P, F]: value, departures and place in the window, then the columns `known` of what is known."""
+        """Return float32 [n, P', F]: value, departures and place in the window, then the columns `known` of what is known.
+
+        Of P steps the older ones stand there as means of turns, see `Anchor.tokens`.
+        """
         step = np.arange(self.at.shape[1])
         inside, ahead = step < self.context, step - self.context
         real = ahead < self.horizon  # [n, P]
@@ -77,10 +80,12 @@ class Contexts:
             *map(self.departure, self.back),
         ]
         stacked = np.concatenate([np.stack(own, axis=-1), ahead_known(panel, self.series, self.at, known)], axis=-1)
-        return np.where(real[..., None], np.clip(stacked, -FAR, FAR), 0.0).astype(np.float32)
+        shown = np.where(real[..., None], np.clip(stacked, -FAR, FAR), 0.0)
+        whole = self.anchor.near >= self.context.max(initial=0)
+        return (shown if whole else pooled(shown, self.context, self.anchor)).astype(np.float32)
 
     def departure(self, value: Array) -> Array:
-        """Measure values [n, P] from the seasonal naive forecast, in scales."""
+        """Measure values [n, P] from their bases, in scales."""
         return np.asarray((value - self.base) / self.scale)
 
     def ahead(self, x: Array) -> Array:
@@ -94,17 +99,36 @@ class Contexts:
         return np.where(there, np.clip(departure, -FARTHEST, FARTHEST), np.nan).astype(np.float32)
 
 
-def lagged(value: Array, context: Array, season: int) -> tuple[Array, Array]:
-    """Return the values a season before each step, [n, P], and further back, [len(BACK), n, P].
+def lagged(value: Array, context: Array, level: Array, anchor: Anchor) -> tuple[Array, Array]:
+    """Return the base of each step, [n, P], and values further back, [len(anchor.back), n, P].
 
-    Where the context does not reach: the step's own value in the context, its last value in the horizon.
+    Where the context does not reach back a cycle: the step's own value in the context, its last value in the horizon.
     """
     step = np.broadcast_to(np.arange(value.shape[1]), value.shape)
-    ahead = step - context
-    source = np.where(ahead >= 0, step - season * (ahead // season + 1), step - season)
-    last = np.where(context > 0, np.take_along_axis(value, np.maximum(context - 1, 0), axis=1), 0.0)
-    base = reach(value, source, np.where(ahead >= 0, last, value))
-    return base, np.stack([reach(value, source - (seasons - 1) * season, base) for seasons in BACK])
+    ahead = np.maximum(step - context, 0)
+    if anchor.cycle:
+        last = np.where(context > 0, np.take_along_axis(value, np.maximum(context - 1, 0), axis=1), 0.0)
+        source = step - anchor.cycle * (ahead // anchor.cycle + 1)
+        base = reach(value, source, np.where(step >= context, last, value))
+    else:
+        base = np.broadcast_to(level, value.shape)
+    return base, np.stack([reach(value, step - turn * (ahead // turn) - lag, base) for turn, lag in anchor.back])
+
+
+def pooled(x: Array, context: Array, anchor: Anchor) -> Array:
+    """Average the older steps of each window's context by turns, [n, P, F] to [n, P', F]; what is right of a window stays 0.
+
+    `context`: int [n, 1]. The last `anchor.near` steps of a context and the horizon stay as they are.
+    """
+    old = np.maximum(context - anchor.near, 0)  # [n, 1]
+    turns = -(-old // anchor.recent)
+    token = np.arange(x.shape[1] + int((turns - old).min(initial=0)))  # [P']
+    begin = np.where(token < turns, np.maximum(old - (turns - token) * anchor.recent, 0), old + token - turns)
+    end = np.where(token < turns, old - (turns - token - 1) * anchor.recent, begin + 1)
+    begin, end = np.minimum(begin, x.shape[1]), np.minimum(end, x.shape[1])  # [n, P']
+    total = np.concatenate([np.zeros((len(x), 1, x.shape[2])), np.cumsum(x, axis=1)], axis=1)
+    row = np.arange(len(x))[:, None]
+    return np.asarray((total[row, end] - total[row, begin]) / np.maximum(end - begin, 1)[..., None])
 
 
 def reach(value: Array, source: Array, otherwise: Array) -> Array:
@@ -112,15 +136,21 @@ def reach(value: Array, source: Array, otherwise: Array) -> Array:
     return np.where(source >= 0, np.take_along_axis(value, np.maximum(source, 0), axis=1), otherwise)
 
 
-def units(value: Array, seen: Array, level: Array, season: int, *, counts: bool) -> tuple[Array, Array]:
-    """Return spread and scale of contexts, [n, 1] each, never 0.
+def recent_mean(value: Array, seen: Array, recent: Array) -> Array:
+    """Return the mean of the steps `recent` that were seen, [n, 1]; of all that were where there are none."""
+    recent = recent & seen
+    return np.where(recent.any(axis=1, keepdims=True), mean(value, recent), mean(value, seen))
 
-    A context without a seasonal difference falls back on its differences from step to step, then on its spread, its size, 1.
-    The scale of counts is at least 1, lest a user's only purchase weigh more than a hundred of another's.
+
+def units(value: Array, seen: Array, level: Array, cycle: int, *, counts: bool) -> tuple[Array, Array]:
+    """Return spread and scale of contexts, [n, 1] each, never 0; the scale is the spread where there is no cycle (0).
+
+    A context without a difference over a cycle falls back on its differences from step to step, then on its spread, its
+    size, 1. The scale of counts is at least 1, lest a user's only purchase weigh more than a hundred of another's.
     """
     size = mean(np.abs(value), seen)
     spread = first_positive(mean(np.abs(value - level), seen), size, np.ones_like(level))
-    scale = first_positive(difference(value, seen, season), difference(value, seen, 1), spread)
+    scale = first_positive(difference(value, seen, cycle), difference(value, seen, 1), spread) if cycle else spread
     return spread, np.maximum(scale, 1.0) if counts else scale
 
 
@@ -132,9 +162,3 @@ def difference(value: Array, seen: Array, lag: int) -> Array:
 def first_positive(*choices: Array) -> Array:
     """Give, window by window, the first of `choices` that is no smaller than the square root of the smallest number."""
     return np.asarray(np.select([choice > 1e-150 for choice in choices], choices, 1.0))
-
-
-def mean(x: Array, where: Array) -> Array:
-    """Average over the steps `where`, [n, P] to [n, 1]; 0 where there are none."""
-    count = where.sum(axis=1, keepdims=True)
-    return np.asarray((x * where).sum(axis=1, keepdims=True) / np.maximum(count, 1))

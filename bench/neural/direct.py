@@ -13,9 +13,9 @@ import numpy as np
 
 from bench.api import Array, Context, Forecast, Panel
 from bench.errors import PluginError
-from bench.neural.anchors import Anchor
+from bench.neural.anchors import Anchor, phases
 from bench.neural.batches import Lazy
-from bench.neural.contexts import FARTHEST, mean, units
+from bench.neural.contexts import FARTHEST, recent_mean, units
 from bench.neural.forecasting import ends
 from bench.neural.sizes import Sizes
 from bench.neural.windows import MOST, Places, ahead_known, look, some, varying
@@ -39,6 +39,8 @@ class Window:
     """int64 [n, 1]: steps of the context that the series has."""
     level: Array
     """float64 [n, 1]: mean of the last turn."""
+    phase: Array
+    """float64 [n, recent]: what each phase adds to the level, that of the first step asked first; 0 where the base has no phases."""
     spread: Array
     """float64 [n, 1]: mean distance of the context from `level`."""
     scale: Array
@@ -51,12 +53,10 @@ class Window:
         series, at = places.series[:, None], places.at[:, None] - anchor.context + step
         value, seen = look(panel, series, np.where(at >= panel.start[series], at, -1))
         length = np.clip(places.at - panel.start[places.series], 0, anchor.context)[:, None]
-        recent = seen & (step >= anchor.context - anchor.recent)
-        level = np.where(recent.any(axis=1, keepdims=True), mean(value, recent), mean(value, seen))
-        spread, scale = units(value, seen, level, max(anchor.cycle, 1), counts=panel.counts)
-        if not anchor.cycle:
-            scale = np.maximum(spread, 1.0) if panel.counts else spread
-        return cls(anchor, value, length, level, spread, scale)
+        level = recent_mean(value, seen, step >= anchor.context - anchor.recent)
+        spread, scale = units(value, seen, level, anchor.cycle, counts=panel.counts)
+        end = np.full((len(value), 1), anchor.context)
+        return cls(anchor, value, length, level, phases(value, seen, end, anchor), spread, scale)
 
     def shown(self) -> Array:
         """Return the context in spreads from the level, [n, L]; 0 before the start."""
@@ -65,7 +65,7 @@ class Window:
 
     def departures(self) -> Array:
         """Return by how many scales each step departs from its base, [n, L]; 0 where the base lies before the start."""
-        before = np.roll(self.value, self.anchor.cycle, axis=1) if self.anchor.cycle else self.level
+        before = np.roll(self.value, self.anchor.cycle, axis=1) if self.anchor.cycle else self.steady(np.arange(-self.anchor.context, 0))
         reached = np.arange(self.anchor.context) - self.anchor.cycle >= self.anchor.context - self.length
         return np.where(reached, (self.value - before) / self.scale, 0.0)
 
@@ -74,10 +74,14 @@ class Window:
         at = self.anchor.context - cycle + np.arange(horizon) % cycle
         return self.value[:, at], self.anchor.context - at <= self.length
 
+    def steady(self, ahead: Array) -> Array:
+        """Return the level with its phases at steps counted from the end of the context, int [k] to [n, k]."""
+        return np.asarray(self.level + self.phase[:, ahead % self.anchor.recent])
+
     def base(self, horizon: int) -> Array:
         """Return what a forecast is measured from, [n, H]."""
         if not self.anchor.cycle:
-            return np.repeat(self.level, horizon, axis=1)
+            return self.steady(np.arange(horizon))
         value, there = self.back(self.anchor.cycle, horizon)
         return np.where(there, value, self.level)
 

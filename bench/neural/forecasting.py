@@ -1,7 +1,8 @@
 """What a network sees of a forecasting task: windows of context and horizon in units of their own, one network for all series.
 
-A window shows what a seasonal naive forecast says of each future step, what naive forecasts from further back say, and how
-the past departed from such forecasts. The outputs are departures too: a network that gives 0 is the seasonal naive forecast.
+A window shows what the better of the seasonal naive forecast and the window's level says of each future step (`Anchor`), what
+naive forecasts from further back say, and how the past departed from such forecasts. The outputs are departures too: a
+network that gives 0 is that simple forecast.
 
 Letters for shapes: N series, n windows, H horizon, Q quantiles, F features.
 """
@@ -16,6 +17,7 @@ import numpy as np
 
 from bench.api import Array, Context, Forecast, Panel
 from bench.errors import PluginError
+from bench.neural.anchors import Anchor
 from bench.neural.batches import Lazy
 from bench.neural.contexts import OWN, Contexts
 from bench.neural.sizes import Sizes
@@ -31,11 +33,10 @@ CHUNK = 1024
 
 @dataclass(frozen=True)
 class ForecastEncoder:
-    """Encode windows of a panel: `context` steps, fewer where a series is short, then the H steps that are asked."""
+    """Encode windows of a panel: a context, shorter where a series is, then the H steps that are asked."""
 
     horizon: int
-    context: int
-    """Most steps of a context."""
+    anchor: Anchor
     known: list[int]
     """Columns of `Panel.known` that vary in training."""
     quantiles: list[float]
@@ -46,12 +47,13 @@ class ForecastEncoder:
         """Take sizes from the task, and from `train` which cycles there are."""
         if not ctx.quantiles:
             raise PluginError("ctx.quantiles is empty; a forecast needs levels, such as (0.1, 0.5, 0.9)")
-        return cls(train.horizon, max(ctx.history, 2 * train.season), varying(train.known), list(ctx.quantiles))
+        return cls(train.horizon, Anchor.of(train, ctx), varying(train.known), list(ctx.quantiles))
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> ForecastEncoder:
         """Make the encoder again from its `state`."""
-        return cls(**{name: value for name, value in state.items() if name != "task"})
+        own = {name: value for name, value in state.items() if name != "task"}
+        return cls(**{**own, "anchor": Anchor(**own["anchor"])})
 
     def state(self) -> dict[str, Any]:
         """Return what was learnt, ready for JSON."""
@@ -65,17 +67,18 @@ class ForecastEncoder:
     @property
     def sizes(self) -> Sizes:
         """Return F, H, Q and the longest window."""
-        f, h, q = OWN + len(self.known), self.horizon, len(self.quantiles)
-        return Sizes("forecasting", f, h, q, longest=self.context + h, levels=self.levels)
+        f, h, q = OWN + len(self.anchor.back) + len(self.known), self.horizon, len(self.quantiles)
+        longest = int(self.anchor.tokens(np.array(self.anchor.context)))
+        return Sizes("forecasting", f, h, q, longest=longest + h, levels=self.levels)
 
     def training(self, fit: Panel, ctx: Context) -> Lazy:
         """Cut training windows: all of a small panel, else a seeded choice (`COVER`, `ctx.rows`, `MOST`).
 
-        A context has at least two seasons where its series allows that; a series no longer than the horizon gives
+        A context has at least two turns where its series allows that; a series no longer than the horizon gives
         windows that end inside it, with as many targets as there are.
         """
         last = np.minimum(np.maximum(fit.steps - self.horizon, fit.start + 1), fit.steps - 1)
-        first = np.maximum(np.minimum(fit.start + 2 * fit.season, last), fit.start + 1)
+        first = np.maximum(np.minimum(fit.start + 2 * max(self.anchor.cycle, self.anchor.recent), last), fit.start + 1)
         enough = max(COVER * int(fit.lengths.sum()) // self.horizon, FEWEST)
         return self.rows(fit, some(first, last, min(enough, MOST if ctx.rows is None else ctx.rows), ctx.seed))
 
@@ -99,7 +102,7 @@ class ForecastEncoder:
 
     def rows(self, panel: Panel, places: Places) -> Lazy:
         """Return windows as rows; their features are made when asked for."""
-        length = np.minimum(places.at - panel.start[places.series], self.context) + self.horizon
+        length = self.anchor.tokens(np.minimum(places.at - panel.start[places.series], self.anchor.context)) + self.horizon
         target = np.concatenate([cut.target(panel) for cut in self.cuts(panel, places)])
         return Lazy(length, target, lambda rows: self.cut(panel, places.take(rows)).features(panel, self.known))
 
@@ -109,12 +112,12 @@ class ForecastEncoder:
             yield self.cut(panel, places.take(part))
 
     def cut(self, panel: Panel, places: Places) -> Contexts:
-        """Cut windows with this encoder's longest context."""
-        return Contexts.cut(panel, places, self.context)
+        """Cut windows in this encoder's units."""
+        return Contexts.cut(panel, places, self.anchor)
 
 
 def naive(cut: Contexts) -> tuple[Array, Array]:
-    """Return the seasonal naive forecast, [n, H], and the unit of departures from it, [n, 1]."""
+    """Return what forecasts depart from, [n, H], and the unit of departures, [n, 1]."""
     return cut.ahead(cut.base), cut.scale
 
 

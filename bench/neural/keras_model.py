@@ -29,9 +29,9 @@ class KerasModel(NetworkModel):
 
     runtime: ClassVar[Runtime] = "tensorflow"
 
-    def run(self, network: Any, recipe: TrainingRecipe, rows: tuple[Rows, Rows | None], ctx: Context) -> None:
-        """Train a network in place on the first of `rows`, judged by the second."""
-        KerasLoop(network, recipe, ctx).run(*rows)
+    def run(self, network: Any, recipe: TrainingRecipe, rows: tuple[Rows, Rows | None], ctx: Context) -> int:
+        """Train a network in place on the first of `rows`, judged by the second, and return how many epochs did best."""
+        return KerasLoop(network, recipe, ctx).run(*rows)
 
     def outputs(self, rows: Rows, ctx: Context) -> Array:
         """Ask the network for its raw outputs, float32 [N, O]."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -55,26 +56,49 @@ class NetworkModel(Model):
         return self.net(sizes.f, sizes.o)
 
     def fit(self, train: Any, ctx: Context) -> None:
-        """Train on `train` less the core's holdout, which decides when to stop; too little data: on all of it."""
+        """Train on `train` less the core's holdout, which decides when to stop; too little data: on all of it.
+
+        Of forecasts the last steps tell most, and they are the holdout: once it has told how many epochs are best, the
+        network is trained anew on all of `train`. Where there are too few epochs to lose patience, nothing is held out.
+        """
         fit, held = train.holdout(ctx.seed)
         encoder = self.encoder = self.encoded(fit if len(fit) else train, ctx)
         with self.seeded(ctx):
             self.network = self.make(encoder.sizes)
             if self.pretrain and isinstance(encoder, ChurnEncoder):
                 before = Continued(encoder)
-                self.adopt(self.learnt(self.make(before.sizes), before, train, (fit, held), ctx))
-            self.learnt(self.network, encoder, train, (fit, held), ctx)
+                other = self.make(before.sizes)
+                self.learnt(other, before, train, (fit, held), ctx)
+                self.adopt(other)
+            recipe = self.recipe(encoder)
+            if not recipe.falling:
+                self.learnt(self.network, encoder, train, (fit, held), ctx)
+            elif ctx.epochs <= recipe.patience:
+                self.run(self.network, recipe, (encoder.training(train, ctx), None), ctx)
+            elif (epochs := self.learnt(self.network, encoder, train, (fit, held), ctx)) and not ctx.should_stop():
+                self.again(encoder, train, epochs, ctx)
 
     def encoded(self, train: Any, ctx: Context) -> Encoder:
         """Choose and fit the encoder: that of the task, unless a plugin has another."""
         return encoder_for(train, ctx, self.view)
 
-    def learnt(self, network: Any, encoder: Encoder, train: Any, parts: tuple[Any, Any], ctx: Context) -> Any:
-        """Train a network in place on the first of `parts`, judged by the second; on `train` where one is empty."""
+    def learnt(self, network: Any, encoder: Encoder, train: Any, parts: tuple[Any, Any], ctx: Context) -> int:
+        """Train a network in place on the first of `parts`, judged by the second, and return how many epochs did best.
+
+        Where one of the parts is empty: on `train`, and 0.
+        """
         rows, judged = encoder.training(parts[0], ctx), encoder.held(parts[1])
         enough = len(rows) > 0 and len(judged) > 0
-        self.run(network, self.recipe(encoder), (rows, judged) if enough else (encoder.training(train, ctx), None), ctx)
-        return network
+        return self.run(network, self.recipe(encoder), (rows, judged) if enough else (encoder.training(train, ctx), None), ctx)
+
+    def again(self, encoder: Encoder, train: Any, epochs: int, ctx: Context) -> None:
+        """Train a new network on all of `train`; the one before stays where the time does not suffice for that."""
+        stopped: list[bool] = []
+        fresh = self.make(encoder.sizes)
+        noted = replace(ctx, epochs=epochs, on_stop=lambda: stopped.append(True))
+        self.run(fresh, self.recipe(encoder), (encoder.training(train, ctx), None), noted)
+        if not stopped:
+            self.network = fresh
 
     def predict(self, inputs: Any, ctx: Context) -> Any:
         """Predict for each row; padding never leaks, so a row's answer does not depend on its neighbours."""
@@ -97,8 +121,8 @@ class NetworkModel(Model):
         return self.encoder
 
     @abstractmethod
-    def run(self, network: Any, recipe: TrainingRecipe, rows: tuple[Rows, Rows | None], ctx: Context) -> None:
-        """Train a network in place on the first of `rows`, judged by the second."""
+    def run(self, network: Any, recipe: TrainingRecipe, rows: tuple[Rows, Rows | None], ctx: Context) -> int:
+        """Train a network in place on the first of `rows`, judged by the second, and return how many epochs did best; 0: not judged."""
 
     @abstractmethod
     def outputs(self, rows: Rows, ctx: Context) -> Array:

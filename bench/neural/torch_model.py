@@ -28,9 +28,9 @@ class TorchModel(NetworkModel):
     runtime: ClassVar[Runtime] = "torch"
     network: nn.Module
 
-    def run(self, network: nn.Module, recipe: TrainingRecipe, rows: tuple[Rows, Rows | None], ctx: Context) -> None:
-        """Train a network in place on the first of `rows`, judged by the second."""
-        Loop(network, recipe, ctx).run(*rows)
+    def run(self, network: nn.Module, recipe: TrainingRecipe, rows: tuple[Rows, Rows | None], ctx: Context) -> int:
+        """Train a network in place on the first of `rows`, judged by the second, and return how many epochs did best."""
+        return Loop(network, recipe, ctx).run(*rows)
 
     def outputs(self, rows: Rows, ctx: Context) -> Array:
         """Ask the network for its raw outputs, float32 [N, O]."""

@@ -75,8 +75,11 @@ class Training(ABC):
     best: Best = field(default_factory=Best)
     stopped: bool = False
 
-    def run(self, fit: Rows, held: Rows | None) -> None:
-        """Train on `fit`, keep the weights that do best on `held`; without rows to hold out, keep the latest."""
+    def run(self, fit: Rows, held: Rows | None) -> int:
+        """Train on `fit`, keep the weights that do best on `held`, and return after how many epochs that was.
+
+        Without rows to hold out: keep the latest, and 0.
+        """
         optimiser = self.optimiser()
         for epoch in range(self.ctx.epochs):
             self.epoch(fit, optimiser, epoch)
@@ -87,6 +90,7 @@ class Training(ABC):
         self.swap()
         if self.best.weights is not None:
             self.put(self.best.weights)
+        return self.best.epoch + 1
 
     def epoch(self, rows: Rows, optimiser: Any, epoch: int) -> None:
         """Go through all rows once, in an order of its own, until told to stop."""

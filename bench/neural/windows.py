@@ -80,3 +80,9 @@ def varying(known: Array) -> list[int]:
     """List the columns of what is known in advance, [.., T, C], that are not the same everywhere."""
     flat = known.reshape(-1, known.shape[-1])
     return [] if len(flat) == 0 else [int(c) for c in np.flatnonzero((flat != flat[0]).any(axis=0))]
+
+
+def mean(x: Array, where: Array) -> Array:
+    """Average over the steps `where`, [n, P] to [n, 1]; 0 where there are none."""
+    count = where.sum(axis=1, keepdims=True)
+    return np.asarray((x * where).sum(axis=1, keepdims=True) / np.maximum(count, 1))

@@ -45,11 +45,21 @@ def test_the_size_of_a_series_and_its_late_start_change_nothing():
     assert cycles(panel_of(later, season=1)) == (7,)
 
 
-def test_a_forecast_is_measured_from_the_cycle_where_it_is_clear_from_the_level_where_it_is_noise_and_from_the_end_of_a_walk():
-    ctx = Context(history=8)
-    clear, sparse = panel_of(waves(300, 7)), panel_of(np.random.default_rng(1).poisson(0.3, (8, 300)).astype(float), counts=True)
+def bases(*panels):
+    return [(a.cycle, a.phased) for a in (Anchor.of(p, Context(history=8)) for p in panels)]
+
+
+def test_a_forecast_is_measured_from_the_level_where_a_cycle_would_be_noise_and_from_the_end_of_a_walk():
+    sparse = panel_of(np.random.default_rng(1).poisson(0.3, (8, 300)).astype(float), counts=True)
     walk = panel_of(np.random.default_rng(2).normal(0, 1, (8, 300)).cumsum(1))
-    assert [Anchor.of(p, ctx).cycle for p in (clear, sparse, walk)] == [7, 0, 1]
+    assert bases(sparse, walk) == [(0, False), (1, False)]
+
+
+def test_a_cycle_that_stays_is_averaged_and_one_that_changes_its_form_is_repeated():
+    rng, t = np.random.default_rng(3), np.arange(300)
+    steady = rng.normal(0, 5, (6, 7))[:, t % 7] + rng.normal(0, 1, (6, 300)) + 20
+    form = rng.normal(0, 1, (6, 43, 7)).cumsum(1).reshape(6, -1)[:, :300]  # each phase walks by itself
+    assert bases(panel_of(steady), panel_of(form)) == [(0, True), (7, False)]
 
 
 def test_the_profile_hides_no_cycle_and_short_series_bound_the_context():

@@ -329,3 +329,67 @@ def test_a_plugin_without_a_network_is_told_what_to_write():
 
     with pytest.raises(PluginError, match=r"nothing makes no network of .* write `net` or `make`"):
         Nothing({}).fit(tasks()["anomaly"][0], QUICK)
+
+
+class Watched(LSTM):
+    """Note what each training of the network is given."""
+
+    def __init__(self, params):
+        super().__init__(params)
+        self.trained = []
+
+    def run(self, network, recipe, rows, ctx):
+        best = super().run(network, recipe, rows, ctx)
+        self.trained.append((float(np.nanmax(rows[0].target)), rows[1] is not None, ctx.epochs, best))
+        return best
+
+
+def late(horizon=7):
+    """Make series whose last horizon is unlike all before."""
+    values = weekly(6, 90, slope=0.0)
+    values[:, -horizon:] += 1e3
+    return panel(values, horizon=horizon)
+
+
+def test_few_epochs_leave_nothing_to_stop_and_the_last_steps_are_learnt_from():
+    model = Watched(TINY[LSTM])
+    model.fit(late(), replace(QUICK, epochs=2))
+    ((largest, judged, epochs, _),) = model.trained
+    assert largest > 100
+    assert (judged, epochs) == (False, 2)
+
+
+def test_of_many_epochs_the_best_number_is_found_on_the_last_steps_and_then_all_is_learnt_from():
+    model = Watched(TINY[LSTM] | {"patience": 1})
+    model.fit(late(), replace(QUICK, epochs=4))
+    (without, judged, _, best), (whole, again, epochs, _) = model.trained
+    assert (judged, again) == (True, False)
+    assert epochs == best
+    assert without < 100 < whole
+
+
+def test_a_second_training_that_was_cut_short_leaves_the_first(monkeypatch):
+    model = Watched(TINY[LSTM] | {"patience": 1})
+    first = Watched.learnt
+
+    def then_stop(self, *given):
+        found = first(self, *given)
+        self.kept = self.network
+        return found
+
+    monkeypatch.setattr(Watched, "learnt", then_stop)
+    ctx = replace(QUICK, epochs=2)
+    monkeypatch.setattr(Context, "should_stop", lambda self: False)
+    model.fit(late(), ctx)
+    assert model.network is not model.kept
+
+    def late_stop(self):
+        stop = hasattr(model, "kept") and self.on_stop is not None  # not before the second
+        if stop:
+            self.on_stop()
+        return stop
+
+    del model.kept
+    monkeypatch.setattr(Context, "should_stop", late_stop)
+    model.fit(late(), ctx)
+    assert model.network is model.kept

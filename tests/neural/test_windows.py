@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from bench.api import Context, Panel
 from bench.data.panel import filled
 from bench.neural.anomaly import AnomalyEncoder
-from bench.neural.contexts import BACK, OWN, Contexts
+from bench.neural.anchors import Anchor
+from bench.neural.contexts import OWN, Contexts, pooled
 from bench.neural.encode import encoder_for, encoder_from
 from bench.neural.forecasting import ForecastEncoder
 from bench.neural.windows import Places, every, some
@@ -36,6 +37,11 @@ def panel(values, horizon=5, season=4, until=None):
         season=season,
         horizon=horizon,
     )
+
+
+def measured(context, cycle, *, recent=4, near=None, phased=False):
+    """Make an anchor: the last turn of `cycle` steps is the base, or the level where it is 0."""
+    return Anchor(context, cycle, recent, 0, context if near is None else near, phased)
 
 
 bounds = st.lists(st.tuples(st.integers(0, 30), st.integers(-1, 40)), max_size=6).map(lambda x: np.array(x, np.int64).reshape(-1, 2))
@@ -62,38 +68,38 @@ def test_a_seed_gives_one_choice_and_another_seed_another():
 
 
 def test_a_window_is_the_context_and_the_horizon_and_nothing_behind():
-    encoder = ForecastEncoder.fit(panel(np.arange(40.0)[None]), CTX)
+    encoder = ForecastEncoder(5, measured(12, 4), [0], [0.5])
     given = panel(np.arange(40.0)[None])
     changed = panel(np.where(np.arange(40) < 20, np.arange(40.0), -9.0)[None])
     here = Places(np.array([0]), np.array([20]))
     x, length = encoder.rows(given, here).padded(np.array([0]))
     assert length.tolist() == [12 + 5]
-    assert x.shape == (1, 17, OWN + 1)  # the column of zeros says nothing and is left out
+    assert x.shape == (1, 17, OWN + 3 + 1)  # the column of zeros says nothing and is left out
     assert (x == encoder.rows(changed, here).padded(np.array([0]))[0]).all()
     assert (x[0, :, -1] == np.clip(np.arange(8, 25), -10, 10)).all()
 
 
 def test_the_base_is_the_last_season_and_the_target_a_departure_from_it_in_seasonal_differences():
     values = np.array([[1, 2, 3, 4, 2, 3, 4, 5, 3, 4, 5, 6, 9, 9, 9, 9, 9.0]])  # rises by 1 a season of 4
-    cut = Contexts.cut(panel(values), Places(np.array([0]), np.array([12])), 12)
+    cut = Contexts.cut(panel(values), Places(np.array([0]), np.array([12])), measured(12, 4))
     assert cut.ahead(cut.base).tolist() == [[3, 4, 5, 6, 3]]
     assert cut.scale.tolist() == [[1.0]]
     assert cut.level.tolist() == [[4.5]]
     assert cut.target(panel(values)).tolist() == [[6, 5, 4, 3, 6]]
-    assert cut.ahead(cut.back[BACK.index(2)]).tolist() == [[2, 3, 4, 5, 2]]
-    assert (cut.back[BACK.index(7)] == cut.base).all()  # the context does not reach
+    assert cut.ahead(cut.back[cut.anchor.back.index((4, 8))]).tolist() == [[2, 3, 4, 5, 2]]
+    assert (cut.back[cut.anchor.back.index((4, 28))] == cut.base).all()  # the context does not reach
 
 
 def test_missing_steps_are_no_target_and_do_not_count_for_the_scale():
     values = np.array([[1, 2, 3, 4, np.nan, 3, 4, 5, 3, 4, 5, 6, 9, np.nan, 9, 9, 9]])
-    cut = Contexts.cut(panel(values), Places(np.array([0]), np.array([12])), 12)
+    cut = Contexts.cut(panel(values), Places(np.array([0]), np.array([12])), measured(12, 4))
     assert np.isnan(cut.target(panel(values))[0]).tolist() == [False, True, False, False, False]
     assert cut.scale.item() == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("values", "expected"), [([5, 5, 5, 5, 5, 5, 5, 5.0], 5.0), ([1, 3, 1, 3, 1, 3, 1, 3.0], 2.0), ([0.0] * 8, 1.0)])
 def test_a_scale_is_never_zero(values, expected):
-    cut = Contexts.cut(panel([values], season=2), Places(np.array([0]), np.array([8])), 8)
+    cut = Contexts.cut(panel([values], season=2), Places(np.array([0]), np.array([8])), measured(8, 2))
     assert cut.scale.item() == expected
 
 
@@ -101,17 +107,47 @@ def test_a_purchase_of_a_rare_buyer_does_not_outweigh_all_others():
     values = np.where(np.arange(40) == 30, 1.0, 0.0)[None]
     plain, counts = panel(values), replace(panel(values), counts=True)
     here = Places(np.array([0]), np.array([40]))
-    assert Contexts.cut(plain, here, 40).scale.item() < 0.1
-    assert Contexts.cut(counts, here, 40).scale.item() == 1.0
+    assert Contexts.cut(plain, here, measured(40, 4)).scale.item() < 0.1
+    assert Contexts.cut(counts, here, measured(40, 4)).scale.item() == 1.0
 
 
-def test_an_untrained_zero_is_the_seasonal_naive_forecast():
+@pytest.mark.parametrize("cycle", [4, 0])
+def test_an_untrained_zero_is_what_forecasts_are_measured_from(cycle):
     given = panel(np.random.default_rng(0).normal(size=(3, 30)), horizon=6)
-    encoder = encoder_for(given, CTX, "echo")
+    encoder = ForecastEncoder(6, measured(12, cycle), [], [0.1, 0.5, 0.9])
     found = encoder.decode(np.zeros((3, encoder.sizes.o), np.float32), given).quantiles
-    naive = given.values[:, [26, 27, 28, 29, 26, 27]]
+    naive = given.values[:, [26, 27, 28, 29, 26, 27]] if cycle else np.repeat(given.values[:, 26:].mean(axis=1, keepdims=True), 6, axis=1)
     assert found.shape == (3, 6, 3)
     assert np.allclose(found, naive[..., None], atol=1e-12)
+
+
+def test_a_level_with_phases_continues_a_cycle_on_a_level_that_has_moved():
+    week = np.array([0.0, 3, -1, -2])
+    values = np.concatenate([np.tile(week, 8) + 10, np.tile(week, 2) + 50])[None]
+    cut = Contexts.cut(panel(values), Places(np.array([0]), np.array([40])), measured(40, 0, phased=True))
+    assert np.allclose(cut.ahead(cut.base), [[50, 53, 49, 48, 50]])
+    short = Contexts.cut(panel(values[:, :3]), Places(np.array([0]), np.array([3])), measured(40, 0, phased=True))
+    assert np.isfinite(short.base).all()
+
+
+def test_older_steps_are_read_as_means_of_turns_counted_from_the_near_ones_back():
+    anchor = measured(12, 4, recent=4, near=2)
+    x = np.arange(15.0)[None, :, None] * [[[1.0]], [[1.0]]]
+    found = pooled(x, np.array([[12], [7]]), anchor)
+    assert anchor.tokens(np.array([12, 7, 2, 0])).tolist() == [5, 4, 2, 0]
+    assert found[0, :, 0].tolist() == [0.5, 3.5, 7.5, 10, 11, 12, 13, 14]
+    assert found[1, :7, 0].tolist() == [0, 2.5, 5, 6, 7, 8, 9]
+
+
+def test_a_row_is_as_long_as_what_stands_in_it():
+    given = panel(np.random.default_rng(0).normal(size=(2, 60)))
+    encoder = ForecastEncoder(5, measured(30, 0, near=8), [], [0.5])
+    rows = encoder.rows(given, Places(np.array([0, 1, 1]), np.array([6, 21, 55])))
+    x, length = rows.padded(np.arange(3))
+    assert length.tolist() == [6 + 5, 8 + 4 + 5, 8 + 6 + 5]
+    assert x.shape[1] == encoder.sizes.longest == 19
+    assert all((row[at:] == 0).all() for row, at in zip(x, length, strict=True))
+    assert all((row[at - 5 : at, 2] == 1).all() and (row[: at - 5, 2] == 0).all() for row, at in zip(x, length, strict=True))
 
 
 def test_training_windows_see_no_held_out_step_and_held_ones_ask_for_just_these():
@@ -123,7 +159,7 @@ def test_training_windows_see_no_held_out_step_and_held_ones_ask_for_just_these(
     assert (rows.target == again.target).all()
     assert not np.isnan(rows.target).any()
     at = encoder.held(held)
-    cut = Contexts.cut(held, Places(np.arange(3), np.full(3, 35)), 12)
+    cut = Contexts.cut(held, Places(np.arange(3), np.full(3, 35)), encoder.anchor)
     assert np.allclose(at.target * cut.scale + cut.ahead(cut.base), values[:, 35:], atol=1e-5)
 
 

@@ -379,7 +379,6 @@ def test_a_second_training_that_was_cut_short_leaves_the_first(monkeypatch):
 
     monkeypatch.setattr(Watched, "learnt", then_stop)
     ctx = replace(QUICK, epochs=2)
-    monkeypatch.setattr(Context, "should_stop", lambda self: False)
     model.fit(late(), ctx)
     assert model.network is not model.kept
 

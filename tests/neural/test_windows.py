@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from bench.api import Context, Panel
 from bench.data.panel import filled
-from bench.neural.anomaly import AnomalyEncoder
 from bench.neural.anchors import Anchor
+from bench.neural.anomaly import AnomalyEncoder
 from bench.neural.contexts import OWN, Contexts, pooled
 from bench.neural.encode import encoder_for, encoder_from
 from bench.neural.forecasting import ForecastEncoder

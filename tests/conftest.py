@@ -15,6 +15,16 @@ settings.load_profile("bench")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
+    """Hand tests out by what they share, where `-n` alone is given; `--dist` chooses another way."""
+    if config.getoption("dist") != "load":
+        return None
+    from sharing import SharedScheduling
+
+    return SharedScheduling(config, log)
+
+
 @pytest.fixture(scope="session")
 def real() -> Path:
     """Give the folder of real data sets; it is not part of the project, so tests that need it may be skipped."""

@@ -14,18 +14,26 @@ ROUNDS = 24
 GOLDEN = (5**0.5 - 1) / 2
 
 
-def smoothed(values: Array, there: Array, alpha: Array | float) -> tuple[Array, Array]:
-    """Smooth each row of `values` [N, K] where `there` [N, K], starting at its first value.
+def smoothed(steps: Array, alpha: Array | float) -> tuple[Array, Array]:
+    """Smooth N series given step by step, `steps` [K, N], each from its first value on; see `from_first`.
 
     Gives the level after the last value, float [N] (0 where there is none), and the sum of squared one-step errors, [N].
     """
-    level, begun, squares = np.zeros(len(values)), np.zeros(len(values), bool), np.zeros(len(values))
-    for x, here in zip(np.ascontiguousarray(values.T), np.ascontiguousarray(there.T), strict=True):
-        error = np.where(here & begun, x - level, 0.0)
-        squares += error**2
-        level = np.where(here & ~begun, x, level + alpha * error)
-        begun |= here
+    level = steps[0].copy() if len(steps) else np.zeros(steps.shape[1])
+    error, square, squares = np.empty_like(level), np.empty_like(level), np.zeros_like(level)
+    for x in steps[1:]:
+        np.subtract(x, level, out=error)
+        np.multiply(error, error, out=square)
+        squares += square
+        error *= alpha
+        level += error
     return level, squares
+
+
+def from_first(values: Array, there: Array) -> Array:
+    """Lay out right-aligned values [N, K] by step, [K, N], each row's first one before its start too: no error is made there."""
+    first = values[np.arange(len(values)), there.argmax(axis=1)] if values.shape[1] else np.zeros(len(values))
+    return np.ascontiguousarray(np.where(there, values, np.where(there.any(axis=1), first, 0.0)[:, None]).T)
 
 
 def best_smoothed(values: Array, there: Array, bounds: tuple[float, float]) -> Array:
@@ -35,16 +43,17 @@ def best_smoothed(values: Array, there: Array, bounds: tuple[float, float]) -> A
     the same size first: squares of huge values overflow.
     """
     top = np.where(there, np.abs(values), 0.0).max(axis=1, initial=0.0)
-    scaled = np.where(there, values, 0.0) / np.where(top > 0, top, 1.0)[:, None]
+    steps = from_first(values, there)
+    scaled = steps / np.where(top > 0, top, 1.0)
     low, high = (np.full(len(values), bound) for bound in bounds)
     left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-    at_left, at_right = smoothed(scaled, there, left)[1], smoothed(scaled, there, right)[1]
+    at_left, at_right = smoothed(scaled, left)[1], smoothed(scaled, right)[1]
     even = at_left == at_right
     for _ in range(ROUNDS):
         down = at_left < at_right
         low, high = np.where(down, low, left), np.where(down, right, high)
         fresh = np.where(down, high - GOLDEN * (high - low), low + GOLDEN * (high - low))
-        found = smoothed(scaled, there, fresh)[1]
+        found = smoothed(scaled, fresh)[1]
         left, right = np.where(down, fresh, right), np.where(down, left, fresh)
         at_left, at_right = np.where(down, found, at_right), np.where(down, at_left, found)
-    return np.asarray(smoothed(values, there, np.where(even, sum(bounds), low + high) / 2)[0])
+    return np.asarray(smoothed(steps, np.where(even, sum(bounds), low + high) / 2)[0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import time
 
 import numpy as np
 import polars as pl
@@ -172,9 +171,3 @@ def test_the_parameters_are_written_beside_the_log(folder):
     facts = json.loads((folder / "simulation.json").read_text())
     assert (facts["name"], facts["size"], facts["seed"]) == ("retail-sim", 1000, 0)
     assert facts["parameters"]["mean_gap"] == Shop().mean_gap
-
-
-def test_ten_thousand_customers_take_seconds(tmp_path):
-    start = time.perf_counter()
-    Retail().simulate(tmp_path, 10_000, 0)
-    assert time.perf_counter() - start < 20

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import time
 
 import numpy as np
 import polars as pl
@@ -194,9 +193,3 @@ def test_the_parameters_are_written_beside_the_log_and_cascades_end(folder):
     assert (facts["name"], facts["size"], facts["seed"]) == ("social-sim", 1000, 0)
     assert facts["parameters"]["self_excited"] == Network().self_excited
     assert Network().self_excited + Network().answer_most < 1  # else two who always answer would never stop
-
-
-def test_ten_thousand_users_take_seconds(tmp_path):
-    start = time.perf_counter()
-    Social().simulate(tmp_path, 10_000, 0)
-    assert time.perf_counter() - start < 20

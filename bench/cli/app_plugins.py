@@ -78,13 +78,17 @@ def plugin_list(plugin_: Files = None, plugins_dir: Folders = None, as_json: Jso
 def plugin_new(
     name: Annotated[str, typer.Argument(help="The plugin's name: small letters, digits, '-'.")],
     dataset: Annotated[bool, typer.Option("--dataset", help="An adapter for a data set instead of a model.")] = False,
+    task: Annotated[bool, typer.Option("--task", help="A task instead of a model, with two models that serve it.")] = False,
     distribution: Annotated[bool, typer.Option("--distribution", help="A folder to install and publish, with tests.")] = False,
     to: Annotated[Path, typer.Option(metavar="DIR", help="Where to write it (default: here).")] = Path(),
 ) -> None:
     """Write a plugin that passes its checks as it stands; nothing that exists is overwritten."""
     from bench.cli.plugins import new
+    from bench.errors import ConfigError
 
-    new(name, to, dataset=dataset, distribution=distribution)
+    if dataset and task:
+        raise ConfigError("--dataset and --task: a plugin is one or the other; give one")
+    new(name, to, kind="dataset" if dataset else "task" if task else "model", distribution=distribution)
 
 
 @plugin.command("check")

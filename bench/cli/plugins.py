@@ -6,31 +6,32 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from bench.errors import ConfigError, PluginError, suggest
 from bench.registry import GROUPS, Group, Registry, Source, discover
 
+if TYPE_CHECKING:
+    from bench.testing.scaffold import Kind
 
-def new(name: str, folder: Path, *, dataset: bool, distribution: bool) -> None:
+
+def new(name: str, folder: Path, *, kind: Kind, distribution: bool) -> None:
     """Write a plugin, and say what to do with it."""
-    from bench.testing.scaffold import module_of, write_distribution, write_file
+    from bench.testing.scaffold import module_of, run_command, write_distribution, write_file
 
     registry = discover()
     taken = [n for group in GROUPS for n in registry.names(group)]
     write = write_distribution if distribution else write_file
-    path = write(name, folder, dataset=dataset, taken=taken)
+    path = write(name, folder, kind=kind, taken=taken)
     typer.echo(f"wrote {path}")
     if distribution:
         typer.echo(f"install it: pip install -e {path}")
         typer.echo(f"check it:   bench plugin check {path / 'src' / module_of(name) / 'plugin.py'}")
         return
     typer.echo(f"check it:   bench plugin check {path}")
-    if dataset:
-        typer.echo(f"run on it:  bench run --task churn --plugin {path} --dataset {name}")
-    else:
-        typer.echo(f"run it:     bench run --task churn --plugin {path} --model {name} --model rfm-logit")
+    typer.echo(f"run {'on it' if kind == 'dataset' else 'it'}:  {'' if kind == 'dataset' else '   '}{run_command(name, kind, f' --plugin {path}')}")
 
 
 def check(what: str, task: str | None, *, as_json: bool) -> int:
@@ -71,7 +72,7 @@ def _line(verdict: object) -> str:
 
 
 def _sources(what: str, registry: Registry) -> Iterator[tuple[Source, tuple[Group, ...]]]:
-    """Find a file, or a name among models and adapters; raise `ConfigError` with the likely one."""
+    """Find a file, or a name among models, adapters and tasks; raise `ConfigError` with the likely one."""
     if what.endswith(".py") or os.sep in what:
         if Path(what).is_dir():
             raise ConfigError(f"{what} is a folder; give the plugin's file, or install it and give its name")

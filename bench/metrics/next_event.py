@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from bench.data.ragged import Array
+from bench.data.ragged import Array, spans
 from bench.metrics.kinds import Metric
 
 TOP = 10
@@ -65,6 +65,11 @@ class Targets:
     def row(self) -> Array:
         """Return the row of each target, int64 [M]."""
         return np.repeat(np.arange(len(self.group)), np.diff(self.offsets))
+
+    def take(self, rows: Array) -> Targets:
+        """Select rows by index, in the order given."""
+        at, offsets = spans(self.offsets[rows], np.diff(self.offsets)[rows])
+        return Targets(offsets, self.item[at], self.repeat[at], self.last[rows], self.many[rows], self.group[rows], self.items)
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,11 @@ class Split:
     """What one who knows how the truth was made would predict: no model, scored beside them; empty: nobody knows."""
     no_search_reason: str = ""
     """Why nothing can steer a search here: only defaults are run; empty: the search runs."""
+    known_until: Mapping[StageName, tuple[int | None, ...]] = field(default_factory=dict)
+    """For each stage, in microseconds since 1970: the last moment that its training data may know, then that of each part.
+
+    `bench.testing.TaskTests` changes and deletes all that comes later and compares. None: its rows have moments of their own.
+    """
 
     @property
     def validations(self) -> tuple[StageName, ...]:

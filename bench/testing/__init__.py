@@ -8,11 +8,17 @@ if TYPE_CHECKING:
     from bench.testing.adapters import DatasetTests
     from bench.testing.asking import CheckError
     from bench.testing.models import ModelTests
+    from bench.testing.tasks import TaskTests
 
 # name -> module: the classes need pytest, which the command line does without
-_HOME = {"CheckError": "bench.testing.asking", "DatasetTests": "bench.testing.adapters", "ModelTests": "bench.testing.models"}
+_HOME = {
+    "CheckError": "bench.testing.asking",
+    "DatasetTests": "bench.testing.adapters",
+    "ModelTests": "bench.testing.models",
+    "TaskTests": "bench.testing.tasks",
+}
 
-__all__ = ["CheckError", "DatasetTests", "ModelTests"]
+__all__ = ["CheckError", "DatasetTests", "ModelTests", "TaskTests"]
 
 
 def __getattr__(name: str) -> Any:

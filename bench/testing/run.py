@@ -57,26 +57,30 @@ def unloaded(error: BaseException) -> dict[str, Any]:
 
 
 def items_of(source: Source, groups: Sequence[str], task: str) -> Iterator[Item]:
-    """List the checks of a plugin's models and adapters; raise `BenchError` where it offers none of what is asked."""
+    """List the checks of a plugin's models, adapters and tasks; raise `BenchError` where it offers none of what is asked."""
     from bench.errors import ConfigError, PluginError
     from bench.registry import load, models
 
     found = models(source) if "bench.models" in groups else {}
-    adapters: dict[str, Any] = {}
-    if "bench.datasets" in groups:
-        adapters = {str(d.name): d for batch in load(source).hook.bench_datasets() for d in batch}
+    adapters, tasks = (
+        {str(one.name): one for batch in getattr(load(source).hook, hook)() for one in batch} if group in groups else {}
+        for group, hook in (("bench.datasets", "bench_datasets"), ("bench.tasks", "bench_tasks"))
+    )
+    beside = dict(found)
     if not source.is_file:
-        found, adapters = ({n: p for n, p in those.items() if n == source.name} for those in (found, adapters))
-    if not found and not adapters:
-        what = f"the name {source.name!r}" if not source.is_file else "a model or an adapter"
-        raise PluginError(f"{source.origin()} does not offer {what}; return it from bench_models or bench_datasets")
+        found, adapters, tasks = ({n: p for n, p in those.items() if n == source.name} for those in (found, adapters, tasks))
+    if not found and not adapters and not tasks:
+        what = f"the name {source.name!r}" if not source.is_file else "a model, an adapter or a task"
+        raise PluginError(f"{source.origin()} does not offer {what}; return it from bench_models, bench_datasets or bench_tasks")
     serving = {name: model for name, model in found.items() if not task or task in model.tasks}
-    if found and not serving:
+    if found and not serving and task not in tasks:
         raise ConfigError(f"--task {task}: {', '.join(found)} serves {', '.join(sorted(set().union(*(m.tasks for m in found.values()))))}")
     for name, model in serving.items():
         yield from _of_model(name, model, [task] if task else sorted(model.tasks))
     for name, adapter in adapters.items():
         yield from _of_dataset(name, adapter)
+    for name, own in tasks.items():
+        yield from _of_task(name, own, beside)
 
 
 def _of_model(name: str, model: Any, tasks: list[str]) -> Iterator[Item]:
@@ -99,3 +103,28 @@ def _of_dataset(name: str, adapter: Any) -> Iterator[Item]:
     yield Item(name, "", SOUND, partial(refuse_unsound, expected, [c.name for c in DATASET_CHECKS]))
     for check in DATASET_CHECKS:
         yield Item(name, "", check.name, partial(check.call, adapter, None), reason_for(expected, "", check.name))
+
+
+def _of_task(name: str, task: Any, beside: Mapping[str, Any]) -> Iterator[Item]:
+    """List the checks of a task, with a model that serves it: one of its own plugin, else its reference."""
+    from bench.testing.task_checks import TASK_CHECKS, TaskCase
+    from bench.testing.verdicts import SOUND, announced, reason_for, refuse_unsound
+
+    expected = announced(task)
+    yield Item(name, "", SOUND, partial(refuse_unsound, expected, [c.name for c in TASK_CHECKS]))
+    case = TaskCase(task, _server(task, beside))
+    for check in TASK_CHECKS:
+        yield Item(name, "", check.name, partial(check.call, case), reason_for(expected, "", check.name))
+
+
+def _server(task: Any, beside: Mapping[str, Any]) -> Any:
+    """Find a model that serves a task: its reference where it can be had, else any of the same plugin; None: there is none."""
+    from bench.registry import discover, models
+
+    installed = discover().sources["bench.models"]
+    for reference in dict.fromkeys(rule.reference for rule in task.rankings.values()):
+        if reference in beside:
+            return beside[reference]
+        if reference in installed:
+            return models(installed[reference])[reference]
+    return next((model for model in beside.values() if task.name in model.tasks), None)

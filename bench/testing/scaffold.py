@@ -8,36 +8,57 @@ import sys
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from bench.errors import ConfigError
 from bench.registry import RESERVED, reserved_name_hint
 
+Kind: TypeAlias = Literal["model", "dataset", "task"]
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
-def write_file(name: str, folder: Path, *, dataset: bool, taken: Iterable[str] = ()) -> Path:
+def write_file(name: str, folder: Path, *, kind: Kind, taken: Iterable[str] = ()) -> Path:
     """Write `folder/NAME.py`, with `_` for `-`; raise `ConfigError` for a bad or taken name, or where the file exists."""
     refuse_name(name, taken)
     path = folder / f"{module_of(name)}.py"
-    return _written({path: _filled("dataset.py" if dataset else "model.py", name)}, path)
+    return _written({path: _filled(f"{kind}.py", name)}, path)
 
 
-def write_distribution(name: str, folder: Path, *, dataset: bool, taken: Iterable[str] = ()) -> Path:
+def write_distribution(name: str, folder: Path, *, kind: Kind, taken: Iterable[str] = ()) -> Path:
     """Write `folder/NAME/`: project file, package, tests, README; raise `ConfigError` as `write_file` does."""
     refuse_name(name, taken)
     home, module = folder / name, module_of(name)
-    kind = "dataset" if dataset else "model"
-    project = _filled("pyproject.toml", name)
     package = home / "src" / module
-    run = f"bench data info {name}" if dataset else f"bench run --task churn --dataset retail --model {name} --model rfm-logit"
     parts = {
-        home / "pyproject.toml": project.replace("bench.models", "bench.datasets") if dataset else project,
-        home / "README.md": _filled("README.md", name).replace("RUN", f"    {run}"),
+        home / "pyproject.toml": _project(name, kind),
+        home / "README.md": _filled("README.md", name).replace("RUN", f"    {run_command(name, kind)}"),
         package / "__init__.py": "",
         package / "plugin.py": _filled(f"{kind}.py", name),
         home / "tests" / f"test_{module}.py": _filled(f"test_{kind}.py", name),
     }
     return _written(parts, home)
+
+
+def run_command(name: str, kind: Kind, more: str = "") -> str:
+    """Spell a first command with a plugin; `more`: what names its file where it is not installed."""
+    return {
+        "model": f"bench run --task churn{more} --dataset retail --model {name} --model rfm-logit",
+        "dataset": f"bench run --task churn{more} --dataset {name}",
+        "task": f"bench run --task {name}{more} --dataset retail",
+    }[kind]
+
+
+def _project(name: str, kind: Kind) -> str:
+    """Fill in the project file; a task brings two models."""
+    text = _filled("pyproject.toml", name)
+    if kind == "model":
+        return text
+    own = text.replace("bench.models", f"bench.{kind}s")
+    if kind == "dataset":
+        return own
+    line = f'{name} = "{module_of(name)}.plugin"\n'
+    beside = line.replace(name, f"{name}-rate", 1) + line.replace(name, f"{name}-recent", 1)
+    return own.replace(line, f'{line}\n[project.entry-points."bench.models"]\n{beside}')
 
 
 def refuse_name(name: str, taken: Iterable[str]) -> None:

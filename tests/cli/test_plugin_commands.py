@@ -86,7 +86,7 @@ def test_a_written_distribution_has_its_entry_point_and_a_plugin_that_passes(tmp
 
 
 def test_a_written_adapter_distribution_is_found_among_datasets(tmp_path):
-    home = write_distribution("my-own", tmp_path, dataset=True)
+    home = write_distribution("my-own", tmp_path, kind="dataset")
     assert '[project.entry-points."bench.datasets"]\nmy-own = "my_own.plugin"' in (home / "pyproject.toml").read_text()
 
 
@@ -100,14 +100,14 @@ def test_a_name_that_cannot_be_one_is_refused_in_one_line(name, tmp_path, capsys
 
 
 def test_what_exists_is_never_overwritten(tmp_path, capsys):
-    path = write_file("my-own", tmp_path, dataset=False)
+    path = write_file("my-own", tmp_path, kind="model")
     path.write_text("mine")
     assert invoke(["plugin", "new", "my-own", "--to", str(tmp_path)]) == 2
     assert "exists already" in capsys.readouterr().err
     assert path.read_text() == "mine"
-    write_distribution("my-own", tmp_path, dataset=False)
+    write_distribution("my-own", tmp_path, kind="model")
     with pytest.raises(ConfigError, match="exists already"):
-        write_distribution("my-own", tmp_path, dataset=True)
+        write_distribution("my-own", tmp_path, kind="dataset")
 
 
 def test_a_shipped_plugin_is_checked_by_name(capsys):

@@ -87,8 +87,8 @@ def outcomes(folder: Path, *words: str) -> dict[str, set[str]]:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     folder = tmp_path_factory.mktemp("suite")
-    write_file("my-model", folder, dataset=False)
-    write_file("my-data", folder, dataset=True)
+    write_file("my-model", folder, kind="model")
+    write_file("my-data", folder, kind="dataset")
     (folder / "test_suite.py").write_text(SUITE)
     return outcomes(folder)
 

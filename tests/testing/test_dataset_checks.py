@@ -22,7 +22,7 @@ from bench.testing.verdicts import judge
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> type[Dataset]:
     """Give the adapter that `bench plugin new` writes."""
-    path = write_file("my-data", tmp_path_factory.mktemp("plugin"), dataset=True)
+    path = write_file("my-data", tmp_path_factory.mktemp("plugin"), kind="dataset")
     spec = importlib.util.spec_from_file_location("my_data", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -34,23 +34,26 @@ def told(home: Path, *words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("dataset", [False, True], ids=["model", "adapter"])
-def test_a_written_distribution_is_found_checked_and_run_by_its_name(dataset, tmp_path):
-    home = write_distribution("my-own", tmp_path, dataset=dataset)
+@pytest.mark.parametrize("kind", ["model", "dataset", "task"])
+def test_a_written_distribution_is_found_checked_and_run_by_its_name(kind, tmp_path):
+    home = write_distribution("my-own", tmp_path, kind=kind)
     installed(home)
-    listed = json.loads(told(home, "bench", "list", "datasets" if dataset else "models", "--json"))
-    assert {row["name"]: row["origin"] for row in listed}["my-own"] == "my-own (my_own.plugin)"
-    verdicts = json.loads(told(home, "bench", "plugin", "check", "my-own", *([] if dataset else ["--task", "churn"]), "--json"))
+    if kind != "task":
+        listed = json.loads(told(home, "bench", "list", f"{kind}s", "--json"))
+        assert {row["name"]: row["origin"] for row in listed}["my-own"] == "my-own (my_own.plugin)"
+    verdicts = json.loads(told(home, "bench", "plugin", "check", "my-own", *(["--task", "churn"] if kind == "model" else []), "--json"))
     assert {v["status"] for v in verdicts} <= {"ok", "skipped"}
-    data, model = ("my-own", "base-rate") if dataset else ("retail", "my-own")
-    words = ["--task", "churn", "--profile", "smoke", "--trials", "1", "--dataset", data, "--model", model, "--json", "--quiet"]
+    assert len([v for v in verdicts if v["status"] == "ok"]) >= (12 if kind == "task" else 8)
+    data, models = {"model": ("retail", ["my-own"]), "dataset": ("my-own", ["base-rate"])}.get(kind, ("retail", ["my-own-rate", "my-own-recent"]))
+    task = "my-own" if kind == "task" else "churn"
+    words = ["--task", task, "--profile", "smoke", "--trials", "1", "--dataset", data, "--model", ",".join(models), "--json", "--quiet"]
     rows = json.loads(told(home, "bench", "run", *words, "--out", str(tmp_path / "run")))["rows"]
-    assert {(row["model"], row["status"]) for row in rows} == {(model, "ok")}
+    assert {(row["model"], row["status"]) for row in rows if not row["model"].startswith(("ensemble", "mean"))} == {(m, "ok") for m in models}
 
 
-@pytest.mark.parametrize("dataset", [False, True], ids=["model", "adapter"])
-def test_the_tests_of_a_written_distribution_pass(dataset, tmp_path):
-    home = write_distribution("my-own", tmp_path, dataset=dataset)
+@pytest.mark.parametrize("kind", ["model", "dataset", "task"])
+def test_the_tests_of_a_written_distribution_pass(kind, tmp_path):
+    home = write_distribution("my-own", tmp_path, kind=kind)
     installed(home)
     out = told(home, "pytest", "-q", "-p", "no:cacheprovider")
     assert " passed" in out

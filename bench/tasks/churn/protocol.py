@@ -158,7 +158,10 @@ def build(events: Events, history: History, protocol: Protocol, profile: Profile
     flags, reason, notes = judge(facts, truths, profile, sum(len(p.y) for p in last), opening)
     judged = flags, reason, (*notes, *protocol.notes, *_nobody(every))
     members = {"user": ids_of(events)[test.users].tolist(), "cutoff": [day(protocol.test)] * len(test.users)}
-    return make_split(protocol.task_id(events.activity, profile.caps()), stages, truths, facts, judged, members)
+    # a cut-off's training labels are known at the next one, which is the moment that is asked about
+    moments = {**{stage_name(k): t for k, (t, _) in enumerate(protocol.validations, 1)}, "final": protocol.test}
+    made = make_split(protocol.task_id(events.activity, profile.caps()), stages, truths, facts, judged, members)
+    return replace(made, known_until={name: (moments[name], moments[name]) for name in stages})
 
 
 def _nobody(at: Mapping[int, Labelled]) -> tuple[str, ...]:

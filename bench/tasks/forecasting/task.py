@@ -267,7 +267,9 @@ def split_of(grid: Grid, plan: Plan, profile: Profile) -> Split:
     members = {"unique_id": list(grid.names)}
     task_id = plan.task_id(grid.clock, profile) + "/rank=wql" * (few and not user)
     board = RANKINGS["user" if user or few else ""]
-    return Split(task_id, stages, truths, facts, notes, flags, reason, board, columns, context, members)
+    before = grid.time - 1  # [T]: the last microsecond before each step
+    until = {name: tuple(int(before[t]) for t in (cutoffs[0], *cutoffs)) for name, cutoffs in (("search", plan.valid), ("final", plan.test))}
+    return Split(task_id, stages, truths, facts, notes, flags, reason, board, columns, context, members, known_until=until)
 
 
 def sparse(grid: Grid, plan: Plan) -> bool:

@@ -66,6 +66,7 @@ def split(events: Events, options: Mapping[str, str], profile: Profile) -> Split
         {"level": target, "n_test": len(test.inputs), "horizon_days": facts["horizon_days"]},
         {"horizon": facts["horizon_days"], "loss": "softmax"},
         _members(events, log, test),
+        known_until={name: (cutoff - 1, None) for name, cutoff in cutoffs.items()},
     )
 
 

@@ -1,0 +1,38 @@
+"""The checks of a task: the shipped tasks keep them, and a task that breaks one is found by that one."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.registry import discover, models
+from bench.testing import TaskTests
+
+REGISTRY = discover()
+
+
+def shipped(name: str):
+    return models(REGISTRY.sources["bench.models"][name])[name]
+
+
+class TestChurn(TaskTests):
+    task = type(REGISTRY.task("churn"))
+    model = shipped("rfm-logit")
+    options = {"horizon": "28d"}
+    not_repeatable = {"ece": "its bins are those of the full data"}
+
+
+class TestForecasting(TaskTests):
+    task = type(REGISTRY.task("forecasting"))
+    model = shipped("seasonal-naive")
+    options = {"level": "kind"}
+
+
+class TestAnomaly(TaskTests):
+    task = type(REGISTRY.task("anomaly"))
+    model = shipped("abs-median")
+
+
+class TestNextEvent(TaskTests):
+    task = type(REGISTRY.task("next-event"))
+    model = shipped("popular")
+    options = {"horizon": "14d"}

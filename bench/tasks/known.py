@@ -40,12 +40,17 @@ def remember(task: type[Task]) -> None:
     _OF_FILES[task.name] = task
 
 
+def names() -> tuple[str, ...]:
+    """List the tasks that this process knows: the installed ones, and those of files that it has loaded."""
+    return (*NAMES, *_OF_FILES)
+
+
 def task_named(name: str) -> type[Task]:
     """Return a task's class, imported once; raise `ConfigError` for a name that is unknown."""
     if name in _OF_FILES:
         return _OF_FILES[name]
     if name not in HOMES:
-        raise ConfigError(f"unknown task {name!r}; {suggest(name, [*NAMES, *_OF_FILES])}")
+        raise ConfigError(f"unknown task {name!r}; {suggest(name, list(names()))}")
     if name not in _LOADED:
         _LOADED[name] = _loaded(name)
     return _LOADED[name]

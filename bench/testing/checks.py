@@ -79,10 +79,10 @@ class Check:
 def its_default_lies_inside_its_space(model: type[Model], task: str, ctx: Context) -> None:  # noqa: ARG001 - one signature for all
     """Compare metadata, space and default with what the runner takes, and that a model keeps its parameters."""
     from bench.execute.describe_plugin import metadata
-    from bench.tasks.known import NAMES
+    from bench.tasks.known import names
 
     metadata(model.name, model)
-    known = {*EVERY, *NAMES}
+    known = {*EVERY, *names()}
     if unknown := sorted(set(model.tasks) - known) or ([] if model.tasks else ["no task"]):
         raise CheckError(f"tasks holds {unknown[0]!r}; known: {', '.join(sorted(known))}")
     given = dict(model.default())

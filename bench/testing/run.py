@@ -60,12 +60,16 @@ def items_of(source: Source, groups: Sequence[str], task: str) -> Iterator[Item]
     """List the checks of a plugin's models, adapters and tasks; raise `BenchError` where it offers none of what is asked."""
     from bench.errors import ConfigError, PluginError
     from bench.registry import load, models
+    from bench.tasks.known import remember
 
     found = models(source) if "bench.models" in groups else {}
     adapters, tasks = (
         {str(one.name): one for batch in getattr(load(source).hook, hook)() for one in batch} if group in groups else {}
         for group, hook in (("bench.datasets", "bench_datasets"), ("bench.tasks", "bench_tasks"))
     )
+    if source.is_file:
+        for own in tasks.values():
+            remember(own)
     beside = dict(found)
     if not source.is_file:
         found, adapters, tasks = ({n: p for n, p in those.items() if n == source.name} for those in (found, adapters, tasks))
@@ -79,8 +83,8 @@ def items_of(source: Source, groups: Sequence[str], task: str) -> Iterator[Item]
         yield from _of_model(name, model, [task] if task else sorted(model.tasks))
     for name, adapter in adapters.items():
         yield from _of_dataset(name, adapter)
-    for name, own in tasks.items():
-        yield from _of_task(name, own, beside)
+    for name, found_task in tasks.items():
+        yield from _of_task(name, found_task, beside)
 
 
 def _of_model(name: str, model: Any, tasks: list[str]) -> Iterator[Item]:

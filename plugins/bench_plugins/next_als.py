@@ -60,7 +60,9 @@ class ALS(NextFloor):
         own = had @ (items[:, :, None] * items[:, None]).reshape(-1, f * f)  # [n, F * F]
         left = common + np.float32(weight - 1.0) * own.reshape(-1, f, f)
         right = np.float32(weight) * (had @ items)
-        return np.asarray(np.linalg.solve(left, right[:, :, None])[:, :, 0] @ items.T, np.float32)
+        own_factors = np.linalg.solve(left, right[:, :, None])[:, :, 0].astype(np.float64)  # [n, F]
+        # rounded only at the end: a product of one row is summed in another order than that of many, and near ties would swap
+        return np.asarray(own_factors @ items.T.astype(np.float64), np.float32)
 
 
 @hookimpl

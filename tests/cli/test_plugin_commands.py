@@ -75,6 +75,24 @@ def test_a_written_plugin_passes_its_checks_as_it_stands(words, tmp_path, capsys
         }
 
 
+def test_a_written_task_passes_its_checks_and_so_do_the_models_beside_it(tmp_path, capsys):
+    assert invoke(["plugin", "new", "my-own", "--task", "--to", str(tmp_path)]) == 0
+    capsys.readouterr()
+    rows = checked(tmp_path / "my_own.py", code=0, capsys=capsys)
+    assert {row["plugin"] for row in rows} == {"my-own", "my-own-rate", "my-own-recent"}
+    assert {row["status"] for row in rows} == {"ok"}
+    assert statuses([row for row in rows if row["plugin"] == "my-own"])["no later event changes what a model sees"] == "ok"
+
+
+def test_a_task_whose_users_are_chosen_by_what_comes_is_found(tmp_path, capsys):
+    assert invoke(["plugin", "new", "my-own", "--task", "--to", str(tmp_path)]) == 0
+    path = tmp_path / "my_own.py"
+    path.write_text(path.read_text().replace('on="user", how="left"', 'on="user", how="inner"'))
+    capsys.readouterr()
+    rows = checked(path, code=1, capsys=capsys)
+    assert [row["check"] for row in rows if row["status"] == "failed"] == ["no later event changes what a model sees"]
+
+
 def test_a_written_distribution_has_its_entry_point_and_a_plugin_that_passes(tmp_path, capsys):
     assert invoke(["plugin", "new", "my-own", "--distribution", "--to", str(tmp_path)]) == 0
     home = tmp_path / "my-own"

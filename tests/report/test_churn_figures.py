@@ -97,7 +97,7 @@ def test_a_run_leaves_the_figures_of_each_log_with_both_cut_offs():
     figures = json.loads((place / "run" / "figures.json").read_text())
     assert [f["dataset"] for f in figures] == ["calm", "wild"]
     for figure in figures:
-        assert set(figure["models"]) == set(run_kit.CHURN)
+        assert set(figure["models"]) == {*run_kit.CHURN, "mean-of-3"}
         assert all(len(own["reliability"]) == 2 for own in figure["models"].values())
         logit = figure["models"]["rfm-logit"]
         rows = run_kit.stored(place / "run", "rfm-logit", figure["dataset"])

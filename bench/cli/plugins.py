@@ -31,7 +31,8 @@ def new(name: str, folder: Path, *, kind: Kind, distribution: bool) -> None:
         typer.echo(f"check it:   bench plugin check {path / 'src' / module_of(name) / 'plugin.py'}")
         return
     typer.echo(f"check it:   bench plugin check {path}")
-    typer.echo(f"run {'on it' if kind == 'dataset' else 'it'}:  {'' if kind == 'dataset' else '   '}{run_command(name, kind, f' --plugin {path}')}")
+    label = "run on it:  " if kind == "dataset" else "run it:     "
+    typer.echo(f"{label}{run_command(name, kind, f' --plugin {path}')}")
 
 
 def check(what: str, task: str | None, *, as_json: bool) -> int:

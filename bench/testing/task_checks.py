@@ -183,7 +183,8 @@ def a_weight_counts_as_repetition(case: TaskCase) -> None:
         again = replace(split, truths={**split.truths, "final": truth})
         plain = case.task().scorer(again, prediction).score(np.ones((1, len(rows))))
         for metric, values in found.items():
-            if metric not in (case.not_repeatable or {}) and not np.isclose(values[at], plain[metric][0], rtol=1e-6, atol=1e-9, equal_nan=True):
+            alike = np.isclose(values[at], plain[metric][0], rtol=1e-6, atol=1e-9, equal_nan=True)
+            if metric not in (case.not_repeatable or {}) and not alike:
                 raise CheckError(f"{metric} is {values[at]:.6g} by weights, {plain[metric][0]:.6g} where the rows are repeated")
 
 
@@ -226,7 +227,8 @@ def new_data_is_answered(case: TaskCase) -> None:
     model, ctx = case.model(case.model.default()), Context(epochs=2, history=16, rows=PROFILE.rows, seed=SEED, **split.context)
     model.fit(split.stages["final"].train, ctx)
     arrays = _arrays(model.predict(found.inputs, ctx))
-    frame = task.answer_frame(found, task.finished(found.split, "final", [arrays], causal=bool(getattr(model, "causal", False))).prediction[0])
+    done = task.finished(found.split, "final", [arrays], causal=bool(getattr(model, "causal", False)))
+    frame = task.answer_frame(found, done.prediction[0])
     if not isinstance(frame, pl.DataFrame) or not len(frame):
         raise CheckError("answer_frame() lays out no row")
 
@@ -307,19 +309,17 @@ def _little(case: TaskCase) -> Iterator[tuple[str, Events]]:
 
 
 def _refuse_surprise(case: TaskCase, what: str, log: Events | Series, options: Mapping[str, str]) -> None:
+    """Cut, and take a refusal in one line for an answer; raise `CheckError` for any other exception."""
+    found: list[Split] = []
     try:
-        for split in case.splits(log, options):
-            if not isinstance(split.reason, str):
-                raise CheckError(f"{what}: a split's reason is {type(split.reason).__name__}, expected words")
-            if "\n" in split.task_id:
-                raise CheckError(f"{what}: the task id runs over several lines; check what an option holds")
+        found = case.splits(log, options)
     except BenchError as error:
-        if isinstance(error, CheckError):
-            raise
         if "\n" in str(error).strip():
             raise CheckError(f"{what} is refused in several lines") from error
     except Exception as error:
         raise CheckError(f"{what} raises {type(error).__name__}: {error}; raise ConfigError, DataError or ProtocolError") from error
+    if any("\n" in split.task_id for split in found):
+        raise CheckError(f"{what}: the task id runs over several lines; check what an option holds")
 
 
 TASK_CHECKS: tuple[TaskCheck, ...] = (

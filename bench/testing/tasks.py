@@ -41,7 +41,8 @@ class TaskTests:
         """Run one check; it is skipped where it says nothing about this task."""
         excuse = reason_for(announced(self.task, self.expected_failures), "", check.name)
         try:
-            check.call(_case(type(self)))
+            own: Any = type(self)
+            check.call(_case(own))
         except NotApplicableError as reason:
             pytest.skip(str(reason))
         except Exception:
@@ -57,7 +58,7 @@ class TaskTests:
 
 
 @lru_cache(maxsize=1)
-def _case(tests: type[TaskTests]) -> TaskCase:
+def _case(tests: Any) -> TaskCase:
     """Cut the data and fit the model once for all checks of a class."""
     data = tests.data() if tests.data else None
     return TaskCase(tests.task, tests.model, data, tests.options, tests.repeat, tests.not_repeatable)

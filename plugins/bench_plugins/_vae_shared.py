@@ -16,6 +16,8 @@ LEAST = 0.01
 """Smallest spread of a forecast, in scales."""
 SPAN = 32
 """Last steps of a user's past that are read."""
+HIDDEN = 0.5
+"""Share of a history's items that is hidden in training (Liang et al. 2018)."""
 DRAWS = 100
 """Futures that a forecast is made from."""
 

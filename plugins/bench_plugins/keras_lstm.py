@@ -8,6 +8,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from bench.api import Model, Params, hookimpl
 from bench.neural.keras_loop import Tensor, keras, tf
 from bench.neural.keras_model import KerasModel, last
+from bench.neural.keras_next_net import NextNet
 from bench.neural.sizes import Sizes
 
 
@@ -31,11 +32,24 @@ class Net(keras.Model):  # type: ignore[misc]  # Keras gives no types
         return tf.reshape(raw, [-1, self.o])
 
 
+class Body(keras.Model):  # type: ignore[misc]  # as above
+    """LSTM -> dropout -> dense, at every step: the body of a network of next events."""
+
+    def __init__(self, width: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.rnn = keras.layers.LSTM(hidden, return_sequences=True)
+        self.dropout, self.dense = keras.layers.Dropout(dropout), keras.layers.Dense(width)
+
+    def call(self, x: Tensor, *, training: bool = False) -> Tensor:  # [N, T, D] -> [N, T, D]
+        """Read each row up to each of its steps."""
+        return self.dense(self.dropout(self.rnn(x), training=training))
+
+
 class KerasLSTM(KerasModel):
     """The textbooks' recurrent network; its default is their reference configuration."""
 
     name = "keras-lstm"
-    tasks = frozenset({"forecasting", "churn", "anomaly"})
+    tasks = frozenset({"forecasting", "churn", "anomaly", "next-event"})
     view = "lagged"
     causal = True
 
@@ -55,8 +69,11 @@ class KerasLSTM(KerasModel):
         return {"hidden": 128, "dropout": 0.2, "lr": 1e-3, "batch": 32}
 
     def make(self, sizes: Sizes) -> keras.Model:
-        """Make the network that answers at each of the last steps."""
-        return Net(sizes.f, sizes.o, self.params["hidden"], self.params["dropout"], sizes.steps)
+        """Make the network that answers at each of the last steps, or ranks items."""
+        hidden, dropout = self.params["hidden"], self.params["dropout"]
+        if sizes.task == "next-event":
+            return NextNet(sizes.each, hidden // 2, dropout, Body(hidden // 2, hidden, dropout))
+        return Net(sizes.f, sizes.o, hidden, dropout, sizes.steps)
 
 
 @hookimpl

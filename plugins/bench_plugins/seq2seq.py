@@ -4,7 +4,8 @@ Cho et al. 2014 (encoder and decoder of gated recurrent units), Luong et al. 201
 (all quantiles of all future steps at once: the decoder is fed what is known of those steps, never its own output). Without
 attention it is the autoencoder of Malhotra et al. 2016: all that the decoder knows of a window is the encoder's last state,
 which stands beside each of its steps (Cho et al.). Users are classified from their last step, by a network that first
-learnt to continue their sequences (Dai and Le 2015).
+learnt to continue their sequences (Dai and Le 2015). Next events: the encoder's states, and what each looks up among those
+before it (Li et al. 2017).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from torch import Tensor, nn
 
 from bench.api import Model, Params, hookimpl
+from bench.neural.next_net import NextNet
 from bench.neural.sizes import Sizes
 from bench.neural.torch_model import TorchModel, last
 
@@ -57,11 +59,29 @@ class Net(nn.Module):
         return raw.flatten(1)
 
 
+class Body(nn.Module):
+    """GRU -> what each step looks up among the states up to it, beside its own -> dense: the body of a network of next events."""
+
+    def __init__(self, width: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.encoder = nn.GRU(width, hidden, batch_first=True)
+        self.score = nn.Linear(hidden, hidden, bias=False)
+        self.mix = nn.Sequential(nn.Linear(2 * hidden, width), nn.Tanh(), nn.Dropout(dropout))
+
+    def forward(self, x: Tensor, length: Tensor) -> Tensor:  # [N, T, D], [N] -> [N, T, D]
+        """Read each row up to each of its steps, and look back from there."""
+        h, _ = self.encoder(x)  # [N, T, hidden]
+        later = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)
+        weight = (self.score(h) @ h.transpose(1, 2)).masked_fill(later, -1e9).softmax(2)  # [N, T, T]
+        out: Tensor = self.mix(torch.cat([h, weight @ h], 2))
+        return out
+
+
 class Seq2Seq(TorchModel):
     """Encoder and decoder with attention; an autoencoder where a window is to be reconstructed, pre-trained where users are classified."""
 
     name = "seq2seq"
-    tasks = frozenset({"forecasting", "churn", "anomaly"})
+    tasks = frozenset({"forecasting", "churn", "anomaly", "next-event"})
     view = "echo"
     causal = False
     pretrain = True
@@ -82,8 +102,11 @@ class Seq2Seq(TorchModel):
         return {"hidden": 64, "dropout": 0.1, "lr": 2e-3, "batch": 32}
 
     def make(self, sizes: Sizes) -> nn.Module:
-        """Make the network."""
-        return Net(sizes, self.params["hidden"], self.params["dropout"])
+        """Make the network; items are ranked by one whose steps look back at those before them."""
+        hidden, dropout = self.params["hidden"], self.params["dropout"]
+        if sizes.task == "next-event":
+            return NextNet(sizes.each, hidden, dropout, Body(hidden, hidden, dropout))
+        return Net(sizes, hidden, dropout)
 
 
 @hookimpl

@@ -3,7 +3,8 @@
 Harvey, "Forecasting, structural time series models and the Kalman filter" (1989); Durbin & Koopman, "Time series analysis
 by state space methods" (2012). The variances of a series' parts, as ratios to that of the irregular, are the point of a grid
 with the largest likelihood. Missing steps are skipped. Anomaly score: the standardised innovation. Churn: the hidden Markov
-model of `_hmm.py`, learnt from all users together; P(no event in H) by its forward recursion, then calibrated.
+model of `_hmm.py`, learnt from all users together; P(no event in H) by its forward recursion, then calibrated. Next events:
+the mixture of Markov chains of `_markov_mixture.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from bench.api import Array, ArrayModel, ChurnInputs, ChurnTrain, Context, Model, Params, hookimpl
 from bench.data.panel import Forecast, Panel
-from bench_plugins import _hmm_em
+from bench.data.ranking import NextInputs, NextTrain, Ranking
+from bench_plugins import _hmm_em, _markov_mixture
 from bench_plugins._links import TRANSFORMS, History, Link, batches
 from bench_plugins._structural_filter import choose
 from bench_plugins._structural_form import TRENDS, Form, build, most_states
@@ -37,13 +39,16 @@ class StateSpace(ArrayModel):
     """Fit each series by itself in `predict`, where nothing is learnt across series; or learn from all users, in `fit`."""
 
     name = "state-space"
-    tasks = frozenset({"forecasting", "churn", "anomaly"})
+    tasks = frozenset({"forecasting", "churn", "anomaly", "next-event"})
     deterministic = True
     local = True
 
     @staticmethod
     def space() -> dict[str, BaseDistribution]:
-        """Search the trend, the season, the transform and the history in seasons; for churn, classes, periods and their persistence."""
+        """Search the trend, the season, the transform and the history in seasons; for users, classes, periods and their persistence.
+
+        Next events take the classes for chains, and the persistence for their smoothing, in events.
+        """
         return {
             "trend": CategoricalDistribution(("auto", *TRENDS)),
             "season": CategoricalDistribution(("fourier", "dummy", "none")),
@@ -61,13 +66,18 @@ class StateSpace(ArrayModel):
         series = {"trend": "auto", "season": "fourier", "harmonics": 6, "transform": "auto", "seasons": 20}
         return {**series, "classes": 5, "periods": 4, "stay": 10.0}
 
-    def fit(self, train: Panel | ChurnTrain, ctx: Context) -> None:
+    def fit(self, train: Panel | ChurnTrain | NextTrain, ctx: Context) -> None:
         """Learn from users, by EM; of a panel nothing: each series is estimated in `predict`."""
+        chosen = {**self.default(), **self.params}
+        if isinstance(train, NextTrain):
+            self.state = _markov_mixture.learn(train, chosen["classes"], chosen["stay"], ctx)
         if isinstance(train, ChurnTrain):
-            self.state = _hmm_em.learn(train, {**self.default(), **self.params}, ctx)
+            self.state = _hmm_em.learn(train, chosen, ctx)
 
-    def predict(self, inputs: Panel | ChurnInputs, ctx: Context) -> Forecast | Array:
-        """Forecast the horizon, or score each step [N, T] where there is none; for users, P(churn) [N]."""
+    def predict(self, inputs: Panel | ChurnInputs | NextInputs, ctx: Context) -> Forecast | Array | Ranking:
+        """Forecast the horizon, or score each step [N, T] where there is none; for users, P(churn) [N], or what comes next."""
+        if isinstance(inputs, NextInputs):
+            return _markov_mixture.answer(inputs, self.state)
         if isinstance(inputs, ChurnInputs):
             return _hmm_em.answer(inputs, self.state, {**self.default(), **self.params}, ctx)
         return batches(inputs, ROWS, lambda part: self.answer(part, ctx))

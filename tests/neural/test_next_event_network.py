@@ -14,6 +14,9 @@ from bench.testing.data import context, example
 from bench_plugins.lstm import LSTM, Body
 from bench_plugins.self_attention import Body as Attention
 from bench_plugins.self_attention import SelfAttention
+from bench_plugins.seq2seq import Body as LookingBack
+from bench_plugins.seq2seq import Seq2Seq
+from bench_plugins.vae import Vae
 
 
 def histories(lists: list[list[int]], items: int) -> NextTrain:
@@ -44,7 +47,9 @@ def test_asked_rows_hold_the_latest_events_and_nobody_has_one_step_of_nothing():
     assert gaps(histories([[0, 1], [2, 3]], 8)).tolist() == pytest.approx([0, np.log(2), 0, np.log(2)])
 
 
-@pytest.mark.parametrize("body", [Body(8, 16, 0.0), Attention(8, 2, 0.0)], ids=["lstm", "self-attention"])
+@pytest.mark.parametrize(
+    "body", [Body(8, 16, 0.0), Attention(8, 2, 0.0), LookingBack(8, 16, 0.0)], ids=["lstm", "self-attention", "seq2seq"]
+)
 def test_a_step_looks_at_no_later_one_and_padding_changes_nothing(body):
     net = NextNet(12, 8, 0.0, body).eval()
     x = torch.stack([torch.randint(0, 12, (2, 6)).float(), torch.rand(2, 6)], -1)
@@ -65,7 +70,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_the_answers_in_the_catalogue():
         assert net(x, torch.tensor([3])).item() == pytest.approx(-(each[0][1] + each[1][3]).item() / 2, rel=1e-5)
 
 
-@pytest.mark.parametrize("model_class", [LSTM, SelfAttention], ids=lambda m: m.name)
+@pytest.mark.parametrize("model_class", [LSTM, SelfAttention, Seq2Seq], ids=lambda m: m.name)
 def test_a_network_learns_the_circle(model_class):
     problem = example("next-event")
     model = model_class({**model_class.default(), "lr": 0.01, "batch": 4, "patience": 40})
@@ -76,3 +81,21 @@ def test_a_network_learns_the_circle(model_class):
     last = inputs.item[inputs.offsets[1:] - 1]
     right = found[problem.inputs.lengths > 1, 0] == (last + 1) % 30
     assert right[last < 30].mean() > 0.6
+
+
+def test_an_autoencoder_of_bags_ranks_what_goes_with_what_was_seen():
+    rng = np.random.default_rng(0)
+    train = histories([(10 * (u % 2) + rng.permutation(10)[:6]).tolist() for u in range(120)], 20)
+    model = Vae({**Vae.default(), "lr": 0.01, "beta": 0.1, "batch": 32})
+    ctx = context("next-event", epochs=30, history=32, rows=None)
+    model.fit(train, ctx)
+    top = model.predict(train, ctx).items[:, :10]
+    assert ((top // 10) == (np.arange(120) % 2)[:, None]).mean() > 0.95
+
+
+def test_the_bag_of_a_window_ignores_order_padding_and_what_is_not_in_the_catalogue():
+    net = Vae(Vae.default()).make(NextEncoder(12, 6).sizes).eval()
+    x = torch.tensor([[[3, 0.1], [12, 0.2], [5, 0.3], [0, 0.0]], [[5, 0.9], [3, 0.1], [12, 0.0], [7, 0.0]]])
+    with torch.inference_mode():
+        scores = net(x, torch.tensor([3, 3]))
+    assert torch.allclose(scores[0], scores[1], atol=1e-6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import ClassVar
 
 from bench.registry import discover, models
 from bench.testing import TaskTests
@@ -17,14 +17,14 @@ def shipped(name: str):
 class TestChurn(TaskTests):
     task = type(REGISTRY.task("churn"))
     model = shipped("rfm-logit")
-    options = {"horizon": "28d"}
-    not_repeatable = {"ece": "its bins are those of the full data"}
+    options: ClassVar = {"horizon": "28d"}
+    not_repeatable: ClassVar = {"ece": "its bins are those of the full data"}
 
 
 class TestForecasting(TaskTests):
     task = type(REGISTRY.task("forecasting"))
     model = shipped("seasonal-naive")
-    options = {"level": "kind"}
+    options: ClassVar = {"level": "kind"}
 
 
 class TestAnomaly(TaskTests):
@@ -35,4 +35,4 @@ class TestAnomaly(TaskTests):
 class TestNextEvent(TaskTests):
     task = type(REGISTRY.task("next-event"))
     model = shipped("popular")
-    options = {"horizon": "14d"}
+    options: ClassVar = {"horizon": "14d"}

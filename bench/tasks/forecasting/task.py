@@ -268,7 +268,7 @@ def split_of(grid: Grid, plan: Plan, profile: Profile) -> Split:
     task_id = plan.task_id(grid.clock, profile) + "/rank=wql" * (few and not user)
     board = RANKINGS["user" if user or few else ""]
     before = grid.time - 1  # [T]: the last microsecond before each step
-    until = {name: tuple(int(before[t]) for t in (cutoffs[0], *cutoffs)) for name, cutoffs in (("search", plan.valid), ("final", plan.test))}
+    until = {name: tuple(int(before[t]) for t in (cut[0], *cut)) for name, cut in (("search", plan.valid), ("final", plan.test))}
     return Split(task_id, stages, truths, facts, notes, flags, reason, board, columns, context, members, known_until=until)
 
 

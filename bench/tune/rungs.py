@@ -23,7 +23,7 @@ LEAST = 4
 """Trainings that must have come to a rung before anyone is stopped there."""
 
 
-def rungs_after(trials: Sequence[Trial]) -> tuple[Rung, ...]:
+def rungs_after(trials: Sequence[Trial], percentile: float = KEPT) -> tuple[Rung, ...]:
     """Return what the trainings of the next batch must reach, learnt from all finished trials; nothing where too few have told."""
     curves = [(entry["losses"], entry["epochs"]) for t in trials for entry in list(t.entries.values())[:1] if entry.get("losses")]
     if not curves or len({epochs for _, epochs in curves}) > 1:
@@ -34,5 +34,5 @@ def rungs_after(trials: Sequence[Trial]) -> tuple[Rung, ...]:
         at = math.ceil(share * epochs)
         known = [losses[at - 1] for losses, _ in curves if len(losses) >= at]
         if len(known) >= LEAST and at < epochs:
-            found.append(Rung(at, float(np.percentile(known, KEPT))))
+            found.append(Rung(at, float(np.percentile(known, percentile))))
     return tuple(found)

@@ -1,7 +1,7 @@
 """Print how the scores that steer the anomaly search rank trials beside the labels: Spearman's correlation by model and set.
 
-Three choices without labels are compared: injections, which steer; agreement of a trial's scores with those of all trials of
-all models (Goswami et al. 2023, "Unsupervised model selection for time series anomaly detection"); and the mean of both ranks.
+Choices without labels that are compared: injections, which steer; agreement of a trial's scores with those of all trials of
+all models, and of its own model (see `bench.tasks.anomaly.agreement`); and the mean rank by injections and agreement.
 
 `python tests/benchmarks/bench_steering.py --data FOLDER [--trials 12]`. Trials are random draws from each model's space,
 the default first; each is scored as the search stage is, by injections, and as the board is, by the labels of all series.
@@ -10,7 +10,7 @@ the default first; each is scored as the search stage is, by injections, and as 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from scipy.stats import rankdata, spearmanr
 
 from bench.api import Context
 from bench.data.ragged import Array
+from bench.tasks.anomaly.agreement import agreements, open_steps
 from bench.tasks.anomaly.task import Anomaly
 from bench.tasks.base import Split, StageName
 from bench.tasks.profiles import PROFILES
@@ -59,15 +60,6 @@ def steered(task: Anomaly, split: Split, found: Any) -> float:
     return one.value
 
 
-def agreements(ranks: Sequence[Array]) -> Array:
-    """Return how each of K rankings of the same steps, [K][n], agrees with the mean of the others: Spearman's correlation [K].
-
-    The unsupervised measure of Goswami et al. (2023): models that find something resemble each other, what is noise does not.
-    """
-    total = np.sum(ranks, axis=0)
-    return np.array([np.corrcoef(rankdata(one), rankdata(total - one))[0, 1] for one in ranks])
-
-
 def main() -> None:
     """Print a line for each set and model, and one for all models together."""
     parser = argparse.ArgumentParser()
@@ -88,10 +80,11 @@ def main() -> None:
             for params in configurations(MODELS[model], given.trials)
         ]
         agreed = agreements([one[3] for one in scored])
+        within = np.concatenate([agreements([one[3] for one in scored if one[0] == model]) for model in models])
         for model in [*models, "all"]:
             own = [n for n, one in enumerate(scored) if model in {one[0], "all"}]
             by_injection, true = (np.array([scored[n][at] for n in own]) for at in (1, 2))
-            told(f"{name:16} {model:14}", by_injection, agreed[own], true)
+            told(f"{name:16} {model:14}", {"injections": by_injection, "agreement": agreed[own], "own agreement": within[own]}, true)
 
 
 def tried(task: Anomaly, split: Split, model: Any, params: dict[str, Any]) -> tuple[float, float, Array]:
@@ -99,15 +92,14 @@ def tried(task: Anomaly, split: Split, model: Any, params: dict[str, Any]) -> tu
     found = predicted(task, split, "search", model, params)
     ones = np.ones((1, len(split.truths["final"].group)))
     true = float(task.scorer(split, predicted(task, split, "final", model, params)).score(ones)["vus_pr"][0])
-    view, ranked = split.truths["search"].view(0), task.blendable(split, "search", found)[0]["prediction"]
-    open_ = np.stack([view.mask[n] & ~view.learnt(n) for n in range(len(view.mask))])
-    return steered(task, split, found), true, ranked[open_]
+    ranked = task.blendable(split, "search", found)[0]["prediction"]
+    return steered(task, split, found), true, ranked[open_steps(split.truths["search"].view(0))]
 
 
-def told(words: str, by_injection: Array, agreed: Array, true: Array) -> None:
-    """Print how three choices rank trials beside the labels, and what each would have taken."""
-    both = rankdata(by_injection) + rankdata(agreed)
-    choices = {"injections": by_injection, "agreement": agreed, "both": both}
+def told(words: str, choices: dict[str, Array], true: Array) -> None:
+    """Print how choices rank trials beside the labels, and what each would have taken."""
+    choices = {name: np.nan_to_num(score, nan=-1.0) for name, score in choices.items()}
+    choices["both"] = rankdata(choices["injections"]) + rankdata(choices["agreement"])
     said = [f"{name} rho {spearmanr(score, true).statistic:+.2f} takes {true[score.argmax()]:.3f}" for name, score in choices.items()]
     print(f"{words} default {true[0]:.3f}  {'  '.join(said)}  best {true.max():.3f}", flush=True)
 

@@ -33,7 +33,7 @@ MODELS = {
     "forecasting": ("lightgbm-lags", "negbin", "seasonal-quantiles", "direct"),
 }
 ERRORS = (1.0, 1.5, 2.0)
-RULES = {"best trial": 1, "default and the best two": FEW}
+RULES = {"best trial": 1, "default and the best": 2, "default and the best two": FEW}
 KEPT = 5
 DRAWS = 400
 

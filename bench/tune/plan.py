@@ -180,8 +180,7 @@ def _validate(
         if into and plugin is not None and _out_of_time(into, budget, plugin):
             return True
         wanted = [(trial, stage) for stage in stages for trial in group]
-        more = {"rungs": rungs} if rungs else {}
-        entries = yield [make(stage, t.params, stable_seed(budget.base, t.number), t.number, **more) for t, stage in wanted]
+        entries = yield [make(stage, t.params, stable_seed(budget.base, t.number), t.number, rungs=rungs) for t, stage in wanted]
         for (trial, stage), entry in zip(wanted, entries, strict=True):
             trial.entries[stage] = entry
         if into is not None:

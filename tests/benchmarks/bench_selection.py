@@ -1,6 +1,9 @@
 """What should stand for a search: its best trial, or a mean with the author's default? On simulated logs, where it was chosen.
 
-    python tests/benchmarks/bench_selection.py FOLDER [--seed 11 --seed 12]
+    python tests/benchmarks/bench_selection.py FOLDER [--task churn] [--model gbm] [--seed 11 --seed 12]
+    python tests/benchmarks/bench_selection.py FOLDER --task churn --log social=CollegeMsg.txt --portfolio
+
+Logs that are given, beside which the portfolio may be used, only show what the rule does: it was chosen on simulated ones.
 
 Each search is run as `bench run` does (twenty fits), then every configuration that met all validations, the best five, is
 fitted for the test too, which no run does. For each rule it prints how often the default would have been replaced, and what
@@ -10,7 +13,7 @@ would have come of it on test, with 95 % intervals, paired, resampled over users
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,12 +63,18 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, action="append")
+    parser.add_argument("--task", choices=MODELS, action="append")
+    parser.add_argument("--model", action="append")
+    parser.add_argument("--log", action="append")
+    parser.add_argument("--portfolio", action="store_true")
+    parser.add_argument("--workers", type=int)
     given = parser.parse_args()
     found: dict[str, list[Moved | None]] = {rule: [] for rule in RULES}
-    for task in MODELS:
+    for task in given.task or MODELS:
         # forecasts of one seed: their searches take three times as long
-        for seed in (given.seed or [11, 12])[: None if task == "churn" else 1]:
-            for rule, moved in searched(task, seed, given.folder / f"{task}-{seed}"):
+        for seed in given.seed or ([11, 12] if task == "churn" else [11]):
+            asked = {"portfolio": given.portfolio, "workers": given.workers, "seed": seed, "models": tuple(given.model or MODELS[task])}
+            for rule, moved in searched(task, given.log or LOGS, given.folder / f"{task}-{seed}", asked):
                 found[rule].append(moved)
     for rule, pairs in found.items():
         for errors in ERRORS:
@@ -77,7 +86,7 @@ def main() -> None:
             )
 
 
-def searched(name: str, seed: int, folder: Path) -> Iterator[tuple[str, Moved | None]]:
+def searched(name: str, logs: Sequence[str], folder: Path, asked: Mapping[str, Any]) -> Iterator[tuple[str, Moved | None]]:
     """Search all pairs of one task; yield what each rule would make of each, None where it leaves the default."""
     kept: dict[tuple[str, str], Searched] = {}
 
@@ -90,9 +99,7 @@ def searched(name: str, seed: int, folder: Path) -> Iterator[tuple[str, Moved | 
         kept[make.__self__.split.task_id + make.__self__.dataset, plugin.name] = Searched(trials, finals)
         return plans.Outcome((), trials[0].merged(), {}, {}, "trials")
 
-    config = Config(
-        name, LOGS, models=MODELS[name], trials=20, seeds=1, seed=seed, sandbox="off", portfolio=False, out=str(folder)
-    ).checked()
+    config = Config(name, tuple(logs), trials=20, seeds=1, sandbox="off", out=str(folder), **asked).checked()
     task, problems = run_plan(config, study)
     for problem in problems:
         for model in config.models:

@@ -12,6 +12,7 @@ from optuna.distributions import FloatDistribution, distribution_to_json
 
 from bench.execute.jobs import Job, Plugin, job_key
 from bench.execute.mean_of import configurations
+from bench.execute.rungs import Rung
 from bench.registry import Source
 from bench.tasks.base import RankingRule
 from bench.tune.decide import Choice, contenders, decide, few_best, shares
@@ -128,9 +129,9 @@ def play(truth: Mapping[str, float], budget: Budget, stages: Sequence[str] = STA
         return end.value, jobs
 
 
-def make(stage: str, params: Mapping[str, Any], seed: int, number: int, of: tuple[str, ...] = ()) -> Job:
+def make(stage: str, params: Mapping[str, Any], seed: int, number: int, of: tuple[str, ...] = (), rungs: tuple[Rung, ...] = ()) -> Job:
     key = job_key({"stage": stage, "params": dict(params), "seed": seed, "of": of})
-    return Job("cell", PLUGIN, stage, params, seed, key, {}, number, of=of)
+    return Job("cell", PLUGIN, stage, params, seed, key, {}, number, of=of, rungs=rungs)
 
 
 def answer(job: Job, truth: Mapping[str, float]) -> dict[str, Any]:

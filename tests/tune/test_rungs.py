@@ -64,17 +64,13 @@ def test_what_is_told_is_finite_and_never_rises_whatever_a_model_reports(losses:
 
 def played(budget: Budget, *, pruned: bool) -> tuple[Outcome, list[list[Job]], list[Any]]:
     """Run a plan whose losses are as far from x = .6 as its scores; return also what the sampler was told last."""
-    steps, batches = plan(PLUGIN, budget, make_with_rungs, Scope(1, BOARD, pruned=pruned)), []
+    steps, batches = plan(PLUGIN, budget, make, Scope(1, BOARD, pruned=pruned)), []
     try:
         batches.append(next(steps))
         while True:
             batches.append(steps.send([trained(job) for job in batches[-1]]))
     except StopIteration as end:
         return end.value, batches, []
-
-
-def make_with_rungs(*given: Any, rungs: tuple[Rung, ...] = (), **more: Any) -> Job:
-    return replace(make(*given, **more), rungs=rungs)
 
 
 def trained(job: Job) -> dict[str, Any]:

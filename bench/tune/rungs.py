@@ -18,7 +18,11 @@ from bench.tune.trials import Trial
 SHARES = (1 / 3, 2 / 3)
 """Of the epochs, after which is looked."""
 KEPT = 75.0
-"""Percentile of the losses at a rung beyond which a training stops."""
+"""Percentile of the losses at a rung beyond which a training stops.
+
+Of `lstm` and `vae` on three simulated churn logs, five epochs, it saves 11 % of all epochs and stops the best of sixteen
+configurations in none of six searches; the median saves 24 % and stops it in one (`tests/benchmarks/bench_rungs.py`).
+"""
 LEAST = 4
 """Trainings that must have come to a rung before anyone is stopped there."""
 

@@ -56,7 +56,9 @@ def main() -> None:
         told = [t for t in trials if t.ok and t.entries["search"].get("losses")]
         at = [t.entries["search"]["losses"][min(1, len(t.entries["search"]["losses"]) - 1)] for t in told]
         rho = spearmanr(at, [(1 if higher else -1) * t.entries["search"]["value"] for t in told]).statistic
-        print(f"{name:40} {len(told)} trainings; rank correlation of the loss after two epochs with the validation score {rho:+.2f}")
+        print(
+            f"{name:40} {len(told)} trainings; rank correlation of the loss after two epochs with the validation score {rho:+.2f} (-1 is best)"
+        )
     for percentile in PERCENTILES:
         found = [played(trials, percentile, higher=higher) for trials, higher in pairs.values()]
         print(

@@ -56,9 +56,7 @@ def main() -> None:
         told = [t for t in trials if t.ok and t.entries["search"].get("losses")]
         at = [t.entries["search"]["losses"][min(1, len(t.entries["search"]["losses"]) - 1)] for t in told]
         rho = spearmanr(at, [(1 if higher else -1) * t.entries["search"]["value"] for t in told]).statistic
-        print(
-            f"{name:40} {len(told)} trainings; rank correlation of the loss after two epochs with the validation score {rho:+.2f} (-1 is best)"
-        )
+        print(f"{name:40} {len(told)} trainings; loss after two epochs and validation score (-1 agrees): rho {rho:+.2f}")
     for percentile in PERCENTILES:
         found = [played(trials, percentile, higher=higher) for trials, higher in pairs.values()]
         print(

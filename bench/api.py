@@ -144,6 +144,8 @@ class Context:
     deadline: float = float("inf")
     """On the clock of `time.monotonic`; after it the job is killed."""
     on_report: Callable[[int, float], None] | None = None
+    on_epoch: Callable[[int, int, float], None] | None = None
+    """Hears of each epoch of a training that tells how many it may take: it may end the training there."""
     on_stop: Callable[[], None] | None = None
 
     def should_stop(self) -> bool:
@@ -153,10 +155,16 @@ class Context:
             self.on_stop()
         return stop
 
-    def report(self, step: int, value: float) -> None:
-        """Report how training goes (an epoch's holdout loss, say); for display only."""
+    def report(self, step: int, value: float, of: int = 0) -> None:
+        """Report how training goes (an epoch's holdout loss, say).
+
+        `of`: the most epochs that it may take, where `value` is the holdout loss, lower is better, and may be compared
+        between configurations; a search may then stop one that is far behind. Else the report is for display only.
+        """
         if self.on_report is not None:
             self.on_report(step, float(value))
+        if of and self.on_epoch is not None:
+            self.on_epoch(step, of, float(value))
 
 
 class Model(ABC):

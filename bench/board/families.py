@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
 from bench.board.metrics import ranking_of
-from bench.board.numbers import clean, several, signed, span
+from bench.board.numbers import clean, plain, several, signed, span
 from bench.board.ranking import boards, candidates, value
 from bench.board.schema import Row
 
@@ -43,10 +44,14 @@ def family_words(rows: Sequence[Row]) -> list[str]:
     """Describe what beats each board's best floor, whether its search agreed with the labels, and its families with each other."""
     own = [row for row in rows if row["task"] == "anomaly"]
     told = [words for members in boards(own).values() if (words := _against_floor([own[at] for at in members]))]
-    told += [
-        words for task_id in dict.fromkeys(r["task_id"] for r in own) if (words := _steered([r for r in own if r["task_id"] == task_id]))
-    ]
+    told += steered_words(own)
     return told + [words for dataset in dict.fromkeys(r["dataset"] for r in own) for words in _agreement(own, dataset)]
+
+
+def steered_words(rows: Sequence[Row]) -> list[str]:
+    """Describe, for each labelled anomaly board, whether the scores that steered its search agree with the labels."""
+    each = [[r for r in rows if r["task_id"] == task_id] for task_id in dict.fromkeys(r["task_id"] for r in rows)]
+    return [words for own in each if (words := _steered(own))]
 
 
 def _against_floor(rows: Sequence[Row]) -> str:
@@ -99,6 +104,35 @@ def _steered(rows: Sequence[Row]) -> str:
     return (
         f"{clean(kept[0]['dataset'])}, labelled: rank correlation of the search's scores, from injections, with VUS-PR by the labels "
         f"{signed(rho, 2)} over {len(pairs)} fits of {models} models{doubt}"
+    )
+
+
+def agreement_words(details: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Describe, for each labelled anomaly board, how the models' agreement with each other ranks them beside the labels.
+
+    `details`: task_id, dataset, model, by, at, search_score, vus_pr, as in `details.parquet`. Agreement needs no label and no
+    injection: what it would have chosen stands beside the best.
+    """
+    told = []
+    for task_id, dataset in dict.fromkeys((d["task_id"], d["dataset"]) for d in details if d.get("by") == "steering"):
+        own = [d for d in details if (d["task_id"], d["dataset"], d.get("by"), d["at"]) == (task_id, dataset, "steering", "agreement")]
+        if "family=labelled" in task_id and (words := _agreed(own)):
+            told.append(f"{clean(dataset)}, labelled: {words}")
+    return told
+
+
+def _agreed(found: Sequence[Mapping[str, Any]]) -> str:
+    from scipy.stats import spearmanr
+
+    pairs = np.array([(d["search_score"], d["vus_pr"]) for d in found], np.float64).reshape(-1, 2)
+    if len(pairs) < LEAST_FITS or not np.ptp(pairs, axis=0).min() > 0:
+        return ""
+    rho = float(spearmanr(pairs[:, 0], pairs[:, 1]).statistic)
+    taken, best = (found[int(pairs[:, at].argmax())] for at in (0, 1))
+    return (
+        f"rank correlation of the models' agreement with each other, without labels or injections, with VUS-PR {signed(rho, 2)} over "
+        f"{len(pairs)} models; {clean(taken['model'])} agrees most ({plain(taken['vus_pr'])}), {clean(best['model'])} is best "
+        f"({plain(best['vus_pr'])})"
     )
 
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.board.numbers import clean, plain, seconds
-from bench.board.ranking import tie_group
+from bench.board.ranking import placed, tie_group
 from bench.board.schema import Row
 
+ENSEMBLE = "ensemble"
 LEAST = 1.0
 """Seconds up to which all models count as equally cheap."""
 
@@ -25,10 +26,17 @@ class Recommendation:
     leader_seconds: float
     tied: int
     """Models of the tie group, the leader among them."""
+    ensemble: float | None = None
+    """Seconds of an ensemble that is ranked although a model alone is recommended; None where there is none."""
 
     @property
     def words(self) -> str:
-        """Spell it in one sentence."""
+        """Spell it in one sentence, and what it says of the board's ensemble."""
+        worth = "" if self.ensemble is None else f"; the ensemble ({seconds(self.ensemble)} s) is not worth it"
+        return self._taken + worth
+
+    @property
+    def _taken(self) -> str:
         name = clean(self.model["model"])
         if self.model is not self.leader:
             return (
@@ -52,7 +60,9 @@ def recommend(rows: Sequence[Row]) -> Recommendation | None:
         return None
     costs = [cost(row, rows) for row in group]
     cheapest = min(range(len(group)), key=lambda at: (max(costs[at], LEAST), at))
-    return Recommendation(group[cheapest], group[0], costs[cheapest], costs[0], len(group))
+    chosen = group[cheapest]
+    ensemble = next((cost(row, rows) for row in placed(rows) if row["model"] == ENSEMBLE and is_mixture(row)), None)
+    return Recommendation(chosen, group[0], costs[cheapest], costs[0], len(group), None if is_mixture(chosen) else ensemble)
 
 
 def cost(row: Row, beside: Sequence[Row]) -> float:

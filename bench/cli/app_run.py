@@ -49,7 +49,7 @@ def run(
     ] = None,
     time_limit: Annotated[str | None, typer.Option(metavar="30m", help="Bound on the whole run, shared fairly by its cells.")] = None,
     trials: Annotated[int | None, typer.Option(help="Trials of each cell's search (default: by profile).")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Bound on each cell's worker minutes, checked between batches.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Bound on each cell's worker minutes, looked at after every trial.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Seeds of each final fit (default: by profile).")] = None,
     seed: Annotated[int | None, typer.Option(help="Base of all seeds (default 0).")] = None,
     profile: Profiles = None,
@@ -61,6 +61,9 @@ def run(
     job_seconds: Annotated[float | None, typer.Option(help="Bound on one fit and predict (default 600).")] = None,
     job_memory: Annotated[float | None, typer.Option(metavar="GB", help="Bound on one job (default: half of RAM / workers).")] = None,
     no_portfolio: Annotated[bool, typer.Option("--no-portfolio", help="Begin no search with what did well on other logs.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Stop trainings that are far behind; what that saves buys further trials.")
+    ] = False,
     out: Out = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Move a run aside that is in the way in --out.")] = False,
     plugin_: Files = None,
@@ -79,7 +82,7 @@ def run(
         "value": value, "item": item, "time_unit": time_unit, "zone": zone, "models": model, "trials": trials, "minutes": minutes,
         "seeds": seeds, "seed": seed, "profile": profile, "workers": workers, "device": device, "sandbox": sandbox,
         "job_seconds": job_seconds, "job_memory": job_memory, "out": out, "plugins": plugin_, "plugins_dirs": plugins_dir, "options": set_,
-        "overwrite": overwrite or None, "portfolio": False if no_portfolio else None, "executor": executor,
+        "overwrite": overwrite or None, "portfolio": False if no_portfolio else None, "prune": prune or None, "executor": executor,
         "address": address, "params": param, "space": space, "time_limit": time_limit, "name": name,
     }  # fmt: skip
     return run_command(study, given, as_json=as_json, quiet=quiet)

@@ -51,7 +51,7 @@ def _run_all(configs: Sequence[Config], *, as_json: bool, quiet: bool) -> int:
 
 def _run_one(config: Config, *, as_json: bool, quiet: bool) -> Board:
     """Run one task, and print its table where no document is asked for."""
-    from bench.board.families import family_words
+    from bench.board.families import agreement_words, family_words
     from bench.cli.colour import painted
     from bench.cli.progress import choose
     from bench.cli.summary import print_summary
@@ -66,7 +66,7 @@ def _run_one(config: Config, *, as_json: bool, quiet: bool) -> Board:
     sys.stdout.flush()
     first = report(config.folder())
     if not quiet:
-        for sentence in family_words(board.rows):
+        for sentence in [*family_words(board.rows), *agreement_words(_details(config.folder()))]:
             sys.stderr.write(f"{sentence}\n")
         print_summary(board.rows, config.folder(), sys.stderr, first)
     return board
@@ -81,12 +81,16 @@ def report(folder: Path) -> Path:
 
 def drift(rows: Sequence[dict[str, Any]], folder: Path) -> list[str]:
     """Describe how predicted and actual churn compare, from the run folder's details."""
-    import polars as pl
-
     from bench.board.drift import drift_words
 
-    details = pl.read_parquet(folder / "details.parquet")
-    return drift_words(rows, details.to_dicts()) if "cutoff" in details.columns else []
+    details = _details(folder)
+    return drift_words(rows, details) if details and "cutoff" in details[0] else []
+
+
+def _details(folder: Path) -> list[dict[str, Any]]:
+    import polars as pl
+
+    return pl.read_parquet(folder / "details.parquet").to_dicts()
 
 
 def configuration(study: Path | None, given: Mapping[str, Any]) -> Config:

@@ -16,7 +16,7 @@ TABLES = {"set": "options", "param": "params", "space": "space"}
 SINGLE = (
     "task", "source", "data", "name", "user", "time", "kind", "value", "item", "time-unit", "zone", "time-limit", "trials", "minutes",
     "seeds", "seed", "profile", "workers", "executor", "address", "device", "sandbox", "job-seconds", "job-memory", "out", "overwrite",
-    "portfolio",
+    "portfolio", "prune",
 )  # fmt: skip
 """Long options that stand once; their fields are written with underscores."""
 

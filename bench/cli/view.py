@@ -129,7 +129,7 @@ class CellState:
         self.search_seconds += spent
         self.begun = self.begun or number == 0
         ok = entry.get("status") == "ok"
-        self.failed_trials += not ok
+        self.failed_trials += entry.get("status") not in {"ok", "pruned"}
         value = _score(entry.get("value"))
         if ok and value is not None and self._better(value, number):
             self.best, self.best_trial = value, number

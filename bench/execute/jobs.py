@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from bench.execute.job_sources import BENCH, digest_of
+from bench.execute.rungs import Rung
 from bench.registry import Source
 from bench.tasks.base import StageName
 
@@ -68,6 +69,8 @@ class Job:
     """Keep the prediction (finals)."""
     of: tuple[str, ...] = ()
     """Keys of the validation fits whose predictions are averaged: then nothing is fitted."""
+    rungs: tuple[Rung, ...] = ()
+    """Where the training is stopped if it is behind."""
 
 
 def job_key(parts: Mapping[str, Any]) -> str:

@@ -210,7 +210,7 @@ class LocalExecutor:
         result = replace(
             result,
             fit_seconds=result.fit_seconds if ending.timed else time.monotonic() - slot.began,
-            log_tail="" if result.status == "ok" else slot.tail(),
+            log_tail="" if result.status in {"ok", "pruned"} else slot.tail(),
             peak_memory_mb=max(result.peak_memory_mb, slot.peak_mb),
             parts=tuple(slot.parts),
             model=model if model.is_dir() else None,

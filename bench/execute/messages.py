@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from bench.execute.rungs import Rung
 from bench.registry import Source
 
 
@@ -36,6 +37,8 @@ class Fit:
     device: str = "cpu"
     save: bool = False
     """Keep the fitted model."""
+    rungs: tuple[Rung, ...] = ()
+    """Where its training is stopped if it is behind."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,10 @@ class Result:
     """The signal that ended the worker, where one did that was not ours."""
     again: bool = False
     """The machine's fault (disk full), not the model's: the next run tries again."""
+    losses: tuple[float, ...] = ()
+    """The lowest holdout loss up to each epoch, of a training that tells."""
+    epochs: int = 0
+    """Epochs that such a training may take at most."""
 
     @classmethod
     def joined(cls, results: Sequence[Result]) -> Result:
@@ -180,6 +187,7 @@ class Ending:
         fit, predict, memory = (float(message.get(name, 0.0)) for name in ("fit_seconds", "predict_seconds", "peak_memory_mb"))
         if not all(math.isfinite(n) and n >= 0 for n in (fit, predict, memory)):
             raise ValueError(f"times and memory are {fit}, {predict} and {memory}")
+        losses, epochs = _losses(message)
         result = Result(
             _status(message.get("status")),
             str(message.get("reason", "")),
@@ -189,13 +197,23 @@ class Ending:
             unsaved=str(message.get("unsaved", "")),
             cut_short=bool(message.get("cut_short")),
             again=bool(message.get("again")),
+            losses=losses,
+            epochs=epochs,
         )
         described = {name: message[name] for name in ("models", "datasets") if name in message}
         loaded = tuple(str(name) for name in message.get("loaded", ()))
         return cls(result, described, "fit_seconds" in message, loaded, bool(message.get("spoilt") or message.get("fault")))
 
 
+def _losses(message: Mapping[str, Any]) -> tuple[tuple[float, ...], int]:
+    """Read how a training went, at most as many losses as it may take epochs."""
+    losses, epochs = tuple(float(loss) for loss in message.get("losses", ())), int(message.get("epochs", 0))
+    if not all(map(math.isfinite, losses)) or len(losses) > epochs:
+        raise ValueError(f"{len(losses)} losses of {epochs} epochs")
+    return losses, epochs
+
+
 def _status(given: object) -> str:
-    if given not in {"ok", "failed", "invalid", "skipped", "oom"}:
+    if given not in {"ok", "failed", "invalid", "skipped", "oom", "pruned"}:
         raise ValueError(f"status is {given!r}")
     return str(given)

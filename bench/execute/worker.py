@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from bench.execute.describe_plugin import describe
 from bench.execute.job_isolation import left_behind, restored
 from bench.execute.messages import Apply, Call, Describe, Fit, Order, StageData
 from bench.execute.process_tree import shield
+from bench.execute.rungs import RungWatch, TrainingPrunedError
 
 Reply = Callable[[Mapping[str, Any]], None]
 REPORTS_A_SECOND = 5
@@ -106,7 +108,7 @@ def failure(error: BaseException) -> dict[str, Any]:
 
 def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[], bytes]) -> dict[str, Any]:
     """Fit once and predict each part; predictions are left as files in the folder that the order names."""
-    from bench.execute.mean_of import make
+    from bench.execute.mean_of import KEY, make
     from bench.registry import models
 
     model_class = models(fit.source)[fit.name]
@@ -116,13 +118,20 @@ def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[]
     reset_peak_memory()
     reply({"event": "start"})
     stopped: list[bool] = []
-    ctx = _context(fit, order.seconds, reply, stopped)
+    watch = RungWatch(fit.rungs)
+    # what a fit that is kept costs, and a mean of several, is nobody's to compare
+    followed = None if fit.save or KEY in fit.params else watch.look
+    ctx = replace(_context(fit, order.seconds, reply, stopped), on_epoch=followed)
     with restored():
         began = time.perf_counter()
         model = make(model_class, fit.params, lambda: seed_all(fit.seed))
-        model.fit(train, ctx)
+        with suppress(TrainingPrunedError):
+            model.fit(train, ctx)
         fit_seconds = time.perf_counter() - began
         del train
+        if watch.pruned:
+            seconds = {"fit_seconds": fit_seconds, "peak_memory_mb": peak_memory_mb()}
+            return {"status": "pruned", "reason": watch.pruned, **seconds, **watch.told}
         predict_seconds = 0.0
         for part in range(order.parts):
             if part:
@@ -140,6 +149,7 @@ def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[]
         "peak_memory_mb": peak_memory_mb(),
         "cut_short": bool(stopped),
         "unsaved": unsaved,
+        **watch.told,
     }
 
 

@@ -68,7 +68,7 @@ class NetworkModel(Model):
             if self.pretrain and isinstance(encoder, ChurnEncoder):
                 before = Continued(encoder)
                 other = self.make(before.sizes)
-                self.learnt(other, before, train, (fit, held), ctx)
+                self.learnt(other, before, train, (fit, held), replace(ctx, on_epoch=None))
                 self.adopt(other)
             recipe = self.recipe(encoder)
             if not recipe.falling:

@@ -109,7 +109,7 @@ class Training(ABC):
         """Measure the holdout loss of the averaged weights, report it and keep them if it is the lowest."""
         self.swap()
         value = self.refuse_nan(self.measured(held) / len(held), epoch)
-        self.ctx.report(epoch, value)
+        self.ctx.report(epoch, value, of=self.ctx.epochs)
         self.best.offer(value, epoch, self.weights)
         self.swap()
 

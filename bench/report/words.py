@@ -32,6 +32,7 @@ FLAG_WORDS = {
 }
 NOT_REPEATED = (
     "task", "datasets", "models", "options", "plugins", "plugins_dirs", "data", "params", "space", "name", "overwrite", "portfolio",
+    "prune",
 )  # fmt: skip
 DEFAULTS = {("device", "auto"), ("sandbox", "auto"), ("seed", 0), ("out", "")}
 
@@ -82,6 +83,7 @@ def command(config: Mapping[str, Any], model: str = "") -> str:
         for path in config.get(key, ()):
             words += [option, path]
     words += ["--no-portfolio"] if config.get("portfolio") is False else []
+    words += ["--prune"] if config.get("prune") else []
     for key, value in config.items():
         if key not in NOT_REPEATED and value is not None and (key, value) not in DEFAULTS:
             words += [f"--{key.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]

@@ -76,6 +76,8 @@ class Config:
     plugins_dirs: tuple[str, ...] = ()
     portfolio: bool = True
     """Whether a search begins with configurations that did well on other logs."""
+    prune: bool = False
+    """Whether a search stops trainings that are far behind, and spends what that saves on further trials."""
     overwrite: bool = False
     """Move a run aside that is in the way of `out`."""
 

@@ -59,6 +59,7 @@ def run(
     out: str | Path | None = None,
     overwrite: bool = False,
     portfolio: bool = True,
+    prune: bool = False,
     plugins: Names | None = None,
     plugins_dirs: Names | None = None,
     listen: Listener = silent,
@@ -85,7 +86,8 @@ def run(
     How long it may take:
         profile: `smoke`, `short` (default), `medium` or `full`: how much of everything. time_limit: of the whole run, in seconds or as
             `30m`; its cells share it. trials, seeds, minutes: the budget of each cell. seed: the base of all seeds. portfolio:
-            whether a search begins with configurations that did well on other logs. workers: processes, of each node.
+            whether a search begins with configurations that did well on other logs. prune: whether trainings that are far behind
+            are stopped early. workers: processes, of each node.
             executor: `local`, or `ray`: the nodes of the cluster at `address`. device: `auto`, `cpu`, `cuda`. sandbox: `auto`,
             `on`, `off`: whether models are confined to their inputs. job_seconds, job_memory (GB): bounds on one fit.
 

@@ -209,7 +209,9 @@ def _cells(problem: Problem, config: Config, limits: Limits, task: Task) -> list
         }
         # a plugin that is not shipped may share a name and a space, and is another model
         first = portfolio(task.name, plugin.name, plugin.space, problem.fingerprint) if config.portfolio and plugin.source.shipped else ()
-        made.append(Cell(problem.title, problem.split, plugin, device, parts, {**_caps(config), **problem.split.context}, first))
+        made.append(
+            Cell(problem.title, problem.split, plugin, device, parts, {**_caps(config), **problem.split.context}, first, config.prune)
+        )
     return made
 
 

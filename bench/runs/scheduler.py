@@ -16,6 +16,7 @@ from bench.execute.jobs import Job, Limits, Plugin, job_key, stable_seed
 from bench.execute.mean_of import configurations
 from bench.execute.messages import Answer, Done, Fit, Report, Result
 from bench.execute.prediction_files import keep_folder, read_prediction, stored_digest, write_prediction
+from bench.execute.rungs import Rung
 from bench.runs.check_prediction import CheckedPrediction, score_validation, validate_prediction
 from bench.runs.run_events import CellDone, JobDone, JobReport, JobRetried, JobStarted, Listener, Notice, Tick
 from bench.tasks.base import Prediction, Split, Stage, StageName, Task
@@ -40,6 +41,8 @@ class Cell:
     context: Mapping[str, Any]
     portfolio: tuple[Mapping[str, Any], ...] = ()
     """Configurations to try right after the default."""
+    pruned: bool = False
+    """Trainings that are far behind are stopped early."""
 
     def stages(self, job: Job) -> tuple[Stage, ...]:
         """Return the stages that a job is made of: chunks of series for a local model, the whole for others."""
@@ -60,13 +63,18 @@ class Cell:
         """Return what the search depends on, besides its budget."""
         seed = stable_seed(self.key_parts.get("data"), self.split.task_id, self.plugin.name)
         searched = not self.split.no_search_reason
-        return Scope(seed, self.split.ranking, self.split.validations, searched, portfolio=self.portfolio)
+        # losses of configurations that reconstruct other windows say nothing of which finds more
+        pruned = self.pruned and self.split.context.get("loss") != "reconstruction"
+        return Scope(seed, self.split.ranking, self.split.validations, searched, portfolio=self.portfolio, pruned=pruned)
 
-    def job(self, stage: StageName, params: Mapping[str, Any], seed: int, number: int, of: tuple[str, ...] = ()) -> Job:
+    def job(
+        self, stage: StageName, params: Mapping[str, Any], seed: int, number: int, of: tuple[str, ...] = (), rungs: tuple[Rung, ...] = ()
+    ) -> Job:
         """Make the spec and key of one job."""
         parts = {**self.key_parts, "stage": stage, "split": self.split.stages[stage].digest, "params": dict(params), "seed": seed}
-        key = job_key({**parts, "of": of} if of else parts)
-        return Job(self.name, self.plugin, stage, params, seed, key, self.context, number, keep=stage == "final", of=of)
+        more = {**({"of": of} if of else {}), **({"rungs": [[rung.epoch, rung.most] for rung in rungs]} if rungs else {})}
+        key = job_key({**parts, **more})
+        return Job(self.name, self.plugin, stage, params, seed, key, self.context, number, keep=stage == "final", of=of, rungs=rungs)
 
     def bounds(self, job: Job, limits: Limits) -> Limits:
         """Return the limits of one job: as many times the seconds of a fit as it has configurations."""
@@ -77,7 +85,16 @@ class Cell:
         device = "cuda:0" if self.device == "cuda" else "cpu"
         # what a local model learns, it learns in `predict`: there is nothing to keep
         save = job.keep and not self.local(job)
-        return Fit(job.plugin.source, job.plugin.name, dict(job.params), job.seed, dict(job.context), device, save)
+        return Fit(
+            job.plugin.source,
+            job.plugin.name,
+            dict(job.params),
+            job.seed,
+            dict(job.context),
+            device,
+            save,
+            () if self.local(job) else job.rungs,
+        )
 
 
 @dataclass
@@ -270,6 +287,8 @@ class Driver:
         """Check and score a prediction, and make the ledger's line of it."""
         result = Result.joined(results)
         verdict = CheckedPrediction(result.status, result.reason)
+        if result.status == "pruned" and len(result.losses) not in {rung.epoch for rung in job.rungs}:
+            verdict = CheckedPrediction("invalid", "the fit says that it was stopped at a rung where it has none")
         if result.status == "ok":
             verdict = validate_prediction(self.task, cell.split, job.stage, results, causal=job.plugin.causal)
         kept = self._keep(job, verdict.finished.prediction, results[0].model) if verdict.finished is not None else {}
@@ -297,6 +316,7 @@ class Driver:
             "predict_seconds": result.predict_seconds,
             "peak_memory_mb": result.peak_memory_mb,
             "cut_short": result.cut_short,
+            **({"losses": list(result.losses), "epochs": result.epochs} if result.losses and not cell.local(job) else {}),
             "device": cell.device,
             # killed from outside, twice, or the disk was full: no property of the model, so the next run tries again
             "again": result.again or result.signal == signal.SIGKILL,

@@ -115,7 +115,7 @@ def _of_model(plugin: Plugin, outcome: Outcome | None, split: Split) -> Iterator
     searched = {
         "trials": len(outcome.trials),
         "fits": fits(outcome.trials),
-        "failed_trials": sum(t["status"] != "ok" for t in outcome.trials),
+        "failed_trials": sum(t["status"] not in {"ok", "pruned"} for t in outcome.trials),
         "stopped_by": outcome.stopped_by,
         "search_seconds": seconds(outcome.trials),
     }
@@ -211,6 +211,7 @@ def trial_rows(problem: Problem, outcomes: Mapping[str, Outcome]) -> list[dict[s
             "reason": trial["reason"],
             "value": trial["value"],
             "latest_value": trial["latest"],
+            "fits": trial["fits"],
             "fit_seconds": trial["fit_seconds"],
             "predict_seconds": trial["predict_seconds"],
             "peak_memory_mb": trial["peak_memory_mb"],

@@ -6,6 +6,7 @@ Every configuration meets the first validation; only those that may still win me
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,17 +14,21 @@ from typing import Any, Protocol
 
 from bench.execute.jobs import Job, Plugin, stable_seed
 from bench.execute.mean_of import params_of
+from bench.execute.rungs import Rung
 from bench.tasks.base import RankingRule, StageName
 from bench.tune import search
 from bench.tune.decide import FEW, Choice, contenders, decide, few_best, shares
+from bench.tune.rungs import rungs_after
 from bench.tune.trials import Entry, Trial
 
 
 class MakeJob(Protocol):
     """Make a job's spec and key."""
 
-    def __call__(self, stage: StageName, params: Mapping[str, Any], seed: int, number: int, of: tuple[str, ...] = ()) -> Job:
-        """Return the job; `of`: keys of fits whose predictions are averaged in its place."""
+    def __call__(
+        self, stage: StageName, params: Mapping[str, Any], seed: int, number: int, of: tuple[str, ...] = (), rungs: tuple[Rung, ...] = ()
+    ) -> Job:
+        """Return the job; `of`: keys of fits whose predictions are averaged in its place; `rungs`: where its training may be stopped."""
 
 
 FEW_TRIALS = 8
@@ -54,6 +59,8 @@ class Scope:
     """Predictions may be averaged: a tuned row is then the mean of a few configurations."""
     portfolio: tuple[Mapping[str, Any], ...] = ()
     """Configurations that did well on other data: tried right after the default."""
+    pruned: bool = False
+    """A training that is far behind others at a rung is stopped there."""
 
 
 @dataclass(frozen=True)
@@ -103,21 +110,28 @@ def plan(plugin: Plugin, budget: Budget, make: MakeJob, scope: Scope) -> Plan:
 def _search(plugin: Plugin, budget: Budget, make: MakeJob, trials: list[Trial], scope: Scope) -> Generator[list[Job], list[Entry], str]:
     explored, rivals = shares(budget.trials, scope.validations)
     first, later = scope.validations[:1], scope.validations[1:]
-    for batch in range(math.ceil(explored / search.BATCH)):
-        size = min(search.BATCH, explored - batch * search.BATCH)
+    for batch in itertools.count():
+        # what pruned trainings left over buys further trials
+        left = explored - sum(t.cost for t in trials)
+        size = min(search.BATCH, math.floor(left + 1e-9))
+        if not size:
+            break
         finished = [(t.params, score_for_sampler(t, scope.ranking)) for t in trials]
         asked = search.ask(
             plugin.space, plugin.default, finished, batch, seed=stable_seed(budget.base, scope.seed), size=size,
             higher=scope.ranking.higher, portfolio=scope.portfolio,
         )  # fmt: skip
         new = [Trial(len(trials) + at, params) for at, params in enumerate(asked)]
-        if (yield from _validate(new, first, budget, make, trials, plugin)):
+        rungs = rungs_after(trials) if scope.pruned else ()
+        if (yield from _validate(new, first, budget, make, trials, plugin, rungs)):
             return "minutes"
         # nothing that was tried works, the author's default included: more of it would only cost time
         if batch == 0 and not any(t.ok for t in trials):
             return "failures"
     racing = trials
     for stage in later if rivals else ():
+        if _out_of_time(trials, budget, plugin):
+            return "minutes"
         racing = [trials[0], *contenders(racing, _tunings(trials), scope.ranking, rivals)]
         # the default goes on in any case: its predictions calibrate, and may join the ensemble
         yield from _validate([t for t in racing if t.ok], (stage,), budget, make)
@@ -155,6 +169,7 @@ def _validate(
     make: MakeJob,
     into: list[Trial] | None = None,
     plugin: Plugin | None = None,
+    rungs: tuple[Rung, ...] = (),
 ) -> Generator[list[Job], list[Entry], bool]:
     """Fit trials on validations and keep their entries; return whether the minutes ran out.
 
@@ -165,7 +180,7 @@ def _validate(
         if into and plugin is not None and _out_of_time(into, budget, plugin):
             return True
         wanted = [(trial, stage) for stage in stages for trial in group]
-        entries = yield [make(stage, t.params, stable_seed(budget.base, t.number), t.number) for t, stage in wanted]
+        entries = yield [make(stage, t.params, stable_seed(budget.base, t.number), t.number, rungs=rungs) for t, stage in wanted]
         for (trial, stage), entry in zip(wanted, entries, strict=True):
             trial.entries[stage] = entry
         if into is not None:
@@ -177,9 +192,11 @@ def _tunings(trials: Sequence[Trial]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tuning for t in trials if t.ok for entry in t.entries.values() for tuning in entry["values"]))
 
 
-def score_for_sampler(trial: Trial, rule: RankingRule) -> float:
-    """Return a trial's score as the sampler is told it: a failed one always the task's penalty."""
+def score_for_sampler(trial: Trial, rule: RankingRule) -> float | search.Pruned:
+    """Return a trial's score as the sampler is told it: a failed one always the task's penalty, a pruned one its loss at the rung."""
     first = next(iter(trial.entries.values()))
+    if trial.pruned:
+        return search.Pruned(len(first["losses"]), first["losses"][-1])
     value = first["value"]
     return rule.penalty if value is None or not trial.ok else float(value)
 
@@ -190,8 +207,8 @@ def seconds(entries: Sequence[Entry]) -> float:
 
 
 def fits(trials: Sequence[Entry]) -> int:
-    """Count the fits of a search: a trial has one for each validation that it met."""
-    return sum(len(t["validations"]) for t in trials)
+    """Count the fits of a search: a trial has one for each validation that it met, less where it was stopped at a rung."""
+    return math.ceil(sum(t["fits"] for t in trials) - 1e-9)
 
 
 def _out_of_time(trials: Sequence[Trial], budget: Budget, plugin: Plugin) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bench.execute.jobs import stable_seed
@@ -18,10 +19,18 @@ STARTUP = 4
 """Trials before the sampler models them: the default, a portfolio's or spread points."""
 
 
+@dataclass(frozen=True)
+class Pruned:
+    """What is known of a trial that was stopped at a rung."""
+
+    epoch: int
+    loss: float
+
+
 def ask(
     space: Mapping[str, str],
     default: Mapping[str, Any],
-    finished: Sequence[tuple[Mapping[str, Any], float]],
+    finished: Sequence[tuple[Mapping[str, Any], float | Pruned]],
     batch: int,
     *,
     seed: int,
@@ -31,7 +40,8 @@ def ask(
 ) -> list[dict[str, Any]]:
     """Choose the parameters of batch `batch`; `finished` holds (parameters, score) of all earlier trials, by number.
 
-    `higher`: higher scores are better. A failed trial must be given its task's penalty, never left out. The first batch is
+    `higher`: higher scores are better. A failed trial must be given its task's penalty, never left out; the sampler ranks
+    pruned ones behind all others, by how far they came and by their loss there. The first batch is
     the default, then the portfolio, then points spread over the space; the sampler draws from the second batch on.
     """
     if batch == 0:
@@ -43,10 +53,18 @@ def ask(
     distributions = {name: optuna.distributions.json_to_distribution(text) for name, text in space.items()}
     sampler = optuna.samplers.TPESampler(seed=stable_seed(seed, batch), n_startup_trials=STARTUP)
     study = optuna.create_study(direction="maximize" if higher else "minimize", sampler=sampler)
-    study.add_trials(
-        [optuna.trial.create_trial(params=dict(params), distributions=distributions, value=value) for params, value in finished]
-    )
+    study.add_trials([_told(dict(params), distributions, value, higher=higher) for params, value in finished])
     return [dict(study.ask(distributions).params) for _ in range(size)]
+
+
+def _told(params: dict[str, Any], distributions: Mapping[str, Any], value: float | Pruned, *, higher: bool) -> Any:
+    """Make a finished trial of the study; what was seen of a pruned one is turned to its direction."""
+    from optuna.trial import TrialState, create_trial
+
+    if isinstance(value, Pruned):
+        seen = {value.epoch: -value.loss if higher else value.loss}
+        return create_trial(params=params, distributions=dict(distributions), state=TrialState.PRUNED, intermediate_values=seen)
+    return create_trial(params=params, distributions=dict(distributions), value=value)
 
 
 def spread(space: Mapping[str, str], seed: int, n: int) -> list[dict[str, Any]]:

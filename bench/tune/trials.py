@@ -49,6 +49,10 @@ class Entry(TypedDict, total=False):
     predict_seconds: float
     peak_memory_mb: float
     cut_short: bool
+    losses: Sequence[float]
+    """The lowest holdout loss up to each epoch, of a training that tells."""
+    epochs: int
+    """Epochs that such a training may take at most."""
     device: str
     again: bool
     finished: str
@@ -56,6 +60,8 @@ class Entry(TypedDict, total=False):
     """Of a merged entry: the key of each validation's fit."""
     latest: float | None
     """Of a merged entry: the score on the latest validation alone, which every trial meets."""
+    fits: float
+    """Of a merged entry: how many fits it took."""
     raw: str
     """Of a calibrated entry: the file of the prediction before."""
     calibration: Mapping[str, float]
@@ -67,6 +73,11 @@ def prediction_file(entry: Entry) -> str:
     if file is None:
         raise RunFolderError(f"the ledger's {entry['stage']} entry of {entry['model']} on {entry['dataset']} has no prediction")
     return file
+
+
+def share_used(entry: Entry) -> float:
+    """Return the share of a fit that an entry stands for: less than 1 only where it was stopped at a rung."""
+    return len(entry["losses"]) / entry["epochs"] if entry["status"] == "pruned" else 1.0
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,16 @@ class Trial:
         """Return whether every fit so far worked."""
         return all(entry["status"] == "ok" for entry in self.entries.values())
 
+    @property
+    def pruned(self) -> bool:
+        """Return whether its training was stopped at a rung."""
+        return any(entry["status"] == "pruned" for entry in self.entries.values())
+
+    @property
+    def cost(self) -> float:
+        """Return how many fits it took; one that was stopped at a rung counts by the share of its epochs."""
+        return sum(share_used(entry) for entry in self.entries.values())
+
     def scores(self, tuning: str, stages: tuple[StageName, ...] | None = None) -> Array:
         """Return the score on each validation met, float64 [V]."""
         return np.array([v for s in stages or tuple(self.entries) for v in self.entries[s]["scores"][tuning]], np.float64)
@@ -116,6 +137,7 @@ class Trial:
             "scores": {tuning: self.scores(tuning).tolist() for tuning in tunings},
             "validations": {stage: entry["key"] for stage, entry in self.entries.items()},
             "latest": every[0]["value"],
+            "fits": self.cost,
             "fit_seconds": sum(e["fit_seconds"] for e in every),
             "predict_seconds": sum(e["predict_seconds"] for e in every),
             "peak_memory_mb": max(e["peak_memory_mb"] for e in every),

@@ -1,6 +1,9 @@
 """What should stand for a search: its best trial, or a mean with the author's default? On simulated logs, where it was chosen.
 
-    python tests/benchmarks/bench_selection.py FOLDER [--seed 11 --seed 12]
+    python tests/benchmarks/bench_selection.py FOLDER [--task churn] [--model gbm] [--seed 11 --seed 12]
+    python tests/benchmarks/bench_selection.py FOLDER --task churn --log social=CollegeMsg.txt --portfolio
+
+Logs that are given, beside which the portfolio may be used, only show what the rule does: it was chosen on simulated ones.
 
 Each search is run as `bench run` does (twenty fits), then every configuration that met all validations, the best five, is
 fitted for the test too, which no run does. For each rule it prints how often the default would have been replaced, and what
@@ -10,7 +13,7 @@ would have come of it on test, with 95 % intervals, paired, resampled over users
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +36,10 @@ MODELS = {
     "forecasting": ("lightgbm-lags", "negbin", "seasonal-quantiles", "direct"),
 }
 ERRORS = (1.0, 1.5, 2.0)
-RULES = {"best trial": 1, "default and the best two": FEW}
+SPREADS = ("the larger", "both added", "of the next")
+"""How the variation over users or series and that between validations make a standard error: as the search does, as independent
+parts of it, and as that of one further validation."""
+RULES = {"best trial": 1, "default and the best": 2, "default and the best two": FEW}
 KEPT = 5
 DRAWS = 400
 
@@ -50,7 +56,8 @@ class Searched:
 class Moved:
     """What one rule would make of one pair: the advantage on validation, and the gain on test with its interval."""
 
-    advantage: Difference
+    advantages: Mapping[str, Difference]
+    """How its standard error is made -> the advantage: mean and error."""
     gain: float
     low: float
     high: float
@@ -60,24 +67,48 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, action="append")
+    parser.add_argument("--task", choices=MODELS, action="append")
+    parser.add_argument("--model", action="append")
+    parser.add_argument("--log", action="append")
+    parser.add_argument("--portfolio", action="store_true")
+    parser.add_argument("--workers", type=int)
     given = parser.parse_args()
     found: dict[str, list[Moved | None]] = {rule: [] for rule in RULES}
-    for task in MODELS:
+    for task in given.task or MODELS:
         # forecasts of one seed: their searches take three times as long
-        for seed in (given.seed or [11, 12])[: None if task == "churn" else 1]:
-            for rule, moved in searched(task, seed, given.folder / f"{task}-{seed}"):
+        for seed in given.seed or ([11, 12] if task == "churn" else [11]):
+            asked = {"portfolio": given.portfolio, "workers": given.workers, "seed": seed, "models": tuple(given.model or MODELS[task])}
+            for rule, moved in searched(task, given.log or LOGS, given.folder / f"{task}-{seed}", asked):
                 found[rule].append(moved)
     for rule, pairs in found.items():
-        for errors in ERRORS:
-            own = [m for m in pairs if m is not None and m.advantage.exceeds(errors)]
-            better, beyond = sum(m.gain > 0 for m in own), sum(m.high < 0 for m in own)
-            print(
-                f"{rule:26} {errors:.1f} errors: {len(pairs)} pairs, {len(own)} replaced, {better} better, "
-                f"{sum(m.gain < 0 for m in own)} worse ({beyond} beyond), mean {np.mean([m.gain for m in own]):+.4f}"
-            )
+        for spread in SPREADS:
+            for errors in ERRORS:
+                own = [m for m in pairs if m is not None and m.advantages[spread].exceeds(errors)]
+                print(f"{rule:26} {spread:11} {errors:.1f} errors: {len(pairs)} pairs, {counted(own)}")
 
 
-def searched(name: str, seed: int, folder: Path) -> Iterator[tuple[str, Moved | None]]:
+def counted(own: Sequence[Moved]) -> str:
+    """Count what would have come of the replaced defaults, with the mean gain and its interval over pairs."""
+    if not own:
+        return "none replaced"
+    gains = np.array([m.gain for m in own])
+    low, high = interval(gains[np.random.default_rng(0).integers(0, len(gains), (DRAWS, len(gains)))].mean(axis=1))
+    worse = f"{(gains < 0).sum()} worse ({sum(m.high < 0 for m in own)} beyond)"
+    return f"{len(own)} replaced, {(gains > 0).sum()} better, {worse}, mean {gains.mean():+.4f} ({low:+.4f} to {high:+.4f})"
+
+
+def spreads(mean: Trial, default: Trial, tuning: str, *, higher: bool) -> dict[str, Difference]:
+    """Make the advantage's standard error in several ways, from its variation over resamples and between V validations."""
+    found = difference(mean, default, tuning, higher=higher)
+    apart = mean.scores(tuning) - default.scores(tuning)  # [V]
+    stages = tuple(default.entries)
+    resampled = np.nanstd(mean.replicates(tuning, stages) - default.replicates(tuning, stages))
+    between = apart.std(ddof=1) if len(apart) > 1 else 0.0
+    added, following = np.hypot(resampled, between / np.sqrt(len(apart))), np.hypot(resampled, between)
+    return dict(zip(SPREADS, (found, Difference(found.mean, float(added)), Difference(found.mean, float(following))), strict=True))
+
+
+def searched(name: str, logs: Sequence[str], folder: Path, asked: Mapping[str, Any]) -> Iterator[tuple[str, Moved | None]]:
     """Search all pairs of one task; yield what each rule would make of each, None where it leaves the default."""
     kept: dict[tuple[str, str], Searched] = {}
 
@@ -90,9 +121,7 @@ def searched(name: str, seed: int, folder: Path) -> Iterator[tuple[str, Moved | 
         kept[make.__self__.split.task_id + make.__self__.dataset, plugin.name] = Searched(trials, finals)
         return plans.Outcome((), trials[0].merged(), {}, {}, "trials")
 
-    config = Config(
-        name, LOGS, models=MODELS[name], trials=20, seeds=1, seed=seed, sandbox="off", portfolio=False, out=str(folder)
-    ).checked()
+    config = Config(name, tuple(logs), trials=20, seeds=1, sandbox="off", out=str(folder), **asked).checked()
     task, problems = run_plan(config, study)
     for problem in problems:
         for model in config.models:
@@ -116,7 +145,7 @@ def of_rule(task: Task, split: Split, search: Searched, most: int, folder: Path)
     point, drawn = on_test(task, split, few, search, folder)
     base, base_drawn = on_test(task, split, [default], search, folder)
     low, high = interval(sign * (drawn - base_drawn))
-    return Moved(difference(mean, default, tuning, higher=split.ranking.higher), sign * (point - base), low, high)
+    return Moved(spreads(mean, default, tuning, higher=split.ranking.higher), sign * (point - base), low, high)
 
 
 def on_test(task: Task, split: Split, few: Sequence[Trial], search: Searched, folder: Path) -> tuple[float, Any]:

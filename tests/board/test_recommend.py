@@ -32,6 +32,17 @@ def test_a_leader_alone_and_a_leader_that_is_cheap_are_recommended_themselves(ro
     assert words(cheap) == "take a: it leads, and nothing that is tied with it is cheaper (0.4 s)"
 
 
+def test_an_ensemble_that_no_doubt_speaks_for_is_said_not_to_be_worth_it(row):
+    alone = row("a", 0.80, (0.01, -0.02, 0.04), fit_seconds=2.0)
+    blend = row("ensemble", 0.81, (0, 0, 0), plugin="bench", fit_seconds=9.0, params=json.dumps({"a": 0.5, "b": 0.5}))
+    assert words([alone, blend]).endswith("2.0 s instead of 9.0 s; the ensemble (9.0 s) is not worth it")
+    behind = [alone | {"behind": 0.0, "behind_low": 0.0}, blend | {"roc_auc": 0.7, "behind": 0.1, "behind_low": 0.05, "behind_high": 0.2}]
+    assert words(behind).endswith("the ensemble (9.0 s) is not worth it")
+    ahead = [alone | {"behind_low": 0.001}, blend]
+    assert words(ahead) == "take ensemble: it leads and no other model is tied with it (9.0 s)"
+    assert "worth" not in words([alone | {"behind": 0.0}])
+
+
 def test_an_underpowered_board_recommends_nothing(row):
     assert words([row("a", 0.8, flags=["underpowered"]), row("b", None)]) is None
 

@@ -129,6 +129,18 @@ def test_a_run_ends_with_an_ensembles_row_that_is_not_worse_on_validation_and_ha
         assert row["fit_seconds"] > 0
 
 
+def test_a_detectors_run_says_how_far_each_agrees_with_the_others_and_what_the_injections_gave() -> None:
+    place = run_kit.anomaly()
+    details = pl.read_parquet(place / "run" / "details.parquet").filter(by="steering")
+    agreed = details.filter(at="agreement")
+    assert set(agreed["model"]) & set(run_kit.ANOMALY)
+    assert not set(agreed["model"]) & {"ensemble", "mean-of-3"}
+    assert agreed["search_score"].is_between(-1, 1).all()
+    assert agreed["vus_pr"].is_between(0, 1).all()
+    shared = details.filter(at="injections").join(agreed, on=["task_id", "dataset", "model"])
+    assert (shared["vus_pr"] == shared["vus_pr_right"]).all()
+
+
 def test_an_ensembles_prediction_on_test_is_the_weighted_mean_of_its_members_final_fits() -> None:
     place = run_kit.churn()
     row = next(r for r in Board.read(place / "run").rows if r["model"] == "mean-of-3" and r["dataset"] == "calm")

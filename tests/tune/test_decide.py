@@ -12,6 +12,7 @@ from optuna.distributions import FloatDistribution, distribution_to_json
 
 from bench.execute.jobs import Job, Plugin, job_key
 from bench.execute.mean_of import configurations
+from bench.execute.rungs import Rung
 from bench.registry import Source
 from bench.tasks.base import RankingRule
 from bench.tune.decide import Choice, contenders, decide, few_best, shares
@@ -128,9 +129,9 @@ def play(truth: Mapping[str, float], budget: Budget, stages: Sequence[str] = STA
         return end.value, jobs
 
 
-def make(stage: str, params: Mapping[str, Any], seed: int, number: int, of: tuple[str, ...] = ()) -> Job:
+def make(stage: str, params: Mapping[str, Any], seed: int, number: int, of: tuple[str, ...] = (), rungs: tuple[Rung, ...] = ()) -> Job:
     key = job_key({"stage": stage, "params": dict(params), "seed": seed, "of": of})
-    return Job("cell", PLUGIN, stage, params, seed, key, {}, number, of=of)
+    return Job("cell", PLUGIN, stage, params, seed, key, {}, number, of=of, rungs=rungs)
 
 
 def answer(job: Job, truth: Mapping[str, float]) -> dict[str, Any]:
@@ -166,3 +167,13 @@ def test_a_search_misled_by_the_first_validation_ends_with_the_default() -> None
 def test_with_one_validation_all_fits_explore() -> None:
     outcome, jobs = play({"search": 0.5}, Budget(trials=7, seeds=1), stages=STAGES[:1])
     assert len(outcome.trials) == 7 == sum(j.stage == "search" and not j.of for j in jobs)
+
+
+def test_minutes_that_run_out_in_the_race_end_it() -> None:
+    """Twelve fits of a second explore; as many as the finals will need are kept back."""
+    whole, _ = play(dict.fromkeys(STAGES, 0.6), Budget(trials=20, seeds=1, minutes=100.0))
+    short, jobs = play(dict.fromkeys(STAGES, 0.6), Budget(trials=20, seeds=1, minutes=15.5 / 60))
+    assert (whole.stopped_by, short.stopped_by) == ("trials", "minutes")
+    assert len(whole.trials) == len(short.trials) == 12
+    assert {j.stage for j in jobs} == {"search", "final"}
+    assert set(whole.best["tuned"]["validations"]) == set(STAGES)

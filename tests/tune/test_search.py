@@ -16,6 +16,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from bench.execute.jobs import Job, Plugin, job_key, stable_seed
 from bench.execute.mean_of import KEY, configurations
+from bench.execute.rungs import Rung
 from bench.registry import Source
 from bench.runs.run_events import JobDone, JobStarted
 from bench.tasks.base import RankingRule
@@ -36,7 +37,8 @@ BOARD = RankingRule("roc_auc", penalty=PENALTY)
 SCOPE = Scope(7, BOARD)
 
 
-def make(stage: Any, params: Mapping[str, Any], seed: int, number: int, of: tuple[str, ...] = ()) -> Job:
+def make(stage: Any, params: Mapping[str, Any], seed: int, number: int, of: tuple[str, ...] = (), rungs: tuple[Rung, ...] = ()) -> Job:
+    assert rungs == (), "where nothing is pruned, a job is what it was"
     key = job_key({"stage": stage, "params": params, "seed": seed, "of": of})
     return Job("data/model", PLUGIN, stage, params, seed, key, {}, number, of=of)
 

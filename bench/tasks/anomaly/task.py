@@ -23,6 +23,7 @@ from bench.metrics.anomaly import METRICS, row_ranks, spread, threshold
 from bench.metrics.areas import segments
 from bench.metrics.kinds import Metric
 from bench.tasks.anomaly import entities, new_data
+from bench.tasks.anomaly.agreement import agreements, open_steps
 from bench.tasks.anomaly.alarms import BUDGET, summary
 from bench.tasks.anomaly.channels import over, together
 from bench.tasks.anomaly.figures import collect
@@ -154,20 +155,32 @@ class Anomaly(Task):
         """List each model's VUS-PR by entity, and what it found by kind and strength."""
         truth: Final = split.truths["final"]
         rows: list[dict[str, Any]] = []
+        agreed = self._agreed(split, shown)
         for one in shown:
             base = {"model": one.model, "tuning": one.tuning}
             score = one.prediction[0]["prediction"]
             rows += [{**base, "by": "entity", "at": name, "vus_pr": value} for name, value in truth.by_entity(score).items()]
             steered = ((one.valid or {}).get("values") or {}).get("label-free")
-            if steered is not None:
+            label_free = {"injections": steered, "agreement": agreed.get(one.model)}
+            if any(found is not None for found in label_free.values()):
                 whole = float(truth.scorer(score).score(np.ones((1, len(truth.group))))["vus_pr"][0])
-                rows.append({**base, "by": "steering", "at": "injections", "search_score": float(steered), "vus_pr": whole})
+                both = [(at, float(found)) for at, found in label_free.items() if found is not None]
+                rows += [{**base, "by": "steering", "at": at, "search_score": found, "vus_pr": whole} for at, found in both]
             alarms = [truth.raised(score, n) for n in truth.group.tolist()]
             told = summary([truth.labels[n, truth.steps(n)] for n in truth.group.tolist()], alarms, truth.clock.step)
             rows.append({**base, "by": "alarms", "at": f"{BUDGET:.0%} budget", **told})
             alarm = truth.alarm(score, ALERTS)
             rows += [{**base, "by": "kind", "at": found.pop("kind"), **found} for found in detection(alarm, truth.incidents, 0.5)]
         return rows
+
+    def _agreed(self, split: Split, shown: Sequence[ModelResult]) -> dict[str, float]:
+        """Return how each model's scores agree with all others' in the search stage's first draw; those of floors are compared too."""
+        own = [(one.model, one.valid_prediction) for one in shown if one.valid_prediction and not one.combined]
+        if split.no_search_reason:
+            return {}
+        seen = open_steps(split.truths["search"].view(0))
+        found = agreements([self.blendable(split, "search", prediction)[0]["prediction"][seen] for _, prediction in own])
+        return {model: float(value) for (model, _), value in zip(own, found, strict=True) if np.isfinite(value)}
 
     def intervals(self, split: Split, shown: Sequence[ModelResult]) -> list[dict[str, Any]]:
         """List for people when each model would have raised an alarm: `start`, `end` (times or steps) and severity.

@@ -18,7 +18,7 @@ from bench.execute.jobs import Limits, Plugin
 from bench.execute.local import LocalExecutor
 from bench.execute.prediction_files import read_prediction, write_prediction
 from bench.runs.scheduler import Driver
-from bench.tasks.base import CHUNK, Split, Stage
+from bench.tasks.base import Split, Stage
 from bench.tasks.forecasting.task import Forecasting
 from bench.tune.ledger import Ledger
 from bench.tune.plan import Budget
@@ -235,7 +235,7 @@ def test_a_stage_is_another_where_any_of_its_parts_is(three: Split) -> None:
     assert Stage(own.train, own.parts).digest == own.digest
 
 
-@pytest.mark.parametrize(("n", "sizes"), [(1, [1]), (CHUNK, [CHUNK]), (CHUNK + 1, [CHUNK, 1]), (300, [CHUNK, CHUNK, 44])])
+@pytest.mark.parametrize(("n", "sizes"), [(1, [1]), (16, [16]), (17, [16, 1]), (300, [16] * 18 + [12]), (2000, [32] * 62 + [16]), (8200, [128] * 64 + [8])])
 def test_chunks_are_all_series_in_order(n: int, sizes: list[int]) -> None:
     own = split(series(noise(n, STEPS)), season=1, windows=2).stages["final"]
     assert [len(chunk.train) for chunk in own.chunks] == sizes
@@ -283,7 +283,7 @@ def test_a_local_model_gives_the_same_as_if_it_were_not_local(tmp_path: Path, ma
         assert mine["quantiles"].tobytes() == theirs["quantiles"].tobytes()
         assert mine["mean"].tobytes() == theirs["mean"].tobytes()
     sizes = {name: sorted(call["n"] for call in notes(tmp_path) if call["model"] == name) for name in ("whole", "local")}
-    assert sizes == {"whole": [MANY] * 3, "local": [44] * 3 + [CHUNK] * 6}
+    assert sizes == {"whole": [MANY] * 3, "local": [12] * 3 + [16] * 54}
     assert len(done.entries) == 4
 
 
@@ -293,7 +293,7 @@ def test_chunks_are_put_together_in_their_order_whichever_ends_first(tmp_path: P
     waits = f"""
     path = Path({str(tmp_path / "notes")!r})
     until = time.monotonic() + 20
-    while inputs.values[0, 0] == {first!r} and time.monotonic() < until and '"n": 44' not in path.read_text():
+    while inputs.values[0, 0] == {first!r} and time.monotonic() < until and '"n": 12' not in path.read_text():
         time.sleep(0.01)
     """
     note = noted(tmp_path, '{"n": len(inputs)}')

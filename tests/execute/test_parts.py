@@ -235,7 +235,9 @@ def test_a_stage_is_another_where_any_of_its_parts_is(three: Split) -> None:
     assert Stage(own.train, own.parts).digest == own.digest
 
 
-@pytest.mark.parametrize(("n", "sizes"), [(1, [1]), (16, [16]), (17, [16, 1]), (300, [16] * 18 + [12]), (2000, [32] * 62 + [16]), (8200, [128] * 64 + [8])])
+@pytest.mark.parametrize(
+    ("n", "sizes"), [(1, [1]), (16, [16]), (17, [16, 1]), (300, [16] * 18 + [12]), (2000, [32] * 62 + [16]), (8200, [128] * 64 + [8])]
+)
 def test_chunks_are_all_series_in_order(n: int, sizes: list[int]) -> None:
     own = split(series(noise(n, STEPS)), season=1, windows=2).stages["final"]
     assert [len(chunk.train) for chunk in own.chunks] == sizes

@@ -163,13 +163,17 @@ def test_with_zeros_from_the_begin_no_member_comes_in_that_begins_after_the_cut_
 
 
 def test_new_data_begins_as_the_run_s_did() -> None:
-    run = {"facts": {"level": "item", "freq": "D", "horizon": 14, "season": 7, "series": 5, "levels": list(DECILES), "counts": True}, "context": {}, "task_id": "x"}
+    run = {
+        "facts": {"level": "item", "freq": "D", "horizon": 14, "season": 7, "series": 5, "levels": list(DECILES), "counts": True},
+        "context": {},
+        "task_id": "x",
+    }
     asked = {s: TASK.inference_inputs(late_starters(), run, {"start": s}, PROFILES["full"]).inputs for s in ("first", "global")}
     assert asked["first"].start.max() > 0 == asked["global"].start.max()
 
 
 def test_where_a_log_begins_is_first_or_global_and_means_nothing_for_given_series() -> None:
-    with pytest.raises(ConfigError, match="start='zero' is unknown; use first .* or global"):
+    with pytest.raises(ConfigError, match=r"start='zero' is unknown; use first .* or global"):
         split(late_starters(), start="zero")
     with pytest.raises(ConfigError, match="start='global' cannot be set for given"):
         split(series(noise(9, 200)), start="global")

@@ -110,7 +110,9 @@ def choose(data: Events | Series, grid: Grid, options: Mapping[str, str], profil
     notes += fewer_note(validations, asked, "window", f"before the first one must lie {needed} steps")
     valid = tuple(test[0] - k * horizon for k in range(validations, 0, -1))
     most = profile.series if simulated else TOP
-    return Plan(level, options.get("target", "count"), horizon, season, valid, test, most, bool(grid.fixed), tuple(notes), start_of(options))
+    return Plan(
+        level, options.get("target", "count"), horizon, season, valid, test, most, bool(grid.fixed), tuple(notes), start_of(options)
+    )
 
 
 def _windows(profile: Profile, *, simulated: bool) -> int:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench_tuning import Scored, boards_of
+
 import bench
 from bench.board.ranking import candidates
 from bench.metrics.bootstrap import interval
 from bench.runs.ensemble import BLENDS, NAME
-from bench_tuning import Scored, boards_of
 
 FLOORS = (
     "zero", "naive", "seasonal-naive", "window-average", "climatology", "seasonal-quantiles", "negbin", "croston-sba", "tsb", "adida",
@@ -47,7 +48,9 @@ SETS = {
     "online-retail": OpenSet("retail={data}/online_retail/by-day", {}),
     "college-msg": OpenSet("social={data}/college_msg/CollegeMsg.txt", {"level": "user"}, without=LOCAL),
     "m4-hourly-sixth": OpenSet("series={data}/m4_hourly", {"season": "24"}, every=6, without=("arima", "state-space")),
-    "m4-hourly": OpenSet("series={data}/m4_hourly", {"season": "24"}, without=(*LOCAL, "lstm", "keras-lstm", "keras-vae", "self-attention")),
+    "m4-hourly": OpenSet(
+        "series={data}/m4_hourly", {"season": "24"}, without=(*LOCAL, "lstm", "keras-lstm", "keras-vae", "self-attention")
+    ),
 }
 FIELDS = (
     "set", "metric", "floor by validation", "score", "best floor on test", "score", "chosen", "score", "above the floor", "above the best",

@@ -106,7 +106,7 @@ class ForecastEncoder:
     def rows(self, panel: Panel, places: Places) -> Lazy:
         """Return windows as rows; their features are made when asked for where all of them would fill the memory."""
         length = self.anchor.tokens(np.minimum(places.at - panel.start[places.series], self.anchor.context)) + self.horizon
-        shape = len(places), int(length.max(initial=1)), self.sizes.f
+        shape = len(places), int(length.max(initial=self.horizon)), self.sizes.f
         if 4 * math.prod(shape) <= KEPT:
             x, target = self.laid(panel, places, shape)
             return Lazy(length, target, lambda rows: x[rows, : length[rows].max(initial=1)])

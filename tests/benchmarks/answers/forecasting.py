@@ -3,6 +3,7 @@
 Two floors stand in each row: the one that validation chooses, as a reader would without a look at test, and the one that
 turned out best on test, which is the stricter bar. Floors fit nothing across series and search nothing. Differences are
 the floor's score less the row's, so that above 0 is better; 95 % intervals, paired, resampled as on the board.
+Where the ensemble has one member there is no row of it, and a dash stands.
 """
 
 from __future__ import annotations

@@ -32,8 +32,10 @@ class Block(nn.Module):
         self.dense = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, inside: Tensor) -> Tensor:  # [N, T, D], [N, T] -> [N, T, D]
-        """Look at earlier steps, which are real where the step itself is; or at all real steps."""
+    def forward(self, x: Tensor, inside: Tensor, step: Tensor | None = None) -> Tensor:  # [N, T, D], [N, T] -> [N, T, D]
+        """Look at earlier steps, which are real where the step itself is; or at all real steps. With `step` [N, S]: `at`."""
+        if step is not None:
+            return self.at(x, inside, step)
         n, t, d = x.shape
         q, k, v = self.qkv(self.before(x)).view(n, t, 3, HEADS, d // HEADS).permute(2, 0, 3, 1, 4)  # [N, heads, T, D / heads]
         mask = None if self.causal else inside[:, None, None]
@@ -81,7 +83,7 @@ class Net(nn.Module):
         for block in before:
             h = block(h, inside)
         asked = (length[:, None] - self.steps + torch.arange(self.steps, device=x.device)).clamp(min=0)  # [N, steps]
-        raw: Tensor = self.dense(self.norm(final.at(h, inside, asked)))  # [N, steps, each]
+        raw: Tensor = self.dense(self.norm(final(h, inside, asked)))  # [N, steps, each]
         return raw.flatten(1)
 
 

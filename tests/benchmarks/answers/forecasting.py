@@ -1,7 +1,8 @@
 """Forecasting: on every open set, what validation chose against the best floor, with paired intervals.
 
 Two floors stand in each row: the one that validation chooses, as a reader would without a look at test, and the one that
-turned out best on test, which is the stricter bar. Floors fit nothing across series and search nothing. Differences are
+turned out best on test, which is the stricter bar. Floors are the rules and the methods for one series; `negbin` and
+`seasonal-quantiles`, which have a search, are counted among them: that too is the stricter bar. Differences are
 the floor's score less the row's, so that above 0 is better; 95 % intervals, paired, resampled as on the board.
 Where the ensemble has one member there is no row of it, and a dash stands.
 """

@@ -47,6 +47,12 @@ def second_metric(row: Mapping[str, Any]) -> Metric:
     return metrics_of(row["task"])[found.second or found.metric]
 
 
+def shown_metrics(row: Mapping[str, Any]) -> tuple[Metric, ...]:
+    """List the metrics that tables show beside the ranking one: the second, then the further ones."""
+    own = metrics_of(row["task"])
+    return (second_metric(row), *(own[name] for name in ranking_of(row).also))
+
+
 def way(*, higher: bool) -> str:
     """Return the word for a metric's good direction: `higher` or `lower`."""
     return "higher" if higher else "lower"

@@ -16,7 +16,8 @@ MODEL = 2
 """Where the model's name stands among the columns."""
 
 SPENDABLE = {
-    "second": "",
+    "beside-1": "",
+    "beside-0": "",
     "metric_span": "interval of the test score",
     "seconds": "seconds",
     "skill_span": "interval of skill",

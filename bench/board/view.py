@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.board.metrics import ranking_label, ranking_metric, second_metric, unit_of, way
+from bench.board.metrics import ranking_label, ranking_metric, shown_metrics, unit_of, way
 from bench.board.numbers import ABSENT, clean, plain, seconds, signed, span
 from bench.board.ranking import boards, candidates, label, merit, verdict
 from bench.board.recommend import known_cost, recommend
@@ -99,9 +99,7 @@ def _view(rows: Sequence[Row], *, all_rows: bool) -> BoardView:
 
 
 def _columns(row: Row) -> tuple[Column, ...]:
-    label, second = ranking_label(row), second_metric(row)
-    parts = second.label.replace("-", "- ").split(" ", 1)
-    split = (parts[0], parts[1]) if len(parts) > 1 else ("", second.label)
+    label = ranking_label(row)
     return (
         Column("rank", "rank", ("", "rank"), right=False),
         Column("tied", "tied", ("", "tied"), right=False),
@@ -110,21 +108,26 @@ def _columns(row: Row) -> tuple[Column, ...]:
         Column("skill_span", "95 % interval", ("95 %", "interval"), right=False),
         Column("metric", f"test {label}", ("test", label)),
         Column("metric_span", "95 % interval", ("95 %", "interval"), right=False),
-        Column("second", second.label, split),
+        *(Column(f"beside-{at}", one.label, _split_label(one.label)) for at, one in enumerate(shown_metrics(row))),
         Column("seconds", "seconds", ("", "seconds")),
     )
 
 
+def _split_label(label: str) -> tuple[str, str]:
+    parts = label.replace("-", "- ").split(" ", 1)
+    return (parts[0], parts[1]) if len(parts) > 1 else ("", label)
+
+
 def _line(row: Row, rows: Sequence[Row], *, all_rows: bool) -> Line:
     failed = row["status"] != "ok"
-    measured = _failure(row) if failed else _measured(row)
+    measured = _failure(row, len(shown_metrics(row))) if failed else _measured(row)
     spent = seconds(known_cost(row, rows))
     return Line((_rank_word(row), tied_word(row), clean(row["model"]), *measured, spent), _note(row, rows, all_rows=all_rows), failed)
 
 
-def _failure(row: Row) -> tuple[str, ...]:
+def _failure(row: Row, beside: int) -> tuple[str, ...]:
     word = {"failed": "failed: error", "skipped": "skipped"}.get(row["status"], f"failed: {row['status']}")
-    return word, ABSENT, ABSENT, ABSENT, ABSENT
+    return word, *(ABSENT,) * (3 + beside)
 
 
 def _measured(row: Row) -> tuple[str, ...]:
@@ -135,7 +138,7 @@ def _measured(row: Row) -> tuple[str, ...]:
         "reference" if row["model"] == row.get("reference") and _is_nothing(row.get("skill")) else of_skill,
         plain(row.get(metric)),
         span(row.get(f"{metric}_low"), row.get(f"{metric}_high")),
-        plain(row.get(second_metric(row).name)),
+        *(plain(row.get(one.name)) for one in shown_metrics(row)),
     )
 
 
@@ -197,7 +200,7 @@ def _ceiling(rows: Sequence[Row]) -> str:
 
 
 def _caption(rows: Sequence[Row]) -> str:
-    label, second = ranking_label(rows[0]), second_metric(rows[0])
+    label = ranking_label(rows[0])
     reference = next((clean(row["reference"]) for row in rows if row.get("reference")), "the reference")
     unit = unit_of(rows[0]["task"])
     few = rows[0]["task"] == "forecasting" and (_first(rows, "n_test") or 0) < FEW_SERIES
@@ -205,7 +208,7 @@ def _caption(rows: Sequence[Row]) -> str:
         f"rank: by test {label} ({way(higher=ranking_metric(rows[0])[1])} is better)",
         "tied: cannot be told apart from the leader" if any(row.get("rank") is not None for row in rows) else "",
         f"skill: difference to {reference} in test {label} (higher is better)",
-        f"{second.label} ({way(higher=second.higher_is_better)} is better)",
+        *(f"{one.label} ({way(higher=one.higher_is_better)} is better)" for one in shown_metrics(rows[0])),
         f"intervals: 95 %, paired, resampled over {'blocks of steps' if few else unit}",
         "seconds: search (a default needs none), fit and predict",
     ]

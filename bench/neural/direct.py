@@ -20,7 +20,7 @@ from bench.neural.forecasting import ends
 from bench.neural.sizes import Sizes
 from bench.neural.windows import MOST, Places, ahead_known, look, some, varying
 
-FEWEST = 4096
+FEWEST = 12_288
 """Windows that an epoch has in any case: those of a small panel come several times."""
 FAR = 10.0
 """Widest departure that a row shows, in spreads."""

@@ -9,6 +9,7 @@ Letters for shapes: N series, n windows, H horizon, Q quantiles, F features.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -23,10 +24,12 @@ from bench.neural.contexts import OWN, Contexts
 from bench.neural.sizes import Sizes
 from bench.neural.windows import MOST, Places, some, varying
 
-COVER = 4
+COVER = 2
 """Times that a step is a target in an epoch, at most: windows that overlap more cost time and add little."""
-FEWEST = 256
+FEWEST = 512
 """Windows that an epoch has in any case, where there are as many: a small panel needs steps of the optimiser too."""
+KEPT = 2**28
+"""Bytes of features up to which all windows are laid out once, and not anew in each epoch."""
 CHUNK = 1024
 """Windows that are cut at once where only little of them is kept."""
 
@@ -101,10 +104,23 @@ class ForecastEncoder:
         return Forecast(np.maximum(quantiles, 0.0) if inputs.counts else quantiles)
 
     def rows(self, panel: Panel, places: Places) -> Lazy:
-        """Return windows as rows; their features are made when asked for."""
+        """Return windows as rows; their features are made when asked for where all of them would fill the memory."""
         length = self.anchor.tokens(np.minimum(places.at - panel.start[places.series], self.anchor.context)) + self.horizon
+        shape = len(places), int(length.max(initial=self.horizon)), self.sizes.f
+        if 4 * math.prod(shape) <= KEPT:
+            x, target = self.laid(panel, places, shape)
+            return Lazy(length, target, lambda rows: x[rows, : length[rows].max(initial=1)])
         target = np.concatenate([cut.target(panel) for cut in self.cuts(panel, places)])
         return Lazy(length, target, lambda rows: self.cut(panel, places.take(rows)).features(panel, self.known))
+
+    def laid(self, panel: Panel, places: Places, shape: tuple[int, int, int]) -> tuple[Array, Array]:
+        """Return the features of all windows, float32 [n, P, F] = `shape`, right-padded, and their targets, float32 [n, H]."""
+        x, target, begin = np.zeros(shape, np.float32), np.zeros((len(places), self.horizon), np.float32), 0
+        for cut in self.cuts(panel, places):
+            part, own = slice(begin, begin + len(cut.value)), cut.features(panel, self.known)
+            x[part, : own.shape[1]], target[part] = own, cut.target(panel)
+            begin += len(cut.value)
+        return x, target
 
     def cuts(self, panel: Panel, places: Places) -> Iterator[Contexts]:
         """Cut many windows, some at a time: all at once would take many times the panel's memory."""

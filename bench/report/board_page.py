@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.board.drift import drift_words
 from bench.board.families import agreement_words, steered_words
-from bench.board.metrics import metrics_of, ranking_label, ranking_metric, second_metric, way
+from bench.board.metrics import metrics_of, ranking_label, ranking_metric, shown_metrics, way
 from bench.board.numbers import clean, plain, seconds, signed, span
 from bench.board.ranking import merit, verdict
 from bench.board.schema import Row
@@ -91,11 +91,11 @@ def heads(row: Row) -> list[Head]:
 
 
 def others(row: Row) -> list[Metric]:
-    """List the metrics of a row's task beside the one that ranks, the one that the board shows with it first."""
+    """List the metrics of a row's task beside the one that ranks, those that the printed board shows with it first."""
     ranking, _ = ranking_metric(row)
-    beside = second_metric(row).name
+    shown = [one.name for one in shown_metrics(row)]
     found = [m for name, m in metrics_of(row["task"]).items() if name != ranking]
-    return sorted(found, key=lambda m: m.name != beside)
+    return sorted(found, key=lambda m: shown.index(m.name) if m.name in shown else len(shown))
 
 
 def _cells(key: Key, row: Row, at: int, ends: tuple[float, float], tests: tuple[float, float]) -> list[TableCell]:

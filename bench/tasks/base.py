@@ -34,8 +34,11 @@ Prediction: TypeAlias = Sequence[Arrays]
 
 REPLICATES = 200
 """Resamples that say how sure a difference between two validation scores is."""
-CHUNK = 128
-"""Series that a local model is handed at once, at most: part of the protocol, whatever the number of workers."""
+CHUNK, LEAST_CHUNK, CHUNKS = 128, 16, 64
+"""Series that a local model is handed at once: as many as make `CHUNKS` jobs of a stage, within these bounds.
+
+Jobs that last minutes would leave cores idle at a run's end. Part of the protocol, whatever the number of workers.
+"""
 
 
 def protocol_of(task_id: str) -> str:
@@ -80,8 +83,8 @@ class Stage:
 
     @cached_property
     def chunks(self) -> tuple[Stage, ...]:
-        """Cut a stage of panels into stages of at most `CHUNK` series, of one season each."""
-        cuts = self.train.alike(CHUNK)
+        """Cut a stage of panels into stages of a few series, of one season each."""
+        cuts = self.train.alike(min(max(-(-len(self.train) // CHUNKS), LEAST_CHUNK), CHUNK))
         if len(cuts) == 1:
             return (self,)
         return tuple(Stage(self.train.take(rows), tuple(part.take(rows) for part in self.parts)) for rows in cuts)
@@ -114,6 +117,8 @@ class RankingRule:
     """Several such floors: the best of them in a model's own league takes the place of `beside`."""
     second: str = ""
     """The metric that a leaderboard shows beside the one that ranks."""
+    also: tuple[str, ...] = ()
+    """Further metrics that it shows behind that one, where there is room."""
 
 
 @dataclass(frozen=True)

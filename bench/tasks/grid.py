@@ -20,6 +20,8 @@ from bench.tasks.clock import DAY, HOUR, MINUTE, NO_TIME, SECOND, Clock, guessed
 
 TOP = 20
 """Most members of a level that is no user's: those most active before the first test cut-off."""
+STARTS = ("first", "global")
+"""Whether the zeros before a member's first event count: they do not, or they do."""
 MOST = 400_000_000
 """Most cells of a grid, 3.2 GB."""
 
@@ -72,7 +74,7 @@ class Grid:
 
 def from_series(series: Series, options: Mapping[str, str]) -> Grid:
     """Lay given series on a grid: by their times, or, without any, their ends aligned."""
-    for key in ("level", "target"):
+    for key in ("level", "target", "start"):
         if key in options:
             raise ConfigError(f"{key}={options[key]!r} cannot be set for {series.name}: its series are given; leave out --set {key}")
     frame = series.frame
@@ -167,6 +169,22 @@ def chosen(grid: Grid, level: str, until: int, most: int = TOP) -> Grid:
         return grid.take(active)
     best = active[np.lexsort((np.array(grid.names)[active], -seen[active]))][:most]
     return grid.take(best)
+
+
+def begun(grid: Grid, start: str) -> Grid:
+    """Let members whose first event comes later begin with the log, with zeros, where `start` is `global`.
+
+    Asked of members that are chosen already: those of whom nothing was known at the cut-off must not come in with zeros.
+    """
+    return replace(grid, values=np.nan_to_num(grid.values)) if start == "global" else grid
+
+
+def start_of(options: Mapping[str, str]) -> str:
+    """Return where a log's members begin: `first`, each with its own first event, or `global`, all with the log."""
+    start = options.get("start", STARTS[0])
+    if start not in STARTS:
+        raise ConfigError(f"start={start!r} is unknown; use first (each member begins with its first event) or global (all with the log)")
+    return start
 
 
 def _active(events: Events, level: str) -> pl.DataFrame:

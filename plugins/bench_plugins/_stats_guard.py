@@ -34,10 +34,10 @@ Fit: TypeAlias = Callable[[Array, int, int], Fitted]
 """Of values [T], season and horizon."""
 
 
-def serve(panel: Panel, levels: tuple[float, ...], fit: Fit) -> Forecast:
-    """Forecast each series by `fit`; where it cannot, by the seasonal naive, marked in `fallback`.
+def serve(panel: Panel, levels: tuple[float, ...], fit_of: Callable[[int], Fit]) -> Forecast:
+    """Forecast each series by the fit that `fit_of` gives for its row; where it cannot, by the seasonal naive, marked in `fallback`.
 
-    Marked are series below 8 steps, those that `fit` raises on, absurd or infinite means (the whole forecast is
+    Marked are series below 8 steps, those that a fit raises on, absurd or infinite means (the whole forecast is
     replaced), and absurd or infinite quantiles (they become those of the seasonal naive, moved to the model's mean). A series
     that has been constant for 1,000 steps keeps its value, without spread: that is what any of these models says.
     """
@@ -51,7 +51,7 @@ def serve(panel: Panel, levels: tuple[float, ...], fit: Fit) -> Forecast:
             if np.ptp(y[-HISTORY:]) == 0:
                 point[n], quantiles[n] = y[-1], y[-1]
                 continue
-            point[n], quantiles[n], marked[n] = _one(y, panel, fit, (point[n], quantiles[n]))
+            point[n], quantiles[n], marked[n] = _one(y, panel, fit_of(int(n)), (point[n], quantiles[n]))
     if panel.counts:
         point, quantiles = np.maximum(point, 0.0), np.maximum(quantiles, 0.0)
     return Forecast(quantiles, point, marked)

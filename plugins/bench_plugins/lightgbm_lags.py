@@ -21,7 +21,7 @@ from bench_plugins._lag_features import Source, all_steps, drawn, lay_out
 from bench_plugins._lag_knots import between, knots
 from bench_plugins.forecast_floors import seasonal_naive
 
-EXAMPLES = 100_000
+EXAMPLES = 40_000
 """Most pairs of a window and a step ahead that are trained on, whatever the profile allows: windows overlap, more add little."""
 FILE = "knots.json"
 MEAN = "mean"

@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 from bench.api import Model, Params, hookimpl
 from bench.neural.next_net import NextNet
 from bench.neural.sizes import Sizes
-from bench.neural.torch_model import TorchModel, last
+from bench.neural.torch_model import TorchModel
 
 HEADS = 4
 
@@ -32,13 +32,29 @@ class Block(nn.Module):
         self.dense = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, inside: Tensor) -> Tensor:  # [N, T, D], [N, T] -> [N, T, D]
-        """Look at earlier steps, which are real where the step itself is; or at all real steps."""
+    def forward(self, x: Tensor, inside: Tensor, step: Tensor | None = None) -> Tensor:  # [N, T, D], [N, T] -> [N, T, D]
+        """Look at earlier steps, which are real where the step itself is; or at all real steps. With `step` [N, S]: `at`."""
+        if step is not None:
+            return self.at(x, inside, step)
         n, t, d = x.shape
         q, k, v = self.qkv(self.before(x)).view(n, t, 3, HEADS, d // HEADS).permute(2, 0, 3, 1, 4)  # [N, heads, T, D / heads]
         mask = None if self.causal else inside[:, None, None]
-        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=self.causal)
-        x = x + self.dropout(self.mix(seen.transpose(1, 2).reshape(n, t, d)))
+        return self.added(x, F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=self.causal))
+
+    def at(self, x: Tensor, inside: Tensor, step: Tensor) -> Tensor:  # [N, T, D], [N, T], [N, S] -> [N, S, D]
+        """Do the same for some steps alone: those that no later block looks at need not be made."""
+        n, t, d = x.shape
+        row, z = torch.arange(n, device=x.device)[:, None], self.before(x)
+        own, (to_q, to_kv) = z[row, step], self.qkv.weight.split((d, 2 * d))
+        bias_q, bias_kv = self.qkv.bias.split((d, 2 * d))
+        q = F.linear(own, to_q, bias_q).view(n, -1, HEADS, d // HEADS).transpose(1, 2)  # [N, heads, S, D / heads]
+        k, v = F.linear(z, to_kv, bias_kv).view(n, t, 2, HEADS, d // HEADS).permute(2, 0, 3, 1, 4)  # [N, heads, T, D / heads]
+        seen = torch.arange(t, device=x.device) <= step[..., None] if self.causal else inside[:, None]  # [N, S or 1, T]
+        return self.added(x[row, step], F.scaled_dot_product_attention(q, k, v, attn_mask=seen[:, None]))
+
+    def added(self, x: Tensor, seen: Tensor) -> Tensor:  # [N, S, D], [N, heads, S, D / heads] -> [N, S, D]
+        """Add to each step what it saw, then what the dense layers make of both."""
+        x = x + self.dropout(self.mix(seen.transpose(1, 2).reshape(x.shape)))
         out: Tensor = x + self.dropout(self.dense(self.between(x)))
         return out
 
@@ -62,9 +78,12 @@ class Net(nn.Module):
         h = h + place(step - length[:, None], h.shape[2])  # counted from the end, where all rows are alike
         if self.time is not None:
             h = h + self.time(x[..., :1]).sin()  # the first feature of an event: its distance from the cut-off
-        for block in self.blocks:
-            h = block(h, step < length[:, None])
-        raw: Tensor = self.dense(self.norm(last(h, length, self.steps)))  # [N, steps, each]
+        *before, final = self.blocks
+        inside = step < length[:, None]
+        for block in before:
+            h = block(h, inside)
+        asked = (length[:, None] - self.steps + torch.arange(self.steps, device=x.device)).clamp(min=0)  # [N, steps]
+        raw: Tensor = self.dense(self.norm(final(h, inside, asked)))  # [N, steps, each]
         return raw.flatten(1)
 
 

@@ -1,6 +1,6 @@
 """Print, task by task, what our models are worth beside the best floor.
 
-`python tests/benchmarks/bench_answers.py anomaly --data FOLDER`
+`python tests/benchmarks/bench_answers.py anomaly|forecasting --data FOLDER`
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 
-TASKS = ("anomaly",)
+TASKS = ("anomaly", "forecasting")
 
 
 def main() -> None:

@@ -88,15 +88,19 @@ def against_single(found: Sequence[Pair]) -> str:
 
 def pairs(run: Path) -> Iterator[Pair]:
     """Compare all rows of one run."""
-    document = json.loads((run / "run.json").read_text())
-    config = document["config"]
-    task = task_named(config["task"])()
     rows = pl.read_parquet(run / "leaderboard.parquet").to_dicts()
+    for board, name in boards_of(run):
+        own = [r for r in rows if (r["task_id"], r["dataset"]) == (board.split.task_id, name) and r["status"] == "ok"]
+        yield from _of_board(board, own, " ".join(filter(None, [name, board.split.columns.get("family")])))
+
+
+def boards_of(run: Path) -> Iterator[tuple[Scored, str]]:
+    """Yield the boards of one run, ready to be scored, each with the name of its data set."""
+    config = json.loads((run / "run.json").read_text())["config"]
+    task = task_named(config["task"])()
     files = pl.read_parquet(run / "predictions.parquet").to_dicts()
     for split, name in splits(config, task):
-        own = [r for r in rows if (r["task_id"], r["dataset"]) == (split.task_id, name) and r["status"] == "ok"]
-        of = [f for f in files if (f["task_id"], f["dataset"]) == (split.task_id, name)]
-        yield from _of_board(Scored(run, task, split, of), own, " ".join(filter(None, [name, split.columns.get("family")])))
+        yield Scored(run, task, split, [f for f in files if (f["task_id"], f["dataset"]) == (split.task_id, name)]), name
 
 
 def splits(config: Mapping[str, Any], task: Task) -> Iterator[tuple[Split, str]]:

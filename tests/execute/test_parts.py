@@ -18,7 +18,7 @@ from bench.execute.jobs import Limits, Plugin
 from bench.execute.local import LocalExecutor
 from bench.execute.prediction_files import read_prediction, write_prediction
 from bench.runs.scheduler import Driver
-from bench.tasks.base import CHUNK, Split, Stage
+from bench.tasks.base import Split, Stage
 from bench.tasks.forecasting.task import Forecasting
 from bench.tune.ledger import Ledger
 from bench.tune.plan import Budget
@@ -235,7 +235,9 @@ def test_a_stage_is_another_where_any_of_its_parts_is(three: Split) -> None:
     assert Stage(own.train, own.parts).digest == own.digest
 
 
-@pytest.mark.parametrize(("n", "sizes"), [(1, [1]), (CHUNK, [CHUNK]), (CHUNK + 1, [CHUNK, 1]), (300, [CHUNK, CHUNK, 44])])
+@pytest.mark.parametrize(
+    ("n", "sizes"), [(1, [1]), (16, [16]), (17, [16, 1]), (300, [16] * 18 + [12]), (2000, [32] * 62 + [16]), (8200, [128] * 64 + [8])]
+)
 def test_chunks_are_all_series_in_order(n: int, sizes: list[int]) -> None:
     own = split(series(noise(n, STEPS)), season=1, windows=2).stages["final"]
     assert [len(chunk.train) for chunk in own.chunks] == sizes
@@ -247,7 +249,7 @@ def test_chunks_are_all_series_in_order(n: int, sizes: list[int]) -> None:
 # ---- local models, chunk by chunk
 
 
-MANY = 300
+MANY = 40
 # some rows cross, some are negative, some had to be served by a simpler method: what the core does to them must not depend on chunks
 MIXED = """
 levels = np.array(ctx.quantiles)
@@ -283,7 +285,7 @@ def test_a_local_model_gives_the_same_as_if_it_were_not_local(tmp_path: Path, ma
         assert mine["quantiles"].tobytes() == theirs["quantiles"].tobytes()
         assert mine["mean"].tobytes() == theirs["mean"].tobytes()
     sizes = {name: sorted(call["n"] for call in notes(tmp_path) if call["model"] == name) for name in ("whole", "local")}
-    assert sizes == {"whole": [MANY] * 3, "local": [44] * 3 + [CHUNK] * 6}
+    assert sizes == {"whole": [MANY] * 3, "local": [8] * 3 + [16] * 6}
     assert len(done.entries) == 4
 
 
@@ -293,7 +295,7 @@ def test_chunks_are_put_together_in_their_order_whichever_ends_first(tmp_path: P
     waits = f"""
     path = Path({str(tmp_path / "notes")!r})
     until = time.monotonic() + 20
-    while inputs.values[0, 0] == {first!r} and time.monotonic() < until and '"n": 44' not in path.read_text():
+    while inputs.values[0, 0] == {first!r} and time.monotonic() < until and '"n": 8' not in path.read_text():
         time.sleep(0.01)
     """
     note = noted(tmp_path, '{"n": len(inputs)}')
@@ -301,12 +303,12 @@ def test_chunks_are_put_together_in_their_order_whichever_ends_first(tmp_path: P
     done = ran(tmp_path, [forecaster(tmp_path, "waits", body="local = True", predict=predict)], many, workers=2)
     for part, own in zip(stored(tmp_path, done, "waits"), many.stages["final"].parts, strict=True):
         assert part["quantiles"][:, 0, 4] == pytest.approx(own.values[:, -1])
-    assert [call["n"] for call in notes(tmp_path)][:3] == [CHUNK, CHUNK, 44]
+    assert [call["n"] for call in notes(tmp_path)][:3] == [16, 16, 8]
 
 
 @pytest.mark.parametrize("chunk", [0, 1, 2])
 def test_a_chunk_that_fails_fails_the_job_once_and_the_rest_is_not_run(tmp_path: Path, many: Split, chunk: int) -> None:
-    marker = float(many.stages["search"].train.values[min(chunk * CHUNK + 7, MANY - 1), -1])
+    marker = float(many.stages["search"].train.values[min(chunk * 16 + 7, MANY - 1), -1])
     body = f"if (inputs.values[:, -1] == {marker!r}).any():\n    raise RuntimeError('chunk')\n"
     note = noted(tmp_path, '{"n": len(inputs)}')
     done = ran(tmp_path, [forecaster(tmp_path, "fails", body="local = True", predict=note + body + GIVE)], many)
@@ -318,11 +320,11 @@ def test_a_chunk_that_fails_fails_the_job_once_and_the_rest_is_not_run(tmp_path:
 
 
 def test_a_chunk_that_gives_too_little_makes_the_whole_forecast_invalid(tmp_path: Path, many: Split) -> None:
-    short = "if len(inputs) < 100:\n    inputs = inputs.take(np.arange(40))\n"
-    mixed = "if len(inputs) < 100:\n    return np.zeros(len(inputs))\n"
+    short = "if len(inputs) < 16:\n    inputs = inputs.take(np.arange(4))\n"
+    mixed = "if len(inputs) < 16:\n    return np.zeros(len(inputs))\n"
     few = forecaster(tmp_path, "short", body="local = True", predict=short + GIVE)
     odds = forecaster(tmp_path, "mixed", body="local = True", predict=mixed + GIVE)
     done = ran(tmp_path, [few, odds], many)
     assert {(e["model"], e["status"]) for e in done.entries.values()} == {("short", "invalid"), ("mixed", "invalid")}
-    assert done.of("tiny", "short")["reason"] == "predict returned fallback of shape [296], expected [300]"
+    assert done.of("tiny", "short")["reason"] == "predict returned fallback of shape [36], expected [40]"
     assert "expected bench.Forecast" in done.of("tiny", "mixed")["reason"]

@@ -38,6 +38,15 @@ MODELS = {m.name: m for m in forecast_stats.bench_models()}
 both = pytest.mark.parametrize("name", MODELS)
 
 
+class StandardTheta(MODELS["theta"]):
+    """The method of Assimakopoulos and Nikolopoulos (2000), whose scores are published: one of the forms that `theta` chooses from."""
+
+    method = "Theta"
+
+
+PUBLISHED = {"seasonal-naive": SeasonalNaive, "theta": StandardTheta, "ets": MODELS["ets"]}
+
+
 @pytest.fixture(scope="module")
 def air() -> np.ndarray:
     """International airline passengers, 1949 to 1960 (Box and Jenkins, series G)."""
@@ -88,7 +97,7 @@ def test_a_saved_model_forecasts_the_same(name, tmp_path):
 @both
 def test_quantiles_are_the_bounds_of_statsforecasts_intervals_around_its_mean(name):
     panel = ordinary(8, 120)
-    method = {"ets": peer.AutoETS, "theta": peer.Theta}[name]
+    method = {"ets": peer.AutoETS, "theta": peer.AutoTheta}[name]
 
     answer = forecast(MODELS[name], panel)
 
@@ -105,7 +114,7 @@ def test_quantiles_are_the_bounds_of_statsforecasts_intervals_around_its_mean(na
 def test_air_passengers_gives_the_published_scores(name, published, air):
     panel = panel_of([air[:-12]], season=12, horizon=12)
 
-    median = forecast({**MODELS, "seasonal-naive": SeasonalNaive}[name], panel).quantiles[..., MEDIAN]
+    median = forecast(PUBLISHED[name], panel).quantiles[..., MEDIAN]
 
     scores = smape(median, air[-12:]), mase(median, air[None, -12:], panel)
     assert scores == pytest.approx(published, abs=0.006)
@@ -118,7 +127,7 @@ def test_theta_on_m4_hourly_scores_as_it_did_when_the_whole_gave_the_published_s
     rows = np.arange(0, len(panel), 6)
     panel, truth = panel.take(rows), truth[rows]
 
-    answer = forecast(MODELS["theta"], panel, replace(CTX, quantiles=(0.5,)))
+    answer = forecast(StandardTheta, panel, replace(CTX, quantiles=(0.5,)))
 
     assert not answer.fallback.any()
     assert (smape(answer.quantiles[..., 0], truth), mase(answer.quantiles[..., 0], truth, panel)) == pytest.approx(
@@ -146,12 +155,78 @@ def test_without_statsforecast_the_models_are_skipped_with_the_command_that_inst
     assert re.search(r"needs statsforecast, .*'seqbench\[stats\]'", told["reason"])
 
 
+# ---- the form of a series
+
+
+def cut(panel, steps):
+    """Cut a panel of one grid before step `steps`."""
+    return panel.ending(np.full(len(panel), steps))
+
+
+@pytest.fixture(scope="module")
+def seasons() -> np.ndarray:
+    """Four series that differ in trend, season and noise; [4, 150]."""
+    t, rng = np.arange(150), np.random.default_rng(8)
+    shapes = [50 + 9 * np.sin(2 * np.pi * t / 7), 30 + 0.4 * t, 20 + np.zeros(150), 40 + 0.2 * t + 6 * np.cos(2 * np.pi * t / 7)]
+    return np.stack(shapes) + rng.normal(0, 1.5, (4, 150))
+
+
+def asked_twice(name, values, monkeypatch):
+    """Ask for a window and for the next one; return both answers and with which arguments each model was made."""
+    made = []
+    method = {"ets": "AutoETS", "theta": "AutoTheta"}[name]
+    own = getattr(peer, method)
+    monkeypatch.setattr(peer, method, lambda season_length, **form: (made.append(form), own(season_length=season_length, **form))[1])
+    panel = panel_of(list(values), horizon=10)
+    model = fitted(MODELS[name], cut(panel, 130))
+    return model.predict(cut(panel, 130), CTX), model.predict(cut(panel, 140), CTX), made
+
+
+@both
+def test_the_form_is_chosen_once_for_a_series_that_is_asked_about_again(name, seasons, monkeypatch):
+    first, second, made = asked_twice(name, seasons, monkeypatch)
+    assert not first.fallback.any()
+    assert made[:4] == [{}] * 4, "the first window is searched"
+    assert all("model" in form for form in made[4:]), "the second is not"
+    direct = {"ets": peer.AutoETS, "theta": peer.AutoTheta}[name]
+    for n, form in enumerate(made[4:]):
+        wanted = direct(season_length=7, **form).forecast(seasons[n, :140], h=10)["mean"]
+        assert second.mean[n] == pytest.approx(wanted), "its parameters are estimated on all its steps"
+
+
+@both
+def test_a_series_with_another_past_or_after_another_fit_is_searched_anew(name, seasons, monkeypatch):
+    changed = seasons.copy()
+    made = asked_twice(name, seasons, monkeypatch)[2]
+    made.clear()
+    panel, changed[1] = panel_of(list(seasons), horizon=10), seasons[2]
+    model = fitted(MODELS[name], panel)
+    model.predict(cut(panel, 130), CTX)
+    made.clear()
+    model.predict(cut(panel_of(list(changed), horizon=10), 140), CTX)
+    assert [not form for form in made] == [False, True, False, False]
+    model.fit(panel, CTX)
+    made.clear()
+    model.predict(panel, CTX)
+    assert made == [{}] * 4
+
+
+def test_theta_is_the_form_with_the_least_squared_error(seasons):
+    forms = {"STM", "OTM", "DSTM", "DOTM"}
+    model = fitted(MODELS["theta"], panel_of(list(seasons), horizon=10))
+    model.predict(panel_of(list(seasons), horizon=10), CTX)
+    chosen = [fit.forms[7]["model"] for fit in model.before[1]]
+    for y, form in zip(seasons, chosen, strict=True):
+        errors = {f: peer.AutoTheta(season_length=7, model=f).fit(y).model_["mse"] for f in forms}
+        assert errors[form] == min(errors.values())
+
+
 # ---- the guard
 
 
 def served(fit, rows, **panel) -> tuple:
     given = panel_of(rows, **panel)
-    return guard.serve(given, LEVELS, fit), forecast(SeasonalNaive, given)
+    return guard.serve(given, LEVELS, lambda _: fit), forecast(SeasonalNaive, given)
 
 
 def flat(mean: float, width: float):
@@ -228,7 +303,7 @@ def seen_by_fit(rows, season) -> list[tuple[int, int]]:
         calls.append((len(y), m))
         return flat(y.mean(), 1)(y, m, horizon)
 
-    guard.serve(panel_of(rows, season=season), LEVELS, fit)
+    guard.serve(panel_of(rows, season=season), LEVELS, lambda _: fit)
     return calls
 
 

@@ -66,6 +66,15 @@ def test_a_block_agrees_with_attention_written_out():
     assert torch.allclose(block(x, torch.ones(2, 5, dtype=torch.bool)), h + block.dense(block.between(h)), atol=1e-5)
 
 
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_block_that_is_asked_for_some_steps_gives_what_it_gives_for_all(causal):
+    torch.manual_seed(1)
+    block, x, length = Block(16, 0.0, causal=causal).eval(), torch.randn(3, 7, 16), torch.tensor([7, 4, 2])
+    inside, step = torch.arange(7) < length[:, None], torch.tensor([[5, 6], [2, 3], [0, 1]])
+    whole = block(x, inside)
+    assert torch.allclose(block.at(x, inside, step), whole[torch.arange(3)[:, None], step], atol=1e-5)
+
+
 def test_places_are_told_apart_and_a_step_is_a_rotation():
     code = place(torch.arange(-300, 0), 16).numpy()  # [300, 16]
     distance = np.linalg.norm(code[:, None] - code[None], axis=2)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from tasks.forecast_kit import log, noise, series, split
+from tasks.forecast_kit import TASK, log, noise, series, split
 
 from bench.errors import ConfigError, ProtocolError
 from bench.tasks.forecasting.task import DECILES
@@ -135,3 +135,45 @@ def test_every_choice_that_changes_scores_changes_the_task_id() -> None:
         {"freq": "W", "season": 4, "horizon": 4},
     ]  # fmt: skip
     assert len({split(events, **change).task_id for change in changes}) == len(changes)
+
+
+def late_starters(days: int = 100):
+    """Make a log of five items that begin ten days after each other, and of one that begins in the last test window."""
+    events = [(item, day) for item in range(5) for day in range(10 * item, days, 1 + item)] + [(9, days - 3), (0, days - 1)]
+    item, day = zip(*events, strict=True)
+    return log(np.zeros(len(item), int), day, item)
+
+
+def test_zeros_before_the_first_event_count_only_where_the_task_id_says_so() -> None:
+    own, whole = split(late_starters()), split(late_starters(), start="global")
+    assert own.task_id == split(late_starters(), start="first").task_id == whole.task_id.replace("/start=global", "")
+    assert "/target=count/start=global/" in whole.task_id
+    assert "5 series each from its first event" in own.notes[0]
+    assert "5 series all from the log's begin" in whole.notes[0]
+    first, second = own.stages["final"].train, whole.stages["final"].train
+    assert sorted(first.start) == [0, 10, 20, 30, 40]
+    assert (second.start == 0).all()
+    assert second.mask.all()
+    assert (second.values == np.where(np.arange(72) >= first.start[:, None], first.values, 0.0)).all()
+    assert (whole.truths["final"].scales.absolute < own.truths["final"].scales.absolute).any(), "zeros that repeat make the unit smaller"
+
+
+def test_with_zeros_from_the_begin_no_member_comes_in_that_begins_after_the_cut_off() -> None:
+    assert split(late_starters(), start="global").members == {"unique_id": [f"i{n}" for n in range(5)]}
+
+
+def test_new_data_begins_as_the_run_s_did() -> None:
+    run = {
+        "facts": {"level": "item", "freq": "D", "horizon": 14, "season": 7, "series": 5, "levels": list(DECILES), "counts": True},
+        "context": {},
+        "task_id": "x",
+    }
+    asked = {s: TASK.inference_inputs(late_starters(), run, {"start": s}, PROFILES["full"]).inputs for s in ("first", "global")}
+    assert asked["first"].start.max() > 0 == asked["global"].start.max()
+
+
+def test_where_a_log_begins_is_first_or_global_and_means_nothing_for_given_series() -> None:
+    with pytest.raises(ConfigError, match=r"start='zero' is unknown; use first .* or global"):
+        split(late_starters(), start="zero")
+    with pytest.raises(ConfigError, match="start='global' cannot be set for given"):
+        split(series(noise(9, 200)), start="global")

@@ -12,7 +12,7 @@ from bench.data.ragged import Array
 from bench.data.series import Series
 from bench.errors import ConfigError, ProtocolError
 from bench.tasks.clock import DAY, NO_TIME, Clock, format_time
-from bench.tasks.grid import TOP, Grid, default_level
+from bench.tasks.grid import STARTS, TOP, Grid, default_level, start_of
 from bench.tasks.profiles import Profile
 from bench.tasks.validations import fewer_note, validations_wanted
 
@@ -38,13 +38,16 @@ class Plan:
     """Most members of a level that is not `user`."""
     fixed: bool
     notes: tuple[str, ...] = ()
+    start: str = STARTS[0]
+    """Where a log's members begin: see `STARTS`."""
 
     def task_id(self, clock: Clock, profile: Profile) -> str:
         """Format every choice that makes two scores comparable."""
         windows = "given" if self.fixed else len(self.test)
         caps = f"series={self.most}/" if self.most != TOP and self.level not in {"user", "given"} else ""
+        start = f"/start={self.start}" if self.start != STARTS[0] else ""  # without a word: from each member's first event
         return (
-            f"forecasting/v2/level={self.level}/target={self.target}/freq={clock.freq or 'none'}/season={self.season}"
+            f"forecasting/v2/level={self.level}/target={self.target}{start}/freq={clock.freq or 'none'}/season={self.season}"
             f"/h={self.horizon}/windows={windows}/valid={len(self.valid)}/{caps}{profile.caps()}"
         )
 
@@ -69,7 +72,9 @@ class Plan:
         step = {"D": "days", "h": "hours", "W": "weeks", "MS": "months", "QS": "quarters", "YS": "years"}.get(
             grid.clock.freq, f"steps of {grid.clock.freq}".removesuffix(" of ")
         )
-        what = f"{len(grid.names):,} series" if self.level == "given" else f"{self.target} by {self.level}, {len(grid.names):,} series"
+        begin = "all from the log's begin" if self.start == "global" else "each from its first event"
+        counted = f"{self.target} by {self.level}, {len(grid.names):,} series {begin}"
+        what = f"{len(grid.names):,} series" if self.level == "given" else counted
         cutoffs = ", ".join(self.moment(grid.time, t, grid.clock) for t in self.test)
         return f"{what}, {grid.values.shape[1]:,} {step}, season {self.season}; {self.horizon} {step} ahead, tested from {cutoffs}"
 
@@ -105,7 +110,9 @@ def choose(data: Events | Series, grid: Grid, options: Mapping[str, str], profil
     notes += fewer_note(validations, asked, "window", f"before the first one must lie {needed} steps")
     valid = tuple(test[0] - k * horizon for k in range(validations, 0, -1))
     most = profile.series if simulated else TOP
-    return Plan(level, options.get("target", "count"), horizon, season, valid, test, most, bool(grid.fixed), tuple(notes))
+    return Plan(
+        level, options.get("target", "count"), horizon, season, valid, test, most, bool(grid.fixed), tuple(notes), start_of(options)
+    )
 
 
 def _windows(profile: Profile, *, simulated: bool) -> int:

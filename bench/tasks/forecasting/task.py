@@ -40,7 +40,7 @@ from bench.tasks.clock import format_time
 from bench.tasks.forecasting import new_data
 from bench.tasks.forecasting.figures import collect
 from bench.tasks.forecasting.plan import Plan, choose
-from bench.tasks.grid import Grid, chosen, from_events, from_series
+from bench.tasks.grid import Grid, begun, chosen, from_events, from_series
 from bench.tasks.profiles import Profile
 
 DECILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -51,8 +51,8 @@ FEW = 8
 WHOLE = ("mase", "rmsse", "smape", "sql", "total_wape")
 """Metrics that are no ratio of sums over steps."""
 RANKINGS = {
-    "user": RankingRule("wql", higher=False, reference="climatology", penalty=1e9, second="total_wape"),
-    "": RankingRule("mase", higher=False, reference="seasonal-naive", penalty=1e9, second="sql"),
+    "user": RankingRule("wql", higher=False, reference="climatology", penalty=1e9, second="total_wape", also=("smape",)),
+    "": RankingRule("mase", higher=False, reference="seasonal-naive", penalty=1e9, second="wql", also=("smape",)),
 }
 """By whether the series are sparse (`user`): there MASE would rank the forecast of nothing but zeros first."""
 
@@ -118,6 +118,7 @@ class Forecasting(Task):
         "freq": "step: D (default for logs), h, W, MS, QS, YS or 15min; given series tell their own",
         "season": "steps of the main cycle (default by frequency: D 7, h 24, W 52, MS 12)",
         "target": "count (of events, default) or sum (of their values)",
+        "start": "first (default): a member begins with its first event; global: zeros before it count",
         "windows": "number of test windows (default 2)",
         validations.OPTION: validations.HELP,
     }
@@ -127,7 +128,7 @@ class Forecasting(Task):
         grid = from_events(data, options) if isinstance(data, Events) else from_series(data, options)
         plan = choose(data, grid, options, profile, simulated=simulated)
         if isinstance(data, Events):
-            grid = chosen(grid, plan.level, plan.test[0], plan.most)
+            grid = begun(chosen(grid, plan.level, plan.test[0], plan.most), plan.start)
         return [split_of(grid, plan, profile)]
 
     def invalid(self, split: Split, stage: StageName, part: int, arrays: Arrays) -> str:

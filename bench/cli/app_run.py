@@ -9,7 +9,24 @@ import typer
 
 from bench.cli import complete
 from bench.cli.options import (
-    Channels, Datasets, Entity, Files, Folders, Item, Json, Kind, Label, Out, Own, Sets, Time, TimeUnit, User, Value, Zone, columns,
+    Channels,
+    Datasets,
+    Entity,
+    Files,
+    Folders,
+    Item,
+    Json,
+    Kind,
+    Label,
+    Out,
+    Own,
+    Sets,
+    Time,
+    TimeUnit,
+    User,
+    Value,
+    Zone,
+    columns,
 )  # fmt: skip
 
 runs = typer.Typer()

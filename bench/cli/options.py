@@ -35,9 +35,7 @@ Zone = Annotated[str | None, typer.Option(metavar="NAME", help="Zone of local ti
 Entity = Annotated[str | None, typer.Option(metavar="COLUMN", help="The entity in your own series, or none: each file is one.")]
 Channels = Annotated[
     str | None,
-    typer.Option(
-        metavar="COLUMN,COLUMN", help="Columns of several values a step, or all; or the one column that names each row's channel."
-    ),
+    typer.Option(metavar="COLUMN,COLUMN", help="Columns of several values a step, or all; or the one that names each row's channel."),
 ]
 Label = Annotated[str | None, typer.Option(metavar="COLUMN", help="0 or 1 in your own series, 1 in an anomaly; or none.")]
 

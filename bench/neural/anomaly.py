@@ -25,7 +25,9 @@ BLOCKS = 8
 """Blocks of a window, every other of which is hidden."""
 COVER = 8
 """Times that a step is a target in an epoch, at most."""
-FEWEST = 1_000
+WINDOW = 96
+"""Steps of a window, where the prefixes are long enough: half of it is context."""
+FEWEST = 500
 """Windows that an epoch has in any case, where there are as many."""
 FAR = 1e6
 """Widest distance from the median that is told apart, in interquartile ranges."""
@@ -48,8 +50,8 @@ class AnomalyEncoder:
 
     @classmethod
     def fit(cls, train: Panel, ctx: Context, view: View) -> AnomalyEncoder:
-        """Take sizes from the profile, and from `train` which cycles there are."""
-        half = max(ctx.history // 2, 2)
+        """Take sizes from the profile and the length of the prefixes, and from `train` which cycles there are."""
+        half = max(window_of(train, ctx.history) // 2, 2)
         return cls(view, 2 * half, 2 * half if view == "hidden" else half, train.season, varying(train.known))
 
     @classmethod
@@ -157,6 +159,12 @@ class AnomalyEncoder:
         """Return which steps are hidden: the odd or the even blocks; `turn`: int [n], 0 or 1. Returns bool [n, S]."""
         block = np.arange(self.scored) // max(self.scored // BLOCKS, 1)
         return np.asarray(block % 2 == turn[:, None])
+
+
+def window_of(train: Panel, history: int) -> int:
+    """Return the steps of a window: `WINDOW`, or a third of the prefixes where these are short; `history` of the profile at least."""
+    learnt = np.maximum(train.until - train.start, 0)
+    return max(min(WINDOW, int(np.median(learnt)) // 3 if len(learnt) else 0), history)
 
 
 def standardised(panel: Panel, series: Array, at: Array, level: Array, spread: Array) -> tuple[Array, Array]:

@@ -30,6 +30,7 @@ from bench.publish.truth import PublishedRun
 from bench.registry import Registry, Source
 from bench.runs.check_prediction import validate_prediction
 from bench.runs.ensemble import BLENDS
+from bench.runs.offline_rows import base_of
 from bench.runs.scheduler import Cell
 from bench.tasks.base import Prediction
 
@@ -50,8 +51,8 @@ class Again:
 
 
 def repeatable(row: Row) -> bool:
-    """Return whether a row is of a fit; an ensemble is a mean of others."""
-    return bool(row["status"] == "ok" and row["model"] not in BLENDS)
+    """Return whether a row is of a fit; an ensemble is a mean of others, an offline row of a causal model is made of its causal one."""
+    return bool(row["status"] == "ok" and row["model"] not in BLENDS and base_of(row) == row["model"])
 
 
 class Repeater:

@@ -281,6 +281,10 @@ class Task(Protocol):
         """Average the finished predictions of several configurations of one model."""
         return Finished(weighted([(self.blendable(split, stage, one), 1 / len(predictions)) for one in predictions]))
 
+    def ahead(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction | None:
+        """Bring a causal model's finished prediction into the form of a league that may look ahead; None: there is one league."""
+        return None
+
     def calibration(self, split: Split, valid: Mapping[StageName, Prediction]) -> dict[str, float]:
         """Learn from validation predictions how a final prediction is to be corrected; nothing where it would not help."""
         return {}

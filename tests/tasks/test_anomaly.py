@@ -257,7 +257,7 @@ def test_a_run_on_a_simulator_has_a_board_for_each_family_and_league(tmp_path):
     ((value, low, high),) = {tuple(r[f"ceiling{end}"] for end in ("", "_low", "_high")) for r in board.rows}
     assert max(r["vus_pr"] for r in board.rows) < value
     assert low <= value <= high
-    assert {r["model"] for r in board.rows} == {*FLOORS, "mean-of-3"}
+    assert {r["model"] for r in board.rows} == {*FLOORS, "mean-of-3", "abs-median-centred"}
     assert board.table().count("by an oracle that knows what was injected; no model, not ranked") == 2
     pages = [file.read_text() for file in build(tmp_path / "run").parent.glob("board-*.html")]
     assert len(pages) == 2

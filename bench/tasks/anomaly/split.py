@@ -30,10 +30,10 @@ from bench.tasks.clock import NO_TIME, Clock, format_time
 from bench.tasks.profiles import Profile
 
 FLOORS = (
-    "abs-median", "rolling-variance", "rolling-mean", "seasonal-residual", "abs-median-centred", "rolling-variance-centred",
-    "rolling-mean-centred",
+    "abs-median", "rolling-deviation", "rolling-variance", "rolling-mean", "seasonal-residual", "abs-median-centred",
+    "rolling-deviation-centred", "rolling-variance-centred", "rolling-mean-centred", "seasonal-residual-centred",
 )  # fmt: skip
-"""One line of arithmetic each: the best of them in a league is what a model there has to beat."""
+"""One line of arithmetic each: the best that a league allows, offline the causal ones too, is what a model there has to beat."""
 RANKING = RankingRule("vus_pr", higher=True, reference="random", penalty=0.0, second="event_f1", floors=FLOORS)
 FEW_ANOMALOUS = 5
 """Fewest scored entities with an anomaly for a board to rank."""
@@ -175,7 +175,7 @@ class _Widths:
             raise ConfigError(f"combine={combine!r} is unknown; use {' or '.join(COMBINE)}")
         buffer = whole_number(options, "buffer", max(found.season, 2) if found.of_log else BUFFER)
         smooth = _width(options, "smooth", max(buffer // 2, 1))
-        return cls(buffer, smooth, _width(options, "smooth_causal", smooth), combine)
+        return cls(buffer, smooth, _width(options, "smooth_causal", 1), combine)
 
 
 def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed: int) -> Split:

@@ -29,7 +29,7 @@ from bench.tasks.anomaly.figures import collect
 from bench.tasks.anomaly.inject import detection
 from bench.tasks.anomaly.new_data import ALERTS
 from bench.tasks.anomaly.plan import Marked, injected, labelled, spliced
-from bench.tasks.anomaly.smoothing import LARGEST, rolling_mean
+from bench.tasks.anomaly.smoothing import LARGEST, moved, rolling_mean
 from bench.tasks.anomaly.split import FEW_ANOMALOUS, RANKING, Final, split_of
 from bench.tasks.base import (
     Arrays,
@@ -58,8 +58,8 @@ class Anomaly(Task):
     settable: ClassVar[tuple[str, ...]] = ("prefix", "users", "freq")
     options: ClassVar[Mapping[str, str]] = {
         "buffer": "widest buffer of VUS in steps (default 100 for labelled series, one season for users)",
-        "smooth": "width of the rolling mean over all models' scores, off for none (default: half the buffer)",
-        "smooth_causal": "the same for causal models, whose mean is trailing (default: as smooth)",
+        "smooth": "width of the centred mean over offline models' scores, off for none (default: half the buffer)",
+        "smooth_causal": "width of the trailing mean over causal models' scores (default: off; their offline rows are smoothed)",
         "combine": "mean or max of the channels' scores, each in units of its own mean over the prefix (default mean)",
         "season": "steps of the main cycle (default by the step: 5 min 288, D 7)",
         "freq": "step at which a log is counted (default D)",
@@ -120,6 +120,15 @@ class Anomaly(Task):
             learnt = np.stack([view.learnt(n) for n in range(len(view.mask))]) if channels > 1 else view.mask
             done.append({"prediction": together(smooth, learnt, channels, split.facts.get("combine", "mean"))})
         return Finished(done)
+
+    def ahead(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:
+        """Bring a causal model's scores into the offline form: a trailing mean back to the middle of its window, or a centred one."""
+        done = []
+        for number, part in enumerate(prediction):
+            mask, causal = split.truths[stage].view(number).mask, split.facts.get("smooth_causal", split.facts["smooth"])
+            score = moved(part["prediction"], (causal - 1) // 2, mask)
+            done.append({"prediction": score if causal > 1 else rolling_mean(score, split.facts["smooth"], centred=True, real=mask)})
+        return done
 
     def objectives(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, Sequence[Objective]]:
         """Prepare the search stage's scores: by the injections into the prefixes, and by labels of the entities set aside."""

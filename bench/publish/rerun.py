@@ -51,8 +51,9 @@ class Again:
 
 
 def repeatable(row: Row) -> bool:
-    """Return whether a row is of a fit; an ensemble is a mean of others, an offline row of a causal model is made of its causal one."""
-    return bool(row["status"] == "ok" and row["model"] not in BLENDS and base_of(row) == row["model"])
+    """Return whether a row is of a fit; ensembles, offline rows of causal models and cross-fitted rows are made of others'."""
+    made = row["model"] in BLENDS or base_of(row) != row["model"] or "cross-fitted" in (row["flags"] or [])
+    return bool(row["status"] == "ok" and not made)
 
 
 class Repeater:

@@ -33,12 +33,8 @@ def offline_rows(problem: Problem, outcomes: Mapping[str, Outcome], task: Task, 
     names, reference = {plugin.name for plugin in problem.plugins}, problem.split.ranking.reference
     found = []
     for plugin in problem.plugins:
-        if (
-            plugin.causal
-            and f"{plugin.name}{SUFFIX}" not in names
-            and plugin.name != problem.split.ranking.reference
-            and plugin.name in outcomes
-        ):
+        named = plugin.name in outcomes and plugin.name != reference and f"{plugin.name}{SUFFIX}" not in names
+        if plugin.causal and named:
             found += _of_model(plugin, outcomes[plugin.name], problem, task, folder)
     return found
 

@@ -83,8 +83,11 @@ class RollingEcodWhole(RollingEcod):
 
 
 def longest(panel: Panel, seasons: float) -> int:
-    """Return the steps of the longest window: of so many seasons, `LONGEST` and the panel at most."""
-    wanted = round(seasons * (panel.season if panel.season > 1 else NO_SEASON))
+    """Return the steps of the longest window: of so many seasons, `LONGEST` and the panel at most.
+
+    A season that the panel does not hold twice, such as a day of seconds, is none.
+    """
+    wanted = round(seasons * (panel.season if 1 < panel.season <= panel.steps // 2 else NO_SEASON))
     return int(np.clip(wanted, 2, min(LONGEST, max(panel.steps, 2))))
 
 

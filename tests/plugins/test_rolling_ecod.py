@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.api import Context, Panel
-from bench_plugins.rolling_ecod import BLOCK, RollingEcod, RollingEcodWhole, jump, rising
+from bench_plugins.rolling_ecod import BLOCK, RollingEcod, RollingEcodWhole, jump, longest, rising
 
 
 def panel_of(values, until, season):
@@ -73,3 +73,8 @@ def test_constant_short_empty_and_huge_series_have_finite_scores(model, values):
     score = model({}).predict(panel_of(values, until=min(20, values.shape[1]), season=7), Context())
     assert score.shape == values.shape
     assert np.isfinite(score).all()
+
+
+@pytest.mark.parametrize(("season", "steps", "expected"), [(24, 600, 24), (288, 600, 288), (86_400, 600, 100), (1, 600, 100), (1, 30, 30)])
+def test_a_season_that_the_series_do_not_hold_twice_is_none(season, steps, expected):
+    assert longest(panel_of(np.zeros((1, steps)), 10, season), 1.0) == expected

@@ -1,8 +1,8 @@
-"""The anomaly task, version 1: score every step after a training prefix; three families, each a board of its own.
+"""The anomaly task, version 3: score every step after a training prefix; three families, each a board of its own.
 
 `labelled`: the source's labels; `spliced`: blocks of another real user; `injected`: parametric anomalies with decoys. A
-model learns from prefixes alone. The search is steered by injections into the ends of the prefixes; some entities are
-set aside, by a hash of their names, to choose among the same trials by labels; the others are scored once.
+model learns from prefixes alone. The search is steered by injections into the ends of the prefixes. Labels that came with
+the data choose too: of two halves of the entities, parted by a hash of their names, each for the other.
 Letters: N entities, T steps, B draws.
 """
 
@@ -67,6 +67,7 @@ class Anomaly(Task):
         "users": "most users of a log, those most active in the training part (default 100)",
         "prefix": "share of the steps to train on (default .15 for labelled series, .5 for users)",
         "family": "labelled, spliced or injected (default: all that the data allows)",
+        "pool": "true: the series of all data sets on one board (default false)",
         "strength": "one strength for all injections instead of the grid; 0 changes nothing",
     }
 
@@ -91,7 +92,7 @@ class Anomaly(Task):
         if not marked:
             raise DataError(f"{data.name}: family={wanted!r} cannot be made of it; leave out --set family")
         cut = [split_of(one, options, profile, seed) for one in marked]
-        # the seed places the anomalies and sets entities aside: under another one the same data is another test
+        # the seed places the anomalies and parts the entities: under another one the same data is another test
         return [replace(split, task_id=f"{split.task_id}/seed={seed}") for split in cut]
 
     def invalid(self, split: Split, stage: StageName, part: int, arrays: Arrays) -> str:
@@ -121,6 +122,12 @@ class Anomaly(Task):
             done.append({"prediction": together(smooth, learnt, channels, split.facts.get("combine", "mean"))})
         return Finished(done)
 
+    def cross_fitted(self, split: Split, tuned: Prediction, second: Prediction) -> Prediction:
+        """Join final scores: the first half of the entities, whose labels chose `tuned`, is scored by `second`."""
+        half = split.truths["final"].half[:, None]
+        pairs = zip(second, tuned, strict=True)
+        return [{"prediction": np.where(half, a["prediction"], b["prediction"])} for a, b in pairs]
+
     def ahead(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:
         """Bring a causal model's scores into the offline form: a trailing mean back to the middle of its window, or a centred one."""
         done = []
@@ -131,7 +138,7 @@ class Anomaly(Task):
         return done
 
     def objectives(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, Sequence[Objective]]:
-        """Prepare the search stage's scores: by the injections into the prefixes, and by labels of the entities set aside."""
+        """Prepare the search stage's scores: by the injections into the prefixes, and by the labels of either half."""
         found = split.truths[stage].objectives(prediction)
         return {tuning: [Objective(one.group, one.score)] for tuning, one in found.items()}
 

@@ -38,7 +38,8 @@ def test_what_does_not_go_together_is_refused_with_the_reason():
         pooled([loaded("one"), loaded("two", label=False)])
     with pytest.raises(ConfigError, match="two or more data sets"):
         pooled([loaded("one")])
-    log = Events.build(pl.DataFrame({"user": ["u"], "time": [datetime(2024, 1, 1, tzinfo=UTC)]}), name="log")
+    row = pl.DataFrame({"user": ["u"], "time": [datetime(2024, 1, 1, tzinfo=UTC)], "kind": ["buy"]})
+    log = Events.build(row, name="log", activity=("buy",))
     with pytest.raises(ConfigError, match="'log' is a log"):
         pooled([loaded("one"), Loaded("log", simulated=False, adapter=SeriesFile(), data=log, fingerprint="x")])
     with pytest.raises(ConfigError, match="neither true nor false"):

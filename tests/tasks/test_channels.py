@@ -11,8 +11,10 @@ from bench.errors import ConfigError, DataError
 from bench.runs.predict import predict
 from bench.tasks.anomaly.channels import together
 from bench.tasks.anomaly.task import Anomaly
+from bench.tasks.base import validation_scores
 from bench.tasks.profiles import PROFILES
 from bench_datasets.series import SeriesFile
+from bench_plugins.anomaly_floors import AbsMedianCentred
 
 CHANNELS, STEPS = 3, 300
 HEADER = "datetime;a;b;c;anomaly;changepoint"
@@ -129,3 +131,16 @@ def test_the_mean_over_channels_finds_what_single_ones_do_not(real, tmp_path):
     found = {r["model"]: r["vus_pr"] for r in board.rows}
     assert found["abs-median"] > 0.8
     assert found["random"] < 0.65
+
+
+def test_how_channels_are_combined_is_what_finds_the_injections_into_the_prefixes(tmp_path):
+    path, found, task = written(tmp_path / "machines"), {}, Anomaly()
+    for how in ("mean", "max"):
+        split = split_of(path, {"combine": how})
+        raw = [{"prediction": AbsMedianCentred({}).predict(part, bench.Context())} for part in split.stages["search"].parts]
+        scores = task.finished(split, "search", raw, causal=False).prediction
+        found[how] = validation_scores(task.objectives(split, "search", scores))["label-free"]
+    assert found["mean"] != found["max"]
+    split = split_of(path)
+    assert split.facts["combine"] == max(found, key=found.get)
+    assert f"/combine={split.facts['combine']}/" in split.task_id

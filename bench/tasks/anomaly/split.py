@@ -7,7 +7,7 @@ steps after it too. Final: learn from the prefixes, score all that follows. Lett
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,13 @@ from bench.errors import ConfigError, ProtocolError
 from bench.metrics.anomaly import threshold
 from bench.metrics.volume import pooled, vus_of
 from bench.tasks.anomaly.alarms import Rule, raised
-from bench.tasks.anomaly.channels import COMBINE, apart, over
+from bench.tasks.anomaly.channels import COMBINE, SEARCHED, apart, over, together
 from bench.tasks.anomaly.entities import Entities, whole_number
 from bench.tasks.anomaly.inject import oracle
 from bench.tasks.anomaly.injection_plan import Incident, manifest
 from bench.tasks.anomaly.plan import Marked, search_begin
 from bench.tasks.anomaly.scores import Averaged, Summed, averaged, summed
+from bench.tasks.anomaly.smoothing import abs_median, rolling_mean
 from bench.tasks.anomaly.steering import KINDS, Drawn, MeanVolume, SteeringRecipe, asked_of, mean_volume, steering
 from bench.tasks.base import SECOND, TUNED, Prediction, RankingRule, Split, Stage
 from bench.tasks.clock import NO_TIME, Clock, format_time
@@ -173,9 +174,9 @@ class _Widths:
     @classmethod
     def of(cls, options: Mapping[str, str], found: Entities) -> _Widths:
         """Read them from the options; raise `ConfigError`."""
-        combine = options.get("combine", COMBINE[0])
-        if combine not in COMBINE:
-            raise ConfigError(f"combine={combine!r} is unknown; use {' or '.join(COMBINE)}")
+        combine = options.get("combine", SEARCHED)
+        if combine not in {*COMBINE, SEARCHED}:
+            raise ConfigError(f"combine={combine!r} is unknown; use {', '.join(COMBINE)} or {SEARCHED}")
         buffer = whole_number(options, "buffer", max(found.season, 2) if found.of_log else BUFFER)
         smooth = _width(options, "smooth", max(buffer // 2, 1))
         return cls(buffer, smooth, _width(options, "smooth_causal", 1), combine)
@@ -187,6 +188,7 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
     panel = found.panel(marked.values)
     several = apart(panel, found.channels)
     search, steered, why = _search(marked, panel, several, widths.buffer, seed)
+    widths = replace(widths, combine=_combination(search.parts, steered, widths))
     kept = marked.incidents
     final = Final(
         found.names, panel.mask, panel.start, panel.until, marked.labels, marked.half, marked.values, panel.time, found.finest,
@@ -211,6 +213,20 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
         ceiling=() if reason or not kept else ({"prediction": _oracle(marked, panel, kept, widths.buffer)},),
         no_search_reason=why,
     )
+
+
+def _combination(parts: Sequence[Panel], steered: Steered, widths: _Widths) -> str:
+    """Return how channels are combined: as asked, or as finds the injections best when |x - median|, smoothed, scores each channel."""
+    if widths.combine != SEARCHED or parts[0].channels == 1 or not steered.steered:
+        return COMBINE[0] if widths.combine == SEARCHED else widths.combine
+    found: dict[str, list[Mapping[str, Array]]] = {how: [] for how in COMBINE}
+    for part, draw in zip(parts, steered.draws, strict=False):
+        learn = part.mask & (np.arange(part.steps) < part.until[:, None])
+        score = rolling_mean(abs_median(part.values, learn), widths.smooth, centred=True, real=part.mask)
+        learnt = np.stack([draw.learnt(n) for n in range(len(draw.mask))])
+        for how, scores in found.items():
+            scores.append({"prediction": together(score, learnt, part.channels, how)})
+    return max(COMBINE, key=lambda how: steered.steering(found[how]).value)
 
 
 def _task_id(marked: Marked, widths: _Widths, channels: int, profile: Profile) -> str:

@@ -60,7 +60,8 @@ class Anomaly(Task):
         "buffer": "widest buffer of VUS in steps (default 100 for labelled series, one season for users)",
         "smooth": "width of the centred mean over offline models' scores, off for none (default: half the buffer)",
         "smooth_causal": "width of the trailing mean over causal models' scores (default: off; their offline rows are smoothed)",
-        "combine": "mean or max of the channels' scores, each in units of its own mean over the prefix (default mean)",
+        "combine": "mean or max of the channels' scores, each in units of its own mean over the prefix (default search: whichever finds "
+        "the injections into the prefixes)",
         "season": "steps of the main cycle (default by the step: 5 min 288, D 7)",
         "freq": "step at which a log is counted (default D)",
         "target": "count (of events, default) or sum (of their values)",

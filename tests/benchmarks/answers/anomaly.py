@@ -17,13 +17,13 @@ from bench.runs.ensemble import BLENDS
 from bench.tasks.anomaly.split import FLOORS as ARITHMETIC
 
 SETS = {
-    "nab-aws": "social={data}/nab_aws/realAWSCloudwatch",
     "skab-valve2": "series={data}/skab/valve2",
     "skab-other": "series={data}/skab/other",
     "nab-tweets": "social={data}/nab/realTweets",
     "nab-known-cause": "social={data}/nab/realKnownCause",
+    "nab-aws": "social={data}/nab_aws/realAWSCloudwatch",
 }
-FAST = ("rolling-ecod", "rolling-ecod-whole", "lstm", "vae")
+FAST = ("rolling-ecod", "rolling-ecod-whole", "vae")
 GIVEN = tuple(name for name in FLOORS if not name.startswith(("iforest", "matrix"))), FAST
 OWN = {"causal": "rolling-ecod", "offline": "rolling-ecod-whole"}
 FIELDS = ("set", "league", "best floor", "VUS-PR", "chosen", "VUS-PR", "above", "rolling ECOD", "above", "ensemble", "mean-of-3")

@@ -10,7 +10,7 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 
-TASKS = ("anomaly",)
+TASKS = ("anomaly", "anomaly_defaults")
 
 
 def main() -> None:

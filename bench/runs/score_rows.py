@@ -100,7 +100,7 @@ def scored(rows: list[dict[str, Any]], scorers: Mapping[int, Scorer], problem: P
     return {at: {**compared[names[at]].columns(), **highest} for at in scorers}
 
 
-def _floors(rows: Sequence[Mapping[str, Any]], standing: Sequence[int], names: Mapping[int, str], board: RankingRule) -> dict[str, str]:
+def _floors(rows: Sequence[dict[str, Any]], standing: Sequence[int], names: Mapping[int, str], board: RankingRule) -> dict[str, str]:
     """Return the best floor of each league, by name; a causal one is a floor of the offline league too."""
     found: dict[str, str] = {}
     for at in _rising(rows, standing, board):

@@ -59,10 +59,12 @@ class RollingEcod(ArrayModel):
         setting = {**self.default(), **self.params}
         if not inputs.values.size:
             return np.zeros(inputs.values.shape)
-        step = np.arange(inputs.steps)
-        real = inputs.mask & (step >= inputs.start[:, None])
-        score = self.score(inputs, real, longest(inputs, setting["seasons"]), setting["statistics"].split())
-        return np.asarray(np.where(real, score, 0.0))
+        real = inputs.mask & (np.arange(inputs.steps) >= inputs.start[:, None])
+        found, widths = np.zeros(inputs.values.shape), longest(inputs, setting["seasons"])
+        for width in np.unique(widths):
+            rows = np.flatnonzero(widths == width)
+            found[rows] = self.score(inputs.take(rows), real[rows], int(width), setting["statistics"].split())
+        return np.where(real, found, 0.0)
 
     def score(self, panel: Panel, real: Array, width: int, wanted: list[str]) -> Array:
         """Average -log P over the statistics, [N, T]; `real`: bool [N, T]."""
@@ -82,13 +84,15 @@ class RollingEcodWhole(RollingEcod):
         return rolling_mean(raw, max(width // 2, 1), centred=True, real=real)
 
 
-def longest(panel: Panel, seasons: float) -> int:
-    """Return the steps of the longest window: of so many seasons, `LONGEST` and the panel at most.
+def longest(panel: Panel, seasons: float) -> Array:
+    """Return the steps of each entity's longest window, int64 [N]: of so many seasons, at most `LONGEST` and two prefixes.
 
-    A season that the panel does not hold twice, such as a day of seconds, is none.
+    A season that is longer than two prefixes, such as a day of seconds, is none. Nothing after a prefix counts: it may not
+    move a causal score.
     """
-    wanted = round(seasons * (panel.season if 1 < panel.season <= panel.steps // 2 else NO_SEASON))
-    return int(np.clip(wanted, 2, min(LONGEST, max(panel.steps, 2))))
+    most = 2 * np.maximum(panel.until - panel.start, 1)
+    season = np.where((panel.season > 1) & (panel.season <= most), panel.season, NO_SEASON)
+    return np.asarray(np.clip(np.round(seasons * season), 2, np.minimum(LONGEST, most)), np.int64)
 
 
 def _averaged(panel: Panel, real: Array, width: int, wanted: list[str], tails: Tails, *, ahead: bool) -> Array:

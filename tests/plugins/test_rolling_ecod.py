@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -75,6 +77,22 @@ def test_constant_short_empty_and_huge_series_have_finite_scores(model, values):
     assert np.isfinite(score).all()
 
 
-@pytest.mark.parametrize(("season", "steps", "expected"), [(24, 600, 24), (288, 600, 288), (86_400, 600, 100), (1, 600, 100), (1, 30, 30)])
-def test_a_season_that_the_series_do_not_hold_twice_is_none(season, steps, expected):
-    assert longest(panel_of(np.zeros((1, steps)), 10, season), 1.0) == expected
+@pytest.mark.parametrize(("season", "learnt", "expected"), [(24, 600, 24), (288, 150, 288), (86_400, 600, 100), (1, 600, 100), (1, 15, 30)])
+def test_a_season_longer_than_two_prefixes_is_none(season, learnt, expected):
+    assert longest(panel_of(np.zeros((1, 900)), learnt, season), 1.0).tolist() == [expected]
+
+
+def test_each_entity_has_the_windows_that_it_would_have_alone():
+    values = np.random.default_rng(4).normal(size=(2, 400))
+    both = replace(panel_of(values, until=200, season=150), until=np.array([60, 300]))
+    alone = [replace(panel_of(values[n : n + 1], until=200, season=150), until=both.until[n : n + 1]) for n in range(2)]
+    expected = np.concatenate([RollingEcod({}).predict(one, Context()) for one in alone])
+    np.testing.assert_array_equal(RollingEcod({}).predict(both, Context()), expected)
+    assert longest(both, 1.0).tolist() == [100, 150]
+
+
+@pytest.mark.parametrize("end", [120, 250])
+def test_a_causal_score_is_the_same_where_the_series_ends_earlier(end):
+    whole = panel_of(np.random.default_rng(5).normal(size=(1, 300)), until=100, season=180)
+    short = panel_of(whole.values[:, :end], until=100, season=180)
+    np.testing.assert_array_equal(RollingEcod({}).predict(whole, Context())[:, :end], RollingEcod({}).predict(short, Context()))

@@ -136,7 +136,8 @@ def _checked(marked: Marked) -> Marked:
     step, begin = np.arange(panel.steps), search_begin(panel)
     able = (panel.mask & (step < begin[:, None])).any(axis=1)
     after = marked.labels & panel.mask & (step >= panel.until[:, None])
-    mixed = after.any(axis=1) & (~marked.labels & panel.mask & (step >= panel.until[:, None])).any(axis=1) & able
+    usual = ~marked.labels & panel.mask & (step >= panel.until[:, None])
+    mixed = np.asarray(after.any(axis=1) & usual.any(axis=1) & able)
     if all(mixed[rows].any() for rows in (marked.half, ~marked.half)):
         return marked
     return replace(marked, unaided="a half of the entities has no anomaly after its prefixes, or nothing else: no labels tune the other")

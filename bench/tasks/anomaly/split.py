@@ -104,7 +104,7 @@ class Final:
         """Return which entities are scored: those with steps to learn from and to score, bool [N]."""
         step = np.arange(self.mask.shape[1])
         learnt = (self.mask & (step < self.until[:, None])).any(axis=1)
-        return learnt & (self.mask & (step >= self.until[:, None])).any(axis=1)
+        return np.asarray(learnt & (self.mask & (step >= self.until[:, None])).any(axis=1))
 
     @property
     def group(self) -> Array:

@@ -318,7 +318,10 @@ class Driver:
         return {**kept, "digests": {each: stored_digest(self.ledger.folder / each) for each in stored}}
 
     def _cross_fitted(self, split: Split, outcome: Outcome) -> Outcome:
-        """Make one final prediction of those that either half of the labels chose; of equal choices there is one already."""
+        """Make one final prediction of those that either half of the labels chose; of equal choices there is one already.
+
+        Its entry keeps the key of the first half's fit, which is the one that answers about new data.
+        """
         seeds = [seed for tuning, seed in outcome.finals if tuning == SECOND]
         if not seeds:
             return outcome

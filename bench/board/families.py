@@ -16,8 +16,9 @@ from bench.board.schema import Row
 TRIVIAL = 0.8
 """VUS-PR above which a floor shows that a board is trivial."""
 FLOORS = (
-    "random", "abs-median", "abs-median-centred", "rolling-variance", "rolling-variance-centred", "rolling-mean", "rolling-mean-centred",
-    "seasonal-residual", "sub-pca", "sub-pca-whole", "iforest", "iforest-whole", "matrix-profile",
+    "random", "abs-median", "abs-median-centred", "rolling-deviation", "rolling-deviation-centred", "rolling-variance",
+    "rolling-variance-centred", "rolling-mean", "rolling-mean-centred", "seasonal-residual", "seasonal-residual-centred", "sub-pca",
+    "sub-pca-whole", "iforest", "iforest-whole", "matrix-profile",
 )  # fmt: skip
 FLOOR, FIRST_FLOOR = "the best floor", "rolling-mean"
 """What models are compared with; boards of the first protocol compared all of them with one floor."""
@@ -43,7 +44,7 @@ def flag_trivial(rows: Sequence[Row]) -> list[Row]:
 def family_words(rows: Sequence[Row]) -> list[str]:
     """Describe what beats each board's best floor, whether its search agreed with the labels, and its families with each other."""
     own = [row for row in rows if row["task"] == "anomaly"]
-    told = [words for members in boards(own).values() if (words := _against_floor([own[at] for at in members]))]
+    told = [words for members in boards(own).values() if (words := _against_floor([own[at] for at in members], own))]
     told += steered_words(own)
     return told + [words for dataset in dict.fromkeys(r["dataset"] for r in own) for words in _agreement(own, dataset)]
 
@@ -54,7 +55,8 @@ def steered_words(rows: Sequence[Row]) -> list[str]:
     return [words for own in each if (words := _steered(own))]
 
 
-def _against_floor(rows: Sequence[Row]) -> str:
+def _against_floor(rows: Sequence[Row], own: Sequence[Row]) -> str:
+    """Describe one league's models beside the best floor that it allows; `own`: the rows of both leagues."""
     standing = [rows[at] for at in candidates(rows)]
     models = [row for row in standing if row["model"] not in FLOORS and row.get("above_floor") is not None]
     if not models:
@@ -66,7 +68,9 @@ def _against_floor(rows: Sequence[Row]) -> str:
         low, high = row.get("above_floor_low"), row.get("above_floor_high")
         words = f"{clean(row['model'])} ({signed(row['above_floor'])}, {span(low, high, signed)})"
         (better if low is not None and low > 0 else worse if high is not None and high < 0 else open_).append(words)
-    one, floor = models[0], _floor_words(standing)
+    one = models[0]
+    same = [r for r in own if (r["task_id"], r["dataset"]) == (one["task_id"], one["dataset"]) and r["mode"] in {"causal", one["mode"]}]
+    floor = _floor_words([same[at] for at in candidates(same)])
     said = [
         f"{several(better, 8)} beat{'s' * (len(better) == 1)} {floor}" if better else f"no model beats {floor} beyond doubt",
         f"not separable from it: {several(open_, 8)}" if open_ else "",

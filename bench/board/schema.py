@@ -31,7 +31,7 @@ TUNINGS = ("default", "tuned", "label-free")
 STATUSES = ("ok", "failed", "timeout", "oom", "crash", "invalid", "skipped")
 FLAGS = (
     "underpowered", "few-labels", "trivial", "contaminated", "fallback", "mean-from-quantiles", "quantiles-crossed", "clipped",
-    "charged", "cut-short", "kept-default", "averaged", "few-trials", "calibrated", "unconfined",
+    "charged", "cut-short", "kept-default", "averaged", "few-trials", "calibrated", "unconfined", "cross-fitted",
 )  # fmt: skip
 """`cut-short`: the fit asked whether to stop and was told that its time was up;
 `unconfined`: the code is not the project's own, and could see more than its inputs."""

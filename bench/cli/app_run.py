@@ -8,7 +8,26 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli import complete
-from bench.cli.options import Datasets, Files, Folders, Item, Json, Kind, Out, Own, Sets, Time, TimeUnit, User, Value, Zone, columns
+from bench.cli.options import (
+    Channels,
+    Datasets,
+    Entity,
+    Files,
+    Folders,
+    Item,
+    Json,
+    Kind,
+    Label,
+    Out,
+    Own,
+    Sets,
+    Time,
+    TimeUnit,
+    User,
+    Value,
+    Zone,
+    columns,
+)  # fmt: skip
 
 runs = typer.Typer()
 Tasks = Annotated[str | None, typer.Option(help="churn, forecasting, anomaly, or several with commas.", autocompletion=complete.tasks)]
@@ -38,6 +57,9 @@ def run(
     item: Item = None,
     time_unit: TimeUnit = None,
     zone: Zone = None,
+    entity: Entity = None,
+    channels: Channels = None,
+    label: Label = None,
     model: Annotated[
         list[str] | None,
         typer.Option(help="A model; several with commas, or repeated (default: all that serve the task).", autocompletion=complete.models),
@@ -84,6 +106,7 @@ def run(
         "job_seconds": job_seconds, "job_memory": job_memory, "out": out, "plugins": plugin_, "plugins_dirs": plugins_dir, "options": set_,
         "overwrite": overwrite or None, "portfolio": False if no_portfolio else None, "prune": prune or None, "executor": executor,
         "address": address, "params": param, "space": space, "time_limit": time_limit, "name": name,
+        "entity": entity, "channels": channels, "label": label,
     }  # fmt: skip
     return run_command(study, given, as_json=as_json, quiet=quiet)
 
@@ -121,6 +144,9 @@ def predict_new(
     item: Item = None,
     time_unit: TimeUnit = None,
     zone: Zone = None,
+    entity: Entity = None,
+    channels: Channels = None,
+    label: Label = None,
     set_: Sets = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="A .csv or .parquet file (default: CSV on stdout).")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Add the three strongest reasons of each user's P(churn), in words.")] = False,
@@ -128,6 +154,7 @@ def predict_new(
     """Score new users, forecast on or flag anomalies with a run's winner, without its training data."""
     from bench.cli.predict import predict_command
 
-    named = columns(user=user, time=time, kind=kind, value=value, item=item, time_unit=time_unit, zone=zone)
+    own = {"user": user, "time": time, "kind": kind, "value": value, "item": item, "time_unit": time_unit, "zone": zone}
+    named = columns(**own, entity=entity, channels=channels, label=label)
     choice = {"model": model, "dataset": dataset, "family": family}
     predict_command(run_folder, new, set_ or [], out, **choice, cutoff=cutoff, everybody=everybody, columns=named, explain=explain)

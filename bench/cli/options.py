@@ -22,7 +22,7 @@ Datasets = Annotated[
     ),
 ]
 Own = Annotated[
-    str | None, typer.Option("--data", metavar="FILE", help="Your own event log: csv, Parquet or JSON lines; its columns follow.")
+    str | None, typer.Option("--data", metavar="FILE", help="Your own log or series: csv, Parquet or JSON lines; its columns follow.")
 ]
 Out = Annotated[str | None, typer.Option(metavar="DIR", help="Run folder (default: runs/TASK-..., found again by the same command).")]
 User = Annotated[str | None, typer.Option(metavar="COLUMN", help="The user in your own log (default: guessed, and said).")]
@@ -32,6 +32,12 @@ Value = Annotated[str | None, typer.Option(metavar="COLUMN", help="An amount in 
 Item = Annotated[str | None, typer.Option(metavar="COLUMN", help="The item in your own log, or none.")]
 TimeUnit = Annotated[str | None, typer.Option(metavar="s|ms|us|ns", help="Unit of numeric times (default: by size).")]
 Zone = Annotated[str | None, typer.Option(metavar="NAME", help="Zone of local times, such as Europe/Berlin (default: UTC).")]
+Entity = Annotated[str | None, typer.Option(metavar="COLUMN", help="The entity in your own series, or none: each file is one.")]
+Channels = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN,COLUMN", help="Columns of several values a step, or all; or the one that names each row's channel."),
+]
+Label = Annotated[str | None, typer.Option(metavar="COLUMN", help="0 or 1 in your own series, 1 in an anomaly; or none.")]
 
 
 def columns(**given: str | None) -> dict[str, Any]:

@@ -70,6 +70,16 @@ def look(panel: Panel, series: Array, at: Array) -> tuple[Array, Array]:
     return np.where(inside, panel.values[series, clipped], 0.0), inside & panel.mask[series, clipped]
 
 
+def local_mean(x: Array, real: Array, width: int, *, ahead: bool) -> Array:
+    """Average the `width` steps that end at each step, or with `ahead` those around it, float64 [N, T]; only those `real` count."""
+    steps = x.shape[1]
+    last = np.minimum(np.arange(steps) + ((width - 1) // 2 if ahead else 0), steps - 1)
+    first = np.maximum(np.arange(steps) + ((width - 1) // 2 if ahead else 0) - width, -1)
+    so_far = [np.pad(np.cumsum(np.where(real, each, 0.0), axis=1), ((0, 0), (1, 0))) for each in (x, np.ones(x.shape))]
+    total, count = (each[:, last + 1] - each[:, first + 1] for each in so_far)
+    return np.asarray(total / np.maximum(count, 1.0))
+
+
 def ahead_known(panel: Panel, series: Array, at: Array, columns: list[int]) -> Array:
     """Return the `columns` of what is known in advance at grid steps `at`, float32 [n, P, C]; `series`: int [n, 1]."""
     row = np.minimum(series, len(panel.known) - 1)  # one row may serve all series

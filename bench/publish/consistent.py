@@ -12,6 +12,7 @@ from bench.board.schema import AGGREGATOR, SCHEMA_VERSION, Row
 from bench.publish.package import versions
 from bench.publish.truth import PublishedRun
 from bench.runs.ensemble import BLENDS
+from bench.runs.offline_rows import base_of
 from bench.tasks.base import protocol_of
 
 
@@ -68,7 +69,7 @@ def _unplanned(rows: Sequence[Row], about: PublishedRun) -> Iterator[str]:
         if row["model"] in BLENDS and row["status"] == "ok":
             gone = [name for name in json.loads(row["params"]) if (row["task_id"], row["dataset"], name) not in there]
             yield from (f"{name} on {row['dataset']}: a member of the ensemble without a row: it was removed" for name in gone)
-        elif row["model"] not in about.models:
+        elif base_of(row) not in about.models:
             yield f"{row['model']} on {row['dataset']}: a row of a model that the run did not have"
 
 

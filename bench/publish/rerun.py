@@ -30,6 +30,7 @@ from bench.publish.truth import PublishedRun
 from bench.registry import Registry, Source
 from bench.runs.check_prediction import validate_prediction
 from bench.runs.ensemble import BLENDS
+from bench.runs.offline_rows import base_of
 from bench.runs.scheduler import Cell
 from bench.tasks.base import Prediction
 
@@ -50,8 +51,9 @@ class Again:
 
 
 def repeatable(row: Row) -> bool:
-    """Return whether a row is of a fit; an ensemble is a mean of others."""
-    return bool(row["status"] == "ok" and row["model"] not in BLENDS)
+    """Return whether a row is of a fit; ensembles, offline rows of causal models and cross-fitted rows are made of others'."""
+    made = row["model"] in BLENDS or base_of(row) != row["model"] or "cross-fitted" in (row["flags"] or [])
+    return bool(row["status"] == "ok" and not made)
 
 
 class Repeater:

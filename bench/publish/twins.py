@@ -9,6 +9,7 @@ import numpy as np
 from bench.board.schema import Row
 from bench.data.ragged import Array
 from bench.runs.ensemble import BLENDS
+from bench.runs.offline_rows import base_of
 from bench.tasks.base import Prediction
 
 LOOKED_AT = 4_096
@@ -26,7 +27,8 @@ def sketch(prediction: Prediction) -> list[Array]:
 def twins(rows: Sequence[Row], sketches: Mapping[int, Sequence[Array]]) -> Iterator[str]:
     """Describe pairs of models whose predictions do not differ; `sketches` by the place of their row."""
     told: set[tuple[str, str]] = set()
-    places = [at for at in sketches if rows[at]["model"] not in BLENDS and any(np.ptp(part) > 0 for part in sketches[at] if part.size)]
+    fits = [at for at in sketches if rows[at]["model"] not in BLENDS and base_of(rows[at]) == rows[at]["model"]]
+    places = [at for at in fits if any(np.ptp(part) > 0 for part in sketches[at] if part.size)]
     for at, one in enumerate(places):
         for other in places[at + 1 :]:
             names = rows[one]["model"], rows[other]["model"]

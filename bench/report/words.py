@@ -24,6 +24,7 @@ FLAG_WORDS = {
     "clipped": "negative forecasts of counts were set to 0",
     "charged": "failed: stands in means with the worse of reference and worst score",
     "cut-short": "the fit was stopped at its time limit",
+    "cross-fitted": "each half of the entities is scored by what the labels of the other half chose",
     "kept-default": "the search found nothing better than the author's default beyond doubt, so the default stands",
     "averaged": "the mean of the author's default and the best configurations of the search",
     "few-trials": "fewer than eight configurations were tried: the search has hardly begun",

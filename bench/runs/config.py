@@ -26,6 +26,10 @@ LIMITS = ("device", "job_seconds", "job_memory")
 """What may change in a folder that is given: a cell that ran out of time or memory is tried again with more."""
 OWN_FILE = ("user", "time", "kind", "value", "item", "time_unit", "zone")
 """Options that go with `data`: those of the adapter `events` by the same names."""
+OWN_SERIES = {"entity": "series", "channels": "channels", "label": "label"}
+"""Options that make of `data` series, not a log: ours -> the option of the adapter `series`."""
+BOTH = ("time", "value", "time_unit", "zone")
+"""What either adapter takes."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,12 @@ class Config:
     item: str | None = None
     time_unit: str | None = None
     zone: str | None = None
+    entity: str | None = None
+    """Column of the entities of own series, or none: each file is one."""
+    channels: str | None = None
+    """Columns of several values a step, with commas, or all; or the one column that names the channel of each row."""
+    label: str | None = None
+    """Column of 0 and 1, 1 in an anomaly, or none."""
     models: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
@@ -117,16 +127,20 @@ class Config:
             raise ConfigError(f"--device {self.device!r} is unknown; use auto, cpu, cuda or cuda:N")
 
     def _with_own_file(self) -> Config:
-        """Turn `--data FILE --user COLUMN` into `--dataset events=FILE --set events.user=COLUMN`, which is the same."""
-        given = {name: value for name in OWN_FILE if (value := getattr(self, name)) is not None}
+        """Turn `--data FILE --user COLUMN` into `--dataset events=FILE --set events.user=COLUMN`, which is the same.
+
+        With an entity, channels or a label it is series: `--dataset series=FILE --set series.channels=COLUMN,COLUMN`.
+        """
+        given = {name: value for name in (*OWN_FILE, *OWN_SERIES) if (value := getattr(self, name)) is not None}
         if self.data is None:
             if self.name is not None and not self.datasets:
                 raise ConfigError(f"--name {self.name} goes with --data FILE; other data is named by bench data add NAME PATH")
             if given:
                 raise ConfigError(f"{_option(next(iter(given)))} goes with --data FILE; for other data write --set ADAPTER.KEY=VALUE")
             return self
-        if any(word.startswith("events=") for word in self.datasets):
-            raise ConfigError("--data is --dataset events=FILE and shares its options; for two own logs: bench data add NAME PATH")
+        adapter, given = own_columns(given)
+        if any(word.startswith(f"{adapter}=") for word in self.datasets):
+            raise ConfigError(f"--data is --dataset {adapter}=FILE and shares its options; for two of your own: bench data add NAME PATH")
         if not isinstance(self.data, str | Path):
             from bench.sources.load import holds_series, kept_frame
 
@@ -137,9 +151,9 @@ class Config:
             raise ConfigError("--data is empty; give a file or a folder")
         else:
             path = str(self.data)
-        options = {**self.options, **{f"events.{name}": str(value) for name, value in given.items()}}
-        nothing: dict[str, Any] = dict.fromkeys(("data", *OWN_FILE))
-        return replace(self, datasets=(*self.datasets, f"events={path}"), options=options, **nothing)
+        options = {**self.options, **{f"{adapter}.{name}": str(value) for name, value in given.items()}}
+        nothing: dict[str, Any] = dict.fromkeys(("data", *OWN_FILE, *OWN_SERIES))
+        return replace(self, datasets=(*self.datasets, f"{adapter}={path}"), options=options, **nothing)
 
     @property
     def caps(self) -> Profile:
@@ -210,6 +224,20 @@ def task_options(
         else:
             raise ConfigError(f"unknown option --set {key}={value}; {suggest(key, [*known, *(f'{a}.KEY' for a in adapters)])}")
     return own, others
+
+
+def own_columns(given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return which adapter reads own data whose columns are named, `events` or `series`, and its options.
+
+    Raises `ConfigError` where the columns of a log and of series are named together.
+    """
+    series = [name for name in given if name in OWN_SERIES]
+    if not series:
+        return "events", dict(given)
+    odd = next((name for name in given if name not in (*OWN_SERIES, *BOTH)), None)
+    if odd is not None:
+        raise ConfigError(f"{_option(odd)} names a column of a log and {_option(series[0])} one of series; leave one of them out")
+    return "series", {OWN_SERIES.get(name, name): value for name, value in given.items()}
 
 
 def _at_least_one(name: str, value: int | None) -> None:

@@ -29,6 +29,7 @@ from bench.execute.machine import memory_mb
 from bench.execute.messages import Apply
 from bench.registry import Registry, Source, discover
 from bench.runs.check_prediction import part_of
+from bench.runs.config import own_columns
 from bench.runs.explain import with_reasons
 from bench.runs.saved_models import Fitted, answering, board_of, fits, run_document, words_of
 from bench.sources.load import Request, holds_series, kept_frame, loaded
@@ -108,9 +109,10 @@ def answered(
     registry = discover(config["plugins"], config["plugins_dirs"])
     board, task = board_of(document, dataset, family), registry.task(config["task"])
     fitted = fits(folder, board, model)
-    request = _request(data, board, columns or {})
+    named_by, columns = own_columns(columns or {})
+    request = _request(data, board, columns, named_by)
     own, theirs = _options(_with_cutoff(options or {}, cutoff, task), config, task, request.adapter)
-    new = loaded(request, registry, {**theirs, **(columns or {})}, size=caps.users, seed=config["seed"]).data
+    new = loaded(request, registry, {**theirs, **columns}, size=caps.users, seed=config["seed"]).data
     asked = task.inference_inputs(new if "cutoff" in task.settable else until(new, cutoff), board, own, caps)
     context = {"epochs": caps.epochs, "history": caps.history, "rows": caps.rows, **asked.split.context}
     with _executor() as executor:
@@ -183,15 +185,15 @@ def until(data: Events | Series, cutoff: str | date | None) -> Events | Series:
     return replace(data, frame=kept)
 
 
-def _request(data: Any, board: Mapping[str, Any], columns: Mapping[str, str]) -> Request:
-    """Describe who reads the data: an own log where its columns are named; what a registered set was told holds for new data too."""
+def _request(data: Any, board: Mapping[str, Any], columns: Mapping[str, str], named_by: str) -> Request:
+    """Describe who reads the data: `named_by` where columns are named; what a registered set was told holds for new data too."""
     if not isinstance(data, str | Path):
         return Request("series" if holds_series(data) else "events", kept_frame(data))
     adapter, equals, path = str(data).partition("=")
     if not equals or Path(data).expanduser().exists():
-        adapter, path = "events" if columns else board["adapter"], str(data)
-    if columns and adapter != "events":
-        raise ConfigError(f"--{next(iter(columns))} names a column of an own log, but {adapter!r} reads this data; write --data FILE")
+        adapter, path = named_by if columns else board["adapter"], str(data)
+    if columns and adapter != named_by:
+        raise ConfigError(f"--{next(iter(columns))} names a column of your own data, but {adapter!r} reads this; write --data FILE")
     found = Path(path).expanduser()
     if not path or not found.exists():
         raise DataError(f"{path or data}: no such file or folder")
@@ -256,6 +258,7 @@ def _answer(
         raise PluginError(f"model {fitted.model!r} failed on the new data: {reason}")
     # copies: large arrays are mapped from files that go with the executor
     own = task.finished(asked.split, "final", [{k: np.array(v) for k, v in arrays.items()}], causal=fitted.causal).prediction
+    own = (task.ahead(asked.split, "final", own) or own) if fitted.ahead else own
     return task.calibrated(own, fitted.calibration) if fitted.calibration else own
 
 

@@ -35,6 +35,9 @@ def run(
     item: str | None = None,
     time_unit: str | None = None,
     zone: str | None = None,
+    entity: str | None = None,
+    channels: str | None = None,
+    label: str | None = None,
     name: str | None = None,
     datasets: Names | None = None,
     source: str | Path | None = None,
@@ -71,6 +74,7 @@ def run(
         task: `churn`, `forecasting`, `anomaly`, or several of them: their boards stand side by side in what is returned.
         data: your own log, one row an event: a frame (pandas, polars, lazy too, Arrow) or a file; or series as `unique_id, ds, y`.
         user, time, kind, value, item: its columns; the usual names are guessed. time_unit, zone: how its times are read.
+        entity, channels, label: columns of your own series: who, several values a step (with commas, or all), 0 and 1 in an anomaly.
         name: what boards call it (default: the file's name, or "data").
         datasets: adapters with a path (`retail=sales.csv`), without one (their simulators), or registered names. source: a path
             for the one adapter given.
@@ -144,14 +148,14 @@ def predict(
     for data of another kind.
     """
     from bench.runs import predict as on_new_data
-    from bench.runs.config import OWN_FILE
+    from bench.runs.config import OWN_FILE, OWN_SERIES
 
     folder = run.path if isinstance(run, Board) else Path(run)
     if folder is None:
         raise ConfigError("the board was made of rows, not read from a run folder; give the run's folder")
     for key in columns:
-        if key not in OWN_FILE:
-            raise ConfigError(f"unknown argument {key!r}; {suggest(key, ['cutoff', 'model', 'dataset', 'family', 'options', *OWN_FILE])}")
+        if key not in (known := (*OWN_FILE, *OWN_SERIES)):
+            raise ConfigError(f"unknown argument {key!r}; {suggest(key, ['cutoff', 'model', 'dataset', 'family', 'options', *known])}")
     spelt = {key: str(value) for key, value in (options or {}).items()}
     with arguments_named(data):
         return on_new_data.predict(

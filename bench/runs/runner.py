@@ -33,6 +33,7 @@ from bench.runs.run_folder import claim
 from bench.runs.scheduler import Cell, Driver
 from bench.runs.score_rows import now
 from bench.runs.write_results import write_results
+from bench.sources import pool
 from bench.sources.cache import cache_folder
 from bench.sources.load import Loaded, Request, loaded, requested
 from bench.sources.read_progress import forwarded_progress
@@ -94,11 +95,10 @@ def _problems(
 ) -> Iterator[tuple[Loaded, Split]]:
     """Read and split every data set, telling the listener of each."""
     own, others = task_options(config.options, task.options, registry.names("bench.datasets"))
-    seen: list[Loaded] = []
-    for request in requests:
-        data = loaded(request, registry, others.get(request.adapter, {}), size=config.caps.users, seed=config.seed)
-        _refuse_twin(data, seen)
-        seen.append(data)
+    read: list[Loaded] = []
+    for data in _read(requests, config, registry, others, together=pool.wanted(own.get(pool.OPTION))):
+        _refuse_twin(data, read)
+        read.append(data)
         for at, split in enumerate(
             task.splits(replace(data.data, name=data.name), own, config.caps, config.seed, simulated=data.simulated)
         ):
@@ -106,6 +106,21 @@ def _problems(
             steers = split.columns.get("objective", split.ranking.metric)
             listen(DataReady(data.name, split.task_id, words, steers, split.ranking.higher))
             yield data, split
+
+
+def _read(
+    requests: Sequence[Request], config: Config, registry: Registry, options: Mapping[str, Mapping[str, str]], *, together: bool
+) -> Iterator[Loaded]:
+    """Read one data set after the other; `together`: all, as one."""
+    each = (loaded(one, registry, options.get(one.adapter, {}), size=config.caps.users, seed=config.seed) for one in requests)
+    if not together:
+        yield from each
+        return
+    found: list[Loaded] = []
+    for data in each:
+        _refuse_twin(data, found)
+        found.append(data)
+    yield pool.pooled(found)
 
 
 def _outcomes(problems: Sequence[Problem], config: Config, driver: Driver) -> Mapping[str, Outcome]:

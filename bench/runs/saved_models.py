@@ -15,6 +15,7 @@ from bench.board.ranking import candidates, leading, rank
 from bench.board.schema import Row, read_rows, table_to_rows
 from bench.errors import ConfigError, RunFolderError, suggest
 from bench.runs.ensemble import FLOOR, NAME
+from bench.runs.offline_rows import base_of
 from bench.tune.ledger import read_entries
 from bench.tune.trials import Entry
 
@@ -34,6 +35,8 @@ class Fitted:
     """How the board's predictions of it were corrected."""
     row: str = ""
     """The row of the board that answers, where that is a mean of several models."""
+    ahead: bool = False
+    """The row is what the core made of a causal model's scores for the offline league."""
 
 
 def run_document(folder: Path) -> dict[str, Any]:
@@ -133,7 +136,7 @@ def _keys(folder: Path, place: tuple[str, str]) -> dict[tuple[str, str, int], st
 
 
 def _fitted(folder: Path, row: Row, entry: Entry | None, weight: float) -> Fitted:
-    name = row["model"]
+    name = base_of(row)
     if entry is None:
         raise RunFolderError(f"the ledger has no final fit of {name!r}; give the run's command again")
     if entry.get("unsaved"):
@@ -142,4 +145,5 @@ def _fitted(folder: Path, row: Row, entry: Entry | None, weight: float) -> Fitte
     saved = (folder / kept).resolve() if kept else None
     if saved is not None and not saved.is_dir():
         raise RunFolderError(f"{saved}: the folder that {name!r} was saved in is gone; give the run's command again to fit it anew")
-    return Fitted(name, entry, saved, row["mode"] != "offline", weight, json.loads(row.get("calibration") or "{}"))
+    ahead, line = name != row["model"], json.loads(row.get("calibration") or "{}")
+    return Fitted(name, entry, saved, ahead or row["mode"] != "offline", weight, line, ahead=ahead)

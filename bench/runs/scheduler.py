@@ -19,7 +19,7 @@ from bench.execute.prediction_files import keep_folder, read_prediction, stored_
 from bench.execute.rungs import Rung
 from bench.runs.check_prediction import CheckedPrediction, score_validation, validate_prediction
 from bench.runs.run_events import CellDone, JobDone, JobReport, JobRetried, JobStarted, Listener, Notice, Tick
-from bench.tasks.base import Prediction, Split, Stage, StageName, Task
+from bench.tasks.base import SECOND, TUNED, Prediction, Split, Stage, StageName, Task
 from bench.tune.ledger import FORMAT, Ledger
 from bench.tune.plan import Budget, Outcome, Plan, Scope, plan
 from bench.tune.trials import Entry, prediction_file
@@ -337,6 +337,32 @@ class Driver:
         stored = [name, *([kept["saved"]] if "saved" in kept else [])]
         return {**kept, "digests": {each: stored_digest(self.ledger.folder / each) for each in stored}}
 
+    def _cross_fitted(self, split: Split, outcome: Outcome) -> Outcome:
+        """Make one final prediction of those that either half of the labels chose; of equal choices there is one already.
+
+        Its entry keeps the key of the first half's fit, which is the one that answers about new data.
+        """
+        seeds = [seed for tuning, seed in outcome.finals if tuning == SECOND]
+        if not seeds:
+            return outcome
+        finals = {key: entry for key, entry in outcome.finals.items() if key[0] not in {TUNED, SECOND}}
+        for seed in seeds:
+            pair = outcome.finals[TUNED, seed], outcome.finals[SECOND, seed]
+            lost = next((entry for entry in pair if entry["status"] != "ok"), None)
+            finals[TUNED, seed] = lost or (pair[0] if pair[0]["key"] == pair[1]["key"] else self._joined(split, *pair))
+        kept = outcome.kept_default - {SECOND} if SECOND in outcome.kept_default else outcome.kept_default - {TUNED}
+        return replace(outcome, finals=finals, best={t: e for t, e in outcome.best.items() if t != SECOND}, kept_default=kept)
+
+    def _joined(self, split: Split, one: Entry, other: Entry) -> Entry:
+        both = [read_prediction(self.ledger.folder / prediction_file(entry)) for entry in (one, other)]
+        file = f"predictions/{one['key']}-{other['key']}.npz"
+        write_prediction(self.ledger.folder / file, self.task.cross_fitted(split, *both))
+        joined: Entry = {**one, "prediction": file, "flags": [*one["flags"], "cross-fitted"]}
+        joined["params"] = {"halves": [dict(one["params"]), dict(other["params"])]}
+        joined["fit_seconds"] = one["fit_seconds"] + other["fit_seconds"]
+        joined["predict_seconds"] = one["predict_seconds"] + other["predict_seconds"]
+        return joined
+
     def _calibrated(self, split: Split, outcome: Outcome) -> Outcome:
         """Correct the final predictions of each tuning by what its validations say; the fits' own predictions stay beside them."""
         finals: dict[tuple[str, int], Entry] = {}
@@ -363,7 +389,7 @@ class Driver:
 
     def _finish(self, active: _Active, outcome: Outcome) -> None:
         cell = active.cell
-        outcome = self._calibrated(cell.split, outcome)
+        outcome = self._calibrated(cell.split, self._cross_fitted(cell.split, outcome))
         self.outcomes[cell.name] = outcome
         best = {key for entry in (*outcome.best.values(), outcome.valid) for key in entry["validations"].values()}
         for key in {key for trial in outcome.trials for key in trial["validations"].values()} - best:

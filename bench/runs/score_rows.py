@@ -93,11 +93,20 @@ def scored(rows: list[dict[str, Any]], scorers: Mapping[int, Scorer], problem: P
         reference=board.reference,
         leagues={names[at]: league(rows[at]) for at in scorers} | dict.fromkeys(ceiling, ""),
         leader_among={names[at] for at in standing},
-        floors={league(rows[at]): names[at] for at in _rising(rows, standing, board) if rows[at]["model"] in board.floors},
+        floors=_floors(rows, standing, names, board),
         seed=stable_seed(problem.fingerprint, problem.split.task_id),
     )
     highest = compared[CEILING].metrics[board.metric].columns(CEILING) if ceiling else {}
     return {at: {**compared[names[at]].columns(), **highest} for at in scorers}
+
+
+def _floors(rows: Sequence[dict[str, Any]], standing: Sequence[int], names: Mapping[int, str], board: RankingRule) -> dict[str, str]:
+    """Return the best floor of each league, by name; a causal one is a floor of the offline league too."""
+    found: dict[str, str] = {}
+    for at in _rising(rows, standing, board):
+        if rows[at]["model"] in board.floors:
+            found |= dict.fromkeys(("causal", "offline") if league(rows[at]) == "causal" else (league(rows[at]),), names[at])
+    return found
 
 
 def _rising(rows: Sequence[Mapping[str, Any]], places: Sequence[int], board: RankingRule) -> list[int]:

@@ -11,6 +11,7 @@ import polars as pl
 
 from bench.runs.ensemble import Blend, blended
 from bench.runs.feature_importance import Occlusion, first_of, look
+from bench.runs.offline_rows import offline_rows
 from bench.runs.problem import Problem
 from bench.runs.score_rows import details, now, prediction_rows, rows_of, shown, trial_rows
 from bench.tasks.base import ModelResult, Task
@@ -40,7 +41,7 @@ def write_results(
     drawn: list[tuple[Problem, list[ModelResult]]] = []
     for problem in problems:
         own = problem.outcomes(outcomes)
-        blends = blended(problem, own, task, folder)
+        blends = [*blended(problem, own, task, folder), *offline_rows(problem, own, task, folder)]
         rows += rows_of(problem, own, task, folder, common, blends)
         drawn.append((problem, shown(own, folder, blends)))
         for name, table in _tables(problem, own, task, drawn[-1][1], folder, blends).items():

@@ -32,6 +32,8 @@ Arrays: TypeAlias = Mapping[str, Array]
 Prediction: TypeAlias = Sequence[Arrays]
 """What a job gave: one item for each part of its stage."""
 
+TUNED, SECOND = "tuned", "tuned-2"
+"""Tunings by the labels of either half of the entities; the rows of a board are of both, see `Task.cross_fitted`."""
 REPLICATES = 200
 """Resamples that say how sure a difference between two validation scores is."""
 CHUNK, LEAST_CHUNK, CHUNKS = 128, 16, 64
@@ -290,6 +292,14 @@ class Task(Protocol):
     def averaged(self, split: Split, stage: StageName, predictions: Sequence[Prediction]) -> Finished:
         """Average the finished predictions of several configurations of one model."""
         return Finished(weighted([(self.blendable(split, stage, one), 1 / len(predictions)) for one in predictions]))
+
+    def cross_fitted(self, split: Split, tuned: Prediction, second: Prediction) -> Prediction:
+        """Join final predictions of the configurations that either half of the labels chose: each half has the other's."""
+        return tuned
+
+    def ahead(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction | None:
+        """Bring a causal model's finished prediction into the form of a league that may look ahead; None: there is one league."""
+        return None
 
     def calibration(self, split: Split, valid: Mapping[StageName, Prediction]) -> dict[str, float]:
         """Learn from validation predictions how a final prediction is to be corrected; nothing where it would not help."""

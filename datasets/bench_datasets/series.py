@@ -25,6 +25,7 @@ from bench.errors import DataError
 from . import _series_wide as wide
 from ._any_table import column_named, columns_of, guessed, likely, read_part, say_others, stem, table_files, typed
 from ._moments import HELP, SMALLEST, Clock, moments
+from ._series_long import broadened
 from ._tables import Cleaned, Part, Stack, judged, numbers, refuse_many
 
 KNOWN = {
@@ -78,7 +79,8 @@ class SeriesFile(Dataset):
         "series": "column of the series' names (default: guessed; none: a file is one series)",
         "time": "column of the time (default: guessed)",
         "value": "column of the value (default: guessed)",
-        "channels": "columns of several values a step, NAME,NAME or all (default: all, where there is a label and no value)",
+        "channels": "columns of several values a step, NAME,NAME or all (default: all, where there is a label and no value); or the one "
+        "column that names each row's channel, beside its value",
         "label": "column of 0 and 1, 1 in an anomaly (default: guessed; none: no labels)",
         **HELP,
     }
@@ -112,8 +114,8 @@ def _tables(path: Path, options: Mapping[str, str]) -> list[tuple[Part, Form]]:
     files = table_files(path)
     say_others(path, files)
     found: list[tuple[Part, Form]] = []
-    for part in map(read_part, files):
-        form = _form(part.table.columns, options, part.name)
+    for part, own in (broadened(read_part(file), options, KNOWN) for file in files):
+        form = _form(part.table.columns, own, part.name)
         if form is not None:
             found.append((part, form))
         elif len(files) > 1:

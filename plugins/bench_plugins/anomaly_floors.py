@@ -79,6 +79,16 @@ class AbsMedianCentred(AbsMedian):
     causal = False
 
 
+class RollingDeviation(Floor):
+    """Score the mean of that distance over a trailing window."""
+
+    name = "rolling-deviation"
+
+    def scores(self, panel: Panel, real: Array, learn: Array, ctx: Context) -> Array:
+        """Return the mean of |x - median| over a season, `NARROW` steps at the most."""
+        return floors.rolling_mean(floors.abs_median(panel.values, learn), min(width(panel), NARROW), real=real)
+
+
 class RollingVariance(Floor):
     """Score the variance of a trailing window."""
 
@@ -140,6 +150,7 @@ def _digest(values: Array) -> list[int]:
 def bench_models() -> list[type[Model]]:
     """Return the floors of this file."""
     found: list[Any] = [
-        Random, AbsMedian, AbsMedianCentred, RollingVariance, RollingVarianceCentred, RollingMean, RollingMeanCentred, SeasonalResidual,
+        Random, AbsMedian, AbsMedianCentred, RollingDeviation, RollingVariance, RollingVarianceCentred, RollingMean, RollingMeanCentred,
+        SeasonalResidual,
     ]  # fmt: skip
     return found

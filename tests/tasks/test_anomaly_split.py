@@ -126,13 +126,14 @@ def test_the_search_asks_for_the_ends_of_the_prefixes_with_injections_in_them_an
     rows = noise()
     split = only(data(rows, [LATE] * 8))
     stage, truth = split.stages["search"], split.truths["search"]
-    assert len(stage.parts) == len(truth.draws) > 1
-    for k, (asked, draw) in enumerate(zip(stage.parts, truth.draws, strict=True)):
+    assert len(stage.parts) - 1 == len(truth.draws) > 1
+    assert stage.parts[-1].steps == STEPS, "the labels are asked last"
+    for asked, draw in zip(stage.parts[:-1], truth.draws, strict=True):
         step = np.arange(asked.steps)
         steered = draw.labels & (step < draw.end[:, None])
         assert steered.any(axis=1).all(), "each series is steered by in each draw"
         for n, row in enumerate(rows):
-            shift = asked.steps - (STEPS if truth.aside[n] and k == 0 else 60)
+            shift = asked.steps - 60
             clean = np.r_[np.zeros(shift), row[: asked.steps - shift]]
             changed = asked.values[n] != clean
             assert changed[steered[n]].mean() > 0.9
@@ -173,30 +174,38 @@ def test_injections_into_values_near_the_largest_number_stay_finite():
 
 def predicted(truth, of):
     """Make a prediction of the search stage by a function of each draw's mask."""
-    return [{"prediction": of(draw)} for draw in truth.draws]
+    return [{"prediction": of(draw)} for draw in (*truth.draws, *filter(None, [truth.labelled]))]
 
 
-def test_the_search_is_scored_by_injections_alone_and_the_tuning_by_those_set_aside_alone():
+def test_the_search_is_scored_by_injections_alone_and_the_tunings_by_the_labels_of_either_half():
     split = only(data(noise(), [LATE] * 8))
     truth = split.truths["search"]
     rng = np.random.default_rng(0)
     score = predicted(truth, lambda draw: rng.random(draw.mask.shape))
     found = validation_scores(Anomaly().objectives(split, "search", score))
-    assert list(found) == ["label-free", "tuned"]
-    first, whole = truth.draws[0], score[0]["prediction"]
-    after = np.arange(first.mask.shape[1]) >= first.end[:, None]
-    changed = [{"prediction": np.where(after, rng.random(whole.shape), whole)}, *score[1:]]
-    other = validation_scores(Anomaly().objectives(split, "search", changed))
-    assert other["label-free"] == found["label-free"]
-    assert other["tuned"] != found["tuned"]
+    assert list(found) == ["label-free", "tuned", "tuned-2"]
+    last, whole = truth.labelled, score[-1]["prediction"]
+    after = np.arange(last.mask.shape[1]) >= last.end[:, None]
+    for tuning, other, rows in (("tuned", "tuned-2", truth.half), ("tuned-2", "tuned", ~truth.half)):
+        mine = after & rows[:, None]
+        changed = [*score[:-1], {"prediction": np.where(mine, rng.random(whole.shape), whole)}]
+        again = validation_scores(Anomaly().objectives(split, "search", changed))
+        assert (again["label-free"], again[other]) == (found["label-free"], found[other])
+        assert again[tuning] != found[tuning]
+        each = [(last.labels[n, after[n]], whole[n, after[n]]) for n in np.flatnonzero(rows)]
+        vus = [vus_of(pooled([p], truth.buffer), np.ones((1, 1)))["vus_pr"][0] for p in each]
+        assert found[tuning] == pytest.approx(np.mean(vus), abs=0.05)
     perfect = validation_scores(Anomaly().objectives(split, "search", predicted(truth, lambda draw: draw.labels.astype(float))))
-    assert perfect["label-free"] > 0.9
-    assert perfect["tuned"] > 0.9
-    aside = np.flatnonzero(truth.aside)
-    each = [(first.labels[n, after[n]], whole[n, after[n]]) for n in aside]
-    assert found["tuned"] == pytest.approx(
-        np.mean([vus_of(pooled([p], truth.buffer), np.ones((1, 1)))["vus_pr"][0] for p in each]), abs=0.05
-    )
+    assert min(perfect.values()) > 0.9
+
+
+def test_what_one_halfs_labels_chose_scores_the_other_half():
+    split = only(data(noise(), [LATE] * 8))
+    half, shape = split.truths["final"].half, split.truths["final"].mask.shape
+    assert half.sum() == 4
+    (joined,) = Anomaly().cross_fitted(split, [{"prediction": np.zeros(shape)}], [{"prediction": np.ones(shape)}])
+    assert (joined["prediction"][half] == 1).all()
+    assert (joined["prediction"][~half] == 0).all()
 
 
 @pytest.mark.parametrize("family", ["labelled", "injected"])
@@ -215,17 +224,14 @@ def test_objectives_weigh_entities_and_agree_with_the_values_where_each_counts_o
         assert not np.allclose(scorer.score(weights), values[tuning], atol=1e-9)
 
 
-def test_tuning_by_labels_is_given_up_where_each_series_set_aside_has_but_one_kind_of_steps():
+def test_tuning_by_labels_is_given_up_where_each_series_of_a_half_has_but_one_kind_of_steps():
     split = only(data(noise(), [LATE] * 8))
-    aside = split.truths["final"].aside
-    assert aside.sum() == 2
     whole, none = np.arange(STEPS) >= 0, np.zeros(STEPS, bool)
-    first, second = np.flatnonzero(aside)
     labels = [LATE] * 8
-    labels[first], labels[second] = whole, none
+    for n, kind in zip(np.flatnonzero(split.truths["final"].half), (whole, none, whole, none), strict=True):
+        labels[n] = kind
     odd = only(data(noise(), labels))
-    assert "set aside for tuning by labels have no anomaly" in odd.missing["tuned"]
-    assert not odd.truths["final"].aside.any()
+    assert "a half of the entities has no anomaly" in odd.missing["tuned"]
     rng = np.random.default_rng(0)
     values = validation_scores(
         Anomaly().objectives(odd, "search", predicted(odd.truths["search"], lambda draw: rng.random(draw.mask.shape)))
@@ -234,13 +240,12 @@ def test_tuning_by_labels_is_given_up_where_each_series_set_aside_has_but_one_ki
     assert math.isfinite(values["label-free"])
 
 
-def test_entities_set_aside_are_not_scored_and_of_those_scored_none_set_aside():
-    for family in ("spliced", "injected"):
-        truth = only(log(), {"family": family}).truths["final"]
-        assert truth.aside.sum() == 8
-        assert not truth.aside[truth.group].any()
-        assert not any(truth.aside[i.entity] for i in truth.incidents)
-        assert all(i.donor < 0 or not truth.aside[i.donor] for i in truth.incidents)
+def test_every_entity_is_scored_and_no_label_tunes_where_the_board_itself_injects():
+    for split in splits(log()):
+        truth = split.truths["final"]
+        assert len(truth.group) == len(truth.names)
+        assert split.truths["search"].labelled is None
+        assert "the board itself has injected" in split.missing["tuned"]
 
 
 def test_at_least_half_of_the_users_are_clean_and_at_most_two_percent_of_their_steps_labelled():
@@ -310,7 +315,6 @@ def test_the_oracle_says_nothing_of_prefixes_and_there_is_none_where_nothing_was
     truth, score = split.truths["final"], split.ceiling[0]["prediction"]
     assert score.any()
     assert not score[np.arange(score.shape[1]) < truth.until[:, None]].any()
-    assert not score[truth.aside].any()
     assert only(data(noise(), [LATE] * 8)).ceiling == ()
     assert only(data(noise(1))).ceiling == ()
 
@@ -394,9 +398,9 @@ def test_intervals_of_a_spike_have_a_finite_severity():
     rows = noise()
     rows[3][310] = 1e300
     split = only(data(rows, [LATE] * 8))
-    n = 3 if not split.truths["final"].aside[3] else int(split.truths["final"].group[0])
+    n = 3
     score = np.abs(split.stages["final"].parts[0].values)
-    score[n, 310] = 1e308
+    score[n, 310:320] = 1e308
     score[n, : split.truths["final"].until[n]] *= 1e-6
     done = Anomaly().finished(split, "final", [{"prediction": score}], causal=True).prediction
     found = Anomaly().intervals(split, [ModelResult("m", "default", None, {}, done)])

@@ -10,9 +10,12 @@ import bench
 from bench.errors import ConfigError, DataError
 from bench.runs.predict import predict
 from bench.tasks.anomaly.channels import together
+from bench.tasks.anomaly.smoothing import rolling_mean
 from bench.tasks.anomaly.task import Anomaly
+from bench.tasks.base import validation_scores
 from bench.tasks.profiles import PROFILES
 from bench_datasets.series import SeriesFile
+from bench_plugins.anomaly_floors import AbsMedianCentred
 
 CHANNELS, STEPS = 3, 300
 HEADER = "datetime;a;b;c;anomaly;changepoint"
@@ -62,10 +65,10 @@ def test_models_are_handed_rows_of_one_entity_after_another_and_may_read_them_to
     assert all(len(rows) % CHANNELS == 0 for rows in panel.alike(4))
 
 
-def test_no_part_of_the_search_holds_a_step_of_a_scored_entity_after_its_prefix(tmp_path):
+def test_no_part_that_steers_holds_a_step_after_a_prefix(tmp_path):
     split = split_of(written(tmp_path / "machines"))
     final = split.truths["final"]
-    for part, draw in zip(split.stages["search"].parts[1:], split.truths["search"].draws[1:], strict=True):
+    for part, draw in zip(split.stages["search"].parts[:-1], split.truths["search"].draws, strict=True):
         assert part.steps == int(final.until.max())
         assert draw.mask.shape == (7, part.steps)
         clean = split.stages["final"].parts[0]
@@ -101,7 +104,7 @@ def test_a_channel_that_stood_still_in_its_prefix_or_holds_huge_scores_leaves_fi
 def test_a_board_of_channels_beats_each_of_them_and_answers_about_new_data(tmp_path):
     folder = written(tmp_path / "machines")
     models = ["random", "abs-median", "sub-pca", "vae"]
-    given = {"models": models, "profile": "smoke", "trials": 1, "options": {"buffer": "20"}}
+    given = {"models": models, "profile": "smoke", "trials": 1, "options": {"buffer": "20", "combine": "mean"}}
     board = bench.run("anomaly", datasets=[f"series={folder}"], out=tmp_path / "run", **given)
     assert {r["status"] for r in board.rows if r["tuning"] == "default"} == {"ok"}
     assert "/channels=3/combine=mean/" in board.rows[0]["task_id"]
@@ -129,3 +132,33 @@ def test_the_mean_over_channels_finds_what_single_ones_do_not(real, tmp_path):
     found = {r["model"]: r["vus_pr"] for r in board.rows}
     assert found["abs-median"] > 0.8
     assert found["random"] < 0.65
+
+
+def test_how_channels_are_combined_is_what_finds_the_injections_into_the_prefixes(tmp_path):
+    path, found, task = written(tmp_path / "machines"), {}, Anomaly()
+    for how in ("mean", "max"):
+        split = split_of(path, {"combine": how})
+        raw = [{"prediction": AbsMedianCentred({}).predict(part, bench.Context())} for part in split.stages["search"].parts]
+        scores = task.finished(split, "search", raw, causal=False).prediction
+        found[how] = validation_scores(task.objectives(split, "search", scores))["label-free"]
+    assert found["mean"] != found["max"]
+    split = split_of(path)
+    assert split.facts["combine"] == max(found, key=found.get)
+    assert f"/combine={split.facts['combine']}/" in split.task_id
+
+
+@pytest.mark.parametrize("name", ["valve2", "other"])
+def test_on_real_machines_the_floor_reads_all_channels_together(real, name):
+    (split,) = Anomaly().splits(SeriesFile().read(real / "skab" / name, {}), {}, PROFILES["short"], 0, simulated=False)
+    assert split.facts["channels"] == 8
+    task, (part,) = Anomaly(), split.stages["final"].parts
+    raw = AbsMedianCentred({}).predict(part, bench.Context())
+    whole = task.finished(split, "final", [{"prediction": raw}], causal=False).prediction
+    ones = np.ones((1, len(split.truths["final"].group)))
+    found = task.scorer(split, whole).score(ones)["vus_pr"][0]
+    alone = []
+    for channel in range(8):
+        smooth = rolling_mean(raw[channel::8], split.facts["smooth"], centred=True, real=part.mask[channel::8])
+        alone.append(task.scorer(split, [{"prediction": smooth}]).score(ones)["vus_pr"][0])
+    assert found == pytest.approx(0.87, abs=0.01)
+    assert found > np.median(alone) + 0.2, "most channels alone are near random"

@@ -16,7 +16,7 @@ from bench.data.ragged import Array
 from bench.tasks.anomaly.injection_plan import Incident
 from bench.tasks.anomaly.smoothing import LARGEST
 
-COMBINE = ("mean", "max")
+COMBINE, SEARCHED = ("mean", "max"), "search"
 
 
 def apart(panel: Panel, values: Array | None) -> Panel:

@@ -64,6 +64,18 @@ def seasonal_residual(x: Array, learn: Array, season: int) -> Array:
     return distance(x, usual[..., np.arange(x.shape[-1]) % season])
 
 
+def moved(x: Array, steps: int, real: Array) -> Array:
+    """Move each row's values back by `steps` of those that are `real`, bool like `x`; the last one stands at the end."""
+    if not steps:
+        return x
+    found = np.zeros(x.shape)
+    for n, own in enumerate(real):
+        at = np.flatnonzero(own)
+        if len(at):
+            found[n, at] = x[n, at[np.minimum(np.arange(len(at)) + steps, len(at) - 1)]]
+    return found
+
+
 def prefix_median(x: Array, learn: Array) -> Array:
     """Return the median over the last axis of the steps to learn from, [...] for `x` [..., T]; 0 where there are none."""
     if not x.shape[-1]:

@@ -1,13 +1,13 @@
 """Cut one family's data into stages and truths, and score what comes back.
 
-Search: learn from the first part of each prefix, score the rest of it with steering injections, and, of the entities
-set aside, the steps after it too. Final: learn from the prefixes, score all that follows. Letters: N entities, T steps.
+Search: learn from the first part of each prefix, score the rest of it with steering injections and, where labels tune, the
+steps after it too. Final: learn from the prefixes, score all that follows. Letters: N entities, T steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,22 +18,23 @@ from bench.errors import ConfigError, ProtocolError
 from bench.metrics.anomaly import threshold
 from bench.metrics.volume import pooled, vus_of
 from bench.tasks.anomaly.alarms import Rule, raised
-from bench.tasks.anomaly.channels import COMBINE, apart, over
+from bench.tasks.anomaly.channels import COMBINE, SEARCHED, apart, over, together
 from bench.tasks.anomaly.entities import Entities, whole_number
 from bench.tasks.anomaly.inject import oracle
 from bench.tasks.anomaly.injection_plan import Incident, manifest
 from bench.tasks.anomaly.plan import Marked, search_begin
 from bench.tasks.anomaly.scores import Averaged, Summed, averaged, summed
+from bench.tasks.anomaly.smoothing import abs_median, rolling_mean
 from bench.tasks.anomaly.steering import KINDS, Drawn, MeanVolume, SteeringRecipe, asked_of, mean_volume, steering
-from bench.tasks.base import Prediction, RankingRule, Split, Stage
+from bench.tasks.base import SECOND, TUNED, Prediction, RankingRule, Split, Stage
 from bench.tasks.clock import NO_TIME, Clock, format_time
 from bench.tasks.profiles import Profile
 
 FLOORS = (
-    "abs-median", "rolling-variance", "rolling-mean", "seasonal-residual", "abs-median-centred", "rolling-variance-centred",
-    "rolling-mean-centred",
+    "abs-median", "rolling-deviation", "rolling-variance", "rolling-mean", "seasonal-residual", "abs-median-centred",
+    "rolling-deviation-centred", "rolling-variance-centred", "rolling-mean-centred", "seasonal-residual-centred",
 )  # fmt: skip
-"""One line of arithmetic each: the best of them in a league is what a model there has to beat."""
+"""One line of arithmetic each: the best that a league allows, offline the causal ones too, is what a model there has to beat."""
 RANKING = RankingRule("vus_pr", higher=True, reference="random", penalty=0.0, second="event_f1", floors=FLOORS)
 FEW_ANOMALOUS = 5
 """Fewest scored entities with an anomaly for a board to rank."""
@@ -43,36 +44,38 @@ BUFFER = 100
 
 @dataclass(frozen=True)
 class Steered:
-    """The truth of the search stage: several draws of injections, and in the first part the labels of those set aside."""
+    """The truth of the search stage: several draws of injections, a part each, and where labels tune one more part with them."""
 
     draws: tuple[Drawn, ...]
-    """One for each part of the stage."""
-    aside: Array
+    half: Array
+    """bool [N]: the first half of the entities."""
     buffer: int
     pooled: bool
-    aided: bool
-    """The entities set aside choose by labels."""
+    labelled: Drawn | None = None
+    """The last part: the series as they are, to their end. Each half chooses by its labels, for the other."""
     steered: bool = True
 
     def view(self, part: int) -> Drawn:
         """Return what is known of one part."""
-        return self.draws[part]
+        return self.draws[part] if self.labelled is None or part < len(self.draws) else self.labelled
 
     def objectives(self, prediction: Prediction) -> dict[str, MeanVolume]:
-        """Prepare VUS-PR by the injections (`label-free`), and by labels of those set aside (`tuned`)."""
+        """Prepare VUS-PR by the injections (`label-free`), and by the labels of either half (`tuned`, `tuned-2`)."""
         if not self.steered:
             return {}
         found = {"label-free": self.steering(prediction)}
-        if self.aided:
-            draw, score, group = self.draws[0], prediction[0]["prediction"], np.flatnonzero(self.aside)
-            parts = [draw.placed(score, n, draw.end[n], score.shape[1]) for n in group.tolist()]
-            found["tuned"] = mean_volume([parts], group, self.buffer, together=self.pooled)
+        if self.labelled is not None:
+            draw, score = self.labelled, prediction[-1]["prediction"]
+            for tuning, rows in ((TUNED, self.half), (SECOND, ~self.half)):
+                group = np.flatnonzero(rows)
+                parts = [draw.placed(score, n, draw.end[n], score.shape[1]) for n in group.tolist()]
+                found[tuning] = mean_volume([parts], group, self.buffer, together=self.pooled)
         return found
 
     def steering(self, prediction: Prediction) -> MeanVolume:
         """Prepare VUS-PR by the injections alone; what was learnt from is as unlabelled as the rest of a prefix."""
-        group = np.arange(len(self.aside))
-        both = [(draw, part["prediction"]) for draw, part in zip(self.draws, prediction, strict=True)]
+        group = np.arange(len(self.half))
+        both = [(draw, part["prediction"]) for draw, part in zip(self.draws, prediction[: len(self.draws)], strict=True)]
         parts = [[draw.placed(score, n, draw.start[n], draw.end[n]) for n in group.tolist()] for draw, score in both]
         return mean_volume(parts, group, self.buffer, together=self.pooled)
 
@@ -86,7 +89,8 @@ class Final:
     start: Array
     until: Array
     labels: Array
-    aside: Array
+    half: Array
+    """bool [N]: the first half of the entities, whose labels tune what the others are scored by."""
     values: Array
     """float64 [N, T], NaN where nothing is known: for what is drawn when the run is over."""
     time: Array
@@ -97,10 +101,10 @@ class Final:
 
     @property
     def usable(self) -> Array:
-        """Return which entities are scored: not set aside, with steps to learn from and to score, bool [N]."""
+        """Return which entities are scored: those with steps to learn from and to score, bool [N]."""
         step = np.arange(self.mask.shape[1])
         learnt = (self.mask & (step < self.until[:, None])).any(axis=1)
-        return ~self.aside & learnt & (self.mask & (step >= self.until[:, None])).any(axis=1)
+        return np.asarray(learnt & (self.mask & (step >= self.until[:, None])).any(axis=1))
 
     @property
     def group(self) -> Array:
@@ -170,12 +174,12 @@ class _Widths:
     @classmethod
     def of(cls, options: Mapping[str, str], found: Entities) -> _Widths:
         """Read them from the options; raise `ConfigError`."""
-        combine = options.get("combine", COMBINE[0])
-        if combine not in COMBINE:
-            raise ConfigError(f"combine={combine!r} is unknown; use {' or '.join(COMBINE)}")
+        combine = options.get("combine", SEARCHED)
+        if combine not in {*COMBINE, SEARCHED}:
+            raise ConfigError(f"combine={combine!r} is unknown; use {', '.join(COMBINE)} or {SEARCHED}")
         buffer = whole_number(options, "buffer", max(found.season, 2) if found.of_log else BUFFER)
         smooth = _width(options, "smooth", max(buffer // 2, 1))
-        return cls(buffer, smooth, _width(options, "smooth_causal", smooth), combine)
+        return cls(buffer, smooth, _width(options, "smooth_causal", 1), combine)
 
 
 def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed: int) -> Split:
@@ -184,11 +188,11 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
     panel = found.panel(marked.values)
     several = apart(panel, found.channels)
     search, steered, why = _search(marked, panel, several, widths.buffer, seed)
-    aside = marked.aside & steered.aided
-    kept = [i for i in marked.incidents if not aside[i.entity]]
+    widths = replace(widths, combine=_combination(search.parts, steered, widths))
+    kept = marked.incidents
     final = Final(
-        found.names, panel.mask, panel.start, panel.until, marked.labels, aside, marked.values, panel.time, found.finest, widths.buffer,
-        marked.pooled, kept,
+        found.names, panel.mask, panel.start, panel.until, marked.labels, marked.half, marked.values, panel.time, found.finest,
+        widths.buffer, marked.pooled, kept,
     )  # fmt: skip
     facts = _facts(marked, final, widths, several.channels)
     missing = {"label-free": why, "tuned": why} if why else {"tuned": marked.unaided} if marked.unaided else {}
@@ -211,13 +215,27 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
     )
 
 
+def _combination(parts: Sequence[Panel], steered: Steered, widths: _Widths) -> str:
+    """Return how channels are combined: as asked, or as finds the injections best when |x - median|, smoothed, scores each channel."""
+    if widths.combine != SEARCHED or parts[0].channels == 1 or not steered.steered:
+        return COMBINE[0] if widths.combine == SEARCHED else widths.combine
+    found: dict[str, list[Mapping[str, Array]]] = {how: [] for how in COMBINE}
+    for part, draw in zip(parts, steered.draws, strict=False):
+        learn = part.mask & (np.arange(part.steps) < part.until[:, None])
+        score = rolling_mean(abs_median(part.values, learn), widths.smooth, centred=True, real=part.mask)
+        learnt = np.stack([draw.learnt(n) for n in range(len(draw.mask))])
+        for how, scores in found.items():
+            scores.append({"prediction": together(score, learnt, part.channels, how)})
+    return max(COMBINE, key=lambda how: steered.steering(found[how]).value)
+
+
 def _task_id(marked: Marked, widths: _Widths, channels: int, profile: Profile) -> str:
     found = marked.entities
     smooth = f"{widths.smooth}" if widths.causal == widths.smooth else f"{widths.smooth}/smooth_causal={widths.causal}"
     several = f"/channels={channels}/combine={widths.combine}" if channels > 1 else ""
     strength = "" if marked.strength is None else f"/strength={marked.strength:g}"
     return (
-        f"anomaly/v2/family={marked.family}/freq={found.freq or 'none'}/season={found.cycle}/buffer={widths.buffer}/smooth={smooth}"
+        f"anomaly/v3/family={marked.family}/freq={found.freq or 'none'}/season={found.cycle}/buffer={widths.buffer}/smooth={smooth}"
         f"{several}/{found.choices}{strength}/{profile.caps()}"
     )
 
@@ -234,25 +252,28 @@ def _oracle(marked: Marked, panel: Panel, incidents: Sequence[Incident], buffer:
 
 
 def _search(marked: Marked, panel: Panel, several: Panel, buffer: int, seed: int) -> tuple[Stage, Steered, str]:
-    """Make the search stage, one part a draw; the third item says why nothing can steer it."""
+    """Make the search stage, one part a draw and one for the labels; the third item says why nothing can steer it."""
     begin, why, c = search_begin(panel), "", several.channels
     try:
         draws = steering(panel, begin, marked.entities.names, SteeringRecipe(KINDS[marked.family], buffer, marked.pooled, seed), several)
     except ProtocolError as error:
         draws, why = [(several.values, np.zeros(panel.values.shape, bool))], f"nothing can steer a search: {error}"
-    aided = not marked.unaided and not why
-    after = np.arange(panel.steps) >= panel.until[:, None]
-    parts: list[Panel] = []
-    truths: list[Drawn] = []
-    for values, marks in draws:
-        # those set aside are asked about to their end once, in the first part
-        at = np.where(marked.aside & aided & (not parts), panel.steps, panel.until)
-        parts.append(asked_of(several, values, over(begin, c), over(at, c)))
-        asked, shift = asked_of(panel, panel.values, begin, at), int(at.max()) - at
-        seen = aligned(np.where(after, marked.labels, marks), at)
-        truths.append(Drawn(asked.mask, asked.start, asked.until, panel.until + shift, seen))
-    truth = Steered(tuple(truths), marked.aside, buffer, marked.pooled, aided, not why)
+    parts = [asked_of(several, values, over(begin, c), over(panel.until, c)) for values, _ in draws]
+    truths = [_drawn(panel, begin, panel.until, marks) for _, marks in draws]
+    labelled = None
+    if not marked.unaided and not why:
+        # the labels come last: what injections say of a configuration must not know what follows a prefix
+        end = np.full(len(panel), panel.steps)
+        parts.append(asked_of(several, several.values, over(begin, c), over(end, c)))
+        labelled = _drawn(panel, begin, end, marked.labels)
+    truth = Steered(tuple(truths), marked.half, buffer, marked.pooled, labelled, not why)
     return Stage(several.ending(over(begin, c)), tuple(parts)), truth, why
+
+
+def _drawn(panel: Panel, begin: Array, at: Array, marks: Array) -> Drawn:
+    """Describe a part that is asked up to `at` [N], with its labels, bool [N, T]."""
+    asked = asked_of(panel, panel.values, begin, at)
+    return Drawn(asked.mask, asked.start, asked.until, panel.until + (int(at.max()) - at), aligned(marks, at))
 
 
 def aligned(x: Array, at: Array) -> Array:
@@ -269,7 +290,6 @@ def _facts(marked: Marked, final: Final, widths: _Widths, channels: int) -> dict
         "family": marked.family,
         "entities": len(found.names),
         "scored": len(y),
-        "set_aside": int(final.aside.sum()),
         "anomalous": sum(bool(one.any() and (marked.pooled or not one.all())) for one in y),
         "labelled_share": float(np.concatenate(y).mean()) if y else float("nan"),
         "buffer": widths.buffer,
@@ -291,7 +311,7 @@ def _judged(
     labelled = f", {share:.1%} of their steps" if facts["scored"] else ""
     opening = (
         f"{marked.family}: {facts['scored']:,} entities scored, {facts['anomalous']:,} with an anomaly{labelled}; "
-        f"{facts['set_aside']:,} set aside; buffer {facts['buffer']}, scores smoothed over {facts['smooth']} steps"
+        f"buffer {facts['buffer']}, offline scores smoothed over {facts['smooth']} steps, causal ones over {facts['smooth_causal']}"
     )
     notes = [
         opening,

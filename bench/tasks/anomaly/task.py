@@ -1,8 +1,8 @@
-"""The anomaly task, version 1: score every step after a training prefix; three families, each a board of its own.
+"""The anomaly task, version 3: score every step after a training prefix; three families, each a board of its own.
 
 `labelled`: the source's labels; `spliced`: blocks of another real user; `injected`: parametric anomalies with decoys. A
-model learns from prefixes alone. The search is steered by injections into the ends of the prefixes; some entities are
-set aside, by a hash of their names, to choose among the same trials by labels; the others are scored once.
+model learns from prefixes alone. The search is steered by injections into the ends of the prefixes. Labels that came with
+the data choose too: of two halves of the entities, parted by a hash of their names, each for the other.
 Letters: N entities, T steps, B draws.
 """
 
@@ -30,7 +30,7 @@ from bench.tasks.anomaly.figures import collect
 from bench.tasks.anomaly.inject import detection
 from bench.tasks.anomaly.new_data import ALERTS
 from bench.tasks.anomaly.plan import Marked, injected, labelled, spliced
-from bench.tasks.anomaly.smoothing import LARGEST, rolling_mean
+from bench.tasks.anomaly.smoothing import LARGEST, moved, rolling_mean
 from bench.tasks.anomaly.split import FEW_ANOMALOUS, RANKING, Final, split_of
 from bench.tasks.base import (
     Arrays,
@@ -59,15 +59,17 @@ class Anomaly(Task):
     settable: ClassVar[tuple[str, ...]] = ("prefix", "users", "freq")
     options: ClassVar[Mapping[str, str]] = {
         "buffer": "widest buffer of VUS in steps (default 100 for labelled series, one season for users)",
-        "smooth": "width of the rolling mean over all models' scores, off for none (default: half the buffer)",
-        "smooth_causal": "the same for causal models, whose mean is trailing (default: as smooth)",
-        "combine": "mean or max of the channels' scores, each in units of its own mean over the prefix (default mean)",
+        "smooth": "width of the centred mean over offline models' scores, off for none (default: half the buffer)",
+        "smooth_causal": "width of the trailing mean over causal models' scores (default: off; their offline rows are smoothed)",
+        "combine": "mean or max of the channels' scores, each in units of its own mean over the prefix (default search: whichever finds "
+        "the injections into the prefixes)",
         "season": "steps of the main cycle (default by the step: 5 min 288, D 7)",
         "freq": "step at which a log is counted (default D)",
         "target": "count (of events, default) or sum (of their values)",
         "users": "most users of a log, those most active in the training part (default 100)",
         "prefix": "share of the steps to train on (default .15 for labelled series, .5 for users)",
         "family": "labelled, spliced or injected (default: all that the data allows)",
+        "pool": "true: the series of all data sets on one board (default false)",
         "strength": "one strength for all injections instead of the grid; 0 changes nothing",
     }
 
@@ -92,7 +94,7 @@ class Anomaly(Task):
         if not marked:
             raise DataError(f"{data.name}: family={wanted!r} cannot be made of it; leave out --set family")
         cut = [split_of(one, options, profile, seed) for one in marked]
-        # the seed places the anomalies and sets entities aside: under another one the same data is another test
+        # the seed places the anomalies and parts the entities: under another one the same data is another test
         return [replace(split, task_id=f"{split.task_id}/seed={seed}") for split in cut]
 
     def invalid(self, split: Split, stage: StageName, part: int, arrays: Arrays) -> str:
@@ -122,8 +124,23 @@ class Anomaly(Task):
             done.append({"prediction": together(smooth, learnt, channels, split.facts.get("combine", "mean"))})
         return Finished(done)
 
+    def cross_fitted(self, split: Split, tuned: Prediction, second: Prediction) -> Prediction:
+        """Join final scores: the first half of the entities, whose labels chose `tuned`, is scored by `second`."""
+        half = split.truths["final"].half[:, None]
+        pairs = zip(second, tuned, strict=True)
+        return [{"prediction": np.where(half, a["prediction"], b["prediction"])} for a, b in pairs]
+
+    def ahead(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:
+        """Bring a causal model's scores into the offline form: a trailing mean back to the middle of its window, or a centred one."""
+        done = []
+        for number, part in enumerate(prediction):
+            mask, causal = split.truths[stage].view(number).mask, split.facts.get("smooth_causal", split.facts["smooth"])
+            score = moved(part["prediction"], (causal - 1) // 2, mask)
+            done.append({"prediction": score if causal > 1 else rolling_mean(score, split.facts["smooth"], centred=True, real=mask)})
+        return done
+
     def objectives(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, Sequence[Objective]]:
-        """Prepare the search stage's scores: by the injections into the prefixes, and by labels of the entities set aside."""
+        """Prepare the search stage's scores: by the injections into the prefixes, and by the labels of either half."""
         found = split.truths[stage].objectives(prediction)
         return {tuning: [Objective(one.group, one.score)] for tuning, one in found.items()}
 

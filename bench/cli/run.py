@@ -100,7 +100,7 @@ def configurations(study: Path | None, given: Mapping[str, Any]) -> list[Config]
     for name, option in {"options": "set", "params": "param", "space": "space"}.items():
         if isinstance(fields.get(name), list):
             fields[name] = pairs(fields[name], option)
-    return arguments.configurations({**(read_study(study) if study else {}), **fields})
+    return arguments.configurations(arguments.merged(read_study(study) if study else {}, arguments.with_metric(fields)))
 
 
 EXAMPLES = {"set": "horizon=28d", "param": "lstm.hidden=64", "space": "lstm.hidden=32:128"}

@@ -56,6 +56,21 @@ def configurations(given: Mapping[str, Any]) -> list[Config]:
     return found
 
 
+def with_metric(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Spell `metric`, which many ask for by itself, as the option of the task that it is."""
+    metric, options = given.get("metric"), given.get("options") or {}
+    rest = {key: value for key, value in given.items() if key != "metric"}
+    if metric is None or not isinstance(options, Mapping):  # of what is no table, `typed` says so
+        return rest
+    return {**rest, "options": {**options, "metric": metric}}
+
+
+def merged(study: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Put arguments over those of a study file: tables (`options`, `params`, `space`) key by key, all others as a whole."""
+    tables = {key: {**study[key], **given[key]} for key in ("options", *BY_MODEL) if study.get(key) and given.get(key)}
+    return {**study, **given, **tables}
+
+
 def typed(given: Mapping[str, Any]) -> dict[str, Any]:
     """Bring arguments to their types; raise `ConfigError` for an unknown one and for a wrong type.
 

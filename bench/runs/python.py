@@ -40,6 +40,8 @@ def run(
     source: str | Path | None = None,
     models: str | type[Model] | Sequence[str | type[Model]] | None = None,
     horizon: str | int | None = None,
+    metric: str | None = None,
+    sampler: str | None = None,
     params: Mapping[str, Any] | None = None,
     space: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
@@ -77,6 +79,8 @@ def run(
     What to compare:
         models: names, or classes that inherit `bench.Model`; default: all that serve the task.
         horizon: `28d` for churn, steps (`14`) for forecasting; default: read off the data.
+        metric: what ranks and steers the search, of the task's proper metrics (`bench list metrics`). sampler: who proposes trials
+            after the first four: `tpe` (default), or a plugin's (`random`, `sobol`).
         options, and further keyword arguments: options of the task (`eligible="ever"`, `level="user"`; see `bench list tasks`),
             and `{"ADAPTER.KEY": value}`.
         params, space: parameters that are fixed (`{"lstm": {"hidden": 64}}`), ranges that are narrowed (`{"lstm": {"hidden": (32, 96)}}`).
@@ -103,7 +107,7 @@ def run(
     with arguments_named(data):
         given["models"], files = _models(models)
         given["plugins"] = [*_listed(plugins), *files]
-        given["options"] = _options(horizon, options or {}, more, known_options() | (set(more) if plugins or plugins_dirs else set()))
+        given["options"] = _options({"horizon": horizon, "metric": metric}, options or {}, more, known_options() | (set(more) if plugins or plugins_dirs else set()))
         boards = [execute(config, listen) for config in configurations(given)]
     if len(boards) == 1:
         return RunBoard(boards[0].arrow, boards[0].path)
@@ -228,11 +232,11 @@ def known_options() -> set[str]:
     return found
 
 
-def _options(horizon: str | int | None, options: Mapping[str, Any], more: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
+def _options(named: Mapping[str, Any], options: Mapping[str, Any], more: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
     """Gather the options of the task; raise `ConfigError` for a keyword that is neither an argument nor an option of any task."""
     if not isinstance(options, Mapping):
         raise ConfigError(f"options={options!r} is not keys with a value each")
     for key in more:
         if key not in known:
             raise ConfigError(f"unknown argument {key!r}; {suggest(key, [*types(), *sorted(known)])}")
-    return {**options, **more, **({} if horizon is None else {"horizon": horizon})}
+    return {**options, **more, **{key: value for key, value in named.items() if value is not None}}

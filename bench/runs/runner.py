@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.api import Sampler
 from bench.data.events import Events
 from bench.data.series import Series
 from bench.errors import ConfigError, PluginError, RunFolderError, suggest
@@ -58,6 +59,7 @@ def execute(config: Config, listen: Listener = silent) -> Board:
     if config.name is not None:
         requests[-1] = replace(requests[-1], name=config.name)
     sources = _model_sources(config, registry)
+    sampler = None if config.sampler == "tpe" else registry.sampler(config.sampler)
     limits = _limits(config)
     with _executor(config, [*requests], listen) as executor:
         describer = Describer(executor, sources, limits.memory_mb)
@@ -69,7 +71,7 @@ def execute(config: Config, listen: Listener = silent) -> Board:
         solved = [Problem(data.name, data.simulated, data.fingerprint, split, plugins, data.adapter.name) for data, split in problems]
         with Ledger(config.folder()) as ledger, _told_where(ledger.folder):
             _write_run(ledger.folder, config, solved, task, finished=False)
-            outcomes = _outcomes(solved, config, Driver(task, executor, ledger, limits, _budget(config), listen))
+            outcomes = _outcomes(solved, config, Driver(task, executor, ledger, limits, _budget(config, sampler), listen))
             asker = Occlusion(executor, limits.memory_mb, _caps(config))
             common = {"workers": executor.workers, "git_commit": git_commit()}
             board = write_results(ledger.folder, solved, outcomes, task, common, asker)
@@ -135,8 +137,8 @@ def _said_before(config: Config, cells: Sequence[Cell], workers: int, budget: Bu
     return (time_limit.words(time_limit.seconds_of(config.time_limit), workers, len(cells), budget.seeds),)
 
 
-def _budget(config: Config) -> Budget:
-    return Budget(config.n_trials(), config.n_seeds(), config.seed, config.minutes)
+def _budget(config: Config, sampler: Sampler | None) -> Budget:
+    return Budget(config.n_trials(), config.n_seeds(), config.seed, config.minutes, sampler)
 
 
 def describe_all(registry: Registry, scratch: Path) -> list[Plugin]:

@@ -58,23 +58,23 @@ class Steered:
         """Return what is known of one part."""
         return self.draws[part]
 
-    def objectives(self, prediction: Prediction) -> dict[str, MeanVolume]:
-        """Prepare VUS-PR by the injections (`label-free`), and by labels of those set aside (`tuned`)."""
+    def objectives(self, prediction: Prediction, metric: str = "vus_pr") -> dict[str, MeanVolume]:
+        """Prepare the score by the injections (`label-free`), and by labels of those set aside (`tuned`)."""
         if not self.steered:
             return {}
-        found = {"label-free": self.steering(prediction)}
+        found = {"label-free": self.steering(prediction, metric)}
         if self.aided:
             draw, score, group = self.draws[0], prediction[0]["prediction"], np.flatnonzero(self.aside)
             parts = [draw.placed(score, n, draw.end[n], score.shape[1]) for n in group.tolist()]
-            found["tuned"] = mean_volume([parts], group, self.buffer, together=self.pooled)
+            found["tuned"] = mean_volume([parts], group, self.buffer, together=self.pooled, metric=metric)
         return found
 
-    def steering(self, prediction: Prediction) -> MeanVolume:
-        """Prepare VUS-PR by the injections alone; what was learnt from is as unlabelled as the rest of a prefix."""
+    def steering(self, prediction: Prediction, metric: str = "vus_pr") -> MeanVolume:
+        """Prepare the score by the injections alone; what was learnt from is as unlabelled as the rest of a prefix."""
         group = np.arange(len(self.aside))
         both = [(draw, part["prediction"]) for draw, part in zip(self.draws, prediction, strict=True)]
         parts = [[draw.placed(score, n, draw.start[n], draw.end[n]) for n in group.tolist()] for draw, score in both]
-        return mean_volume(parts, group, self.buffer, together=self.pooled)
+        return mean_volume(parts, group, self.buffer, together=self.pooled, metric=metric)
 
 
 @dataclass(frozen=True)

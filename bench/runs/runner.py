@@ -25,7 +25,7 @@ from bench.execute.local import LocalExecutor
 from bench.execute.machine import memory_mb
 from bench.execute.sandbox import chosen, obstacle
 from bench.registry import RESERVED, Registry, Source, discover, reserved_name_hint
-from bench.runs import time_limit
+from bench.runs import cost, time_limit
 from bench.runs.config import Config, task_options
 from bench.runs.feature_importance import Occlusion
 from bench.runs.problem import Problem
@@ -117,9 +117,13 @@ def _outcomes(problems: Sequence[Problem], config: Config, driver: Driver) -> Ma
     names = tuple((c.dataset, c.plugin.name) for c in cells)
     workers = driver.executor.workers
     budget = driver.budget = _shared(driver.budget, config, workers, len(cells))
-    words = _said_before(config, cells, workers, budget)
+    words = _said_before(config, cells, driver)
     driver.listen(RunReady(names, budget.trials, budget.seeds, workers, config.profile, str(driver.ledger.folder), words))
-    return driver.run(cells)
+    try:
+        return driver.run(cells)
+    finally:
+        if unkept := cost.remember(cells, {cell.name: driver.stored(cell) for cell in cells}):
+            driver.listen(Notice(unkept))
 
 
 def _shared(budget: Budget, config: Config, workers: int, cells: int) -> Budget:
@@ -130,11 +134,14 @@ def _shared(budget: Budget, config: Config, workers: int, cells: int) -> Budget:
     return replace(budget, minutes=min(each, budget.minutes or each))
 
 
-def _said_before(config: Config, cells: Sequence[Cell], workers: int, budget: Budget) -> tuple[str, ...]:
-    """State before the run starts how its time is shared."""
+def _said_before(config: Config, cells: Sequence[Cell], driver: Driver) -> tuple[str, ...]:
+    """State before the run starts how its time is shared, and what it will cost as far as that is known."""
+    workers, budget = driver.executor.workers, driver.budget
+    found = cost.estimate(cells, budget, {c.name: driver.stored(c) for c in cells if driver.begun(c)}, cost.earlier())
+    words = cost.before(found, workers)
     if config.time_limit is None:
-        return ()
-    return (time_limit.words(time_limit.seconds_of(config.time_limit), workers, len(cells), budget.seeds),)
+        return (words,)
+    return time_limit.words(time_limit.seconds_of(config.time_limit), workers, len(cells), budget.seeds), words
 
 
 def _budget(config: Config, sampler: Sampler | None) -> Budget:

@@ -96,7 +96,6 @@ class Registry:
                 return task()
         raise ConfigError(f"unknown task {name!r}; {suggest(name, self.tasks())}")
 
-
     def sampler(self, name: str) -> Any:
         """Load one sampler and make it; raise `PluginError` with the cure, `ConfigError` for a name that is unknown."""
         group: Group = "bench.samplers"

@@ -77,7 +77,8 @@ def frame(run: RunState, now: float, width: int, height: int, logs: Logs) -> lis
     last = _folded(_total(run, now, width), width)
     room = height - len(last) - (1 if width >= WIDE else 2)
     blocks = _blocks(run, now, width, room, logs)
-    others = [[(text, "dim")] for text in textwrap.wrap(_others(run, list(blocks), width), width, initial_indent="  ", subsequent_indent="  ")]
+    told = textwrap.wrap(_others(run, list(blocks), width), width, initial_indent="  ", subsequent_indent="  ")
+    others = [[(text, "dim")] for text in told]
     lines = [line for key in run.cells for line in blocks.get(key, [])]
     return [*lines, *others, *last][-height:]
 
@@ -124,7 +125,8 @@ def _block(run: RunState, cell: CellState, now: float, width: int, columns: Colu
         line = [(front, ""), (f"{layout.gap}{'failed':<{STATE}}{layout.gap}{_count(cell):<{columns.count}}{layout.gap}", style)]
         lines = _failed(line, cell, now, width, columns, logs.get((cell.dataset, cell.model), ""))
     else:
-        line = [(f"{front}{layout.gap}", ""), (f"{cell.shown:<{STATE}}", style), (f"{layout.gap}{_count(cell):>{columns.count}}{layout.gap}", "")]
+        count = f"{layout.gap}{_count(cell):>{columns.count}}{layout.gap}"
+        line = [(f"{front}{layout.gap}", ""), (f"{cell.shown:<{STATE}}", style), (count, "")]
         info = (f"{_info(run, cell, layout.detail):<{columns.info}}", "")
         left = (f"{layout.gap}{_left(run, cell, now)}" if layout.left else "", "dim")
         lines = [[*line, info, *_times(cell, now, columns), left]]

@@ -173,7 +173,8 @@ class LiveProgress(Progress):
             log = log_file(Path(self.run.ready.folder), event.dataset, event.model)
             self._logs |= {(event.dataset, event.model): log} if log else {}
             if self.run.told:
-                self._say(f"{self._stamp()} {self._outcome(event)}{f'; {log}' if log else ''}")
+                style = "green" if event.status == "ok" else "red"
+                self._say(f"{self._stamp()} {self._outcome(event)}{f'; {log}' if log else ''}", style)
         elif isinstance(event, JobRetried):
             self._say(f"{self._label(event)} runs a job again: {clean(event.reason)}")
         elif isinstance(event, Notice):

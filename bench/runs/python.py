@@ -107,7 +107,9 @@ def run(
     with arguments_named(data):
         given["models"], files = _models(models)
         given["plugins"] = [*_listed(plugins), *files]
-        given["options"] = _options({"horizon": horizon, "metric": metric}, options or {}, more, known_options() | (set(more) if plugins or plugins_dirs else set()))
+        given["options"] = _options(
+            {"horizon": horizon, "metric": metric}, options or {}, more, known_options() | (set(more) if plugins or plugins_dirs else set())
+        )
         boards = [execute(config, listen) for config in configurations(given)]
     if len(boards) == 1:
         return RunBoard(boards[0].arrow, boards[0].path)

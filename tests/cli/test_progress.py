@@ -234,14 +234,14 @@ def test_of_many_cells_each_that_ended_is_said_above_the_view_and_stays():
 
 def test_cells_without_a_line_are_counted_in_words():
     lines = texts(frame(crowd(40), 500.0, 79, 23, {}))
-    assert re.fullmatch(r"  14 waiting, \d+ (more )?done", lines[-2])
+    assert re.fullmatch(r"  14 (more )?waiting, \d+ (more )?done", lines[-2])
 
 
 def test_a_cause_that_does_not_fit_stands_whole_on_lines_of_its_own():
     reason = "ValueError: the shapes (12, 4) and (5, 3) do not match in the third layer of the decoder, which expects four inputs"
     run = fed([ready([("retail", "vae")]), CellDone("retail", "vae", "failed", reason, None, 1.0)])
     lines = texts(frame(run, 9.0, 79, 23, {}))
-    assert "failed  error" in lines[0]
+    assert lines[0].split()[:3] == ["vae", "failed", "error"]
     assert reason in " ".join(line.strip() for line in lines[1:])
 
 

@@ -27,6 +27,23 @@ def help_of(proper: Mapping[str, Sequence[str]]) -> str:
     return f"what ranks and steers the search: {names} (default: the first that the data allows)"
 
 
+def names_of(proper: Sequence[str], metrics: Mapping[str, Metric]) -> dict[str, str]:
+    """Return the words by which metrics may be asked for, their columns and their labels in small letters -> their columns."""
+    return {word: name for name in proper for word in (name, metrics[name].label.lower())}
+
+
+def refuse_unknown(task: str, given: str, proper: Mapping[str, Sequence[str]], metrics: Mapping[str, Metric]) -> None:
+    """Raise `ConfigError` for what ranks no board of a task: before any data is read, which may allow fewer."""
+    every = list(dict.fromkeys(name for level in proper.values() for name in level))
+    if given.lower() not in names_of(every, metrics):
+        raise ConfigError(_refused(given, every, metrics, f"no board of {task}"))
+
+
+def _refused(given: str, proper: Sequence[str], metrics: Mapping[str, Metric], what: str) -> str:
+    label = metrics[given].label if given in metrics else given
+    return f"--metric {given}: {label} ranks {what}; {suggest(given, list(proper))}"
+
+
 def by(rule: RankingRule, metric: str, metrics: Mapping[str, Metric]) -> RankingRule:
     """Return a rule with another metric; what usually ranks stands beside it."""
     higher = metrics[metric].higher_is_better
@@ -38,11 +55,9 @@ def as_wanted(split: Split, options: Mapping[str, str], proper: Sequence[str], m
     given = options.get(OPTION)
     if given is None:
         return split
-    names = {word: name for name in proper for word in (name, metrics[name].label.lower())}
-    wanted = names.get(given.lower())
+    wanted = names_of(proper, metrics).get(given.lower())
     if wanted is None:
-        why = f"{metrics[given].label} ranks nothing here" if given in metrics else "it is no metric of the task"
-        raise ConfigError(f"--set metric={given}: {why}; {suggest(given, list(proper))}")
+        raise ConfigError(_refused(given, proper, metrics, "nothing here"))
     if wanted == split.ranking.metric:
         return split
     ranking = by(split.ranking, wanted, metrics)

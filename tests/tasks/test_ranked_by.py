@@ -87,7 +87,7 @@ def test_the_tasks_own_choice_changes_nothing_however_it_is_spelt(given: str | N
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [("ece", "calibration error ranks nothing here"), ("los_loss", "did you mean 'log_loss'"), ("mase", "it is no metric of the task")],
+    [("ece", "calibration error ranks nothing here"), ("los_loss", "did you mean 'log_loss'"), ("mase", "mase ranks nothing here")],
 )
 def test_what_could_be_had_for_nothing_or_is_of_another_task_is_refused(given: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):

@@ -25,6 +25,8 @@ class Recommendation:
     leader_seconds: float
     tied: int
     """Models of the tie group, the leader among them."""
+    undercut: bool = False
+    """Another of the group costs less, where both cost next to nothing."""
 
     @property
     def words(self) -> str:
@@ -37,6 +39,8 @@ class Recommendation:
             )
         if self.tied == 1:
             return f"take {name}: it leads and no other model is tied with it ({seconds(self.seconds)} s)"
+        if self.undercut:
+            return f"take {name}: it leads, and takes no longer than a second ({seconds(self.seconds)} s)"
         return f"take {name}: it leads, and nothing that is tied with it is cheaper ({seconds(self.seconds)} s)"
 
     @property
@@ -52,7 +56,7 @@ def recommend(rows: Sequence[Row]) -> Recommendation | None:
         return None
     costs = [cost(row, rows) for row in group]
     cheapest = min(range(len(group)), key=lambda at: (max(costs[at], LEAST), at))
-    return Recommendation(group[cheapest], group[0], costs[cheapest], costs[0], len(group))
+    return Recommendation(group[cheapest], group[0], costs[cheapest], costs[0], len(group), min(costs) < costs[cheapest])
 
 
 def cost(row: Row, beside: Sequence[Row]) -> float:

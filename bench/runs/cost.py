@@ -93,8 +93,8 @@ def before(found: Estimate, workers: int) -> str:
     """State what a run will cost before it starts."""
     known = found.cells and found.high > 0
     if not known:
-        told = "as soon as the first trial of each model is done" if found.unknown else ""
-        return f"how long it takes is not known here yet; it is said {told}" if told else "nothing is left to fit"
+        later = "once each model has its first trial, where more than a minute is to come"
+        return f"how long it takes is not known here yet; it is said {later}" if found.unknown else "nothing is left to fit"
     words = f"will take {_range(*found.wall(workers))}, by earlier runs on this machine"
     if not found.unknown:
         return words

@@ -64,16 +64,17 @@ def written(page: str, found: list[Given]) -> str:
 def shape(printed: str) -> list[str]:
     """Return what two machines have in common of a command's lines, sorted: no number, no time, no width of a column.
 
-    Lines of progress, of this machine (doctor's) and of models whose order may differ are compared as sets.
+    Lines of progress are left out, and what a search found beside `tuned`: another processor's sums may end in another digit.
     """
     lines = [line for line in printed.splitlines() if not re.match(r"\d+:\d\d \d+/\d+ ", line)]
     words = (re.sub(r"[+-]?(\d[\d,]*)?\.?\d+", "0", re.sub(r"\b\d{4}-\d\d-\d\d\b", "DAY", line)) for line in lines)
-    return sorted(filter(None, (" ".join(line.replace("█", "").replace("yes", "no").split()) for line in words)))
+    plain = (re.sub(r"\b(tuned|default), .*", r"\1", line.replace("█", "").replace(" yes ", " no ")) for line in words)
+    return sorted(filter(None, (" ".join(line.split()) for line in plain)))
 
 
 def write_log(path: Path) -> None:
     """Write a shop's log with names of its own: customers come again and again until they do not."""
-    rng, rows = random.Random(1), ["client,ordered_on,total"]  # noqa: S311 - nothing is kept secret
+    rng, rows = random.Random(1), ["client,ordered_on,total"]
     for client in range(1500):
         last = rng.choice([360, rng.randrange(30, 360)])
         days = range(rng.randrange(20), last, rng.randrange(3, 15))

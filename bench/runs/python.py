@@ -206,6 +206,8 @@ def _models(given: Any) -> tuple[list[Any], list[str]]:
     from bench.api import Model
     from bench.runs.model_classes import plugin_file
 
+    if given is not None and not _listed(given):
+        raise ConfigError(f"models={given!r} names no model; leave it out for all that serve the task")
     names: list[Any] = []
     files: list[str] = []
     for one in _listed(given):

@@ -105,6 +105,8 @@ def run(
 
     given = {key: value for key, value in locals().items() if key in types()}
     with arguments_named(data):
+        if not task:
+            raise ConfigError(f"task={task!r} names none; give churn, forecasting or anomaly, or several of them")
         given["models"], files = _models(models)
         given["plugins"] = [*_listed(plugins), *files]
         given["options"] = _options(

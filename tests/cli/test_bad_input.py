@@ -227,3 +227,12 @@ def test_paths_with_blanks_and_other_alphabets_are_paths(inputs: Path, capsys: p
     assert captured.err == ""
     assert "Käufe-日本" in captured.out
     assert (inputs / "Läufe 1" / "leaderboard.parquet").is_file()
+
+
+def test_a_study_may_say_what_ranks_and_who_proposes_and_the_command_line_adds_to_its_tables(inputs: Path) -> None:
+    from bench.cli.run import configuration
+
+    (inputs / "study.toml").write_text('task = "churn"\nmetric = "log-loss"\nsampler = "random"\n[set]\nhorizon = "28d"\n')
+    config = configuration(inputs / "study.toml", {"options": ["cutoffs=2"]})
+    assert (config.options, config.sampler) == ({"horizon": "28d", "metric": "log-loss", "cutoffs": "2"}, "random")
+    assert configuration(inputs / "study.toml", {"metric": "brier"}).options["metric"] == "brier"

@@ -1,6 +1,7 @@
 import json
 from html.parser import HTMLParser
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import polars as pl
@@ -349,9 +350,6 @@ def test_a_place_whose_library_is_missing_names_the_extra(place: str, extra: str
     from bench.errors import ConfigError
     from bench.publish.store import Remote
 
-    def missing(*arguments: object, **options: object) -> None:
-        raise ImportError("Install it")
-
-    monkeypatch.setattr(fsspec, "filesystem", missing)
+    monkeypatch.setattr(fsspec, "filesystem", Mock(side_effect=ImportError("Install it")))
     with pytest.raises(ConfigError, match=rf"pip install 'seqbench\[{extra}\]'"):
         Remote(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from bench.board.metrics import ranking_metric, ranking_of, second_metric
 from bench.data.events import Events
 from bench.errors import ConfigError
 from bench.tasks.anomaly.task import Anomaly
-from bench.tasks.base import Split, Task
+from bench.tasks.base import ModelResult, Split, Task
 from bench.tasks.churn.task import Churn
 from bench.tasks.forecasting.task import Forecasting
 from bench.tasks.known import NAMES, task_named
@@ -116,3 +117,11 @@ def test_every_task_offers_its_own_choice_first_and_only_metrics_that_it_has() -
         for level, offered in task.proper.items():
             assert offered[0] == task.rankings[level].metric
             assert set(offered) <= set(task.metrics)
+
+
+@pytest.mark.parametrize("metric", ["sql", "wql", "rmsse", "mase"])
+def test_every_board_of_forecasts_is_drawn_whatever_ranks_it(metric: str) -> None:
+    split = forecasts(metric=metric)
+    shown = [ModelResult("one", "default", None, {}, forecast_of(split))]
+    assert json.loads(json.dumps(Forecasting().figures(split, shown, "one")))
+    assert Forecasting().details(split, shown)

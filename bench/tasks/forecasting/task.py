@@ -195,7 +195,10 @@ class Forecasting(Task):
         """Draw each model's best, median and worst series with their bands, and the error by step."""
         if not shown:
             return {}
-        truth, levels, metric = split.truths["final"], split.context["quantiles"], split.ranking.metric
+        truth, levels = split.truths["final"], split.context["quantiles"]
+        steps = self._by_step(truth, shown[0].prediction, levels)
+        # what is no mean over steps has no curve by step: what usually ranks is drawn then
+        metric = split.ranking.metric if split.ranking.metric in steps else split.ranking.second
         grid, (windows, n, horizon) = truth.grid, truth.y.shape
         scores, by_step = {}, {}
         for one in shown:

@@ -56,7 +56,7 @@ def configurations(given: Mapping[str, Any]) -> list[Config]:
     found = []
     for name in tasks:
         own = {key: value for key, value in fields.get("options", {}).items() if key in everywhere or key in known.get(name, ())}
-        own |= _own_metric(own.pop(OPTION, None), name)
+        own |= _own_metric(own.pop(OPTION, None), str(name))
         out = {"out": str(Path(fields["out"]) / str(name))} if fields.get("out") else {}
         found.append(configuration({**fields, **out, "task": name, "options": own}))
     return found

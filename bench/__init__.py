@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Model,
         Panel,
         Params,
+        Sampler,
         hookimpl,
     )
     from bench.board import Board
@@ -45,6 +46,7 @@ _HOME = {
             "Model",
             "Panel",
             "Params",
+            "Sampler",
             "hookimpl",
         ),
         "bench.api",
@@ -78,6 +80,7 @@ __all__ = [
     "Params",
     "Ranking",
     "RunBoard",
+    "Sampler",
     "Scorer",
     "Split",
     "Stage",

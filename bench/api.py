@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ hookimpl = pluggy.HookimplMarker("bench")
 
 __all__ = [
     "FEATURES", "HOLDOUT", "SIMULATION", "STATIC", "Array", "ArrayModel", "ChurnInputs", "ChurnTrain", "Context", "Dataset", "DatasetCard",
-    "Forecast", "Model", "Panel", "Params", "Runtime", "Value", "hookimpl",
+    "Forecast", "Model", "Panel", "Params", "Runtime", "Sampler", "Value", "hookimpl",
 ]  # fmt: skip
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -287,3 +287,23 @@ class Dataset(ABC):
     def simulate(self, folder: Path, size: int, seed: int) -> None:
         """Write a simulated log of `size` users into `folder`, in the raw form that `read` reads."""
         raise PluginError(f"{self.name} has no simulator; give a source with --source PATH")
+
+
+class Sampler(Protocol):
+    """Propose the trials of a search after its first batch, which is the default, what did well elsewhere, and spread points.
+
+    It runs in the supervisor, knows spaces and scores alone, and keeps nothing between calls: the same arguments always give
+    the same trials, or a run that was interrupted would go on with others.
+    """
+
+    name: ClassVar[str]
+
+    def ask(
+        self, space: Mapping[str, BaseDistribution], finished: Sequence[tuple[Params, float]], n: int, *, seed: int, higher: bool
+    ) -> Sequence[Params]:
+        """Return `n` trials inside `space`, a value for each of its names.
+
+        `finished`: parameters and score of all earlier trials, in order, a failed one with a score worse than any other, those
+        stopped at a rung left out;
+        `higher`: higher scores are better. `seed` differs from batch to batch.
+        """

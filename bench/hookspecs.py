@@ -6,7 +6,7 @@ from typing import Protocol
 
 import pluggy
 
-from bench.api import Dataset, Model
+from bench.api import Dataset, Model, Sampler
 from bench.tasks.base import Task
 
 hookspec = pluggy.HookspecMarker("bench")
@@ -30,6 +30,12 @@ def bench_tasks() -> list[type[Task]]:
     raise NotImplementedError
 
 
+@hookspec
+def bench_samplers() -> list[type[Sampler]]:
+    """Return the samplers of this plugin: they run in the supervisor, and see spaces and scores alone."""
+    raise NotImplementedError
+
+
 class Hooks(Protocol):
     """The hooks as they are called: one list for each plugin that answers."""
 
@@ -41,3 +47,6 @@ class Hooks(Protocol):
 
     def bench_tasks(self) -> list[list[type[Task]]]:
         """Call every plugin's `bench_tasks`."""
+
+    def bench_samplers(self) -> list[list[type[Sampler]]]:
+        """Call every plugin's `bench_samplers`."""

@@ -18,8 +18,8 @@ from bench.errors import ConfigError, PluginError, suggest
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
-Group = Literal["bench.models", "bench.datasets", "bench.tasks"]
-GROUPS: tuple[Group, ...] = ("bench.models", "bench.datasets", "bench.tasks")
+Group = Literal["bench.models", "bench.datasets", "bench.tasks", "bench.samplers"]
+GROUPS: tuple[Group, ...] = ("bench.models", "bench.datasets", "bench.tasks", "bench.samplers")
 DISTRIBUTION = "seqbench"
 """The project's own."""
 RESERVED = frozenset({"ensemble", "mean-of-3", "oracle"})
@@ -96,6 +96,18 @@ class Registry:
                 return task()
         raise ConfigError(f"unknown task {name!r}; {suggest(name, self.tasks())}")
 
+    def sampler(self, name: str) -> Any:
+        """Load one sampler and make it; raise `PluginError` with the cure, `ConfigError` for a name that is unknown."""
+        group: Group = "bench.samplers"
+        if name in self.broken[group]:
+            raise PluginError(f"sampler {name!r}: {self.broken[group][name]}")
+        known = self.sources[group]
+        for source in [known[name]] if name in known else self.files:
+            offered = _offered(source, "bench_samplers")
+            if name in offered:
+                return offered[name]()
+        raise ConfigError(f"unknown sampler {name!r}; {suggest(name, ['tpe', *self.names(group)])}")
+
 
 def _checked_task(task: Any, source: Source) -> Any:
     if not isinstance(task, type):
@@ -152,7 +164,7 @@ def load(source: Source) -> Any:
     if not manager.get_hookcallers(module):
         raise PluginError(
             f"plugin {source.name!r} ({source.origin()}) implements no hook; "
-            "add a function bench_models, bench_datasets or bench_tasks decorated with @bench.hookimpl"
+            "add a function bench_models, bench_datasets, bench_tasks or bench_samplers decorated with @bench.hookimpl"
         )
     return manager
 

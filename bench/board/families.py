@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.board.metrics import ranking_of
+from bench.board.metrics import ranking_label, ranking_metric, ranking_of
 from bench.board.numbers import clean, plain, several, signed, span
-from bench.board.ranking import boards, candidates, value
+from bench.board.ranking import boards, candidates, merit, value
 from bench.board.schema import Row
 
 TRIVIAL = 0.8
@@ -84,9 +84,13 @@ def _floor_words(standing: Sequence[Row]) -> str:
     if standing[0]["task_id"].startswith("anomaly/v1/"):
         return FIRST_FLOOR
     known = ranking_of(standing[0]).floors
-    floors = [row for row in standing if row["model"] in known and row.get("vus_pr") is not None]
-    best = max(floors, key=lambda r: (r["vus_pr"], r["model"]), default=None)
+    floors = [row for row in standing if row["model"] in known and _scored(row)]
+    best = max(floors, key=lambda r: (merit(r), r["model"]), default=None)
     return FLOOR if best is None else f"{FLOOR} ({clean(best['model'])})"
+
+
+def _scored(row: Row) -> bool:
+    return row.get(ranking_metric(row)[0]) is not None
 
 
 def _steered(rows: Sequence[Row]) -> str:
@@ -97,16 +101,17 @@ def _steered(rows: Sequence[Row]) -> str:
         r
         for r in rows
         if r.get("family") == "labelled" and r["tuning"] != "tuned" and r.get("trials") and r["model"] != "ensemble"
-        if r.get("valid_score") is not None and r.get("vus_pr") is not None
+        if r.get("valid_score") is not None and _scored(r)
     ]
-    pairs = np.array([(r["valid_score"], r["vus_pr"]) for r in kept], np.float64).reshape(-1, 2)
+    pairs = np.array([(r["valid_score"], value(r)) for r in kept], np.float64).reshape(-1, 2)
     if len(pairs) < LEAST_FITS or not np.ptp(pairs, axis=0).min() > 0:
         return ""
     rho = float(spearmanr(pairs[:, 0], pairs[:, 1]).statistic)
     models = len({r["model"] for r in kept})
     doubt = "" if rho >= TRUSTED else "; do not trust what was chosen without labels"
     return (
-        f"{clean(kept[0]['dataset'])}, labelled: rank correlation of the search's scores, from injections, with VUS-PR by the labels "
+        f"{clean(kept[0]['dataset'])}, labelled: rank correlation of the search's scores, from injections, "
+        f"with {ranking_label(kept[0])} by the labels "
         f"{signed(rho, 2)} over {len(pairs)} fits of {models} models{doubt}"
     )
 
@@ -141,7 +146,7 @@ def _agreed(found: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _agreement(rows: Sequence[Row], dataset: str) -> list[str]:
-    """Return Kendall's tau between the VUS-PR of the models that two families have in common."""
+    """Return Kendall's tau between the scores of the models that two families have in common."""
     from scipy.stats import kendalltau
 
     scores: dict[str, dict[str, float]] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from bench.metrics.kinds import Metric
 from bench.tasks.base import RankingRule
 from bench.tasks.known import FIRST, task_named
+from bench.tasks.ranked_by import SPELT, by
 
 
 def metrics_of(task: str) -> Mapping[str, Metric]:
@@ -25,9 +25,11 @@ def unit_of(task: str) -> str:
 def ranking_of(row: Mapping[str, Any]) -> RankingRule:
     """Return what ranks on a row's board: as its task id says (`/rank=wql`), else as its level does."""
     known = task_named(row["task"]).rankings
-    named = re.search(r"/rank=(\w+)", row["task_id"])
-    told = next((r for r in known.values() if named and r.metric == named[1]), None)
-    return told or known.get(row.get("level") or "") or known[""]
+    named = SPELT.search(row["task_id"])
+    own = known.get(row.get("level") or "") or known[""]
+    if named is None or named[1] not in metrics_of(row["task"]):
+        return own
+    return next((r for r in known.values() if r.metric == named[1]), None) or by(own, named[1], metrics_of(row["task"]))
 
 
 def ranking_metric(row: Mapping[str, Any]) -> tuple[str, bool]:

@@ -28,6 +28,8 @@ class Recommendation:
     """Models of the tie group, the leader among them."""
     ensemble: float | None = None
     """Seconds of an ensemble that is ranked although a model alone is recommended; None where there is none."""
+    undercut: bool = False
+    """Another of the group costs less, where both cost next to nothing."""
 
     @property
     def words(self) -> str:
@@ -45,6 +47,8 @@ class Recommendation:
             )
         if self.tied == 1:
             return f"take {name}: it leads and no other model is tied with it ({seconds(self.seconds)} s)"
+        if self.undercut:
+            return f"take {name}: it leads, and takes no longer than a second ({seconds(self.seconds)} s)"
         return f"take {name}: it leads, and nothing that is tied with it is cheaper ({seconds(self.seconds)} s)"
 
     @property
@@ -62,7 +66,8 @@ def recommend(rows: Sequence[Row]) -> Recommendation | None:
     cheapest = min(range(len(group)), key=lambda at: (max(costs[at], LEAST), at))
     chosen = group[cheapest]
     ensemble = next((cost(row, rows) for row in placed(rows) if row["model"] == ENSEMBLE and is_mixture(row)), None)
-    return Recommendation(chosen, group[0], costs[cheapest], costs[0], len(group), None if is_mixture(chosen) else ensemble)
+    beside = None if is_mixture(chosen) else ensemble
+    return Recommendation(chosen, group[0], costs[cheapest], costs[0], len(group), beside, min(costs) < costs[cheapest])
 
 
 def cost(row: Row, beside: Sequence[Row]) -> float:

@@ -34,6 +34,14 @@ def list_datasets(plugin_: Files = None, plugins_dir: Folders = None, as_json: J
     list_plugins("bench.datasets", plugin_ or [], plugins_dir or [], as_json=as_json)
 
 
+@lists.command("samplers")
+def list_samplers(plugin_: Files = None, plugins_dir: Folders = None, as_json: Json = False) -> None:
+    """List who may propose the trials of a search, by name."""
+    from bench.cli.lists import list_samplers as show
+
+    show(plugin_ or [], plugins_dir or [], as_json=as_json)
+
+
 @lists.command("tasks")
 def list_tasks(as_json: Json = False) -> None:
     """List the tasks, and the options that `--set` takes for each."""

@@ -30,11 +30,6 @@ from bench.cli.options import (
 )  # fmt: skip
 
 runs = typer.Typer()
-Tasks = Annotated[str | None, typer.Option(help="churn, forecasting, anomaly, or several with commas.", autocompletion=complete.tasks)]
-Models = Annotated[
-    list[str] | None,
-    typer.Option(help="A model; several with commas, or repeated (default: all that serve the task).", autocompletion=complete.models),
-]
 Profiles = Annotated[
     str | None, typer.Option(help="smoke, short (default), medium or full; see bench list profiles.", autocompletion=complete.profiles)
 ]
@@ -65,6 +60,14 @@ def run(
         typer.Option(help="A model; several with commas, or repeated (default: all that serve the task).", autocompletion=complete.models),
     ] = None,
     set_: Sets = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What ranks and steers; see bench list metrics.", autocompletion=complete.metrics),
+    ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Who proposes trials: tpe (default), or a plugin.", autocompletion=complete.samplers),
+    ] = None,
     param: Annotated[list[str] | None, typer.Option(metavar="MODEL.KEY=VALUE", help="Fix a parameter of a model; may be repeated.")] = None,
     space: Annotated[
         list[str] | None, typer.Option(metavar="MODEL.KEY=LOW:HIGH[:log]", help="Narrow a search to a range, or to choices A|B.")
@@ -106,7 +109,7 @@ def run(
         "job_seconds": job_seconds, "job_memory": job_memory, "out": out, "plugins": plugin_, "plugins_dirs": plugins_dir, "options": set_,
         "overwrite": overwrite or None, "portfolio": False if no_portfolio else None, "prune": prune or None, "executor": executor,
         "address": address, "params": param, "space": space, "time_limit": time_limit, "name": name,
-        "entity": entity, "channels": channels, "label": label,
+        "entity": entity, "channels": channels, "label": label, "metric": metric, "sampler": sampler,
     }  # fmt: skip
     return run_command(study, given, as_json=as_json, quiet=quiet)
 

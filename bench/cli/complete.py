@@ -34,6 +34,21 @@ def profiles(incomplete: str) -> list[str]:
     return _matching(incomplete, PROFILES)
 
 
+def metrics(incomplete: str) -> list[str]:
+    """Complete the metrics that may rank a board of some task."""
+    from bench.tasks.known import NAMES, task_named
+
+    proper = (level for name in NAMES for level in task_named(name).proper.values())
+    return _matching(incomplete, dict.fromkeys(metric for level in proper for metric in level))
+
+
+def samplers(incomplete: str) -> list[str]:
+    """Complete the core's sampler and installed ones."""
+    from bench.registry import discover
+
+    return _matching(incomplete, ["tpe", *discover().names("bench.samplers")])
+
+
 def _matching(incomplete: str, names: Iterable[str]) -> list[str]:
     before, comma, last = incomplete.rpartition(",")
     return [f"{before}{comma}{name}" for name in names if name.startswith(last)]

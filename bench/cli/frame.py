@@ -10,21 +10,20 @@ from itertools import product
 from rich.cells import cell_len, chop_cells
 
 from bench.board.numbers import clean, plain
-from bench.cli.view import CellState, RunState, clock, remaining
+from bench.cli.view import DONE_ROOM, CellState, RunState, clock, remaining
 
 Styled = tuple[str, str]
 Line = list[Styled]
 Logs = Mapping[tuple[str, str], str]
 """(data set, model) of failed cells -> their logs."""
 
-STYLES = {"search": "cyan", "final": "blue", "done": "green", "failed": "red"}
-DONE_ROOM = 12
-"""Lines up to which finished cells stay in view."""
+STYLES = {"waiting": "dim", "search": "cyan", "final": "blue", "done": "green", "failed": "red"}
 WIDE = 72
 """Columns from which the counts of all other cells fit on one line."""
 NAME = 12
 """Columns that a name gets on the narrowest screen; a longer one stands on a line of its own."""
 BAR = 20
+STATE = len("waiting")
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Columns:
     def before(self) -> int:
         """Measure what stands left of the score."""
         gap = len(self.layout.gap)
-        return 2 * (gap - 1) + self.name + gap + len("search") + gap + self.count + gap
+        return 2 * (gap - 1) + self.name + gap + STATE + gap + self.count + gap
 
     @property
     def width(self) -> int:
@@ -78,16 +77,18 @@ def frame(run: RunState, now: float, width: int, height: int, logs: Logs) -> lis
     last = _folded(_total(run, now, width), width)
     room = height - len(last) - (1 if width >= WIDE else 2)
     blocks = _blocks(run, now, width, room, logs)
-    others = [[(text, "dim")] for text in textwrap.wrap(_others(run, list(blocks)), width, initial_indent="  ", subsequent_indent="  ")]
+    told = textwrap.wrap(_others(run, list(blocks), width), width, initial_indent="  ", subsequent_indent="  ")
+    others = [[(text, "dim")] for text in told]
     lines = [line for key in run.cells for line in blocks.get(key, [])]
     return [*lines, *others, *last][-height:]
 
 
 def _blocks(run: RunState, now: float, width: int, room: int, logs: Logs) -> dict[tuple[str, str], list[Line]]:
-    """Lay out the cells for which there is room: those that run, then the failed, then the latest done."""
-    ended = run.finished
-    running = [c for c in run.cells.values() if c.word in {"search", "final"}]
-    cells = [*running, *(c for c in ended if c.word == "failed"), *[c for c in ended if c.word == "done"][:DONE_ROOM]]
+    """Lay out the cells for which there is room: those that run, the failed, the latest done, those that wait for a worker again."""
+    ended = [] if run.told else run.finished
+    begun = [c for c in run.cells.values() if c.word in {"search", "final"}]
+    running, paused = [c for c in begun if c.running], [c for c in begun if not c.running]
+    cells = [*running, *(c for c in ended if c.word == "failed"), *[c for c in ended if c.word == "done"][:DONE_ROOM], *paused]
     columns = _columns(run, cells, now, width)
     blocks: dict[tuple[str, str], list[Line]] = {}
     for cell in cells:
@@ -116,15 +117,16 @@ def _columns(run: RunState, cells: Sequence[CellState], now: float, width: int) 
 
 def _block(run: RunState, cell: CellState, now: float, width: int, columns: Columns, logs: Logs) -> list[Line]:
     """Lay out one cell: a line, with the name before it where that is too long, and the failure's cause after it."""
-    name, layout, style = clean(run.label(cell)), columns.layout, STYLES[cell.word]
+    name, layout, style = clean(run.label(cell)), columns.layout, STYLES[cell.shown]
     indent = layout.gap[1:] * 2
     above = [[(indent + name, "bold")]] if cell_len(name) > columns.name else []
     front = indent + _padded("" if above else name, columns.name)
     if cell.word == "failed":
-        line = [(front, ""), (f"{layout.gap}failed{layout.gap}{_count(cell):<{columns.count}}{layout.gap}", style)]
+        line = [(front, ""), (f"{layout.gap}{'failed':<{STATE}}{layout.gap}{_count(cell):<{columns.count}}{layout.gap}", style)]
         lines = _failed(line, cell, now, width, columns, logs.get((cell.dataset, cell.model), ""))
     else:
-        line = [(f"{front}{layout.gap}", ""), (f"{cell.word:<6}", style), (f"{layout.gap}{_count(cell):>{columns.count}}{layout.gap}", "")]
+        count = f"{layout.gap}{_count(cell):>{columns.count}}{layout.gap}"
+        line = [(f"{front}{layout.gap}", ""), (f"{cell.shown:<{STATE}}", style), (count, "")]
         info = (f"{_info(run, cell, layout.detail):<{columns.info}}", "")
         left = (f"{layout.gap}{_left(run, cell, now)}" if layout.left else "", "dim")
         lines = [[*line, info, *_times(cell, now, columns), left]]
@@ -188,14 +190,17 @@ def _left(run: RunState, cell: CellState, now: float) -> str:
     return "" if left is None else f"left ~{clock(left if whole is None else min(left, whole))}"
 
 
-def _others(run: RunState, shown: Sequence[tuple[str, str]]) -> str:
-    """Return the number of cells that have no line."""
+def _others(run: RunState, shown: Sequence[tuple[str, str]], width: int) -> str:
+    """Return the number of cells that have no line; those that wait by name, where there is room."""
     called = {"search": "running", "final": "running"}
-    words = {key: called.get(cell.word, cell.word) for key, cell in run.cells.items()}
+    words = {key: called.get(cell.shown, cell.shown) for key, cell in run.cells.items()}
     hidden = [word for key, word in words.items() if key not in shown]
     seen = {words[key] for key in shown}
     counts = {word: hidden.count(word) for word in ("running", "waiting", "done", "failed")}
-    return ", ".join(f"{n} {'more ' if word in seen else ''}{word}" for word, n in counts.items() if n)
+    told = {word: f"{n} {'more ' if word in seen else ''}{word}" for word, n in counts.items() if n}
+    names = ", ".join(clean(run.label(c)) for key, c in run.cells.items() if key not in shown and words[key] == "waiting")
+    whole = ", ".join({**told, "waiting": f"{told.get('waiting')} ({names})"}.values()) if names else ""
+    return whole if whole and cell_len(whole) <= width - 2 else ", ".join(told.values())
 
 
 def _total(run: RunState, now: float, width: int) -> Line:

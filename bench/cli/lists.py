@@ -27,6 +27,15 @@ def list_plugins(group: Group, files: Sequence[Path], folders: Sequence[Path], *
     _show([{"name": name, "origin": origin} for name, origin in rows], as_json=as_json)
 
 
+def list_samplers(files: Sequence[Path], folders: Sequence[Path], *, as_json: bool) -> None:
+    """List the core's sampler, and those of plugins, with their origins; nothing is imported."""
+    registry = discover(files, folders)
+    rows = [("tpe", "the core's own, the default"), *((n, s.origin()) for n, s in sorted(registry.sources["bench.samplers"].items()))]
+    rows += [(source.name, source.origin()) for source in registry.files]
+    rows += [(name, f"broken: {reason}") for name, reason in sorted(registry.broken["bench.samplers"].items())]
+    _show([{"name": name, "origin": origin} for name, origin in rows], as_json=as_json)
+
+
 def list_models(files: Sequence[Path], folders: Sequence[Path], task: str, *, as_json: bool) -> None:
     """List the models, what each serves and which extra it needs, as their source says; nothing is imported."""
     from bench.cli.static_models import Declared, declared_models
@@ -77,11 +86,24 @@ def list_features(*, as_json: bool) -> None:
 def list_metrics(*, as_json: bool) -> None:
     """List the metrics of all tasks."""
     rows = [
-        {"task": name, "metric": m.name, "better": "higher" if m.higher_is_better else "lower", "meaning": m.help}
+        {
+            "task": name,
+            "metric": m.name,
+            "better": "higher" if m.higher_is_better else "lower",
+            "ranks": _ranks(task, m.name),
+            "meaning": m.help,
+        }
         for name, task, _ in _tasks()
         for m in (task.metrics.values() if task else ())
     ]
     _show(rows, as_json=as_json)
+
+
+def _ranks(task: Any, metric: str) -> str:
+    """State whether a metric ranks: of itself, or where `--metric` asks for it."""
+    if any(rule.metric == metric for rule in task.rankings.values()):
+        return "default"
+    return "--metric" if any(metric in level for level in task.proper.values()) else ""
 
 
 def _tasks() -> Iterator[tuple[str, Any, str]]:

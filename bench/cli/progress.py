@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 
 from bench.board.numbers import clean, plain, seconds
 from bench.cli.summary import log_file
-from bench.cli.view import RunState, clock, remaining
+from bench.cli.view import DONE_ROOM, RunState, clock, remaining
 from bench.runs.run_events import CellDone, DataReady, Event, JobRetried, NodesChanged, Notice, Reading, RunReady
 
 if TYPE_CHECKING:
@@ -62,6 +62,19 @@ class Progress:
     def _label(self, event: CellDone | JobRetried) -> str:
         return clean(self.run.label(self.run.cells[event.dataset, event.model]))
 
+    def _stamp(self) -> str:
+        elapsed = clock(self.now() - self.run.started, padded=True)
+        return f"{elapsed} {len(self.run.finished)}/{len(self.run.cells)}"
+
+    def _outcome(self, event: CellDone) -> str:
+        status = clean(event.status)
+        if event.status != "ok":
+            return f"{self._label(event)} failed" + (f" {status}" if status != "failed" else "") + f": {clean(event.reason)}"
+        cell = self.run.cells[event.dataset, event.model]
+        score = "" if cell.best is None else f"valid {self.run.metric} {plain(cell.best)} "
+        reused = ", reused" if cell.reused and cell.reused == cell.jobs else ""
+        return f"{self._label(event)} ok {score}{seconds(cell.total)} s{reused}"
+
 
 class PlainProgress(Progress):
     """Write whole lines, each once, without a single control character: for pipes, logs, CI and notebooks."""
@@ -98,19 +111,6 @@ class PlainProgress(Progress):
         self._stream.write(text + "\n")
         self._stream.flush()
 
-    def _stamp(self) -> str:
-        elapsed = clock(self.now() - self.run.started, padded=True)
-        return f"{elapsed} {len(self.run.finished)}/{len(self.run.cells)}"
-
-    def _outcome(self, event: CellDone) -> str:
-        status = clean(event.status)
-        if event.status != "ok":
-            return f"{self._label(event)} failed" + (f" {status}" if status != "failed" else "") + f": {clean(event.reason)}"
-        cell = self.run.cells[event.dataset, event.model]
-        score = "" if cell.best is None else f"valid {self.run.metric} {plain(cell.best)} "
-        reused = ", reused" if cell.reused and cell.reused == cell.jobs else ""
-        return f"{self._label(event)} ok {score}{seconds(cell.total)} s{reused}"
-
     def _pulse(self) -> str:
         active = [clean(self.run.label(c)) for c in self.run.cells.values() if c.running]
         running = f"; running: {', '.join(active)}" if active else ""
@@ -118,7 +118,10 @@ class PlainProgress(Progress):
 
 
 class LiveProgress(Progress):
-    """Draw a live view at the bottom of a terminal; what is said once stands above it."""
+    """Draw a live view at the bottom of a terminal; what is said once stands above it.
+
+    Of more cells than the view has room for, how each ended is said above it too, and stays readable.
+    """
 
     def __init__(self, stream: TextIO, environ: Mapping[str, str], now: Callable[[], float] = time.monotonic) -> None:
         from rich.console import Console
@@ -165,9 +168,13 @@ class LiveProgress(Progress):
             self._say(self._about(event))
             for words in event.words:
                 self._say(clean(words))
+            self.run.told = len(event.cells) > DONE_ROOM
         elif isinstance(event, CellDone) and self.run.ready:
             log = log_file(Path(self.run.ready.folder), event.dataset, event.model)
             self._logs |= {(event.dataset, event.model): log} if log else {}
+            if self.run.told:
+                style = "green" if event.status == "ok" else "red"
+                self._say(f"{self._stamp()} {self._outcome(event)}{f'; {log}' if log else ''}", style)
         elif isinstance(event, JobRetried):
             self._say(f"{self._label(event)} runs a job again: {clean(event.reason)}")
         elif isinstance(event, Notice):

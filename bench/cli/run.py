@@ -14,6 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bench.cli.study import read_study
+from bench.cli.usage import Said
 from bench.errors import ConfigError
 from bench.runs import arguments
 from bench.runs.config import Config
@@ -104,7 +105,7 @@ def configurations(study: Path | None, given: Mapping[str, Any]) -> list[Config]
     for name, option in {"options": "set", "params": "param", "space": "space"}.items():
         if isinstance(fields.get(name), list):
             fields[name] = pairs(fields[name], option)
-    return arguments.configurations({**(read_study(study) if study else {}), **fields})
+    return arguments.configurations(arguments.merged(read_study(study) if study else {}, arguments.with_metric(fields)))
 
 
 EXAMPLES = {"set": "horizon=28d", "param": "lstm.hidden=64", "space": "lstm.hidden=32:128"}
@@ -148,7 +149,7 @@ def _stopped(config: Config) -> int:
     kept = ledger.read_bytes().count(b"\n") if ledger.exists() else 0
     command = shlex.join(["bench", *sys.argv[1:]])
     sys.stderr.write(f"\nstopped; {kept} finished jobs are kept in {folder}\nto go on: {command}\n")
-    return 130
+    return Said(130)
 
 
 def width() -> int | None:

@@ -16,7 +16,7 @@ TABLES = {"set": "options", "param": "params", "space": "space"}
 SINGLE = (
     "task", "source", "data", "name", "user", "time", "kind", "value", "item", "time-unit", "zone", "time-limit", "trials", "minutes",
     "seeds", "seed", "profile", "workers", "executor", "address", "device", "sandbox", "job-seconds", "job-memory", "out", "overwrite",
-    "portfolio", "prune",
+    "portfolio", "prune", "metric", "sampler",
 )  # fmt: skip
 """Long options that stand once; their fields are written with underscores."""
 
@@ -35,7 +35,8 @@ def read_study(path: Path) -> dict[str, Any]:
         else:
             raise ConfigError(f"study file {path}: unknown key {key!r}; {suggest(option, [*SINGLE, *LISTS, *TABLES])}")
     try:
-        return {key: value if key == "task" else arguments.typed({key: value})[key] for key, value in fields.items() if value is not None}
+        plain = arguments.with_metric(fields)
+        return {key: value if key == "task" else arguments.typed({key: value})[key] for key, value in plain.items() if value is not None}
     except ConfigError as error:
         raise ConfigError(f"study file {path}: {error}") from None
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 
+class Said(int):
+    """An exit code whose cause the command has said itself."""
+
+
 def usage_error(error: Exception) -> str | None:
     """Return the words of a usage error; None where the error is none."""
     words = getattr(error, "format_message", None)

@@ -9,6 +9,9 @@ from typing import Any
 from bench.board.metrics import label_of
 from bench.runs.run_events import CellDone, DataReady, Event, JobDone, JobReport, JobRetried, JobStarted, NodesChanged, RunReady
 
+DONE_ROOM = 12
+"""Lines that finished cells may have in a live view; of a run with more cells, how each ended is said above it."""
+
 
 @dataclass(frozen=True)
 class Running:
@@ -57,6 +60,11 @@ class CellState:
     def finished(self) -> bool:
         """Return whether nothing more is to come."""
         return self.word in {"done", "failed"}
+
+    @property
+    def shown(self) -> str:
+        """Return the word for where it stands now: a cell that has begun and has no worker waits too."""
+        return "waiting" if self.word in {"search", "final"} and not self.running else self.word
 
     @property
     def jobs(self) -> int:
@@ -177,6 +185,8 @@ class RunState:
     """How the score on validation is called."""
     higher: bool = True
     cells: dict[tuple[str, str], CellState] = field(default_factory=dict)
+    told: bool = False
+    """How each cell ended is said elsewhere, and stays there: a view need not show those that ended."""
 
     def take(self, event: Event, now: float) -> None:
         """Change with an event that came at `now`."""

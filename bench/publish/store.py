@@ -161,6 +161,10 @@ class Local:
             raise PlaceError(f"{self.shown}/{name}: {reason_of(error)}") from error
 
 
+EXTRAS = {"s3": "s3", "s3a": "s3", "hf": "hf"}
+"""Protocol of a place -> the extra that brings its library."""
+
+
 class Remote:
     """A folder that fsspec opens; credentials come from the environment, as its library reads them."""
 
@@ -173,7 +177,7 @@ class Remote:
             # no listing may be older than the question: other publishers write at the same time
             self.fs: Any = fsspec.filesystem(protocol, skip_instance_cache=True, use_listings_cache=False)
         except ImportError as error:
-            extra = "pip install 'seqbench[s3]'" if protocol in {"s3", "s3a"} else reason_of(error)
+            extra = f"pip install 'seqbench[{EXTRAS[protocol]}]'" if protocol in EXTRAS else reason_of(error)
             raise ConfigError(f"place {self.shown}: its library is not installed: {extra}") from None
         except ValueError as error:
             raise ConfigError(f"place {self.shown}: {reason_of(error)}; give a folder or s3://BUCKET/FOLDER") from None

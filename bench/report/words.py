@@ -35,7 +35,7 @@ NOT_REPEATED = (
     "task", "datasets", "models", "options", "plugins", "plugins_dirs", "data", "params", "space", "name", "overwrite", "portfolio",
     "prune",
 )  # fmt: skip
-DEFAULTS = {("device", "auto"), ("sandbox", "auto"), ("seed", 0), ("out", "")}
+DEFAULTS = {("device", "auto"), ("sandbox", "auto"), ("seed", 0), ("out", ""), ("sampler", "tpe"), ("executor", "local")}
 
 
 BEST = {"bias": "best is 0", "coverage_60": "best is .6", "coverage_80": "best is .8"}

@@ -18,6 +18,7 @@ import numpy as np
 from bench.errors import ConfigError, suggest
 from bench.runs.config import Config
 from bench.tasks.known import NAMES, task_named
+from bench.tasks.ranked_by import OPTION, names_of, refuse_unknown
 
 LISTS = ("datasets", "models", "plugins", "plugins_dirs")
 """Fields that hold several names or paths."""
@@ -33,13 +34,17 @@ def configuration(given: Mapping[str, Any]) -> Config:
     fields = typed(given)
     if not fields.get("task"):
         raise ConfigError("no task is given; write bench run --task churn, forecasting or anomaly")
-    return Config(**fields).checked()
+    config = Config(**fields).checked()
+    if OPTION in config.options and config.task in NAMES and (task := task_named(config.task)).proper:
+        refuse_unknown(config.task, config.options[OPTION], task.proper, task.metrics)
+    return config
 
 
 def configurations(given: Mapping[str, Any]) -> list[Config]:
     """Build a configuration for each task: several are a list, or one text with commas.
 
-    Each of several takes the options that it knows, and a folder of its own inside `out`.
+    Each of several takes the options that it knows, of several metrics the one that ranks it, and a folder of its own inside
+    `out`. All are checked before any of them is run.
     """
     task = given.get("task")
     tasks = list(dict.fromkeys(parts(task) if isinstance(task, str) else task)) if isinstance(task, str | list | tuple) else [task]
@@ -51,9 +56,34 @@ def configurations(given: Mapping[str, Any]) -> list[Config]:
     found = []
     for name in tasks:
         own = {key: value for key, value in fields.get("options", {}).items() if key in everywhere or key in known.get(name, ())}
+        own |= _own_metric(own.pop(OPTION, None), str(name))
         out = {"out": str(Path(fields["out"]) / str(name))} if fields.get("out") else {}
         found.append(configuration({**fields, **out, "task": name, "options": own}))
     return found
+
+
+def _own_metric(given: str | None, task: str) -> dict[str, str]:
+    """Choose of the metrics given, with commas between, the one that ranks a task; a task that none is given of refuses them."""
+    if given is None:
+        return {}
+    kind = task_named(task)
+    known = names_of([name for level in kind.proper.values() for name in level], kind.metrics)
+    return {OPTION: next((word for word in parts(given) if word.lower() in known), given)}
+
+
+def with_metric(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Spell `metric`, which many ask for by itself, as the option of the task that it is."""
+    metric, options = given.get("metric"), given.get("options") or {}
+    rest = {key: value for key, value in given.items() if key != "metric"}
+    if metric is None or not isinstance(options, Mapping):  # of what is no table, `typed` says so
+        return rest
+    return {**rest, "options": {**options, "metric": metric}}
+
+
+def merged(study: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Put arguments over those of a study file: tables (`options`, `params`, `space`) key by key, all others as a whole."""
+    tables = {key: {**study[key], **given[key]} for key in ("options", *BY_MODEL) if study.get(key) and given.get(key)}
+    return {**study, **given, **tables}
 
 
 def typed(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -62,6 +62,8 @@ class Config:
     """MODEL.KEY -> value: parameters that are fixed."""
     space: Mapping[str, str] = field(default_factory=dict)
     """MODEL.KEY -> LOW:HIGH[:log] or A|B: ranges that are narrowed."""
+    sampler: str = "tpe"
+    """Who proposes the trials after the first batch: the core's own, or a plugin."""
     time_limit: str | None = None
     """Of the whole run: `30m`, `2h`."""
     trials: int | None = None

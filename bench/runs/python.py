@@ -43,6 +43,8 @@ def run(
     source: str | Path | None = None,
     models: str | type[Model] | Sequence[str | type[Model]] | None = None,
     horizon: str | int | None = None,
+    metric: str | None = None,
+    sampler: str | None = None,
     params: Mapping[str, Any] | None = None,
     space: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
@@ -82,6 +84,8 @@ def run(
     What to compare:
         models: names, or classes that inherit `bench.Model`; default: all that serve the task.
         horizon: `28d` for churn, steps (`14`) for forecasting; default: read off the data.
+        metric: what ranks and steers the search, of the task's proper metrics (`bench list metrics`). sampler: who proposes trials
+            after the first four: `tpe` (default), or a plugin's (`random`, `sobol`).
         options, and further keyword arguments: options of the task (`eligible="ever"`, `level="user"`; see `bench list tasks`),
             and `{"ADAPTER.KEY": value}`.
         params, space: parameters that are fixed (`{"lstm": {"hidden": 64}}`), ranges that are narrowed (`{"lstm": {"hidden": (32, 96)}}`).
@@ -107,9 +111,13 @@ def run(
 
     given = {key: value for key, value in locals().items() if key in types()}
     with arguments_named(data):
+        if not task:
+            raise ConfigError(f"task={task!r} names none; give churn, forecasting or anomaly, or several of them")
         given["models"], files = _models(models)
         given["plugins"] = [*_listed(plugins), *files]
-        given["options"] = _options(horizon, options or {}, more, known_options() | (set(more) if plugins or plugins_dirs else set()))
+        given["options"] = _options(
+            {"horizon": horizon, "metric": metric}, options or {}, more, known_options() | (set(more) if plugins or plugins_dirs else set())
+        )
         boards = [execute(config, listen) for config in configurations(given)]
     if len(boards) == 1:
         return RunBoard(boards[0].arrow, boards[0].path)
@@ -206,6 +214,8 @@ def _models(given: Any) -> tuple[list[Any], list[str]]:
     from bench.api import Model
     from bench.runs.model_classes import plugin_file
 
+    if given is not None and not _listed(given):
+        raise ConfigError(f"models={given!r} names no model; leave it out for all that serve the task")
     names: list[Any] = []
     files: list[str] = []
     for one in _listed(given):
@@ -234,11 +244,11 @@ def known_options() -> set[str]:
     return found
 
 
-def _options(horizon: str | int | None, options: Mapping[str, Any], more: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
+def _options(named: Mapping[str, Any], options: Mapping[str, Any], more: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
     """Gather the options of the task; raise `ConfigError` for a keyword that is neither an argument nor an option of any task."""
     if not isinstance(options, Mapping):
         raise ConfigError(f"options={options!r} is not keys with a value each")
     for key in more:
         if key not in known:
             raise ConfigError(f"unknown argument {key!r}; {suggest(key, [*types(), *sorted(known)])}")
-    return {**options, **more, **({} if horizon is None else {"horizon": horizon})}
+    return {**options, **more, **{key: value for key, value in named.items() if value is not None}}

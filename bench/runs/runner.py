@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.api import Sampler
 from bench.data.events import Events
 from bench.data.series import Series
 from bench.errors import ConfigError, PluginError, RunFolderError, suggest
@@ -24,7 +25,7 @@ from bench.execute.local import LocalExecutor
 from bench.execute.machine import memory_mb
 from bench.execute.sandbox import chosen, obstacle
 from bench.registry import RESERVED, Registry, Source, discover, reserved_name_hint
-from bench.runs import time_limit
+from bench.runs import cost, time_limit
 from bench.runs.config import Config, task_options
 from bench.runs.feature_importance import Occlusion
 from bench.runs.problem import Problem
@@ -59,6 +60,7 @@ def execute(config: Config, listen: Listener = silent) -> Board:
     if config.name is not None:
         requests[-1] = replace(requests[-1], name=config.name)
     sources = _model_sources(config, registry)
+    sampler = None if config.sampler == "tpe" else registry.sampler(config.sampler)
     limits = _limits(config)
     with _executor(config, [*requests], listen) as executor:
         describer = Describer(executor, sources, limits.memory_mb)
@@ -70,7 +72,7 @@ def execute(config: Config, listen: Listener = silent) -> Board:
         solved = [Problem(data.name, data.simulated, data.fingerprint, split, plugins, data.adapter.name) for data, split in problems]
         with Ledger(config.folder()) as ledger, _told_where(ledger.folder):
             _write_run(ledger.folder, config, solved, task, finished=False)
-            outcomes = _outcomes(solved, config, Driver(task, executor, ledger, limits, _budget(config), listen))
+            outcomes = _outcomes(solved, config, Driver(task, executor, ledger, limits, _budget(config, sampler), listen))
             asker = Occlusion(executor, limits.memory_mb, _caps(config))
             common = {"workers": executor.workers, "git_commit": git_commit()}
             board = write_results(ledger.folder, solved, outcomes, task, common, asker)
@@ -130,9 +132,13 @@ def _outcomes(problems: Sequence[Problem], config: Config, driver: Driver) -> Ma
     names = tuple((c.dataset, c.plugin.name) for c in cells)
     workers = driver.executor.workers
     budget = driver.budget = _shared(driver.budget, config, workers, len(cells))
-    words = _said_before(config, cells, workers, budget)
+    words = _said_before(config, cells, driver)
     driver.listen(RunReady(names, budget.trials, budget.seeds, workers, config.profile, str(driver.ledger.folder), words))
-    return driver.run(cells)
+    try:
+        return driver.run(cells)
+    finally:
+        if unkept := cost.remember(cells, {cell.name: driver.stored(cell) for cell in cells}):
+            driver.listen(Notice(unkept))
 
 
 def _shared(budget: Budget, config: Config, workers: int, cells: int) -> Budget:
@@ -143,15 +149,18 @@ def _shared(budget: Budget, config: Config, workers: int, cells: int) -> Budget:
     return replace(budget, minutes=min(each, budget.minutes or each))
 
 
-def _said_before(config: Config, cells: Sequence[Cell], workers: int, budget: Budget) -> tuple[str, ...]:
-    """State before the run starts how its time is shared."""
+def _said_before(config: Config, cells: Sequence[Cell], driver: Driver) -> tuple[str, ...]:
+    """State before the run starts how its time is shared, and what it will cost as far as that is known."""
+    workers, budget = driver.executor.workers, driver.budget
+    found = cost.estimate(cells, budget, {c.name: driver.stored(c) for c in cells if driver.begun(c)}, cost.earlier())
+    words = cost.before(found, workers)
     if config.time_limit is None:
-        return ()
-    return (time_limit.words(time_limit.seconds_of(config.time_limit), workers, len(cells), budget.seeds),)
+        return (words,)
+    return time_limit.words(time_limit.seconds_of(config.time_limit), workers, len(cells), budget.seeds), words
 
 
-def _budget(config: Config) -> Budget:
-    return Budget(config.n_trials(), config.n_seeds(), config.seed, config.minutes)
+def _budget(config: Config, sampler: Sampler | None) -> Budget:
+    return Budget(config.n_trials(), config.n_seeds(), config.seed, config.minutes, sampler)
 
 
 def describe_all(registry: Registry, scratch: Path) -> list[Plugin]:

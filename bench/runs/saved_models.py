@@ -43,8 +43,10 @@ def run_document(folder: Path) -> dict[str, Any]:
     """Read a run's `run.json`; raise `RunFolderError` where there is none or the run is not finished."""
     try:
         document: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    except FileNotFoundError:
+        raise RunFolderError(f"{folder}: no run lies there; give the folder that bench run wrote") from None
     except (OSError, ValueError) as error:
-        raise RunFolderError(f"{folder}: no finished run ({error}); give the folder that bench run wrote") from error
+        raise RunFolderError(f"{folder}: its run.json cannot be read ({error}); give the folder that bench run wrote") from error
     if not document.get("finished"):
         raise RunFolderError(f"{folder}: the run is not finished; give its command again to end it")
     return document

@@ -17,6 +17,7 @@ from bench.execute.mean_of import configurations
 from bench.execute.messages import Answer, Done, Fit, Report, Result
 from bench.execute.prediction_files import keep_folder, read_prediction, stored_digest, write_prediction
 from bench.execute.rungs import Rung
+from bench.runs import cost
 from bench.runs.check_prediction import CheckedPrediction, score_validation, validate_prediction
 from bench.runs.run_events import CellDone, JobDone, JobReport, JobRetried, JobStarted, Listener, Notice, Tick
 from bench.tasks.base import SECOND, TUNED, Prediction, Split, Stage, StageName, Task
@@ -128,7 +129,9 @@ class Driver:
         self._chunks: dict[str, dict[int, Result]] = {}
         """Job key -> chunk -> how it ended."""
         self._retried: set[tuple[str, int]] = set()
-        self._tickets = self._queued = self._begun = 0
+        self._tickets = self._queued = 0
+        self._begun: list[_Active] = []
+        self._estimated = False
 
     def run(self, cells: Sequence[Cell]) -> dict[str, Outcome]:
         """Run all cells; return what became of each, by cell name."""
@@ -144,10 +147,20 @@ class Driver:
                 self.listen(Tick())
         return self.outcomes
 
+    def begun(self, cell: Cell) -> bool:
+        """Return whether the ledger holds a cell's first fit: what else it holds of the cell is then of this very run."""
+        first = cell.job(cell.split.validations[0], cell.plugin.default, stable_seed(self.budget.base, 0), 0)
+        return first.key in self.ledger.entries
+
+    def stored(self, cell: Cell) -> list[Entry]:
+        """List the ledger's fits of a cell, those of other limits or versions included."""
+        named = (cell.dataset, cell.plugin.name)
+        return [e for e in self.ledger.entries.values() if (e["dataset"], e["model"]) == named and _fitted(e)]
+
     def _begin(self, cell: Cell) -> None:
         steps = plan(cell.plugin, self.budget, cell.job, replace(cell.scope, averages=self.task.blends))
-        self._begun += 1
-        active = _Active(cell, steps, self._begun)
+        active = _Active(cell, steps, len(self._begun) + 1)
+        self._begun.append(active)
         active.jobs = next(steps)
         self._schedule(active)
 
@@ -252,6 +265,17 @@ class Driver:
         active.waiting.discard(job.key)
         if not active.waiting:
             self._schedule(active)
+        self._estimate()
+
+    def _estimate(self) -> None:
+        """Say once, when every cell has its first trial, what is still to come."""
+        if self._estimated or not all(active.entries for active in self._begun):
+            return
+        self._estimated = True
+        cells = [active.cell for active in self._begun if active.cell.name not in self.outcomes]
+        done = {active.cell.name: [e for e in active.entries.values() if _fitted(e)] for active in self._begun}
+        if words := cost.after_first_trials(cost.estimate(cells, self.budget, done, {}), self.executor.workers):
+            self.listen(Notice(words))
 
     def _averaged(self, active: _Active, job: Job) -> list[Job]:
         """Average predictions on validation and score the mean; return the jobs whose predictions are gone, to be run again."""
@@ -398,3 +422,8 @@ class Driver:
         worst = next((e for e in finals if e["status"] != "ok"), finals[0])
         valid = next(iter(outcome.best.values()), outcome.valid)["value"]
         self.listen(CellDone(cell.dataset, cell.plugin.name, worst["status"], worst["reason"], valid, active.seconds))
+
+
+def _fitted(entry: Entry) -> bool:
+    """Return whether an entry is of a fit, not of a mean of predictions that costs nothing."""
+    return entry["fit_seconds"] + entry["predict_seconds"] > 0

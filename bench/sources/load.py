@@ -162,8 +162,15 @@ LONG = ({"unique_id", "ds", "y"}, {"item_id", "timestamp", "target"})
 def holds_series(frame: Any) -> bool:
     """Return whether a frame holds series in the long form, rather than an event log."""
     # pandas and polars call them columns, Arrow column_names (its columns are the arrays)
+    frame = with_index(frame)
     columns = set(map(str, frame.column_names if hasattr(frame, "column_names") else getattr(frame, "columns", ())))
     return any(names <= columns for names in LONG)
+
+
+def with_index(frame: Any) -> Any:
+    """Return a pandas frame with its index as columns where that has names (the time often stands there); any other as it is."""
+    names = getattr(getattr(frame, "index", None), "names", ())
+    return frame.reset_index() if hasattr(frame, "reset_index") and any(name is not None for name in names) else frame
 
 
 def kept_frame(frame: Any, name: str = "data") -> Path:
@@ -176,6 +183,7 @@ def kept_frame(frame: Any, name: str = "data") -> Path:
     import polars as pl
 
     try:
+        frame = with_index(frame)
         table = frame.collect() if isinstance(frame, pl.LazyFrame) else frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
         content = io.BytesIO()
         table.rechunk().write_parquet(content)

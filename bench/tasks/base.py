@@ -261,6 +261,8 @@ class Task(Protocol):
     """Column -> metric: the columns of a leaderboard row that are this task's own, each with `_low` and `_high`."""
     rankings: ClassVar[Mapping[str, RankingRule]]
     """Level of a row -> what ranks there; "" serves every level that is not named."""
+    proper: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Level, as in `rankings` -> the metrics that a user may rank by (see `bench.tasks.ranked_by`), the task's own choice first."""
     unit: ClassVar[str] = "cases"
     """What is scored and resampled: users, series, entities."""
     settable: ClassVar[tuple[str, ...]] = ()

@@ -12,6 +12,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from bench.api import Sampler
 from bench.execute.jobs import Job, Plugin, stable_seed
 from bench.execute.mean_of import params_of
 from bench.execute.rungs import Rung
@@ -44,6 +45,8 @@ class Budget:
     seeds: int
     base: int = 0
     minutes: float | None = None
+    sampler: Sampler | None = None
+    """Who proposes trials after the first batch; None: TPE."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def _search(plugin: Plugin, budget: Budget, make: MakeJob, trials: list[Trial], 
         finished = [(t.params, score_for_sampler(t, scope.ranking)) for t in trials]
         asked = search.ask(
             plugin.space, plugin.default, finished, batch, seed=stable_seed(budget.base, scope.seed), size=size,
-            higher=scope.ranking.higher, portfolio=scope.portfolio,
+            higher=scope.ranking.higher, portfolio=scope.portfolio, sampler=budget.sampler,
         )  # fmt: skip
         new = [Trial(len(trials) + at, params) for at, params in enumerate(asked)]
         rungs = rungs_after(trials) if scope.pruned else ()

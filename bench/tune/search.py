@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.api import Sampler
+from bench.errors import PluginError
 from bench.execute.jobs import stable_seed
 
 BATCH = 4
@@ -37,12 +39,14 @@ def ask(
     size: int = BATCH,
     higher: bool = True,
     portfolio: Sequence[Mapping[str, Any]] = (),
+    sampler: Sampler | None = None,
 ) -> list[dict[str, Any]]:
     """Choose the parameters of batch `batch`; `finished` holds (parameters, score) of all earlier trials, by number.
 
-    `higher`: higher scores are better. A failed trial must be given its task's penalty, never left out; the sampler ranks
-    pruned ones behind all others, by how far they came and by their loss there. The first batch is
-    the default, then the portfolio, then points spread over the space; the sampler draws from the second batch on.
+    `higher`: higher scores are better. A failed trial must be given its task's penalty, never left out; TPE ranks pruned
+    ones behind all others, by how far they came and by their loss there. The first batch is the default, then the portfolio,
+    then points spread over the space; the sampler (default: TPE) draws from the second batch on. Raises `PluginError` where a
+    plugin's sampler fails.
     """
     if batch == 0:
         firsts = [dict(default), *(dict(params) for params in portfolio if dict(params) != dict(default))]
@@ -51,8 +55,11 @@ def ask(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     distributions = {name: optuna.distributions.json_to_distribution(text) for name, text in space.items()}
-    sampler = optuna.samplers.TPESampler(seed=stable_seed(seed, batch), n_startup_trials=STARTUP)
-    study = optuna.create_study(direction="maximize" if higher else "minimize", sampler=sampler)
+    if sampler is not None:
+        scored = [(params, value) for params, value in finished if not isinstance(value, Pruned)]
+        return proposed(sampler, distributions, scored, seed=stable_seed(seed, batch), higher=higher)[:size]
+    tpe = optuna.samplers.TPESampler(seed=stable_seed(seed, batch), n_startup_trials=STARTUP)
+    study = optuna.create_study(direction="maximize" if higher else "minimize", sampler=tpe)
     study.add_trials([_told(dict(params), distributions, value, higher=higher) for params, value in finished])
     return [dict(study.ask(distributions).params) for _ in range(size)]
 
@@ -65,6 +72,36 @@ def _told(params: dict[str, Any], distributions: Mapping[str, Any], value: float
         seen = {value.epoch: -value.loss if higher else value.loss}
         return create_trial(params=params, distributions=dict(distributions), state=TrialState.PRUNED, intermediate_values=seen)
     return create_trial(params=params, distributions=dict(distributions), value=value)
+
+
+def proposed(
+    sampler: Sampler, space: Mapping[str, Any], finished: Sequence[tuple[Mapping[str, Any], float]], *, seed: int, higher: bool
+) -> list[dict[str, Any]]:
+    """Ask a plugin's sampler for a whole batch, whatever part of it the budget allows; raise `PluginError` for what is none.
+
+    Where less of a batch is wanted its begin is taken: a larger budget goes on where a smaller one ended.
+    """
+    who = f"sampler {sampler.name!r}"
+    try:
+        found = [dict(params) for params in sampler.ask(space, finished, BATCH, seed=seed, higher=higher)]
+    except Exception as error:
+        raise PluginError(f"{who} fails: {type(error).__name__}: {error}") from error
+    if len(found) != BATCH:
+        raise PluginError(f"{who} gave {len(found)} trials, {BATCH} were asked for")
+    for params in found:
+        if set(params) != set(space):
+            raise PluginError(f"{who} gave parameters {', '.join(sorted(params)) or 'none'}, the space has {', '.join(sorted(space))}")
+        for name, value in params.items():
+            if not _inside(space[name], value):
+                raise PluginError(f"{who} gave {name}={value!r}, which lies outside {space[name]}")
+    return found
+
+
+def _inside(distribution: Any, value: Any) -> bool:
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))  # noqa: SLF001 - optuna shows no other way
+    except (TypeError, ValueError):
+        return False
 
 
 def spread(space: Mapping[str, str], seed: int, n: int) -> list[dict[str, Any]]:

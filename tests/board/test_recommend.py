@@ -29,7 +29,7 @@ def test_a_leader_alone_and_a_leader_that_is_cheap_are_recommended_themselves(ro
     alone = [row("a", 0.8, (0, 0, 0), fit_seconds=30.0), row("b", 0.7, (0.1, 0.05, 0.2), fit_seconds=1.0)]
     assert words(alone) == "take a: it leads and no other model is tied with it (30 s)"
     cheap = [row("a", 0.8, (0, 0, 0), fit_seconds=0.4), row("b", 0.79, (0.01, -0.05, 0.2), fit_seconds=0.1)]
-    assert words(cheap) == "take a: it leads, and nothing that is tied with it is cheaper (0.4 s)"
+    assert words(cheap) == "take a: it leads, and takes no longer than a second (0.4 s)"
 
 
 def test_an_ensemble_that_no_doubt_speaks_for_is_said_not_to_be_worth_it(row):

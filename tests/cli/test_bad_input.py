@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -181,3 +184,55 @@ def test_the_run_folder_depends_on_the_configuration_but_not_on_trials_or_worker
     assert Config("churn", trials=9, workers=1, minutes=2.0).folder() == base
     assert Config("churn", seed=1).folder() != base
     assert Config("churn", options={"horizon": "7d"}).folder() != base
+
+
+def process(*command: str, **options: object) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-m", "bench", *command], text=True, stderr=subprocess.PIPE, **options)  # type: ignore[call-overload, no-any-return]
+
+
+def test_a_reader_who_has_seen_enough_ends_a_command_without_a_word() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = process("list", "models", stdout=write)
+    os.close(write)
+    assert (done.communicate()[1], done.returncode) == ("", 141)
+
+
+@pytest.mark.parametrize("imports", ["bench.cli.app", "bench.runs.config"])
+def test_an_interrupted_command_ends_in_one_line_wherever_it_was(imports: str, tmp_path: Path) -> None:
+    # the import hook stands for a key that is pressed while that module is read
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n\nclass Key:\n    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {imports!r}:\n            raise KeyboardInterrupt\n\nsys.meta_path.insert(0, Key())\n"
+    )
+    done = process("run", "--task", "churn", stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert (*done.communicate(), done.returncode) == ("", "interrupted\n", 130)
+
+
+def test_a_folder_that_takes_no_file_is_named(inputs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = ["run", "--task", "churn", "--profile", "smoke", "--model", "recency", "--dataset", "retail", "--quiet"]
+    monkeypatch.setenv("BENCH_CACHE", str(inputs / "long.csv" / "cache"))
+    assert invoke([*usual, "--out", "run"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: cannot write simulated data to ")
+    assert "set BENCH_CACHE" in error
+    assert error.count("\n") == 1
+
+
+def test_paths_with_blanks_and_other_alphabets_are_paths(inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (inputs / "Käufe 日本.csv").write_text(sales([month(d) for d in range(0, 300, 3)], users=9))
+    own = ["--user", "CustomerID", "--time", "InvoiceDate", "--model", "recency", "--profile", "smoke", "--workers", "1"]
+    invoke(["run", "--task", "churn", "--data", "Käufe 日本.csv", *own, "--out", "Läufe 1", "--quiet"])
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "Käufe-日本" in captured.out
+    assert (inputs / "Läufe 1" / "leaderboard.parquet").is_file()
+
+
+def test_a_study_may_say_what_ranks_and_who_proposes_and_the_command_line_adds_to_its_tables(inputs: Path) -> None:
+    from bench.cli.run import configuration
+
+    (inputs / "study.toml").write_text('task = "churn"\nmetric = "log-loss"\nsampler = "random"\n[set]\nhorizon = "28d"\n')
+    config = configuration(inputs / "study.toml", {"options": ["cutoffs=2"]})
+    assert (config.options, config.sampler) == ({"horizon": "28d", "metric": "log-loss", "cutoffs": "2"}, "random")
+    assert configuration(inputs / "study.toml", {"metric": "brier"}).options["metric"] == "brier"

@@ -147,7 +147,7 @@ CASES = {
     "several data sets": (["churn", "--data", "log.csv"], ["several data sets (calm, wild); choose with --dataset NAME"]),
     "an unknown data set": (["churn", "--dataset", "clam", "--data", "log.csv"], ["no data set 'clam'", "did you mean 'calm'"]),
     "an unknown model": (["forecasting", "--model", "levle", "--data", "series.csv"], ["no model 'levle'", "did you mean 'level'"]),
-    "no run": (["none", "--data", "series.csv"], ["no finished run"]),
+    "no run": (["none", "--data", "series.csv"], ["no run lies there"]),
     "what the run has settled": (["forecasting", "--data", "series.csv", "--set", "horizon=3"], ["the run has settled horizon"]),
     "an unknown option": (["churn", "--dataset", "calm", "--data", "log.csv", "--set", "cutof=2024-03-01"], ["did you mean 'cutoff'"]),
     "an option of another task": (["forecasting", "--data", "series.csv", "--set", "cutoff=2024-03-01"], ["unknown option --set cutoff"]),

@@ -205,24 +205,43 @@ def test_the_view_at_80_columns_says_what_the_design_shows():
     ]
     lines = texts(frame(fed(events, every=0.0), 12.0, 79, 23, {("retail", "gru"): "logs/retail-gru.txt"}))
     assert [line.rstrip() for line in lines] == [
-        "  rfm-logit  done    4/4  valid AUC .781                 0:12",
-        "  lstm       search  2/4  valid AUC .774 best, trial 0   0:16  left ~0:06",
-        "  gru        failed  oom  4.1 GB, limit 4.0  logs/retail-gru.txt",
-        "  1 waiting",
+        "  rfm-logit  done     4/4  valid AUC .781                 0:12",
+        "  lstm       search   2/4  valid AUC .774 best, trial 0   0:16  left ~0:06",
+        "  gru        failed   oom  4.1 GB, limit 4.0  logs/retail-gru.txt",
+        "  1 waiting (vae)",
         "cells 2/4  failed 1  [#######---------]  44 %  0:12  estimating, over 0:03 left",
     ]
 
 
+def test_a_cell_that_has_begun_and_has_no_worker_waits():
+    events = [ready([("retail", m) for m in ("lstm", "gru", "vae")]), *list(a_cell("lstm"))[:3], *list(a_cell("gru"))[:4]]
+    run = fed(events, every=0.0)
+    lines = texts(frame(run, 12.0, 79, 23, {}))
+    assert [line.split()[:3] for line in lines[:2]] == [["lstm", "waiting", "1/4"], ["gru", "search", "1/4"]]
+    assert lines[2] == "  1 more waiting (vae)"
+    short = texts(frame(run, 12.0, 79, 3, {}))
+    assert short[0].startswith("  gru        search") or short[0].split()[:2] == ["gru", "search"], "who runs comes first"
+    assert short[1] == "  2 waiting (lstm, vae)"
+
+
+def test_of_many_cells_each_that_ended_is_said_above_the_view_and_stays():
+    _, screen, _ = on_terminal(80, 24, "20")
+    ended = [row for row in screen.rows if re.match(r"\d\d:\d\d \d+/20 ", row)]
+    assert [row.split()[1] for row in ended] == [f"{n}/20" for n in range(1, 21)]
+    assert sum(" failed oom: " in row for row in ended) == 3
+    assert screen.rows[-3].startswith("cells 20/20")
+
+
 def test_cells_without_a_line_are_counted_in_words():
     lines = texts(frame(crowd(40), 500.0, 79, 23, {}))
-    assert re.fullmatch(r"  14 waiting, \d+ (more )?done", lines[-2])
+    assert re.fullmatch(r"  14 (more )?waiting, \d+ (more )?done", lines[-2])
 
 
 def test_a_cause_that_does_not_fit_stands_whole_on_lines_of_its_own():
     reason = "ValueError: the shapes (12, 4) and (5, 3) do not match in the third layer of the decoder, which expects four inputs"
     run = fed([ready([("retail", "vae")]), CellDone("retail", "vae", "failed", reason, None, 1.0)])
     lines = texts(frame(run, 9.0, 79, 23, {}))
-    assert "failed  error" in lines[0]
+    assert lines[0].split()[:3] == ["vae", "failed", "error"]
     assert reason in " ".join(line.strip() for line in lines[1:])
 
 

@@ -1,6 +1,7 @@
 import json
 from html.parser import HTMLParser
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import polars as pl
@@ -340,3 +341,15 @@ def test_names_reasons_and_parameters_with_markup_show_as_text_in_the_site(place
     assert not [name for one in read for name in one.attributes if name.startswith("on")]
     assert not any("hacked" in one.script for one in read)
     assert not any("</script" in data.read_text() for data in (place / "site").rglob("data-*.js"))
+
+
+@pytest.mark.parametrize(("place", "extra"), [("s3://bucket/folder", "s3"), ("hf://datasets/someone/board", "hf")])
+def test_a_place_whose_library_is_missing_names_the_extra(place: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fsspec
+
+    from bench.errors import ConfigError
+    from bench.publish.store import Remote
+
+    monkeypatch.setattr(fsspec, "filesystem", Mock(side_effect=ImportError("Install it")))
+    with pytest.raises(ConfigError, match=rf"pip install 'seqbench\[{extra}\]'"):
+        Remote(place)

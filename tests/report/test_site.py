@@ -216,6 +216,7 @@ def test_the_command_repeats_what_was_asked_and_quotes_it_for_a_shell():
         "minutes": 1.5,
         "seed": 0,
         "device": "auto",
+        "sampler": "tpe",
         "out": None,
         "plugins": ["x y.py"],
         "data": None,

@@ -10,7 +10,7 @@ import pytest
 import bench
 from bench.cli import invoke
 from bench.errors import ConfigError
-from bench.runs.arguments import configuration, parts
+from bench.runs.arguments import configuration, configurations, parts
 
 WRONG = {
     "trials": ({"trials": "3"}, "trials='3' is not a whole number; write it without quotes"),
@@ -73,3 +73,20 @@ def test_options_are_spelt_as_the_command_line_takes_them() -> None:
         "retail.strict": "true",
         "users": "1,2",
     }
+
+
+def test_of_several_tasks_each_takes_its_own_metric_and_all_are_checked_first() -> None:
+    one, other = configurations({"task": "churn,forecasting", "options": {"metric": "log-loss, wql"}})
+    assert (one.options, other.options) == ({"metric": "log-loss"}, {"metric": "wql"})
+    with pytest.raises(ConfigError, match="--metric log_loss: log_loss ranks no board of forecasting"):
+        configurations({"task": "churn,forecasting", "options": {"metric": "log_loss"}})
+    with pytest.raises(ConfigError, match="--metric ece: calibration error ranks no board of churn"):
+        configurations({"task": "churn", "options": {"metric": "ece"}})
+
+
+def test_a_studys_tables_are_kept_beside_what_the_command_line_adds() -> None:
+    from bench.runs.arguments import merged
+
+    study = {"task": "churn", "trials": 3, "options": {"horizon": "28d", "cutoffs": "2"}, "params": {"lstm.hidden": "64"}}
+    found = merged(study, {"trials": 5, "options": {"cutoffs": "3"}})
+    assert found == {**study, "trials": 5, "options": {"horizon": "28d", "cutoffs": "3"}}

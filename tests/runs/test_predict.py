@@ -238,7 +238,7 @@ def test_an_unfinished_run_and_a_folder_that_is_none_are_refused(tmp_path: Path)
     (tmp_path / "run" / "run.json").write_text(json.dumps({**document, "finished": False}))
     with pytest.raises(RunFolderError, match="the run is not finished; give its command again"):
         predict(tmp_path / "run", place / "series.csv")
-    with pytest.raises(RunFolderError, match="no finished run"):
+    with pytest.raises(RunFolderError, match="no run lies there"):
         predict(tmp_path, place / "series.csv")
 
 

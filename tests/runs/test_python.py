@@ -17,7 +17,7 @@ from run_kit import purchases
 import bench
 from bench.errors import BenchError, ConfigError, RunFolderError
 from bench.runs.python import as_arguments
-from bench.sources.load import kept_frame
+from bench.sources.load import holds_series, kept_frame
 
 LOG = purchases(0.006, seed=1).rename({"user": "client_no"})
 HELPER = 0.5
@@ -129,6 +129,9 @@ def test_a_script_with_a_class_is_not_run_again_by_the_workers(tmp_path: Path) -
         ({"trials": 0}, "trials 0 leaves nothing to do"),
         ({"horizn": "7d"}, "unknown argument 'horizn'; did you mean 'horizon'?"),
         ({"models": [int]}, "class int does not inherit bench.Model"),
+        ({"models": []}, "models=[] names no model; leave it out for all"),
+        ({"metric": "mase"}, "metric mase: mase ranks no board of churn"),
+        ({"sampler": "randm"}, "unknown sampler 'randm'; did you mean 'random'?"),
         ({"models": "recencyy"}, "unknown model 'recencyy'; did you mean 'recency'?"),
         ({"horizon": "soon"}, "horizon='soon' is no duration"),
         ({"name": "a/b"}, "'a/b' is no name for a data set"),
@@ -180,6 +183,13 @@ def test_a_fitted_model_is_given_as_the_run_saved_it() -> None:
         bench.load("nowhere")
     with pytest.raises(ConfigError, match="several boards"):
         board.best()
+
+
+def test_columns_that_pandas_holds_in_its_index_are_columns() -> None:
+    frame = LOG.to_pandas()
+    kept = {kept_frame(form).read_bytes() for form in (frame.set_index("client_no"), frame.set_index(["client_no", "time"]))}
+    assert kept == {kept_frame(frame).read_bytes()}, "both are the columns that the log has, in its order"
+    assert holds_series(frame.rename(columns={"client_no": "unique_id", "time": "ds", "value": "y"}).set_index("ds"))
 
 
 def test_a_lazy_frame_is_kept_as_the_frame_that_it_becomes() -> None:

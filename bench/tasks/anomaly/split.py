@@ -59,25 +59,25 @@ class Steered:
         """Return what is known of one part."""
         return self.draws[part] if self.labelled is None or part < len(self.draws) else self.labelled
 
-    def objectives(self, prediction: Prediction) -> dict[str, MeanVolume]:
-        """Prepare VUS-PR by the injections (`label-free`), and by the labels of either half (`tuned`, `tuned-2`)."""
+    def objectives(self, prediction: Prediction, metric: str = "vus_pr") -> dict[str, MeanVolume]:
+        """Prepare the score by the injections (`label-free`), and by the labels of either half (`tuned`, `tuned-2`)."""
         if not self.steered:
             return {}
-        found = {"label-free": self.steering(prediction)}
+        found = {"label-free": self.steering(prediction, metric)}
         if self.labelled is not None:
             draw, score = self.labelled, prediction[-1]["prediction"]
             for tuning, rows in ((TUNED, self.half), (SECOND, ~self.half)):
                 group = np.flatnonzero(rows)
                 parts = [draw.placed(score, n, draw.end[n], score.shape[1]) for n in group.tolist()]
-                found[tuning] = mean_volume([parts], group, self.buffer, together=self.pooled)
+                found[tuning] = mean_volume([parts], group, self.buffer, together=self.pooled, metric=metric)
         return found
 
-    def steering(self, prediction: Prediction) -> MeanVolume:
-        """Prepare VUS-PR by the injections alone; what was learnt from is as unlabelled as the rest of a prefix."""
+    def steering(self, prediction: Prediction, metric: str = "vus_pr") -> MeanVolume:
+        """Prepare the score by the injections alone; what was learnt from is as unlabelled as the rest of a prefix."""
         group = np.arange(len(self.half))
         both = [(draw, part["prediction"]) for draw, part in zip(self.draws, prediction[: len(self.draws)], strict=True)]
         parts = [[draw.placed(score, n, draw.start[n], draw.end[n]) for n in group.tolist()] for draw, score in both]
-        return mean_volume(parts, group, self.buffer, together=self.pooled)
+        return mean_volume(parts, group, self.buffer, together=self.pooled, metric=metric)
 
 
 @dataclass(frozen=True)

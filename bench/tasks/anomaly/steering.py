@@ -76,36 +76,40 @@ class Drawn:
 
 @dataclass(frozen=True)
 class MeanVolume:
-    """VUS-PR over draws: entities pooled within each, or each by itself and averaged."""
+    """VUS-PR, or what else ranks, over draws: entities pooled within each, or each by itself and averaged."""
 
     group: Array
     """int64 [R]: the entities."""
     each: Array
     """float64 [R]: the mean of each entity's draws, NaN where it has none; empty where they are pooled."""
     pools: tuple[Pooled, ...] = ()
+    metric: str = "vus_pr"
+    """What ranks the board."""
 
     def score(self, weights: Array) -> Array:
-        """Return VUS-PR with entity r counted `weights[b, r]` times, [B, R] to float64 [B]."""
+        """Return the score with entity r counted `weights[b, r]` times, [B, R] to float64 [B]."""
         weights = np.asarray(weights, np.float64)
         if self.pools:
-            return np.asarray(np.mean([vus_of(pool, weights)["vus_pr"] for pool in self.pools], axis=0))
+            return np.asarray(np.mean([vus_of(pool, weights)[self.metric] for pool in self.pools], axis=0))
         known = np.isfinite(self.each)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(weights[:, known] @ self.each[known] / weights[:, known].sum(axis=1))
 
     @property
     def value(self) -> float:
-        """Return VUS-PR with each entity counted once."""
+        """Return the score with each entity counted once."""
         return float(self.score(np.ones((1, len(self.group))))[0])
 
 
-def mean_volume(draws: Sequence[Sequence[tuple[Array, Array] | None]], group: Array, buffer: int, *, together: bool) -> MeanVolume:
+def mean_volume(
+    draws: Sequence[Sequence[tuple[Array, Array] | None]], group: Array, buffer: int, *, together: bool, metric: str = "vus_pr"
+) -> MeanVolume:
     """Prepare the (labels, ranks) of each draw's entities, [D][R], None where an entity has none."""
     if together:
         empty = (np.zeros(0, bool), np.zeros(0))
-        return MeanVolume(group, np.zeros(0), tuple(pooled([part or empty for part in parts], buffer) for parts in draws))
-    each = [[_volume(part, buffer) for part in parts] for parts in draws]
-    return MeanVolume(group, np.array([_mean([row[r] for row in each]) for r in range(len(group))]))
+        return MeanVolume(group, np.zeros(0), tuple(pooled([part or empty for part in parts], buffer) for parts in draws), metric)
+    each = [[_volume(part, buffer, metric) for part in parts] for parts in draws]
+    return MeanVolume(group, np.array([_mean([row[r] for row in each]) for r in range(len(group))]), metric=metric)
 
 
 @dataclass(frozen=True)
@@ -177,8 +181,8 @@ def _of_entity(entity: int, begin: int, room: int, turn: int, uniform: Array, re
     return found
 
 
-def _volume(part: tuple[Array, Array] | None, buffer: int) -> float:
-    return math.nan if part is None else float(vus_of(pooled([part], buffer), np.ones((1, 1)))["vus_pr"][0])
+def _volume(part: tuple[Array, Array] | None, buffer: int, metric: str) -> float:
+    return math.nan if part is None else float(vus_of(pooled([part], buffer), np.ones((1, 1)))[metric][0])
 
 
 def _mean(values: Sequence[float]) -> float:

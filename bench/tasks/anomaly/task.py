@@ -22,6 +22,7 @@ from bench.errors import ConfigError, DataError, ProtocolError
 from bench.metrics.anomaly import METRICS, row_ranks, spread, threshold
 from bench.metrics.areas import segments
 from bench.metrics.kinds import Metric
+from bench.tasks import ranked_by
 from bench.tasks.anomaly import entities, new_data
 from bench.tasks.anomaly.agreement import agreements, open_steps
 from bench.tasks.anomaly.alarms import BUDGET, summary
@@ -46,6 +47,10 @@ from bench.tasks.base import (
     Task,
 )
 from bench.tasks.profiles import Profile
+from bench.tasks.ranked_by import as_wanted
+
+PROPER = {"": ("vus_pr", "vus_roc", "auc_pr", "auc_roc")}
+"""What may rank: areas, which no choice of a threshold can flatter."""
 
 
 class Anomaly(Task):
@@ -55,6 +60,7 @@ class Anomaly(Task):
     holds: ClassVar[tuple[str, ...]] = ("events", "series")
     metrics: ClassVar[Mapping[str, Metric]] = METRICS
     rankings: ClassVar[Mapping[str, RankingRule]] = {"": RANKING}
+    proper: ClassVar[Mapping[str, tuple[str, ...]]] = PROPER
     unit: ClassVar[str] = "entities"
     settable: ClassVar[tuple[str, ...]] = ("prefix", "users", "freq")
     options: ClassVar[Mapping[str, str]] = {
@@ -71,6 +77,7 @@ class Anomaly(Task):
         "family": "labelled, spliced or injected (default: all that the data allows)",
         "pool": "true: the series of all data sets on one board (default false)",
         "strength": "one strength for all injections instead of the grid; 0 changes nothing",
+        ranked_by.OPTION: ranked_by.help_of(PROPER),
     }
 
     def splits(self, data: Events | Series, options: Mapping[str, str], profile: Profile, seed: int, *, simulated: bool) -> list[Split]:
@@ -93,7 +100,7 @@ class Anomaly(Task):
             marked += _of_log(data, options, profile, seed, wanted, strength, simulated=simulated)
         if not marked:
             raise DataError(f"{data.name}: family={wanted!r} cannot be made of it; leave out --set family")
-        cut = [split_of(one, options, profile, seed) for one in marked]
+        cut = [as_wanted(split_of(one, options, profile, seed), options, PROPER[""], METRICS) for one in marked]
         # the seed places the anomalies and parts the entities: under another one the same data is another test
         return [replace(split, task_id=f"{split.task_id}/seed={seed}") for split in cut]
 
@@ -141,7 +148,7 @@ class Anomaly(Task):
 
     def objectives(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, Sequence[Objective]]:
         """Prepare the search stage's scores: by the injections into the prefixes, and by the labels of either half."""
-        found = split.truths[stage].objectives(prediction)
+        found = split.truths[stage].objectives(prediction, split.ranking.metric)
         return {tuning: [Objective(one.group, one.score)] for tuning, one in found.items()}
 
     def blendable(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:

@@ -17,7 +17,7 @@ from bench.data.series import Series
 from bench.errors import DataError, ProtocolError
 from bench.metrics.churn import METRICS, ranked
 from bench.metrics.kinds import Metric
-from bench.tasks import validations
+from bench.tasks import ranked_by, validations
 from bench.tasks.base import (
     Arrays,
     Finished,
@@ -38,7 +38,11 @@ from bench.tasks.churn.history import prepare
 from bench.tasks.churn.protocol import build, choose
 from bench.tasks.churn.rows import RANKING
 from bench.tasks.profiles import Profile
+from bench.tasks.ranked_by import as_wanted
 from bench.tasks.validations import validations_wanted
+
+PROPER = {"": ("roc_auc", "ap_churn", "log_loss", "brier")}
+"""What may rank a board of churn."""
 
 
 class Churn(Task):
@@ -48,6 +52,7 @@ class Churn(Task):
     holds: ClassVar[tuple[str, ...]] = ("events",)
     metrics: ClassVar[Mapping[str, Metric]] = METRICS
     rankings: ClassVar[Mapping[str, RankingRule]] = {"": RANKING}
+    proper: ClassVar[Mapping[str, tuple[str, ...]]] = PROPER
     unit: ClassVar[str] = "users"
     settable: ClassVar[tuple[str, ...]] = ("cutoff",)
     options: ClassVar[Mapping[str, str]] = {
@@ -56,13 +61,14 @@ class Churn(Task):
         "cutoffs": "number of training cut-offs, a horizon apart (default 3), all, or dense (all, a quarter of a horizon apart)",
         "split": "time (default) or time+user (20 % of the users are only ever tested)",
         validations.OPTION: validations.HELP,
+        ranked_by.OPTION: ranked_by.help_of(PROPER),
     }
 
     def splits(self, data: Events | Series, options: Mapping[str, str], profile: Profile, seed: int, *, simulated: bool) -> list[Split]:
         """Cut the log; `seed` only chooses which training rows a cap keeps."""
         if not isinstance(data, Events):
             raise DataError(f"data set {data.name!r} holds series; churn needs an event log, one row an event with user and time")
-        return [self.split(data, options, profile, seed)]
+        return [as_wanted(self.split(data, options, profile, seed), options, self.proper[""], METRICS)]
 
     def split(self, events: Events, options: Mapping[str, str], profile: Profile, seed: int) -> Split:
         """Cut the log by time, or by entity where its labels are given."""
@@ -95,10 +101,10 @@ class Churn(Task):
         return Finished(prediction, about={"mean": float(prediction[0]["prediction"].mean())})
 
     def objectives(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, Sequence[Objective]]:
-        """Score a validation cut-off by ROC AUC."""
-        truth = split.truths[stage]
+        """Score a validation cut-off by what ranks: ROC AUC, unless the user has chosen another metric."""
+        truth, metric = split.truths[stage], split.ranking.metric
         order = ranked(truth.y, prediction[0]["prediction"], 0.5)
-        return {"tuned": [Objective(truth.group, lambda weights: np.asarray(order.score(weights)["roc_auc"]))]}
+        return {"tuned": [Objective(truth.group, lambda weights: np.asarray(order.score(weights)[metric]))]}
 
     def averaged(self, split: Split, stage: StageName, predictions: Sequence[Prediction]) -> Finished:
         """Average probabilities."""

@@ -21,7 +21,7 @@ from bench.data.ragged import Array
 from bench.data.series import Series
 from bench.metrics import forecasting as metrics
 from bench.metrics.kinds import Metric
-from bench.tasks import validations
+from bench.tasks import ranked_by, validations
 from bench.tasks.base import (
     Arrays,
     Finished,
@@ -42,6 +42,7 @@ from bench.tasks.forecasting.figures import collect
 from bench.tasks.forecasting.plan import Plan, choose
 from bench.tasks.grid import Grid, begun, chosen, from_events, from_series
 from bench.tasks.profiles import Profile
+from bench.tasks.ranked_by import as_wanted
 
 DECILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 TAILS = (0.95, 0.99)
@@ -55,6 +56,8 @@ RANKINGS = {
     "": RankingRule("mase", higher=False, reference="seasonal-naive", penalty=1e9, second="wql", also=("smape",)),
 }
 """By whether the series are sparse (`user`): there MASE would rank the forecast of nothing but zeros first."""
+PROPER = {"": ("mase", "sql", "wql", "rmsse"), "user": ("wql", "sql", "rmsse")}
+"""What may rank, by the same."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ class Forecasting(Task):
     holds: ClassVar[tuple[str, ...]] = ("events", "series")
     metrics: ClassVar[Mapping[str, Metric]] = metrics.METRICS
     rankings: ClassVar[Mapping[str, RankingRule]] = RANKINGS
+    proper: ClassVar[Mapping[str, tuple[str, ...]]] = PROPER
     unit: ClassVar[str] = "series"
     settable: ClassVar[tuple[str, ...]] = ("freq",)
     options: ClassVar[Mapping[str, str]] = {
@@ -121,6 +125,7 @@ class Forecasting(Task):
         "start": "first (default): a member begins with its first event; global: zeros before it count",
         "windows": "number of test windows (default 2)",
         validations.OPTION: validations.HELP,
+        ranked_by.OPTION: ranked_by.help_of(PROPER),
     }
 
     def splits(self, data: Events | Series, options: Mapping[str, str], profile: Profile, seed: int, *, simulated: bool) -> list[Split]:
@@ -129,7 +134,8 @@ class Forecasting(Task):
         plan = choose(data, grid, options, profile, simulated=simulated)
         if isinstance(data, Events):
             grid = begun(chosen(grid, plan.level, plan.test[0], plan.most), plan.start)
-        return [split_of(grid, plan, profile)]
+        made = split_of(grid, plan, profile)
+        return [as_wanted(made, options, PROPER["user" if made.ranking is RANKINGS["user"] else ""], metrics.METRICS)]
 
     def invalid(self, split: Split, stage: StageName, part: int, arrays: Arrays) -> str:
         """Describe what is wrong with a forecast: quantiles [N, H, Q], mean [N, H] where given, all finite."""
@@ -190,7 +196,10 @@ class Forecasting(Task):
         """Draw each model's best, median and worst series with their bands, and the error by step."""
         if not shown:
             return {}
-        truth, levels, metric = split.truths["final"], split.context["quantiles"], split.ranking.metric
+        truth, levels = split.truths["final"], split.context["quantiles"]
+        steps = self._by_step(truth, shown[0].prediction, levels)
+        # what is no mean over steps has no curve by step: what usually ranks is drawn then
+        metric = split.ranking.metric if split.ranking.metric in steps else split.ranking.second
         grid, (windows, n, horizon) = truth.grid, truth.y.shape
         scores, by_step = {}, {}
         for one in shown:

@@ -18,6 +18,7 @@ from bench.data.series import Series
 from bench.errors import DataError
 from bench.metrics.kinds import Metric
 from bench.metrics.next_event import METRICS, kind_scorer, ranking_scorer
+from bench.tasks import ranked_by
 from bench.tasks.base import (
     Arrays,
     Finished,
@@ -35,6 +36,10 @@ from bench.tasks.next_event import new_data
 from bench.tasks.next_event.details import details
 from bench.tasks.next_event.split import RANKINGS, split
 from bench.tasks.profiles import Profile
+from bench.tasks.ranked_by import as_wanted
+
+PROPER = {"": ("ndcg_10", "recall_10", "mrr_10", "hit_1"), "kind": ("accuracy", "macro_f1", "kind_log_loss")}
+"""What may rank, by what is ranked: items or kinds."""
 
 
 class NextEvent(Task):
@@ -44,6 +49,7 @@ class NextEvent(Task):
     holds: ClassVar[tuple[str, ...]] = ("events",)
     metrics: ClassVar[Mapping[str, Metric]] = METRICS
     rankings: ClassVar[Mapping[str, RankingRule]] = RANKINGS
+    proper: ClassVar[Mapping[str, tuple[str, ...]]] = PROPER
     unit: ClassVar[str] = "users"
     settable: ClassVar[tuple[str, ...]] = ("cutoff",)
     options: ClassVar[Mapping[str, str]] = {
@@ -52,13 +58,15 @@ class NextEvent(Task):
         "asked": "successive (default: every moment of the test) or last (each user's last one)",
         "support": "events that an item needs before the first cut-off to be ranked (default 5)",
         "repeats": "counted or filtered (default: filtered where the data's card says that an item is taken once)",
+        ranked_by.OPTION: ranked_by.help_of(PROPER),
     }
 
     def splits(self, data: Events | Series, options: Mapping[str, str], profile: Profile, seed: int, *, simulated: bool) -> list[Split]:
         """Cut the log; nothing is drawn, so that `seed` changes nothing."""
         if not isinstance(data, Events):
             raise DataError(f"data set {data.name!r} holds series; next-event needs an event log, one row an event with user and time")
-        return [split(data, options, profile)]
+        made = split(data, options, profile)
+        return [as_wanted(made, options, PROPER["kind" if made.facts["target"] == "kind" else ""], METRICS)]
 
     def invalid(self, split: Split, stage: StageName, part: int, arrays: Arrays) -> str:
         """Describe what is wrong with a ranking: items int [N, K], none twice nor outside, scores finite."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli import complete
-from bench.cli.options import Datasets, Files, Folders, Item, Json, Kind, Out, Own, Sets, Time, TimeUnit, User, Value, Zone, columns
+from bench.cli.options import Datasets, Files, Folders, Item, Json, Kind, Out, Own, Sandboxed, Sets, Time, TimeUnit, User, Value, Zone, columns
 
 runs = typer.Typer()
 Tasks = Annotated[str | None, typer.Option(help="churn, forecasting, anomaly, or several with commas.", autocompletion=complete.tasks)]
@@ -121,10 +121,11 @@ def predict_new(
     set_: Sets = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="A .csv or .parquet file (default: CSV on stdout).")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Add the three strongest reasons of each user's P(churn), in words.")] = False,
+    sandbox: Sandboxed = "auto",
 ) -> None:
     """Score new users, forecast on or flag anomalies with a run's winner, without its training data."""
     from bench.cli.predict import predict_command
 
     named = columns(user=user, time=time, kind=kind, value=value, item=item, time_unit=time_unit, zone=zone)
-    choice = {"model": model, "dataset": dataset, "family": family}
+    choice = {"model": model, "dataset": dataset, "family": family, "sandbox": sandbox}
     predict_command(run_folder, new, set_ or [], out, **choice, cutoff=cutoff, everybody=everybody, columns=named, explain=explain)

@@ -154,7 +154,7 @@ def start(slot: Slot, request: Request, sandbox: Sandbox | None, root: Path) -> 
             with contextlib.suppress(BrokenPipeError), slot.process.stdin as stdin:
                 stdin.write(granted)
     slot.connection, slot.owner = Connection(ours.detach()), owner_of(request)
-    if sandbox is None:
+    if sandbox is None or sandbox.way == "landlock":
         slot.inner = slot.process.pid
 
 

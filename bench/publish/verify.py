@@ -20,6 +20,7 @@ from bench.board.merge import row_key
 from bench.board.schema import Row
 from bench.errors import BenchError
 from bench.execute.jobs import bench_source
+from bench.execute.sandbox import Sandbox, chosen, words_of
 from bench.publish import chain, draw, signing, untrusted
 from bench.publish.consistent import contradictions
 from bench.publish.derive import ABOUT, BOARD, FOLDERS, derived_files, derived_there, merged_rows
@@ -29,6 +30,7 @@ from bench.publish.rescore import RescoredBoard, rescored
 from bench.publish.store import PlaceError, Store, open_store
 from bench.publish.truth import PublishedRun, given_sources, read_run, splits_of
 from bench.registry import Registry
+from bench.sources.cache import cache_folder
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,12 @@ def verify(
     seed: int = 0,
     heads: Sequence[str] = (),
     signers: Path | None = None,
+    sandbox: str = "auto",
 ) -> Checked:
     """Check a place; `sources`: NAME=PATH words, `rerun`: how many random cells are fitted again, drawn by `seed`.
 
-    `heads`: what earlier verifications named as the place's heads; `signers`: a list of who may sign, as ssh-keygen takes it.
+    `heads`: what earlier verifications named as the place's heads; `signers`: a list of who may sign, as ssh-keygen takes it;
+    `sandbox`: how the workers of those fits are confined.
     Raises `PlaceError` only where nothing can be checked: no run is published, or the place cannot be reached.
     """
     store = open_store(place)
@@ -115,7 +119,9 @@ def verify(
     given = given_sources(sources, sorted({line.row["dataset"] for one in opened for line in one.lines}))
     for one in opened:
         notes += _rescore(one, given, registry)
-    notes += [*board_notes, *_rerun(opened, registry, rerun, seed)]
+    confined = chosen(sandbox, [cache_folder().parent, *given.values()]) if rerun else None
+    notes += [*board_notes, *_rerun(opened, registry, confined, rerun, seed)]
+    notes += [f"--rerun: {lacking}"] if rerun and (lacking := words_of(confined, sandbox)) else []
     lines = [line for one in opened for line in one.lines]
     return Checked(lines, [*dict.fromkeys(faults), *board_faults], notes, chain.heads(store, seen.committed) if not faults else [])
 
@@ -240,7 +246,7 @@ def _signatures(store: Store, seen: State, signers: Path | None) -> tuple[list[s
     return found, faults
 
 
-def _rerun(opened: Sequence[_Open], registry: Registry, count: int, seed: int) -> list[str]:
+def _rerun(opened: Sequence[_Open], registry: Registry, sandbox: Sandbox | None, count: int, seed: int) -> list[str]:
     """Fit cells again, of those whose data is at hand; which ones a hash of the board and the seed say, and nobody who published.
 
     Notes where fewer than `count` can be, which models are not installed here, and what the draw can miss.
@@ -257,7 +263,7 @@ def _rerun(opened: Sequence[_Open], registry: Registry, count: int, seed: int) -
     notes += [f"--rerun: {draw.words(len(able), len(chosen))}"] if chosen and len(chosen) < len(able) else []
     if not chosen:
         return notes
-    with repeater(registry) as again:
+    with repeater(registry, sandbox) as again:
         for one, n in chosen:
             line = one.lines[n]
             board = _board_of(one, line.row)

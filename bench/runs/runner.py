@@ -22,7 +22,7 @@ from bench.execute.job_sources import job_digest
 from bench.execute.jobs import Limits, Plugin, bench_source
 from bench.execute.local import LocalExecutor
 from bench.execute.machine import memory_mb
-from bench.execute.sandbox import chosen, obstacle
+from bench.execute.sandbox import chosen, words_of
 from bench.registry import RESERVED, Registry, Source, discover, reserved_name_hint
 from bench.runs import time_limit
 from bench.runs.config import Config, task_options
@@ -142,7 +142,7 @@ def _budget(config: Config) -> Budget:
 def describe_all(registry: Registry, scratch: Path) -> list[Plugin]:
     """Load every model plugin in workers and tell what each is, or why it cannot be loaded."""
     scratch.mkdir(parents=True)
-    executor = LocalExecutor(1, resolved("auto"), scratch)
+    executor = LocalExecutor(1, resolved("auto"), scratch, chosen("auto", [cache_folder().parent]))
     try:
         return Describer(executor, [*registry.sources["bench.models"].values(), *registry.files], memory_mb=8192).finish()[0]
     finally:
@@ -157,8 +157,8 @@ def _executor(config: Config, requests: Sequence[Request], listen: Listener) -> 
             yield executor
         return
     sandbox = chosen(config.sandbox, hidden)
-    if sandbox is None and config.sandbox == "auto":
-        listen(Notice(f"models run unconfined, and could read your files: no sandbox can be had here ({obstacle()})"))
+    if lacking := words_of(sandbox, config.sandbox):
+        listen(Notice(lacking))
     scratch = Path(tempfile.mkdtemp(prefix="bench-"))
     local = LocalExecutor(config.n_workers(), resolved(config.device), scratch, sandbox)
     try:

@@ -114,6 +114,7 @@ class Trial:
             "value": next(iter(values.values()), None),
             "values": values,
             "scores": {tuning: self.scores(tuning).tolist() for tuning in tunings},
+            "replicates": {tuning: self.replicates(tuning, tuple(self.entries)).tolist() for tuning in tunings},
             "validations": {stage: entry["key"] for stage, entry in self.entries.items()},
             "latest": every[0]["value"],
             "fit_seconds": sum(e["fit_seconds"] for e in every),

@@ -8,7 +8,24 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli import complete
-from bench.cli.options import Datasets, Files, Folders, Item, Json, Kind, Out, Own, Sandboxed, Sets, Time, TimeUnit, User, Value, Zone, columns
+from bench.cli.options import (
+    Datasets,
+    Files,
+    Folders,
+    Item,
+    Json,
+    Kind,
+    Out,
+    Own,
+    Sandboxed,
+    Sets,
+    Time,
+    TimeUnit,
+    User,
+    Value,
+    Zone,
+    columns,
+)
 
 runs = typer.Typer()
 Tasks = Annotated[str | None, typer.Option(help="churn, forecasting, anomaly, or several with commas.", autocompletion=complete.tasks)]

@@ -129,14 +129,17 @@ def chosen(mode: str, hidden: Iterable[Path] = ()) -> Sandbox | None:
         if not obstacle(way):
             return Sandbox(tuple(hidden), way)
     if mode == "on":
-        raise ConfigError(f"--sandbox on: workers cannot be confined here ({obstacle('namespaces')}); use --sandbox auto, or allow user namespaces")
+        raise ConfigError(
+            f"--sandbox on: workers cannot be confined here ({obstacle('namespaces')}); use --sandbox auto, or allow user namespaces"
+        )
     return None
 
 
 def words_of(sandbox: Sandbox | None, mode: str) -> str:
     """Describe in one line what confinement lacks that was left to this machine; empty: nothing."""
+    reason = obstacle("namespaces") if sandbox is None or sandbox.way != "namespaces" else ""
     if sandbox is None and mode == "auto":
-        return f"models run unconfined, and could read your files: no sandbox can be had here ({obstacle('namespaces')})"
+        return f"models run unconfined, and could read your files: no sandbox can be had here ({reason})"
     if sandbox is not None and sandbox.way == "landlock":
-        return f"models are confined by Landlock, which leaves them the network but TCP: there are no namespaces here ({obstacle('namespaces')})"
+        return f"models are confined by Landlock, which leaves them the network but TCP: there are no namespaces here ({reason})"
     return ""

@@ -25,6 +25,7 @@ from bench.board.ranking import rank
 from bench.board.schema import Row, read_rows, rows_to_table, table_to_rows
 from bench.errors import RunFolderError
 from bench.execute.prediction_files import read_prediction
+from bench.publish.search_tables import tables
 from bench.publish.store import MOST
 
 Content: TypeAlias = bytes | Path
@@ -71,6 +72,8 @@ def package(folder: Path, *, with_figures: bool = False) -> Package:
         "members.parquet": parquet(_members(folder, rows)),
         **{entry["file"]: folder / entry["file"] for entry in index},
     }
+    searched, kept = tables(folder, parquet, scrubbed)
+    files |= {**searched, **{name: folder / name for name in kept}}
     if with_figures and (folder / "figures.json").is_file():
         files["figures.json"] = folder / "figures.json"
     manifest, sizes = _manifest(files, rows)

@@ -34,6 +34,8 @@ class PublishedRun:
     seed: int
     options: Mapping[str, str]
     datasets: Sequence[Mapping[str, Any]]
+    trials: int
+    """Fits of each search at most."""
     asked: Sequence[str]
     """Models that the command named; none: all that serve the task."""
     models: Mapping[str, Mapping[str, Any]]
@@ -64,6 +66,7 @@ def read_run(about: Mapping[str, Any], what: str) -> PublishedRun:
         models = {str(m["name"]): m for m in about["models"] if isinstance(m.get("versions"), dict)}
         return PublishedRun(
             str(config["task"]), PROFILES[config["profile"]], int(config["seed"]), options, datasets,
+            int(config.get("trials") or PROFILES[config["profile"]].trials),
             [str(name) for name in config["models"] or ()], models,
             str(about["bench_version"]), str(about["bench_source"]), str((about["hardware"] or {}).get("system")),
         )  # fmt: skip

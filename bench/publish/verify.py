@@ -27,10 +27,16 @@ from bench.publish.derive import ABOUT, BOARD, FOLDERS, derived_files, derived_t
 from bench.publish.place import SMALL, Published, State, retraction, state
 from bench.publish.rerun import repeatable, repeater
 from bench.publish.rescore import RescoredBoard, rescored
+from bench.publish.searches import Searches
+from bench.publish.searches import read as read_searches
 from bench.publish.store import PlaceError, Store, open_store
 from bench.publish.truth import PublishedRun, given_sources, read_run, splits_of
+from bench.publish.validated import validated
 from bench.registry import Registry
 from bench.sources.cache import cache_folder
+
+SEARCHED = ("valid_score", "trials", "fits", "failed_trials", "stopped_by")
+"""Columns that follow from a run's searches."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,7 @@ class _Open:
     lines: list[VerifiedRow]
     run: PublishedRun
     index: list[dict[str, Any]] = field(default_factory=list)
+    searches: Searches | None = None
     boards: dict[tuple[str, str], RescoredBoard] = field(default_factory=dict)
 
 
@@ -110,7 +117,7 @@ def verify(
         try:
             one = _opened(Published(store, run))
             rows = [line.row for line in one.lines]
-            faults += [] if wrong else contradictions(run, rows, one.published.manifest(), one.run, one.index)
+            faults += [] if wrong else contradictions(run, rows, one.published.manifest(), one.run, one.index, one.searches)
             opened += [one] if run in seen.standing else []
         except BenchError as error:
             faults += [] if wrong else [str(error)]
@@ -119,6 +126,11 @@ def verify(
     given = given_sources(sources, sorted({line.row["dataset"] for one in opened for line in one.lines}))
     for one in opened:
         notes += _rescore(one, given, registry)
+        notes += (
+            []
+            if one.searches is not None
+            else [f"run {one.published.run}: published without its searches: {', '.join(SEARCHED)} are claimed"]
+        )
     confined = chosen(sandbox, [cache_folder().parent, *given.values()]) if rerun else None
     notes += [*board_notes, *_rerun(opened, registry, confined, rerun, seed)]
     notes += [f"--rerun: {lacking}"] if rerun and (lacking := words_of(confined, sandbox)) else []
@@ -147,7 +159,7 @@ def _files(published: Published) -> Iterator[str]:
 def _opened(published: Published) -> _Open:
     rows = published.rows()
     about = read_run(published.about(), published.path("run.json"))
-    return _Open(published, [VerifiedRow(published.run, row) for row in rows], about, published.index())
+    return _Open(published, [VerifiedRow(published.run, row) for row in rows], about, published.index(), read_searches(published))
 
 
 def _retractions(store: Store, seen: State) -> Iterator[str]:
@@ -223,6 +235,10 @@ def _rescore(one: _Open, sources: Mapping[str, Any], registry: Registry) -> list
         one.boards[key] = board
         found_wrong, strange = rescored(board, one.index, members)
         odd += [f"run {one.published.run}: {words}" for words in strange]
+        if one.searches is not None:
+            unproven, unchecked = validated(board, one.searches)
+            found_wrong = [first or second for first, second in zip(found_wrong, unproven, strict=True)]
+            odd += [f"run {one.published.run}: {words}" for words in unchecked]
         for n, wrong in zip(at, found_wrong, strict=True):
             done = "" if rows[n]["status"] == "ok" else f"{rows[n]['status']}: has no score"
             level = "re-scored" if rows[n]["status"] == "ok" and not wrong else "claimed"

@@ -73,8 +73,8 @@ def predict(
     `data`: a path, ADAPTER=PATH or a frame (pandas, polars, Arrow); a path is read by the run's own adapter. `family`: of an
     anomaly run, the family whose board is asked; the first by default. `cutoff`: the moment from which on nothing is known
     (default: the data's end). `everybody`: keep those who cannot be asked about, with the reason. `columns`: user, time, kind,
-    value, item of an own log, by its names. `explain`: add the three strongest `reasons` of each user's P(churn), in words. `sandbox`: confine models to what they
-    are asked: auto (where possible), on, off.
+    value, item of an own log, by its names. `explain`: add the three strongest `reasons` of each user's P(churn), in words.
+    `sandbox`: confine models to what they are asked: auto (where possible), on, off.
     Returns one row a user (`user, cutoff, horizon_days, p_churn, model`), a series and
     step (`unique_id, ds, mean, q0.1, ..., model`), or an entity and step (`entity, time, score, threshold, alarm, model`).
     Raises `RunFolderError` where the run cannot serve, `DataError` for data of another kind.

@@ -14,7 +14,7 @@ from bench.tune.trials import Entry
 
 
 def trial_rows(problem: Problem, outcomes: Mapping[str, Outcome]) -> list[dict[str, Any]]:
-    """List every trial of one data set, for `trials.parquet`."""
+    """List every trial of one data set, for `trials.parquet`; `scores`: tuning -> scores, the one that steers first."""
     return [
         {
             "task_id": problem.split.task_id,
@@ -27,7 +27,7 @@ def trial_rows(problem: Problem, outcomes: Mapping[str, Outcome]) -> list[dict[s
             "value": trial["value"],
             "latest_value": trial["latest"],
             "validations": len(trial["validations"]),
-            "scores": json.dumps(trial["scores"], sort_keys=True),
+            "scores": json.dumps(trial["scores"]),
             "fit_seconds": trial["fit_seconds"],
             "predict_seconds": trial["predict_seconds"],
             "peak_memory_mb": trial["peak_memory_mb"],
@@ -56,8 +56,8 @@ def choice_rows(problem: Problem, outcomes: Mapping[str, Outcome], folder: Path)
             "kept_default": tuning in outcome.kept_default,
             "stopped_by": outcome.stopped_by,
             "params": json.dumps(entry["params"], sort_keys=True),
-            "scores": json.dumps(entry["scores"], sort_keys=True),
-            "replicates": json.dumps(entry["replicates"] if entry["status"] == "ok" else {}, sort_keys=True),
+            "scores": json.dumps(entry["scores"]),
+            "replicates": json.dumps(entry["replicates"] if entry["status"] == "ok" else {}),
             "files": json.dumps(_files(entry, folder), sort_keys=True),
         }
         for name, outcome in outcomes.items()

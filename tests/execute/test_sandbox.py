@@ -19,7 +19,7 @@ import pytest
 from execute.kit import Done, cell_of, described, drive, executor_in, file_source, homed, odd, steady, tiny_split
 
 from bench.errors import ConfigError
-from bench.execute import confine, sandbox
+from bench.execute import confine, local, sandbox
 from bench.execute.jobs import Limits
 from bench.execute.local import LocalExecutor
 from bench.execute.messages import Fit
@@ -291,6 +291,35 @@ def test_a_prediction_that_would_fill_the_disk_is_refused_before_anything_is_wri
         entry = run_alone(executor, bomb, tmp_path / "run")
     assert entry["status"] == "invalid"
     assert "predict returned prediction of shape [41, 1000000000], float64; expected at most" in entry["reason"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "fit", "reason"),
+    [
+        (
+            "PROCESSES",
+            8,
+            "for _ in range(20):\n    if not os.fork():\n        time.sleep(86400)\ntime.sleep(86400)",
+            "more than 8 processes",
+        ),
+        (
+            "SCRATCH_BYTES",
+            2**20,
+            "for n in range(4):\n    Path(str(n)).write_bytes(bytes(2**20 // 2))\ntime.sleep(86400)",
+            "wrote more than 0 GB",
+        ),
+    ],
+    ids=["processes", "files"],
+)
+def test_a_model_that_takes_too_much_of_the_machine_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, most: int, fit: str, reason: str
+) -> None:
+    monkeypatch.setattr(local, limit, most)
+    with executor_in(tmp_path / "slots") as executor:
+        entry = run_alone(executor, odd(tmp_path, "greedy", fit=fit), tmp_path / "run")
+        assert homed(tmp_path / "slots") == []
+    assert entry["status"] == "failed"
+    assert reason in entry["reason"]
 
 
 def test_a_model_that_prints_without_end_is_stopped(tmp_path: Path) -> None:

@@ -56,7 +56,10 @@ def _of_numbers(trials: Sequence[Record], choices: Mapping[str, Record]) -> str:
     names = ("status", "validations", "scores", "params")
     if first is not None and any(first[name] != choices["default"][name] for name in names):
         return "its first trial is not the author's default"
-    return ""
+    if odd := next((t for t in (*trials, *choices.values()) if (t["status"] == "ok") != bool(t["scores"])), None):
+        return f"trial {odd['number']} ended as {odd['status'][:20]}, and has {'scores' if odd['scores'] else 'no score'}"
+    wrong = next((trial for trial in trials if not _same(trial["value"], score(trial, ""))), None)
+    return f"trial {wrong['number']}: its value is not the mean of its scores" if wrong is not None else ""
 
 
 def _of_budget(trials: Sequence[Record], default: Record, run: PublishedRun) -> Iterator[str]:

@@ -57,7 +57,7 @@ def choice_rows(problem: Problem, outcomes: Mapping[str, Outcome], folder: Path)
             "stopped_by": outcome.stopped_by,
             "params": json.dumps(entry["params"], sort_keys=True),
             "scores": json.dumps(entry["scores"]),
-            "replicates": json.dumps(entry["replicates"] if entry["status"] == "ok" else {}),
+            "replicates": json.dumps({t: list(drawn) for t, drawn in entry["replicates"].items()} if entry["status"] == "ok" else {}),
             "files": json.dumps(_files(entry, folder), sort_keys=True),
         }
         for name, outcome in outcomes.items()

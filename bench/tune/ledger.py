@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from bench.errors import RunFolderError
-from bench.tune.trials import Entry
+from bench.tune.trials import Entry, compact
 
 FORMAT = 2
 """Of an entry; raised whenever its fields, or what its key is made of, change their meaning."""
@@ -62,7 +62,7 @@ class Ledger:
             raise RunFolderError(
                 f"{self.path}: {error.strerror}; what is finished is kept: make room and give the same command again"
             ) from error
-        self.entries[entry["key"]] = entry
+        self.entries[entry["key"]] = compact(entry)
 
     def _refuse_other_format(self) -> None:
         formats = {entry.get("format", 1) for entry in self.entries.values()} - {FORMAT}
@@ -96,16 +96,16 @@ def read_entries(path: Path, into: dict[str, Entry]) -> int:
     if not path.exists():
         return 0
     whole = 0
-    data = path.read_bytes()
-    for number, line in enumerate(data.splitlines(keepends=True), 1):
-        if not line.endswith(b"\n"):
-            break
-        try:
-            entry = json.loads(line)
-            into[entry["key"]] = entry
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(f"{path}: line {number} is damaged ({error}); mend or remove it, or use another --out") from error
-        whole += len(line)
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                entry = json.loads(line)
+                into[entry["key"]] = compact(entry)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise RunFolderError(f"{path}: line {number} is damaged ({error}); mend or remove it, or use another --out") from error
+            whole += len(line)
     return whole
 
 

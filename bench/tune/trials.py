@@ -5,6 +5,7 @@ Letters for shapes: V validations (cut-offs, windows or draws), B resamples.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
@@ -61,6 +62,13 @@ class Entry(TypedDict, total=False):
     calibration: Mapping[str, float]
 
 
+def compact(entry: Entry) -> Entry:
+    """Keep the scores under resamples as 8 bytes each, where a list takes 32: there are 200 of them for every fit."""
+    if not entry.get("replicates"):
+        return entry
+    return {**entry, "replicates": {tuning: array("d", drawn) for tuning, drawn in entry["replicates"].items()}}
+
+
 def prediction_file(entry: Entry) -> str:
     """Return where a final prediction lies within the run folder; raise `RunFolderError` where the entry has none."""
     file = entry["prediction"]
@@ -114,7 +122,7 @@ class Trial:
             "value": next(iter(values.values()), None),
             "values": values,
             "scores": {tuning: self.scores(tuning).tolist() for tuning in tunings},
-            "replicates": {tuning: self.replicates(tuning, tuple(self.entries)).tolist() for tuning in tunings},
+            "replicates": {tuning: array("d", self.replicates(tuning, tuple(self.entries))) for tuning in tunings},
             "validations": {stage: entry["key"] for stage, entry in self.entries.items()},
             "latest": every[0]["value"],
             "fit_seconds": sum(e["fit_seconds"] for e in every),

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from unittest.mock import Mock
 
 import polars as pl
 import pyarrow as pa
@@ -168,10 +169,7 @@ def test_meta_is_plain_json(source):
     ids=lambda error: type(error).__name__,
 )
 def test_what_a_library_says_of_a_file_is_one_line_that_names_it(source, monkeypatch, error):
-    def read(self, path, options):
-        raise error
-
-    monkeypatch.setattr(Lines, "read", read)
+    monkeypatch.setattr(Lines, "read", Mock(side_effect=error))
     with pytest.raises(DataError) as raised:
         read_cached(Lines(), source, {})
     words = str(raised.value)

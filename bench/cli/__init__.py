@@ -30,11 +30,26 @@ def invoke(arguments: list[str]) -> int:
     except Exception as error:
         from bench.cli.usage import usage_error
 
-        code = usage_error(error)
-        if code is None:
+        words = usage_error(error) or of_a_library(error)
+        if words is None:
             raise
-        return fail(code, 2, as_json="--json" in arguments)
+        return fail(words, 2, as_json="--json" in arguments)
     return code if isinstance(code, int) else 0
+
+
+def of_a_library(error: Exception) -> str | None:
+    """Describe in one line what a library could not read, write or get memory for; None: it is a defect of `bench`."""
+    # what was raised is of a module that is loaded: nothing is imported for this, which may be what has failed
+    kinds = {"polars.exceptions": "PolarsError", "pyarrow.lib": "ArrowException", "zipfile": "BadZipFile", "zlib": "error"}
+    known = [kind for name, kind_name in kinds.items() if isinstance(kind := getattr(sys.modules.get(name), kind_name, None), type)]
+    words = " ".join(str(error).split())[:300] or type(error).__name__
+    if isinstance(error, MemoryError) or "memory" in words.lower():
+        return f"not enough memory ({words}); close other programs, raise the limit or give less data"
+    if isinstance(error, ImportError) and "Too many open files" in words:
+        return f"too many open files ({words}); raise the limit with ulimit -n"
+    if isinstance(error, tuple(known)):
+        return f"a file cannot be read or written ({words}); is it whole, and is there room?"
+    return None
 
 
 def fail(message: str, code: int, *, as_json: bool) -> int:

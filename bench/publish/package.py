@@ -27,6 +27,7 @@ from bench.errors import RunFolderError
 from bench.execute.prediction_files import read_prediction
 from bench.publish.search_tables import tables
 from bench.publish.store import MOST
+from bench.runs.truth_seed import KEY
 
 Content: TypeAlias = bytes | Path
 FORMAT = 1
@@ -217,6 +218,8 @@ def _stripped(about: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
     ]
     models = [{name: scrubbed(m[name]) for name in MODEL if name in m} for m in about["models"]]
     kept = {name: scrubbed(config.get(name)) for name in CONFIG}
+    if KEY in (kept["options"] or {}):
+        kept["options"] = {**kept["options"], KEY: str(about["truth_seed"])}
     return {**{name: about.get(name) for name in ABOUT}, "config": kept, "datasets": datasets, "models": models}
 
 

@@ -33,6 +33,7 @@ from bench.publish.store import PlaceError, Store, open_store
 from bench.publish.truth import PublishedRun, given_sources, read_run, splits_of
 from bench.publish.validated import validated
 from bench.registry import Registry
+from bench.runs.ensemble import BLENDS
 from bench.sources.cache import cache_folder
 
 SEARCHED = ("valid_score", "trials", "fits", "failed_trials", "stopped_by")
@@ -125,12 +126,9 @@ def verify(
     board_faults, board_notes = _board(store, seen)
     given = given_sources(sources, sorted({line.row["dataset"] for one in opened for line in one.lines}))
     for one in opened:
-        notes += _rescore(one, given, registry)
-        notes += (
-            []
-            if one.searches is not None
-            else [f"run {one.published.run}: published without its searches: {', '.join(SEARCHED)} are claimed"]
-        )
+        notes += [*_rescore(one, given, registry), *_known_truth(one, registry)]
+        if one.searches is None:
+            notes.append(f"run {one.published.run}: published without its searches: {', '.join(SEARCHED)} are claimed")
     confined = chosen(sandbox, [cache_folder().parent, *given.values()]) if rerun else None
     notes += [*board_notes, *_rerun(opened, registry, confined, rerun, seed)]
     notes += [f"--rerun: {lacking}"] if rerun and (lacking := words_of(confined, sandbox)) else []
@@ -244,6 +242,18 @@ def _rescore(one: _Open, sources: Mapping[str, Any], registry: Registry) -> list
             level = "re-scored" if rows[n]["status"] == "ok" and not wrong else "claimed"
             one.lines[n] = replace(one.lines[n], level=level, words=wrong or done, wrong=bool(wrong))
     return odd
+
+
+def _known_truth(one: _Open, registry: Registry) -> Iterator[str]:
+    """Note models of others that competed on simulated data whose seed they could know."""
+    own = {name for name, source in registry.sources["bench.models"].items() if source.shipped}
+    rows = [line.row for line in one.lines if line.row["simulated"] and line.row["status"] == "ok"]
+    foreign = sorted({row["model"] for row in rows if row["model"] not in own and row["model"] not in BLENDS})
+    if foreign and one.run.truth_seed == one.run.seed:
+        yield (
+            f"run {one.published.run}: {', '.join(foreign)}: not the project's own, on simulated data of a seed that a plugin can know "
+            f"({one.run.seed}): it could have made the truth again; bench run --set truth-seed=draw keeps the seed secret"
+        )
 
 
 def _signatures(store: Store, seen: State, signers: Path | None) -> tuple[list[str], list[str]]:

@@ -24,7 +24,7 @@ from bench.execute.local import LocalExecutor
 from bench.execute.machine import memory_mb
 from bench.execute.sandbox import chosen, words_of
 from bench.registry import RESERVED, Registry, Source, discover, reserved_name_hint
-from bench.runs import time_limit
+from bench.runs import time_limit, truth_seed
 from bench.runs.config import Config, task_options
 from bench.runs.feature_importance import Occlusion
 from bench.runs.problem import Problem
@@ -50,10 +50,11 @@ if TYPE_CHECKING:
 def execute(config: Config, listen: Listener = silent) -> Board:
     """Run what a configuration asks for, in its run folder; the same configuration continues there."""
     config = config.checked()
+    truth_seed.checked(config.options)
     claim(config)
     registry = discover(config.plugins, config.plugins_dirs)
     task: Task = registry.task(config.task)
-    task_options(config.options, task.options, registry.names("bench.datasets"))
+    task_options(truth_seed.without(config.options), task.options, registry.names("bench.datasets"))
     requests = requested(config.datasets, config.source, registry, holds=task.holds)
     if config.name is not None:
         requests[-1] = replace(requests[-1], name=config.name)
@@ -93,15 +94,14 @@ def _problems(
     requests: Sequence[Request], config: Config, registry: Registry, task: Task, listen: Listener
 ) -> Iterator[tuple[Loaded, Split]]:
     """Read and split every data set, telling the listener of each."""
-    own, others = task_options(config.options, task.options, registry.names("bench.datasets"))
+    own, others = task_options(truth_seed.without(config.options), task.options, registry.names("bench.datasets"))
+    seed = truth_seed.seed_of(config)
     seen: list[Loaded] = []
     for request in requests:
-        data = loaded(request, registry, others.get(request.adapter, {}), size=config.caps.users, seed=config.seed)
+        data = loaded(request, registry, others.get(request.adapter, {}), size=config.caps.users, seed=seed)
         _refuse_twin(data, seen)
         seen.append(data)
-        for at, split in enumerate(
-            task.splits(replace(data.data, name=data.name), own, config.caps, config.seed, simulated=data.simulated)
-        ):
+        for at, split in enumerate(task.splits(replace(data.data, name=data.name), own, config.caps, seed, simulated=data.simulated)):
             words = (*(() if at else _words(data)), *split.notes)
             steers = split.columns.get("objective", split.ranking.metric)
             listen(DataReady(data.name, split.task_id, words, steers, split.ranking.higher))
@@ -283,6 +283,8 @@ def _write_run(folder: Path, config: Config, problems: Sequence[Problem], task: 
         "config": _shown(config),
         "cwd": str(Path.cwd()),
         "finished": finished,
+        # while plugins run it stands in a file of its own
+        **({"truth_seed": truth_seed.seed_of(config)} if finished and truth_seed.KEY in config.options else {}),
         "written": now().isoformat(timespec="seconds"),
         "bench_version": VERSION,
         "bench_source": bench_source(),

@@ -132,12 +132,17 @@ def captured_notes() -> Iterator[list[str]]:
         log.setLevel(level)
 
 
+def _raised(error: OSError) -> None:
+    """Raise what `os.walk` would pass over: a folder that cannot be listed is not an empty one."""
+    raise error
+
+
 def source_files(path: Path) -> list[Path]:
     """List the files at or below `path`, sorted; raise `DataError` where there is none or nothing in them."""
     if not path.exists():
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"no file or folder {path}; {suggest(path.name, siblings) if siblings else 'check the path'}")
-    found = [Path(top) / name for top, _, names in os.walk(path) for name in names] if path.is_dir() else [path]
+    found = [Path(top) / name for top, _, names in os.walk(path, onerror=_raised) for name in names] if path.is_dir() else [path]
     files = sorted(f for f in found if f.is_file())
     if not files:
         raise DataError(f"folder {path} holds no file; give the folder that holds the data")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from array import array
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -52,7 +53,7 @@ class Ledger:
         """Write one entry and wait until it is on the disk; raise `RunFolderError` where it cannot be (disk full)."""
         if self._file is None:
             raise RunFolderError("the ledger is not open")
-        line = json.dumps(entry, sort_keys=True, allow_nan=False).encode() + b"\n"
+        line = json.dumps(entry, sort_keys=True, allow_nan=False, default=_spelt_out).encode() + b"\n"
         try:
             while line:
                 line = line[self._file.write(line) :]
@@ -84,6 +85,13 @@ class Ledger:
         for file in (self._file, self._lock):
             if file is not None:
                 file.close()
+
+
+def _spelt_out(value: object) -> list[float]:
+    """Return the numbers of a compact entry as a list; raise `TypeError` for what no entry holds."""
+    if isinstance(value, array):
+        return list(value)
+    raise TypeError(f"a {type(value).__name__} in an entry")
 
 
 def log_name(dataset: str, model: str) -> str:

@@ -109,5 +109,5 @@ def verify_place(
     """Check a published board: files, scores made anew from the predictions, random cells run again; exit 3 if any fails."""
     from bench.cli.verify import verify_command
 
-    given = {"sources": source or [], "rerun": rerun, "seed": seed, "heads": head or [], "signers": signers, "sandbox": sandbox}
-    return verify_command(place, plugin_ or [], plugins_dir or [], as_json=as_json, **given)
+    more = {"sources": source or [], "seed": seed, "heads": head or [], "sandbox": sandbox}
+    return verify_command(place, plugin_ or [], plugins_dir or [], rerun=rerun, signers=signers, as_json=as_json, **more)

@@ -31,7 +31,7 @@ def validated(board: RescoredBoard, searches: Searches) -> tuple[list[str], list
             continue
         choice = choices[tuning]
         lacking = len(choice["files"]) != choice["validations"]
-        told[row["model"], tuning] = "" if lacking else _wrong(board, choice)
+        told[row["model"], tuning] = _wrong(board, choice) if not lacking or choice["validations"] > len(board.split.validations) else ""
         unchecked += [f"{row['model']} ({tuning}) on {row['dataset']}: its validation score is claimed: no prediction was kept"] * lacking
     return [told.get((row["model"], row["tuning"]), told.get((row["model"], "default"), "")) for row in board.rows], unchecked
 
@@ -40,6 +40,8 @@ def _wrong(board: RescoredBoard, choice: Mapping[str, Any]) -> str:
     """Score the predictions of one choice and compare: every validation, and the mean under resamples."""
     if choice["status"] != "ok":
         return ""
+    if choice["validations"] > len(board.split.validations):
+        return f"its search is said to have met {choice['validations']} validations, the data give {len(board.split.validations)}"
     scores: dict[str, list[float]] = {}
     drawn: dict[str, list[tuple[int, Sequence[float]]]] = {}
     for stage in (name for name in board.split.validations if name in choice["files"]):

@@ -84,6 +84,10 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "scores of the default": (altered("choices.parquet", "base-rate", scores=scaled), "its search gives"),
     "scores under resamples": (altered("choices.parquet", "base-rate", replicates=scaled), "its scores under resamples"),
     "a validation prediction": (other_validation, "does not fit the data"),
+    "more validations than the data give": (
+        altered("choices.parquet", "recency", validations=lambda found: found + 1),
+        "validations, the data give",
+    ),
     "a choice that is left out": (
         lambda files: tables(files, "choices.parquet", lambda found: [c for c in found if c["model"] != "recency"]),
         "recency on retail-sim: its search is not among those published",

@@ -58,6 +58,10 @@ def _wrong(board: RescoredBoard, choice: Mapping[str, Any]) -> str:
             scores.setdefault(tuning, []).extend(values)
             drawn.setdefault(tuning, []).append((len(values), found.replicates[tuning]))
     mean = {tuning: np.average([r for _, r in each], axis=0, weights=[n for n, _ in each]) for tuning, each in drawn.items()}
+    return _differing(choice, scores, mean)
+
+
+def _differing(choice: Mapping[str, Any], scores: Mapping[str, Sequence[float]], mean: Mapping[str, Array]) -> str:
     for tuning, values in choice["scores"].items():
         if not _close(values, scores.get(tuning, []), TOLERANCE):
             return f"valid_score: its search says {_spelt(values)} for {tuning[:40]}, the prediction gives {_spelt(scores.get(tuning, []))}"

@@ -32,17 +32,45 @@ def invoke(arguments: list[str]) -> int:
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             return 141  # whoever read our output has seen enough
-        where = f"{error.filename}: " if error.filename else ""
-        words = f"{where}{error.strerror or error}; what is finished is kept: mend it and give the same command again"
-        return fail(words, 2, as_json="--json" in arguments)
+        return fail(of_the_system(error), 2, as_json="--json" in arguments)
     except Exception as error:
-        code = usage_error(error)
-        if code is None:
+        words = usage_error(error) or of_a_library(error)
+        if words is None:
             raise
-        return fail(code, 2, as_json="--json" in arguments)
+        return fail(words, 2, as_json="--json" in arguments)
     if code == INTERRUPTED and not isinstance(code, Said):  # the argument parser makes a code of it, too
         sys.stderr.write("interrupted\n")
     return code if isinstance(code, int) else 0
+
+
+def of_the_system(error: OSError) -> str:
+    """Describe in one line what the system refused, and what to do."""
+    import errno
+
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        # whichever file was opened last is not to blame
+        return "too many open files; what is finished is kept: raise the limit with ulimit -n and give the same command again"
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}; what is finished is kept: mend it and give the same command again"
+
+
+MEMORY = ("memory", "start new thread", "failed to map segment", "resource temporarily unavailable")
+"""What libraries and the system say where there is no room for another object, thread or library."""
+
+
+def of_a_library(error: Exception) -> str | None:
+    """Describe in one line what a library could not read, write or get memory for; None: it is a defect of `bench`."""
+    # what was raised is of a module that is loaded: nothing is imported for this, which may be what has failed
+    kinds = {"polars.exceptions": "PolarsError", "pyarrow.lib": "ArrowException", "zipfile": "BadZipFile", "zlib": "error"}
+    known = [kind for name, kind_name in kinds.items() if isinstance(kind := getattr(sys.modules.get(name), kind_name, None), type)]
+    words = " ".join(str(error).split())[:300] or type(error).__name__
+    if isinstance(error, MemoryError) or any(sign in words.lower() for sign in MEMORY):
+        return f"not enough memory ({words}); close other programs, raise the limit or give less data"
+    if isinstance(error, ImportError) and "Too many open files" in words:
+        return f"too many open files ({words}); raise the limit with ulimit -n"
+    if isinstance(error, tuple(known)):
+        return f"a file cannot be read or written ({words}); is it whole, and is there room?"
+    return None
 
 
 def fail(message: str, code: int, *, as_json: bool) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import Files, Folders, Json, show_help
+from bench.cli.options import Files, Folders, Json, Sandboxed, show_help
 
 board = typer.Typer(help="Show, compare and export leaderboards.", callback=show_help, invoke_without_command=True)
 results = typer.Typer()
@@ -103,11 +103,11 @@ def verify_place(
     signers: Annotated[Path | None, typer.Option(metavar="FILE", help="Who may sign, as ssh-keygen's allowed signers.")] = None,
     plugin_: Files = None,
     plugins_dir: Folders = None,
+    sandbox: Sandboxed = "auto",
     as_json: Json = False,
 ) -> int:
     """Check a published board: files, scores made anew from the predictions, random cells run again; exit 3 if any fails."""
     from bench.cli.verify import verify_command
 
-    return verify_command(
-        place, source or [], rerun, seed, plugin_ or [], plugins_dir or [], heads=head or [], signers=signers, as_json=as_json
-    )
+    more = {"sources": source or [], "seed": seed, "heads": head or [], "sandbox": sandbox}
+    return verify_command(place, plugin_ or [], plugins_dir or [], rerun=rerun, signers=signers, as_json=as_json, **more)

@@ -20,6 +20,7 @@ from bench.cli.options import (
     Label,
     Out,
     Own,
+    Sandboxed,
     Sets,
     Time,
     TimeUnit,
@@ -153,11 +154,12 @@ def predict_new(
     set_: Sets = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="A .csv or .parquet file (default: CSV on stdout).")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Add the three strongest reasons of each user's P(churn), in words.")] = False,
+    sandbox: Sandboxed = "auto",
 ) -> None:
     """Score new users, forecast on or flag anomalies with a run's winner, without its training data."""
     from bench.cli.predict import predict_command
 
     own = {"user": user, "time": time, "kind": kind, "value": value, "item": item, "time_unit": time_unit, "zone": zone}
     named = columns(**own, entity=entity, channels=channels, label=label)
-    choice = {"model": model, "dataset": dataset, "family": family}
+    choice = {"model": model, "dataset": dataset, "family": family, "sandbox": sandbox}
     predict_command(run_folder, new, set_ or [], out, **choice, cutoff=cutoff, everybody=everybody, columns=named, explain=explain)

@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from bench.execute.machine import cores, memory_mb
+from bench.execute.sandbox import WAYS, obstacle
 
 EXTRA_LIBRARIES = {"torch": "torch", "tensorflow": "tensorflow", "keras": "tensorflow", "statsforecast": "stats"}
 CORE_LIBRARIES = ("numpy", "polars", "pyarrow", "scipy", "scikit-learn", "lightgbm", "optuna", "pandas")
@@ -78,7 +79,18 @@ def machine() -> dict[str, Any]:
         "memory": f"{memory_mb() / 1024:.1f} GB, {psutil.virtual_memory().available / 1024**3:.1f} free",
         "gpu": driver.read_text().splitlines()[0] if driver.exists() else "no NVIDIA driver: models train on the CPU",
         "cache": f"{cache}" + ("" if writable else " (not writable: set BENCH_CACHE)"),
+        "sandbox": confinement(),
     }
+
+
+def confinement() -> str:
+    """Describe how models can be confined here: by what, or why not."""
+    found = {way: obstacle(way) for way in WAYS}
+    if not any(found.values()):
+        return f"models are confined by {next(iter(WAYS))}; {' and '.join(list(WAYS)[1:])} could too"
+    able = [way for way, reason in found.items() if not reason]
+    lacking = "; ".join(f"no {way}: {reason}" for way, reason in found.items() if reason)
+    return f"{f'models are confined by {able[0]}' if able else 'models run unconfined, and could read your files'} ({lacking})"
 
 
 def libraries() -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from bench.cli import complete
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
 Files = Annotated[list[Path] | None, typer.Option("--plugin", metavar="FILE", help="A plugin in a single file; may be repeated.")]
 Folders = Annotated[list[Path] | None, typer.Option("--plugins-dir", metavar="DIR", help="A folder of plugin files; may be repeated.")]
+Sandboxed = Annotated[str, typer.Option("--sandbox", help="Confine models to their inputs: auto (where possible), on, off.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the task, or ADAPTER.KEY=VALUE.")]
 Datasets = Annotated[
     list[str] | None,

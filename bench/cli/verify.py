@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.board.numbers import clean
 from bench.errors import ConfigError
@@ -22,18 +22,9 @@ HEADS = ("dataset", "model", "tuning", "seed", "level", "check")
 
 
 def verify_command(
-    place: str,
-    sources: Sequence[str],
-    rerun: int,
-    seed: int,
-    plugins: Sequence[Path],
-    folders: Sequence[Path],
-    *,
-    heads: Sequence[str] = (),
-    signers: Path | None = None,
-    as_json: bool,
+    place: str, plugins: Sequence[Path], folders: Sequence[Path], *, rerun: int, signers: Path | None, as_json: bool, **given: Any
 ) -> int:
-    """Verify and print; returns the exit code."""
+    """Verify and print; returns the exit code. `given`: the other arguments of `bench.publish.verify.verify`."""
     from bench.publish.verify import verify
     from bench.registry import discover
 
@@ -41,7 +32,7 @@ def verify_command(
         raise ConfigError(f"--rerun {rerun} is negative; give the number of cells to run again")
     if signers is not None and not signers.is_file():
         raise ConfigError(f"--signers {signers}: no such file; give lines NAME KEYTYPE KEY, as ssh-keygen's allowed signers")
-    found = verify(place, discover(plugins, folders), sources=sources, rerun=rerun, seed=seed, heads=heads, signers=signers)
+    found = verify(place, discover(plugins, folders), rerun=rerun, signers=signers, **given)
     failures = found.failures
     code = 3 if failures else 0
     if as_json:

@@ -23,6 +23,7 @@ MNT_DETACH, PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 2, 1, 4, 38
 SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID = 442, -100, 0x8000, 1, 2
 INSIDE = 1000
 """The user and group inside: any but 0, so that the command has no capability left."""
+MOST_TASKS = 4096
 FAILED = 113
 """Exit code where the namespaces cannot be had; the reason is on standard error."""
 
@@ -118,6 +119,8 @@ def first(granted: Mapping[str, Any], report: int) -> None:
         largest = granted["file_mb"] * 1024**2
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        # processes and threads of these namespaces alone; whoever started as root is bound by the watch outside
+        resource.setrlimit(resource.RLIMIT_NPROC, (MOST_TASKS, MOST_TASKS))
         command = granted["command"]
         os.execv(command[0], command)  # noqa: S606 - what the executor asked for; no shell
     close(granted)

@@ -22,14 +22,18 @@ from bench.execute.executor import Handed
 from bench.execute.jobs import Limits
 from bench.execute.messages import Answer, Awaiting, Call, Done, Ending, Note, Order, Report, Request, Result, StageData
 from bench.execute.prediction_files import broken, seals
-from bench.execute.process_tree import Guardian, kill_homed, kill_tree
+from bench.execute.process_tree import Guardian, descendants, kill_homed, kill_tree
 from bench.execute.sandbox import Sandbox
-from bench.execute.slot import Slot, emptied, fresh_folder, owner_of, request_of, start
+from bench.execute.slot import Slot, emptied, folder_bytes, fresh_folder, owner_of, request_of, start
 from bench.execute.worker_env import resident_mb, shared_once_mb
 
 LOG_BYTES = 64 * 1024**2
 """Most that one job may print."""
 WATCH_SECONDS = 0.1
+SCRATCH_BYTES = 16 * 1024**3
+"""Most that the files of one job may take together."""
+PROCESSES = 256
+"""Most that one job may have running at once."""
 STARTING_SECONDS = 60.0
 """Given to a new worker, beyond the job's own limit, to start and import before the job's clock runs."""
 
@@ -241,6 +245,9 @@ class LocalExecutor:
             yield self._killed(slot, "timeout", f"ran longer than {slot.limits.seconds:g} s; raise --job-seconds or give less data")
             return
         whole_tree = now - slot.tree_checked > 10 * WATCH_SECONDS
+        if whole_tree and (reason := _excess(slot)):
+            yield self._killed(slot, "failed", reason)
+            return
         used = resident_mb(slot.worker_pid(), whole_tree=whole_tree)
         slot.tree_checked = now if whole_tree else slot.tree_checked
         if whole_tree and used > slot.limits.memory_mb:
@@ -285,3 +292,12 @@ class LocalExecutor:
             slot.connection.close()
         slot.process, slot.connection, slot.stages, slot.ticket, slot.inner = None, None, [], None, None
         slot.knows_validation = False
+
+
+def _excess(slot: Slot) -> str:
+    """Describe what a job has too much of, seen from outside: processes, or bytes in its folders; empty: nothing."""
+    if len(descendants(slot.worker_pid())) > PROCESSES:
+        return f"had more than {PROCESSES} processes at once; let it start fewer"
+    if folder_bytes(slot.folder) > SCRATCH_BYTES:
+        return f"wrote more than {SCRATCH_BYTES / 1024**3:.0f} GB of files; let it write less"
+    return ""

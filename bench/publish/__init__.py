@@ -2,7 +2,8 @@
 
 A PLACE holds, append-only:
 
-    runs/RUN/       rows.parquet, run.json, predictions.parquet, predictions/*.npz, members.parquet, manifest.json
+    runs/RUN/       rows.parquet, run.json, predictions.parquet, predictions/*.npz, members.parquet, manifest.json,
+                    trials.parquet, choices.parquet, valid/*.npz: its searches
     commits/RUN.json        written last: a run without it does not exist for any reader
     retractions/RUN.json    why a run no longer counts; the run itself stays
 

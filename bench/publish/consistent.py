@@ -10,6 +10,8 @@ from typing import Any
 from bench.board.merge import Key, row_key
 from bench.board.schema import AGGREGATOR, SCHEMA_VERSION, Row
 from bench.publish.package import versions
+from bench.publish.proven import unproven
+from bench.publish.searches import Searches
 from bench.publish.truth import PublishedRun
 from bench.runs.ensemble import BLENDS
 from bench.runs.offline_rows import base_of
@@ -17,10 +19,16 @@ from bench.tasks.base import protocol_of
 
 
 def contradictions(
-    run: str, rows: Sequence[Row], manifest: Mapping[str, Any], about: PublishedRun, index: Sequence[Mapping[str, Any]]
+    run: str,
+    rows: Sequence[Row],
+    manifest: Mapping[str, Any],
+    about: PublishedRun,
+    index: Sequence[Mapping[str, Any]],
+    searches: Searches | None = None,
 ) -> list[str]:
     """Describe what in a run contradicts itself or this bench; empty: nothing. `index`: where the predictions lie."""
     found = [*_versions(rows, manifest), *_protocols(rows), *_removed(rows, manifest, about, index), *_unplanned(rows, about)]
+    found += unproven(rows, searches, about) if searches is not None else []
     return [f"run {run}: {words}" for words in found]
 
 

@@ -25,7 +25,9 @@ from bench.board.ranking import rank
 from bench.board.schema import Row, read_rows, rows_to_table, table_to_rows
 from bench.errors import RunFolderError
 from bench.execute.prediction_files import read_prediction
+from bench.publish.search_tables import tables
 from bench.publish.store import MOST
+from bench.runs.truth_seed import KEY
 
 Content: TypeAlias = bytes | Path
 FORMAT = 1
@@ -71,6 +73,8 @@ def package(folder: Path, *, with_figures: bool = False) -> Package:
         "members.parquet": parquet(_members(folder, rows)),
         **{entry["file"]: folder / entry["file"] for entry in index},
     }
+    searched, kept = tables(folder, parquet, scrubbed)
+    files |= {**searched, **{name: folder / name for name in kept}}
     if with_figures and (folder / "figures.json").is_file():
         files["figures.json"] = folder / "figures.json"
     manifest, sizes = _manifest(files, rows)
@@ -214,6 +218,8 @@ def _stripped(about: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
     ]
     models = [{name: scrubbed(m[name]) for name in MODEL if name in m} for m in about["models"]]
     kept = {name: scrubbed(config.get(name)) for name in CONFIG}
+    if KEY in (kept["options"] or {}):
+        kept["options"] = {**kept["options"], KEY: str(about["truth_seed"])}
     return {**{name: about.get(name) for name in ABOUT}, "config": kept, "datasets": datasets, "models": models}
 
 

@@ -24,6 +24,7 @@ from bench.execute.jobs import Limits, Plugin
 from bench.execute.local import LocalExecutor
 from bench.execute.machine import memory_mb
 from bench.execute.messages import Result
+from bench.execute.sandbox import Sandbox
 from bench.publish import untrusted
 from bench.publish.rescore import RescoredBoard
 from bench.publish.truth import PublishedRun
@@ -108,9 +109,9 @@ class Repeater:
 
 
 @contextlib.contextmanager
-def repeater(registry: Registry) -> Iterator[Repeater]:
+def repeater(registry: Registry, sandbox: Sandbox | None) -> Iterator[Repeater]:
     """Open one worker; it ends with the block."""
-    executor = LocalExecutor(1, "cpu", Path(tempfile.mkdtemp(prefix="bench-")))
+    executor = LocalExecutor(1, "cpu", Path(tempfile.mkdtemp(prefix="bench-")), sandbox)
     try:
         yield Repeater(executor, registry, memory_mb() / 2)
     finally:

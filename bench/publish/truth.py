@@ -16,6 +16,7 @@ from bench.errors import BenchError, ConfigError, suggest
 from bench.execute.jobs import bench_source
 from bench.publish.store import reason_of
 from bench.registry import Registry
+from bench.runs.truth_seed import KEY
 from bench.sources.cache import cache_entries, cache_folder
 from bench.sources.cache import load as load_entry
 from bench.sources.load import Request, loaded
@@ -32,8 +33,12 @@ class PublishedRun:
     task: str
     profile: Profile
     seed: int
+    truth_seed: int
+    """Of simulated data and of what is injected."""
     options: Mapping[str, str]
     datasets: Sequence[Mapping[str, Any]]
+    trials: int
+    """Fits of each search at most."""
     asked: Sequence[str]
     """Models that the command named; none: all that serve the task."""
     models: Mapping[str, Mapping[str, Any]]
@@ -58,12 +63,14 @@ def read_run(about: Mapping[str, Any], what: str) -> PublishedRun:
     try:
         config = about["config"]
         options = {str(key): str(value) for key, value in (config["options"] or {}).items()}
+        truth_seed = int(options.pop(KEY, config["seed"]))
         datasets = [
             {k: str(d[k]) for k in ("name", "fingerprint", "task_id", "adapter")} | {"simulator": d["simulator"]} for d in about["datasets"]
         ]
         models = {str(m["name"]): m for m in about["models"] if isinstance(m.get("versions"), dict)}
         return PublishedRun(
-            str(config["task"]), PROFILES[config["profile"]], int(config["seed"]), options, datasets,
+            str(config["task"]), PROFILES[config["profile"]], int(config["seed"]), truth_seed, options, datasets,
+            int(config.get("trials") or PROFILES[config["profile"]].trials),
             [str(name) for name in config["models"] or ()], models,
             str(about["bench_version"]), str(about["bench_source"]), str((about["hardware"] or {}).get("system")),
         )  # fmt: skip
@@ -105,7 +112,7 @@ def _split(
     if any(bool(row["simulated"]) != simulated for row in rows):
         return Found(wrong=f"simulated: the rows say {not simulated}, the data ({how}) says {simulated}")
     own = {key: value for key, value in run.options.items() if key in task.options}
-    splits = {s.task_id: s for s in task.splits(data, own, run.profile, run.seed, simulated=simulated)}
+    splits = {s.task_id: s for s in task.splits(data, own, run.profile, run.truth_seed, simulated=simulated)}
     return _of_ids(run, sorted({row["task_id"] for row in rows}), splits)
 
 
@@ -130,10 +137,10 @@ def _data(
         return None, "", False, f"the adapter {adapter!r} is not installed here"
     if name in sources:
         options = {k.partition(".")[2]: v for k, v in run.options.items() if k.startswith(f"{adapter}.")}
-        found = loaded(Request(adapter, sources[name]), registry, options, size=run.profile.users, seed=run.seed)
+        found = loaded(Request(adapter, sources[name]), registry, options, size=run.profile.users, seed=run.truth_seed)
         return found.data, found.fingerprint, found.simulated, str(sources[name])
     if about["simulator"] is True:
-        found = loaded(Request(adapter, None), registry, {}, size=run.profile.users, seed=run.seed)
+        found = loaded(Request(adapter, None), registry, {}, size=run.profile.users, seed=run.truth_seed)
         if found.fingerprint != claimed and run.bench_version != bench.__version__:
             return None, "", True, f"it was simulated by bench {run.bench_version}, this is {bench.__version__}"
         return found.data, found.fingerprint, True, "simulated anew"

@@ -152,9 +152,9 @@ def prediction(content: bytes, what: str, most: int) -> list[dict[str, Array]]:
     return [parts[part] for part in range(len(parts))]
 
 
-def room(split: Split) -> int:
+def room(split: Split, stage: str = "final") -> int:
     """Return the bytes that a prediction for this data takes at most: ten quantiles and more for each number of the truth."""
-    return (1 << 20) + 16 * 8 * _numbers(split.truths["final"])
+    return (1 << 20) + 16 * 8 * _numbers(split.truths[stage])
 
 
 def _numbers(part: Any) -> int:

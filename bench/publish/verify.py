@@ -20,15 +20,24 @@ from bench.board.merge import row_key
 from bench.board.schema import Row
 from bench.errors import BenchError
 from bench.execute.jobs import bench_source
+from bench.execute.sandbox import Sandbox, chosen, words_of
 from bench.publish import chain, draw, signing, untrusted
 from bench.publish.consistent import contradictions
 from bench.publish.derive import ABOUT, BOARD, FOLDERS, derived_files, derived_there, merged_rows
 from bench.publish.place import SMALL, Published, State, retraction, state
 from bench.publish.rerun import repeatable, repeater
 from bench.publish.rescore import RescoredBoard, rescored
+from bench.publish.searches import Searches
+from bench.publish.searches import read as read_searches
 from bench.publish.store import PlaceError, Store, open_store
 from bench.publish.truth import PublishedRun, given_sources, read_run, splits_of
+from bench.publish.validated import validated
 from bench.registry import Registry
+from bench.runs.ensemble import BLENDS
+from bench.sources.cache import cache_folder
+
+SEARCHED = ("valid_score", "trials", "fits", "failed_trials", "stopped_by")
+"""Columns that follow from a run's searches."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,7 @@ class _Open:
     lines: list[VerifiedRow]
     run: PublishedRun
     index: list[dict[str, Any]] = field(default_factory=list)
+    searches: Searches | None = None
     boards: dict[tuple[str, str], RescoredBoard] = field(default_factory=dict)
 
 
@@ -86,10 +96,12 @@ def verify(
     seed: int = 0,
     heads: Sequence[str] = (),
     signers: Path | None = None,
+    sandbox: str = "auto",
 ) -> Checked:
     """Check a place; `sources`: NAME=PATH words, `rerun`: how many random cells are fitted again, drawn by `seed`.
 
-    `heads`: what earlier verifications named as the place's heads; `signers`: a list of who may sign, as ssh-keygen takes it.
+    `heads`: what earlier verifications named as the place's heads; `signers`: a list of who may sign, as ssh-keygen takes it;
+    `sandbox`: how the workers of those fits are confined.
     Raises `PlaceError` only where nothing can be checked: no run is published, or the place cannot be reached.
     """
     store = open_store(place)
@@ -106,7 +118,7 @@ def verify(
         try:
             one = _opened(Published(store, run))
             rows = [line.row for line in one.lines]
-            faults += [] if wrong else contradictions(run, rows, one.published.manifest(), one.run, one.index)
+            faults += [] if wrong else contradictions(run, rows, one.published.manifest(), one.run, one.index, one.searches)
             opened += [one] if run in seen.standing else []
         except BenchError as error:
             faults += [] if wrong else [str(error)]
@@ -114,8 +126,12 @@ def verify(
     board_faults, board_notes = _board(store, seen)
     given = given_sources(sources, sorted({line.row["dataset"] for one in opened for line in one.lines}))
     for one in opened:
-        notes += _rescore(one, given, registry)
-    notes += [*board_notes, *_rerun(opened, registry, rerun, seed)]
+        notes += [*_rescore(one, given, registry), *_known_truth(one, registry)]
+        if one.searches is None:
+            notes.append(f"run {one.published.run}: published without its searches: {', '.join(SEARCHED)} are claimed")
+    confined = chosen(sandbox, [cache_folder().parent, *given.values()]) if rerun else None
+    notes += [*board_notes, *_rerun(opened, registry, confined, rerun, seed)]
+    notes += [f"--rerun: {lacking}"] if rerun and (lacking := words_of(confined, sandbox)) else []
     lines = [line for one in opened for line in one.lines]
     return Checked(lines, [*dict.fromkeys(faults), *board_faults], notes, chain.heads(store, seen.committed) if not faults else [])
 
@@ -141,7 +157,7 @@ def _files(published: Published) -> Iterator[str]:
 def _opened(published: Published) -> _Open:
     rows = published.rows()
     about = read_run(published.about(), published.path("run.json"))
-    return _Open(published, [VerifiedRow(published.run, row) for row in rows], about, published.index())
+    return _Open(published, [VerifiedRow(published.run, row) for row in rows], about, published.index(), read_searches(published))
 
 
 def _retractions(store: Store, seen: State) -> Iterator[str]:
@@ -217,11 +233,27 @@ def _rescore(one: _Open, sources: Mapping[str, Any], registry: Registry) -> list
         one.boards[key] = board
         found_wrong, strange = rescored(board, one.index, members)
         odd += [f"run {one.published.run}: {words}" for words in strange]
+        if one.searches is not None:
+            unproven, unchecked = validated(board, one.searches)
+            found_wrong = [first or second for first, second in zip(found_wrong, unproven, strict=True)]
+            odd += [f"run {one.published.run}: {words}" for words in unchecked]
         for n, wrong in zip(at, found_wrong, strict=True):
             done = "" if rows[n]["status"] == "ok" else f"{rows[n]['status']}: has no score"
             level = "re-scored" if rows[n]["status"] == "ok" and not wrong else "claimed"
             one.lines[n] = replace(one.lines[n], level=level, words=wrong or done, wrong=bool(wrong))
     return odd
+
+
+def _known_truth(one: _Open, registry: Registry) -> Iterator[str]:
+    """Note models of others that competed on simulated data whose seed they could know."""
+    own = {name for name, source in registry.sources["bench.models"].items() if source.shipped}
+    rows = [line.row for line in one.lines if line.row["simulated"] and line.row["status"] == "ok"]
+    foreign = sorted({row["model"] for row in rows if row["model"] not in own and row["model"] not in BLENDS})
+    if foreign and one.run.truth_seed == one.run.seed:
+        yield (
+            f"run {one.published.run}: {', '.join(foreign)}: not the project's own, on simulated data of a seed that a plugin can know "
+            f"({one.run.seed}): it could have made the truth again; bench run --set truth-seed=draw keeps the seed secret"
+        )
 
 
 def _signatures(store: Store, seen: State, signers: Path | None) -> tuple[list[str], list[str]]:
@@ -240,7 +272,7 @@ def _signatures(store: Store, seen: State, signers: Path | None) -> tuple[list[s
     return found, faults
 
 
-def _rerun(opened: Sequence[_Open], registry: Registry, count: int, seed: int) -> list[str]:
+def _rerun(opened: Sequence[_Open], registry: Registry, sandbox: Sandbox | None, count: int, seed: int) -> list[str]:
     """Fit cells again, of those whose data is at hand; which ones a hash of the board and the seed say, and nobody who published.
 
     Notes where fewer than `count` can be, which models are not installed here, and what the draw can miss.
@@ -257,7 +289,7 @@ def _rerun(opened: Sequence[_Open], registry: Registry, count: int, seed: int) -
     notes += [f"--rerun: {draw.words(len(able), len(chosen))}"] if chosen and len(chosen) < len(able) else []
     if not chosen:
         return notes
-    with repeater(registry) as again:
+    with repeater(registry, sandbox) as again:
         for one, n in chosen:
             line = one.lines[n]
             board = _board_of(one, line.row)

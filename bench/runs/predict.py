@@ -27,11 +27,14 @@ from bench.execute.jobs import Limits
 from bench.execute.local import LocalExecutor
 from bench.execute.machine import memory_mb
 from bench.execute.messages import Apply
+from bench.execute.sandbox import Sandbox, chosen
+from bench.execute.sandbox import words_of as lacking_confinement
 from bench.registry import Registry, Source, discover
 from bench.runs.check_prediction import part_of
 from bench.runs.config import own_columns
 from bench.runs.explain import with_reasons
 from bench.runs.saved_models import Fitted, answering, board_of, fits, run_document, words_of
+from bench.sources.cache import cache_folder
 from bench.sources.load import Request, holds_series, kept_frame, loaded
 from bench.sources.registered import registered
 from bench.tasks.base import Arrays, InferenceInputs, Prediction, Stage, Task, weighted
@@ -64,6 +67,7 @@ def predict(
     columns: Mapping[str, str] | None = None,
     options: Mapping[str, str] | None = None,
     explain: bool = False,
+    sandbox: str = "auto",
 ) -> pl.DataFrame:
     """Predict on new data with the winner of a run, or a named model; see `bench predict`.
 
@@ -71,6 +75,7 @@ def predict(
     anomaly run, the family whose board is asked; the first by default. `cutoff`: the moment from which on nothing is known
     (default: the data's end). `everybody`: keep those who cannot be asked about, with the reason. `columns`: user, time, kind,
     value, item of an own log, by its names. `explain`: add the three strongest `reasons` of each user's P(churn), in words.
+    `sandbox`: confine models to what they are asked: auto (where possible), on, off.
     Returns one row a user (`user, cutoff, horizon_days, p_churn, model`), a series and
     step (`unique_id, ds, mean, q0.1, ..., model`), or an entity and step (`entity, time, score, threshold, alarm, model`).
     Raises `RunFolderError` where the run cannot serve, `DataError` for data of another kind.
@@ -86,6 +91,7 @@ def predict(
         columns=columns,
         options=options,
         explain=explain,
+        sandbox=sandbox,
     ).frame
 
 
@@ -101,6 +107,7 @@ def answered(
     columns: Mapping[str, str] | None,
     options: Mapping[str, str] | None,
     explain: bool = False,
+    sandbox: str = "auto",
 ) -> Answer:
     """Predict as `predict` does; also say in words who answered what."""
     folder = Path(run)
@@ -115,7 +122,9 @@ def answered(
     new = loaded(request, registry, {**theirs, **columns}, size=caps.users, seed=config["seed"]).data
     asked = task.inference_inputs(new if "cutoff" in task.settable else until(new, cutoff), board, own, caps)
     context = {"epochs": caps.epochs, "history": caps.history, "rows": caps.rows, **asked.split.context}
-    with _executor() as executor:
+    hidden = [folder, cache_folder().parent, *([request.path] if request.path is not None else [])]
+    confined = chosen(sandbox, hidden)
+    with _executor(confined) as executor:
         sources = _sources([one.model for one in fitted], registry, executor)
         ask = partial(_whole, fitted, sources, task, context, executor, itertools.count())
         whole = ask(asked)
@@ -123,7 +132,8 @@ def answered(
             shares = _shares(fitted, sources, asked, context, executor)
             asked = with_reasons(new, asked, whole, ask, shares, caps.history)
     frame = task.answer_frame(asked, whole).with_columns(model=pl.lit(answering(fitted)))
-    about = (f"{words_of(document, board, fitted)}; {asked.about}", *_left_out(asked, frame))
+    unsafe = lacking_confinement(confined, sandbox)
+    about = (f"{words_of(document, board, fitted)}; {asked.about}", *_left_out(asked, frame), *([unsafe] if unsafe else []))
     return Answer(_with_everybody(frame, asked) if everybody else frame, about)
 
 
@@ -221,8 +231,8 @@ def _options(given: Mapping[str, str], config: Mapping[str, Any], task: Task, ad
 
 
 @contextmanager
-def _executor() -> Iterator[Executor]:
-    executor = LocalExecutor(1, "cpu", Path(tempfile.mkdtemp(prefix="bench-")))
+def _executor(sandbox: Sandbox | None) -> Iterator[Executor]:
+    executor = LocalExecutor(1, "cpu", Path(tempfile.mkdtemp(prefix="bench-")), sandbox)
     try:
         yield executor
     finally:

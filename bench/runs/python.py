@@ -136,6 +136,7 @@ def predict(
     family: str = "",
     everybody: bool = False,
     explain: bool = False,
+    sandbox: str = "auto",
     options: Mapping[str, Any] | None = None,
     **columns: str,
 ) -> pl.DataFrame:
@@ -147,7 +148,7 @@ def predict(
         cutoff: nothing from this moment on is known (default: the data's end).
         model, dataset, family: which model of the run, and which of its boards where it has several.
         everybody: keep users that cannot be asked about, with the `reason`. explain: add the three strongest `reasons` of each
-            user's P(churn), in words.
+            user's P(churn), in words. sandbox: confine models to what they are asked: `auto` (where possible), `on`, `off`.
         options: of the task, where new data may have its own (`{"freq": "D"}`). columns: `user="customer"`, `time=...` and the
             others that `bench.run` takes.
 
@@ -177,6 +178,7 @@ def predict(
             columns=columns,
             options=spelt,
             explain=explain,
+            sandbox=sandbox,
         )
 
 

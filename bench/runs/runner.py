@@ -23,9 +23,9 @@ from bench.execute.job_sources import job_digest
 from bench.execute.jobs import Limits, Plugin, bench_source
 from bench.execute.local import LocalExecutor
 from bench.execute.machine import memory_mb
-from bench.execute.sandbox import chosen, obstacle
+from bench.execute.sandbox import chosen, words_of
 from bench.registry import RESERVED, Registry, Source, discover, reserved_name_hint
-from bench.runs import cost, time_limit
+from bench.runs import cost, time_limit, truth_seed
 from bench.runs.config import Config, task_options
 from bench.runs.feature_importance import Occlusion
 from bench.runs.problem import Problem
@@ -52,10 +52,11 @@ if TYPE_CHECKING:
 def execute(config: Config, listen: Listener = silent) -> Board:
     """Run what a configuration asks for, in its run folder; the same configuration continues there."""
     config = config.checked()
+    truth_seed.checked(config.options)
     claim(config)
     registry = discover(config.plugins, config.plugins_dirs)
     task: Task = registry.task(config.task)
-    task_options(config.options, task.options, registry.names("bench.datasets"))
+    task_options(truth_seed.without(config.options), task.options, registry.names("bench.datasets"))
     requests = requested(config.datasets, config.source, registry, holds=task.holds)
     if config.name is not None:
         requests[-1] = replace(requests[-1], name=config.name)
@@ -96,14 +97,13 @@ def _problems(
     requests: Sequence[Request], config: Config, registry: Registry, task: Task, listen: Listener
 ) -> Iterator[tuple[Loaded, Split]]:
     """Read and split every data set, telling the listener of each."""
-    own, others = task_options(config.options, task.options, registry.names("bench.datasets"))
+    own, others = task_options(truth_seed.without(config.options), task.options, registry.names("bench.datasets"))
+    seed = truth_seed.seed_of(config)
     read: list[Loaded] = []
-    for data in _read(requests, config, registry, others, together=pool.wanted(own.get(pool.OPTION))):
+    for data in _read(requests, config, registry, others, seed, together=pool.wanted(own.get(pool.OPTION))):
         _refuse_twin(data, read)
         read.append(data)
-        for at, split in enumerate(
-            task.splits(replace(data.data, name=data.name), own, config.caps, config.seed, simulated=data.simulated)
-        ):
+        for at, split in enumerate(task.splits(replace(data.data, name=data.name), own, config.caps, seed, simulated=data.simulated)):
             words = (*(() if at else _words(data)), *split.notes)
             steers = split.columns.get("objective", split.ranking.metric)
             listen(DataReady(data.name, split.task_id, words, steers, split.ranking.higher))
@@ -111,10 +111,16 @@ def _problems(
 
 
 def _read(
-    requests: Sequence[Request], config: Config, registry: Registry, options: Mapping[str, Mapping[str, str]], *, together: bool
+    requests: Sequence[Request],
+    config: Config,
+    registry: Registry,
+    options: Mapping[str, Mapping[str, str]],
+    seed: int,
+    *,
+    together: bool,
 ) -> Iterator[Loaded]:
-    """Read one data set after the other; `together`: all, as one."""
-    each = (loaded(one, registry, options.get(one.adapter, {}), size=config.caps.users, seed=config.seed) for one in requests)
+    """Read one data set after the other; `seed`: of simulated data; `together`: all, as one."""
+    each = (loaded(one, registry, options.get(one.adapter, {}), size=config.caps.users, seed=seed) for one in requests)
     if not together:
         yield from each
         return
@@ -166,7 +172,7 @@ def _budget(config: Config, sampler: Sampler | None) -> Budget:
 def describe_all(registry: Registry, scratch: Path) -> list[Plugin]:
     """Load every model plugin in workers and tell what each is, or why it cannot be loaded."""
     scratch.mkdir(parents=True)
-    executor = LocalExecutor(1, resolved("auto"), scratch)
+    executor = LocalExecutor(1, resolved("auto"), scratch, chosen("auto", [cache_folder().parent]))
     try:
         return Describer(executor, [*registry.sources["bench.models"].values(), *registry.files], memory_mb=8192).finish()[0]
     finally:
@@ -181,8 +187,8 @@ def _executor(config: Config, requests: Sequence[Request], listen: Listener) -> 
             yield executor
         return
     sandbox = chosen(config.sandbox, hidden)
-    if sandbox is None and config.sandbox == "auto":
-        listen(Notice(f"models run unconfined, and could read your files: no sandbox can be had here ({obstacle()})"))
+    if lacking := words_of(sandbox, config.sandbox):
+        listen(Notice(lacking))
     scratch = Path(tempfile.mkdtemp(prefix="bench-"))
     local = LocalExecutor(config.n_workers(), resolved(config.device), scratch, sandbox)
     try:
@@ -309,6 +315,8 @@ def _write_run(folder: Path, config: Config, problems: Sequence[Problem], task: 
         "config": _shown(config),
         "cwd": str(Path.cwd()),
         "finished": finished,
+        # while plugins run it stands in a file of its own
+        **({"truth_seed": truth_seed.seed_of(config)} if finished and truth_seed.KEY in config.options else {}),
         "written": now().isoformat(timespec="seconds"),
         "bench_version": VERSION,
         "bench_source": bench_source(),

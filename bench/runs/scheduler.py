@@ -260,7 +260,7 @@ class Driver:
             shutil.rmtree(folder, ignore_errors=True)
         if entry["log_tail"]:
             self.ledger.write_log(entry)
-        active.entries[job.key] = entry
+        active.entries[job.key] = self.ledger.entries[job.key]
         self._tell(active, entry, reused=False)
         active.waiting.discard(job.key)
         if not active.waiting:
@@ -288,7 +288,7 @@ class Driver:
         if not gone:
             entry = self._mean(active, job, list(files.values())) if not lost else self._unmade(active, job, lost[0])
             self.ledger.append(entry)
-            active.entries[job.key] = entry
+            active.entries[job.key] = self.ledger.entries[job.key]
         return gone
 
     def _mean(self, active: _Active, job: Job, files: Sequence[Path]) -> Entry:

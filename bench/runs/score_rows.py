@@ -207,31 +207,6 @@ def prediction_rows(problem: Problem, outcomes: Mapping[str, Outcome], folder: P
     return rows
 
 
-def trial_rows(problem: Problem, outcomes: Mapping[str, Outcome]) -> list[dict[str, Any]]:
-    """List every trial of one data set, for `trials.parquet`."""
-    return [
-        {
-            "task_id": problem.split.task_id,
-            "dataset": problem.dataset,
-            "model": name,
-            "number": trial["number"],
-            "seed": trial["seed"],
-            "status": trial["status"],
-            "reason": trial["reason"],
-            "value": trial["value"],
-            "latest_value": trial["latest"],
-            "fits": trial["fits"],
-            "fit_seconds": trial["fit_seconds"],
-            "predict_seconds": trial["predict_seconds"],
-            "peak_memory_mb": trial["peak_memory_mb"],
-            "device": trial["device"],
-            "params": json.dumps(trial["params"], sort_keys=True),
-        }
-        for name, outcome in outcomes.items()
-        for trial in outcome.trials
-    ]
-
-
 def now() -> datetime:
     """Return the present time in UTC."""
     return datetime.now(UTC)

@@ -13,7 +13,8 @@ from bench.runs.ensemble import Blend, blended
 from bench.runs.feature_importance import Occlusion, first_of, look
 from bench.runs.offline_rows import offline_rows
 from bench.runs.problem import Problem
-from bench.runs.score_rows import details, now, prediction_rows, rows_of, shown, trial_rows
+from bench.runs.score_rows import details, now, prediction_rows, rows_of, shown
+from bench.runs.search_rows import choice_rows, trial_rows
 from bench.tasks.base import ModelResult, Task
 from bench.tune.plan import Outcome
 from bench.version import VERSION
@@ -21,7 +22,7 @@ from bench.version import VERSION
 if TYPE_CHECKING:
     from bench.board import Board
 
-TABLES = ("trials", "details", "predictions", "members", "intervals")
+TABLES = ("trials", "choices", "details", "predictions", "members", "intervals")
 
 
 def write_results(
@@ -59,6 +60,7 @@ def _tables(
 ) -> dict[str, pl.DataFrame]:
     made: dict[str, Any] = {
         "trials": trial_rows(problem, outcomes),
+        "choices": choice_rows(problem, outcomes, folder),
         "details": details(problem, task, found),
         "predictions": prediction_rows(problem, outcomes, folder, blends),
         "members": dict(problem.split.members),

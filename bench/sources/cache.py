@@ -80,7 +80,7 @@ def read_cached(adapter: Dataset, path: Path, options: Mapping[str, str]) -> Cac
     found = load(entry) if entry.is_dir() else None
     if found is not None:
         return found
-    with captured_notes() as notes:
+    with captured_notes() as notes, _in_one_line(path):
         data = adapter.read(path, options)
     cached = Cached(data, fingerprint(data, version), hit=False, notes=tuple(notes))
     if _stamps(adapter, path) == stamps:
@@ -88,6 +88,28 @@ def read_cached(adapter: Dataset, path: Path, options: Mapping[str, str]) -> Cac
     else:
         log.warning("%s changed while it was read; it is not kept in the cache", path)
     return cached
+
+
+@contextmanager
+def _in_one_line(path: Path) -> Iterator[None]:
+    """Turn what a library says of a file that it cannot read into `DataError`; a defect of an adapter stays one."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, _of_libraries()):
+            raise
+        words = " ".join(str(error).split())[:300] or type(error).__name__
+        raise DataError(f"{path}: cannot be read ({words}); is it whole, and of the form that the adapter reads?") from error
+
+
+def _of_libraries() -> tuple[type[Exception], ...]:
+    """List what polars, Arrow and the unpackers raise; they are imported only where something was raised."""
+    import zipfile
+    import zlib
+
+    import pyarrow as pa
+
+    return pl.exceptions.PolarsError, pa.ArrowException, zipfile.BadZipFile, zlib.error, EOFError, UnicodeError, MemoryError
 
 
 @contextmanager
@@ -110,12 +132,17 @@ def captured_notes() -> Iterator[list[str]]:
         log.setLevel(level)
 
 
+def _raised(error: OSError) -> None:
+    """Raise what `os.walk` would pass over: a folder that cannot be listed is not an empty one."""
+    raise error
+
+
 def source_files(path: Path) -> list[Path]:
     """List the files at or below `path`, sorted; raise `DataError` where there is none or nothing in them."""
     if not path.exists():
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"no file or folder {path}; {suggest(path.name, siblings) if siblings else 'check the path'}")
-    found = [Path(top) / name for top, _, names in os.walk(path) for name in names] if path.is_dir() else [path]
+    found = [Path(top) / name for top, _, names in os.walk(path, onerror=_raised) for name in names] if path.is_dir() else [path]
     files = sorted(f for f in found if f.is_file())
     if not files:
         raise DataError(f"folder {path} holds no file; give the folder that holds the data")

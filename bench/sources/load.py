@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import shutil
@@ -139,17 +140,20 @@ def simulation(adapter: Dataset, size: int, seed: int) -> Path:
     folder = home / f"{adapter.simulated_name}-{adapter.version}-{_digest(adapter)}-{size}-{seed}"
     if folder.is_dir():
         return folder
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=home))
-        adapter.simulate(unfinished, size, seed)
-    except OSError as error:
-        raise DataError(f"cannot write simulated data to {home} ({error.strerror}); set BENCH_CACHE to a folder with room") from error
-    try:
-        unfinished.rename(folder)
-    except OSError:
-        # another process was faster: its folder holds the same bytes
-        shutil.rmtree(unfinished)
+    with contextlib.ExitStack() as stack:
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=home))
+            # what is whole has another name by then
+            stack.callback(shutil.rmtree, unfinished, ignore_errors=True)
+            adapter.simulate(unfinished, size, seed)
+        except OSError as error:
+            # polars tells of a full disk in its own words, without a number
+            words = error.strerror or " ".join(str(error).split()) or type(error).__name__
+            raise DataError(f"cannot write simulated data to {home} ({words}); set BENCH_CACHE to a folder with room") from error
+        with contextlib.suppress(OSError):
+            # where it fails another process was faster: its folder holds the same bytes
+            unfinished.rename(folder)
     return folder
 
 

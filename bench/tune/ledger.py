@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+from array import array
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from bench.errors import RunFolderError
-from bench.tune.trials import Entry
+from bench.tune.trials import Entry, compact
 
 FORMAT = 2
 """Of an entry; raised whenever its fields, or what its key is made of, change their meaning."""
@@ -52,7 +53,7 @@ class Ledger:
         """Write one entry and wait until it is on the disk; raise `RunFolderError` where it cannot be (disk full)."""
         if self._file is None:
             raise RunFolderError("the ledger is not open")
-        line = json.dumps(entry, sort_keys=True, allow_nan=False).encode() + b"\n"
+        line = json.dumps(entry, sort_keys=True, allow_nan=False, default=_spelt_out).encode() + b"\n"
         try:
             while line:
                 line = line[self._file.write(line) :]
@@ -62,7 +63,7 @@ class Ledger:
             raise RunFolderError(
                 f"{self.path}: {error.strerror}; what is finished is kept: make room and give the same command again"
             ) from error
-        self.entries[entry["key"]] = entry
+        self.entries[entry["key"]] = compact(entry)
 
     def _refuse_other_format(self) -> None:
         formats = {entry.get("format", 1) for entry in self.entries.values()} - {FORMAT}
@@ -86,6 +87,13 @@ class Ledger:
                 file.close()
 
 
+def _spelt_out(value: object) -> list[float]:
+    """Return the numbers of a compact entry as a list; raise `TypeError` for what no entry holds."""
+    if isinstance(value, array):
+        return list(value)
+    raise TypeError(f"a {type(value).__name__} in an entry")
+
+
 def log_name(dataset: str, model: str) -> str:
     """Name a cell's log file within its run folder, with nothing in it that a file system could mind."""
     return f"logs/{re.sub(r'[^A-Za-z0-9_.-]', '_', f'{dataset}-{model}')}.txt"
@@ -96,16 +104,16 @@ def read_entries(path: Path, into: dict[str, Entry]) -> int:
     if not path.exists():
         return 0
     whole = 0
-    data = path.read_bytes()
-    for number, line in enumerate(data.splitlines(keepends=True), 1):
-        if not line.endswith(b"\n"):
-            break
-        try:
-            entry = json.loads(line)
-            into[entry["key"]] = entry
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(f"{path}: line {number} is damaged ({error}); mend or remove it, or use another --out") from error
-        whole += len(line)
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                entry = json.loads(line)
+                into[entry["key"]] = compact(entry)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise RunFolderError(f"{path}: line {number} is damaged ({error}); mend or remove it, or use another --out") from error
+            whole += len(line)
     return whole
 
 

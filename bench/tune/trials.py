@@ -5,6 +5,7 @@ Letters for shapes: V validations (cut-offs, windows or draws), B resamples.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
@@ -65,6 +66,13 @@ class Entry(TypedDict, total=False):
     raw: str
     """Of a calibrated entry: the file of the prediction before."""
     calibration: Mapping[str, float]
+
+
+def compact(entry: Entry) -> Entry:
+    """Keep the scores under resamples as 8 bytes each, where a list takes 32: there are 200 of them for every fit."""
+    if not entry.get("replicates"):
+        return entry
+    return {**entry, "replicates": {tuning: array("d", drawn) for tuning, drawn in entry["replicates"].items()}}
 
 
 def prediction_file(entry: Entry) -> str:
@@ -135,6 +143,7 @@ class Trial:
             "value": next(iter(values.values()), None),
             "values": values,
             "scores": {tuning: self.scores(tuning).tolist() for tuning in tunings},
+            "replicates": {tuning: array("d", self.replicates(tuning, tuple(self.entries))) for tuning in tunings},
             "validations": {stage: entry["key"] for stage, entry in self.entries.items()},
             "latest": every[0]["value"],
             "fits": self.cost,

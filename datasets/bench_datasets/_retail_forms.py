@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from pathlib import Path
 
 import fastexcel
@@ -95,7 +96,8 @@ def _candidates(path: Path) -> list[Path]:
 def _sniff(file: Path) -> str | None:
     try:
         return _sniff_workbook(file) if kind_of(file) in EXCEL else _sniff_text(first_line(head_of(file)))
-    except (OSError, DataError, zipfile.BadZipFile):
+    except (OSError, DataError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError):
+        # an unknown version or packing is a NotImplementedError, which is a RuntimeError
         return None
 
 

@@ -115,7 +115,7 @@ def _edges(table: Table, kind: str) -> Edges:
         table.rows.columns = list(ORDER[table.width])
         named = {name: name for name in ORDER[table.width]}
     else:
-        shown = " ".join(table.rows.row(0))
+        shown = " ".join(str(field or "") for field in table.rows.row(0))
         raise DataError(
             f"{table.file}: the first line {shown!r} has {table.width} fields; expected SRC DST UNIXTS or source,target,rating,time"
         )

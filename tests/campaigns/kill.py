@@ -84,8 +84,9 @@ def rounds(scratch: Path) -> campaign.Round:
 def start(folder: Path, scratch: Path, task: str, workers: int) -> subprocess.Popen[str]:
     """Begin the run, or go on with it, in a session of its own, with a folder of its own for temporary files."""
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
-    words = [sys.executable, "-m", "bench", "run", "--task", task, "--profile", "smoke", "--quiet", "--out", str(folder / "run")]
-    words[1:3] = ["-c", "from bench.cli import main; main()"]
+    # a shell starts what goes on in the background with INT ignored, and so would be all that it starts
+    begin = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from bench.cli import main; main()"
+    words = [sys.executable, "-c", begin, "run", "--task", task, "--profile", "smoke", "--quiet", "--out", str(folder / "run")]
     environment = {**os.environ, "TMPDIR": str(folder / "tmp"), "BENCH_CACHE": str(scratch / "cache"), "BENCH_CONFIG": str(scratch)}
     command = [*words, "--workers", str(workers), *CASES[task]]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)

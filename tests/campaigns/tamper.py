@@ -19,7 +19,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+if __name__ == "__main__":
+    # in place of this file's folder: there `publish` is a campaign
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from campaigns import campaign
 from publish.kit import Files, edited, forged, npz, run_of
@@ -111,7 +113,75 @@ def about_run(files: Files, draw: random.Random) -> str:
     return key
 
 
-KINDS: tuple[Callable[[Files, random.Random], str], ...] = (number, word, moved, removed, prediction, junk, about_run)
+def search(files: Files, draw: random.Random) -> str:
+    """Change one value of a trial, or of what a search chose, that follows from others."""
+    name, able = draw.choice(list(SEARCH.items()))
+    table = pq.read_table(io.BytesIO(files[name]))
+    rows = table.to_pylist()
+    at, column = draw.randrange(len(rows)), draw.choice(able)
+    rows[at][column] = SEARCHED[column](rows[at][column])
+    files[name] = parquet(pa.Table.from_pylist(rows, table.schema))
+    return f"search {name} {column}"
+
+
+def validation(files: Files, draw: random.Random) -> str:
+    """Put other numbers, or another model's, in place of a validation prediction."""
+    names = sorted(name for name in files if name.startswith("valid/"))
+    name = draw.choice(names)
+    others = [other for other in names if files[other] != files[name]]
+    files[name] = files[draw.choice(others)] if others and draw.random() < 0.7 else npz(**{"0.prediction": [draw.random()] * 90})
+    return name
+
+
+def copied(files: Files, draw: random.Random) -> str:
+    """Let a model copy another's predictions, shaken or not, with its scores."""
+    rows = pq.read_table(io.BytesIO(files["rows.parquet"])).to_pylist()
+    index = pq.read_table(io.BytesIO(files["predictions.parquet"])).to_pylist()
+    able = [e for e in index if e["model"] in ("recency", "frequency", "rfm-logit") and e["tuning"] == "default"]
+    one, other = draw.sample(able, 2)
+    files[one["file"]] = files[other["file"]]
+    scores = {row["model"]: row for row in rows if row["tuning"] == "default"}
+    names = [f.name for f in SCHEMA if f.type in (pa.float64(), pa.int32()) and f.name not in ("search_seconds", "valid_score", "trials")]
+    rows = [
+        {**row, **{n: scores[other["model"]][n] for n in names}} if (row["model"], row["tuning"]) == (one["model"], "default") else row
+        for row in rows
+    ]
+    files["rows.parquet"] = rewritten(rows)
+    return f"copy of {other['model']} by {one['model']}"
+
+
+def scaled(text: str) -> str:
+    return json.dumps({tuning: [0.99 * v for v in values] for tuning, values in json.loads(text).items()})
+
+
+SEARCHED: dict[str, Callable[[Any], Any]] = {
+    "number": lambda value: value + 1,
+    "validations": lambda value: value + 1,
+    "status": lambda value: "failed" if value == "ok" else "ok",
+    "value": lambda value: 0.5 if value is None else 0.99 * value,
+    "model": lambda value: f"{value}x",
+    "scores": scaled,
+    "replicates": scaled,
+    "stopped_by": lambda value: "failures" if value != "failures" else "trials",
+    "kept_default": lambda value: not value,
+    "params": lambda _: '{"C": 77.0}',
+}
+SEARCH = {
+    "trials.parquet": ("number", "validations", "status", "value", "model"),
+    "choices.parquet": ("validations", "status", "model", "scores", "replicates", "stopped_by", "kept_default", "params"),
+}
+KINDS: tuple[Callable[[Files, random.Random], str], ...] = (
+    number,
+    word,
+    moved,
+    removed,
+    prediction,
+    junk,
+    about_run,
+    search,
+    validation,
+    copied,
+)
 
 
 def rewritten(rows: list[dict[str, Any]]) -> bytes:

@@ -4,7 +4,8 @@ import random
 from pathlib import Path
 
 import pytest
-from campaigns import campaign, fuzz, tamper
+from campaigns import campaign, fuzz, plugins, soak, tamper
+from campaigns import publish as publishers
 
 
 def test_a_campaign_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
@@ -38,7 +39,33 @@ def test_damaged_files_are_read_or_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_what_somebody_changes_in_a_board_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tamper, "KINDS", tamper.KINDS[:5])
+    monkeypatch.setattr(tamper, "KINDS", (*tamper.KINDS[:5], *tamper.KINDS[-3:]))
     found = campaign.run(tamper.rounds(tmp_path), 5, seed=3)
     assert [line for line in found if line["end"] == "lost"] == []
     assert any(line["end"] == "found" for line in found)
+
+
+def test_a_hostile_plugin_ends_as_a_row_and_the_honest_one_after_it_is_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = ("replaces np.save", "forges messages", "writes over numpy")
+    monkeypatch.setattr(plugins, "FIT", {name: plugins.FIT[name] for name in quick})
+    raises = {"raises": plugins.zoo("")["raises"]}
+    monkeypatch.setattr(plugins, "zoo", lambda _: raises)
+    monkeypatch.setenv("BENCH_CACHE", "")
+    found = campaign.run(plugins.rounds(tmp_path), 3, seed=4)
+    assert [line for line in found if line["end"] == "lost"] == []
+    assert any(line["end"] == "found" for line in found)
+
+
+def test_two_publishers_of_whom_some_are_killed_leave_whole_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    found = campaign.run(publishers.rounds(tmp_path, ("folder",)), 1, seed=1)
+    assert [line for line in found if line["end"] == "lost"] == []
+
+
+def test_many_trials_and_a_long_ledger_take_little(tmp_path: Path) -> None:
+    long = soak.ledger(tmp_path, 300)
+    assert long["entries"] == 300
+    assert soak.trials(tmp_path, 40)["trials"] == 40
+    # what is kept of a trial: its scores under resamples as numbers, not as objects
+    with soak.Ledger(tmp_path / "long") as found:
+        assert {type(drawn).__name__ for e in found.entries.values() for drawn in e["replicates"].values()} == {"array"}

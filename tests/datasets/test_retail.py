@@ -366,6 +366,15 @@ def test_damaged_packed_files_and_workbooks_are_errors(tmp_path):
             read(path)
 
 
+def test_a_workbook_of_an_unknown_zip_version_is_not_recognised_and_no_traceback(tmp_path):
+    book = workbook(tmp_path / "x.xlsx", ("Online Retail", []), head=HEAD)
+    content = bytearray(book.read_bytes())
+    # the version that is needed to unpack the first member, in the list at the end of the file
+    content[content.index(b"PK\x01\x02") + 6] = 108
+    book.write_bytes(content)
+    assert Retail().detect(book) is None
+
+
 def test_folders_without_a_log_say_what_to_give(tmp_path):
     (tmp_path / "README.txt").write_text("nothing here\n")
     with pytest.raises(DataError, match=r"holds no file of a retail log; it needs \.csv"):

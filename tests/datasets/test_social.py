@@ -347,6 +347,7 @@ def test_unreadable_series_are_errors(tmp_path):
         (f"src time dst time\na 1 b {T}\n", r"two columns have one name"),
         (f"1 {T}\n", r"the first line '1 \d+' has 2 fields; expected SRC DST UNIXTS"),
         (f"source,target,rating,time\na,b,good,{T}\n", r"column 'rating' holds no number on any row \(first: 'good'\)"),
+        ("13 14 1082040,,,,961\n12 13 1082040962\n", r"the first line '13 14 1082040    961' has 5 fields"),
         ("src dst time\n", "no event is left after cleaning"),
         ("# nothing\n", "holds no row"),
         (f"a a {T}\n", r"no event is left after cleaning \(self-loop: 1\)"),

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import pytest
 from execute.kit import Done, cell_of, described, drive, executor_in, file_source, homed, odd, steady, tiny_split
 
 from bench.errors import ConfigError
-from bench.execute import confine, sandbox
+from bench.execute import confine, local, sandbox
 from bench.execute.jobs import Limits
 from bench.execute.local import LocalExecutor
 from bench.execute.messages import Fit
@@ -29,7 +30,9 @@ from bench.runs.run_events import Notice
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 PATIENT = Limits(60.0, 2048.0)
-needs_namespaces = pytest.mark.skipif(bool(obstacle()), reason=f"no sandbox here: {obstacle()}")
+needs_namespaces = pytest.mark.skipif(bool(obstacle("namespaces")), reason=f"no sandbox here: {obstacle('namespaces')}")
+needs_landlock = pytest.mark.skipif(bool(obstacle("landlock")), reason=f"no Landlock here: {obstacle('landlock')}")
+BOTH = [pytest.param("namespaces", marks=needs_namespaces), pytest.param("landlock", marks=needs_landlock)]
 THIEF = """
     for pid in (os.getppid(), 1, *map(int, filter(str.isdigit, os.listdir("/proc")))):
         try:
@@ -44,8 +47,8 @@ THIEF = """
 
 
 @contextmanager
-def confined(folder: Path, *hidden: Path) -> Iterator[LocalExecutor]:
-    executor = LocalExecutor(1, "cpu", folder, Sandbox(hidden))
+def confined(folder: Path, *hidden: Path, way: str = "namespaces") -> Iterator[LocalExecutor]:
+    executor = LocalExecutor(1, "cpu", folder, Sandbox(hidden, way))
     try:
         yield executor
     finally:
@@ -67,8 +70,8 @@ def looked(executor: LocalExecutor, folder: Path, code: str) -> dict:
     return json.loads(run_alone(executor, path, folder / "looked")["log_tail"].partition("\n")[0])
 
 
-@needs_namespaces
-def test_the_thief_of_the_truth_ends_as_a_row_with_its_reason_when_it_is_confined(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", BOTH)
+def test_the_thief_of_the_truth_ends_as_a_row_with_its_reason_when_it_is_confined(tmp_path: Path, way: str) -> None:
     cache = tmp_path / "cache"
     cache.mkdir()
     truth = tiny_split().truths["search"].y
@@ -79,7 +82,7 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from pathlib import Path
 from execute.test_sandbox import *
-with confined(Path(sys.argv[1]) / "slots") if sys.argv[2] == "on" else executor_in(Path(sys.argv[1]) / "slots") as executor:
+with confined(Path(sys.argv[1]) / "slots", way={way!r}) if sys.argv[2] == "on" else executor_in(Path(sys.argv[1]) / "slots") as executor:
     entry = run_alone(executor, Path({str(thief)!r}), Path(sys.argv[1]) / "run")
 print(json.dumps([entry["status"], entry["reason"], entry["value"], entry["confined"]]))
 """
@@ -90,7 +93,8 @@ print(json.dumps([entry["status"], entry["reason"], entry["value"], entry["confi
         command = [sys.executable, "-c", code, str(tmp_path / mode), mode]
         found[mode] = json.loads(subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout)
     assert found["off"] == ["ok", "", 1.0, False], "unconfined, it leads: this is what the sandbox is for"
-    assert found["on"] == ["failed", "ValueError: nothing to steal", None, True]
+    refused = {"namespaces": "ValueError: nothing to steal", "landlock": "PermissionError: [Errno 13] Permission denied: '/proc'"}
+    assert found["on"] == ["failed", refused[way], None, True]
 
 
 @needs_namespaces
@@ -139,10 +143,10 @@ seen["capabilities"] = [line.split()[1] for line in open("/proc/self/status") if
 NEEDED = sandbox.needed()
 
 
-@needs_namespaces
-def test_a_confined_model_fits_predicts_and_is_saved_as_an_unconfined_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", BOTH)
+def test_a_confined_model_fits_predicts_and_is_saved_as_an_unconfined_one(tmp_path: Path, way: str) -> None:
     split, found = tiny_split(), {}
-    for name, executor_of in (("free", executor_in), ("confined", confined)):
+    for name, executor_of in (("free", executor_in), ("confined", partial(confined, way=way))):
         with executor_of(tmp_path / f"{name} slots") as executor:
             (plugin,) = described(executor, [steady(tmp_path)])
             done = drive(executor, tmp_path / name, [cell_of(plugin, split)])
@@ -211,8 +215,49 @@ def test_somebody_who_is_not_root_can_confine_workers_too() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "1000\n", "")
 
 
+@needs_landlock
+def test_under_landlock_a_model_reads_and_writes_only_what_it_is_granted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("library/data", "library/more"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "file").write_text("x")
+    # what is hidden stays so where it lies in a folder that the worker needs
+    monkeypatch.setattr(sandbox, "needed", lambda: (*NEEDED, tmp_path / "library"))
+    with confined(tmp_path / "slots", tmp_path / "library" / "data", way="landlock") as executor:
+        code = f"""
+import signal, socket
+def tried(name, call):
+    try:
+        seen[name] = str(call())
+    except OSError as error:
+        seen[name] = error.strerror
+tried("more", lambda: Path({str(tmp_path / "library/more/file")!r}).read_text())
+tried("data", lambda: Path({str(tmp_path / "library/data/file")!r}).read_text())
+tried("list", lambda: os.listdir({str(tmp_path)!r}))
+tried("truncate", lambda: os.truncate({str(tmp_path / "library/more/file")!r}, 0))
+tried("environ", lambda: Path(f"/proc/{{os.getppid()}}/environ").read_bytes())
+tried("command", lambda: Path(f"/proc/{{os.getppid()}}/cmdline").read_bytes())
+tried("memory", lambda: open(f"/proc/{{os.getppid()}}/mem", "rb"))
+tried("write", lambda: Path({str(tmp_path / "x")!r}).write_text("x"))
+tried("own", lambda: Path("x").write_text("x"))
+tried("null", lambda: Path("/dev/null").write_text("x"))
+tried("self", lambda: len(Path("/proc/self/stat").read_text()) > 0)
+"""
+        seen = looked(executor, tmp_path, code)
+    refused = {"data", "list", "truncate", "environ", "command", "memory", "write"}
+    assert {name for name, words in seen.items() if words == "Permission denied"} == refused
+    assert {name: words for name, words in seen.items() if name not in refused} == {"more": "x", "own": "1", "null": "1", "self": "True"}
+
+
+def test_where_there_are_no_namespaces_landlock_confines_and_the_run_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "obstacle", lambda way: "unshare: Operation not permitted" if way == "namespaces" else "")
+    found = chosen("on")
+    assert found is not None
+    assert found.way == "landlock"
+    assert "Landlock, which leaves them the network but TCP: there are no namespaces here" in sandbox.words_of(found, "on")
+
+
 def test_where_no_worker_can_be_confined_on_is_refused_and_auto_goes_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox, "obstacle", lambda: "unshare: Operation not permitted")
+    monkeypatch.setattr(sandbox, "obstacle", lambda _: "unshare: Operation not permitted")
     assert chosen("auto") is None
     with pytest.raises(ConfigError, match=r"--sandbox on: .* \(unshare: Operation not permitted\); use --sandbox auto"):
         chosen("on")
@@ -246,6 +291,35 @@ def test_a_prediction_that_would_fill_the_disk_is_refused_before_anything_is_wri
         entry = run_alone(executor, bomb, tmp_path / "run")
     assert entry["status"] == "invalid"
     assert "predict returned prediction of shape [41, 1000000000], float64; expected at most" in entry["reason"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "fit", "reason"),
+    [
+        (
+            "PROCESSES",
+            8,
+            "for _ in range(20):\n    if not os.fork():\n        time.sleep(86400)\ntime.sleep(86400)",
+            "more than 8 processes",
+        ),
+        (
+            "SCRATCH_BYTES",
+            2**20,
+            "for n in range(4):\n    Path(str(n)).write_bytes(bytes(2**20 // 2))\ntime.sleep(86400)",
+            "wrote more than 0 GB",
+        ),
+    ],
+    ids=["processes", "files"],
+)
+def test_a_model_that_takes_too_much_of_the_machine_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, most: int, fit: str, reason: str
+) -> None:
+    monkeypatch.setattr(local, limit, most)
+    with executor_in(tmp_path / "slots") as executor:
+        entry = run_alone(executor, odd(tmp_path, "greedy", fit=fit), tmp_path / "run")
+        assert homed(tmp_path / "slots") == []
+    assert entry["status"] == "failed"
+    assert reason in entry["reason"]
 
 
 def test_a_model_that_prints_without_end_is_stopped(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def variant(source: Path, folder: Path, change: Callable[[Row], Row], *, days: i
     renamed = {row["dataset"] for row in rows}
     if renamed != {"retail-sim"}:
         (name,) = renamed
-        for file in ("predictions.parquet", "members.parquet"):
+        for file in ("predictions.parquet", "members.parquet", "trials.parquet", "choices.parquet"):
             pl.read_parquet(folder / file).with_columns(dataset=pl.lit(name)).write_parquet(folder / file)
         about = json.loads((folder / "run.json").read_text())
         about["datasets"] = [{**d, "name": name} for d in about["datasets"]]

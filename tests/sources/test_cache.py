@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from unittest.mock import Mock
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from bench.api import Dataset
@@ -157,6 +161,20 @@ def test_meta_is_plain_json(source):
     read_cached(Lines(), source, {})
     meta = json.loads((cache_folder() / cache_entries()[0].key / "meta.json").read_text())
     assert meta["cleaning"] == {"no user": 2}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [pl.exceptions.ComputeError("of\ntwo lines"), pa.ArrowInvalid("bad"), zipfile.BadZipFile("bad"), zlib.error("bad"), MemoryError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_a_library_says_of_a_file_is_one_line_that_names_it(source, monkeypatch, error):
+    monkeypatch.setattr(Lines, "read", Mock(side_effect=error))
+    with pytest.raises(DataError) as raised:
+        read_cached(Lines(), source, {})
+    words = str(raised.value)
+    assert words.startswith(f"{source}: cannot be read (")
+    assert "\n" not in words
 
 
 def test_a_missing_path_is_an_error_that_proposes_a_neighbour(source):

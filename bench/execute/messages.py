@@ -14,6 +14,9 @@ from typing import Any, TypeAlias
 
 from bench.registry import Source
 
+MOST_POINTS = 200
+"""Points of a learning curve that are read."""
+
 
 @dataclass(frozen=True)
 class Describe:
@@ -103,6 +106,8 @@ class Result:
     unsaved: str = ""
     """Why it could not be."""
     cut_short: bool = False
+    curve: tuple[tuple[int, float], ...] = ()
+    """What the fit reported: step (an epoch) and value (the holdout loss)."""
     signal: int = 0
     """The signal that ended the worker, where one did that was not ours."""
     again: bool = False
@@ -188,11 +193,18 @@ class Ending:
             peak_memory_mb=memory,
             unsaved=str(message.get("unsaved", "")),
             cut_short=bool(message.get("cut_short")),
+            curve=_curve(message.get("curve", ())),
             again=bool(message.get("again")),
         )
         described = {name: message[name] for name in ("models", "datasets") if name in message}
         loaded = tuple(str(name) for name in message.get("loaded", ()))
         return cls(result, described, "fit_seconds" in message, loaded, bool(message.get("spoilt") or message.get("fault")))
+
+
+def _curve(given: Sequence[Sequence[float]]) -> tuple[tuple[int, float], ...]:
+    """Read what a fit reported; points that are no numbers are a plugin's own affair and are left out."""
+    points = [(int(step), float(value)) for step, value in given[:MOST_POINTS]]
+    return tuple(point for point in points if math.isfinite(point[1]))
 
 
 def _status(given: object) -> str:

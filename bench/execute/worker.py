@@ -28,6 +28,8 @@ from bench.execute.process_tree import shield
 
 Reply = Callable[[Mapping[str, Any]], None]
 REPORTS_A_SECOND = 5
+MOST_CURVE = 200
+"""Points of what a fit reported that go into its result."""
 WIND_DOWN = 0.9
 """Share of a job's seconds after which a model that asks is told to stop, so that it can still predict."""
 
@@ -116,7 +118,8 @@ def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[]
     reset_peak_memory()
     reply({"event": "start"})
     stopped: list[bool] = []
-    ctx = _context(fit, order.seconds, reply, stopped)
+    curve: list[list[float]] = []
+    ctx = _context(fit, order.seconds, _throttled(reply, curve), stopped)
     with restored():
         began = time.perf_counter()
         model = make(model_class, fit.params, lambda: seed_all(fit.seed))
@@ -139,6 +142,7 @@ def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[]
         "predict_seconds": predict_seconds,
         "peak_memory_mb": peak_memory_mb(),
         "cut_short": bool(stopped),
+        "curve": curve[:: -(-len(curve) // MOST_CURVE) or 1],
         "unsaved": unsaved,
     }
 
@@ -152,7 +156,7 @@ def apply(request: Apply, order: Order, stage: bytes, reply: Reply) -> dict[str,
     _, inputs = pickle.loads(stage)  # noqa: S301 - made by our own supervisor
     seed_all(request.seed)
     reply({"event": "start"})
-    ctx = _context(request, order.seconds, reply, [])
+    ctx = _context(request, order.seconds, _throttled(reply, []), [])
     model = make(model_class, request.params)
     if request.saved:
         model.load(Path(request.saved))
@@ -164,7 +168,7 @@ def apply(request: Apply, order: Order, stage: bytes, reply: Reply) -> dict[str,
     return {"status": "ok", "predict_seconds": time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()}
 
 
-def _context(request: Fit | Apply, seconds: float, reply: Reply, stopped: list[bool]) -> Any:
+def _context(request: Fit | Apply, seconds: float, report: Callable[[int, float], None], stopped: list[bool]) -> Any:
     from bench.api import Context
 
     return Context(
@@ -172,7 +176,7 @@ def _context(request: Fit | Apply, seconds: float, reply: Reply, stopped: list[b
         device=request.device,
         threads=1,
         deadline=time.monotonic() + WIND_DOWN * seconds,
-        on_report=_throttled(reply),
+        on_report=report,
         on_stop=lambda: stopped.append(True),
         **request.context,
     )
@@ -253,10 +257,14 @@ def peak_memory_mb() -> float:
     return peak / (1024**2 if sys.platform == "darwin" else 1024)
 
 
-def _throttled(reply: Reply) -> Callable[[int, float], None]:
+def _throttled(reply: Reply, curve: list[list[float]]) -> Callable[[int, float], None]:
+    """Pass on a few reports a second, and note all of them in `curve`; steps that begin anew begin it anew: a second training."""
     last = [0.0]
 
     def report(step: int, value: float) -> None:
+        if curve and step <= curve[-1][0]:
+            curve.clear()
+        curve.append([int(step), float(value)])
         if time.monotonic() - last[0] > 1 / REPORTS_A_SECOND:
             last[0] = time.monotonic()
             reply({"event": "report", "step": int(step), "value": float(value)})

@@ -23,6 +23,7 @@ from bench.execute.jobs import bench_source
 from bench.publish import untrusted
 from bench.publish.package import dumped, parquet
 from bench.publish.place import Published, State, retraction, state
+from bench.publish.published_pictures import Pictures, published_pictures
 from bench.publish.store import PlaceError, Store
 from bench.report.html import Html, joined, name_of, tag
 from bench.report.page import Page, render, section
@@ -65,12 +66,12 @@ def merged_rows(store: Store, seen: State) -> Merged:
 
 def derived_files(store: Store, seen: State, merged: Merged) -> dict[str, bytes]:
     """Make every derived file, `board.json` the last: the same runs give the same bytes, those of Parquet with the same library."""
-    figures = _figures(store, seen, merged)
+    beside = published_pictures(store, seen, merged)
     files = {BOARD: parquet(rows_to_table(merged.rows))}
     tasks = list(dict.fromkeys(row["task"] for row in merged.rows))
     for task in tasks:
         own = [row for row in merged.rows if row["task"] == task]
-        files |= {f"site/{task}/{name}": content for name, content in _site(own, figures, about_boards(store, seen, merged, task)).items()}
+        files |= {f"site/{task}/{name}": content for name, content in _site(own, beside, about_boards(store, seen, merged, task)).items()}
     files |= {f"assets/{path.name}": path.read_bytes() for path in _assets()}
     files[INDEX] = render(_index(store, seen, merged, tasks)).encode()
     about = {
@@ -95,7 +96,7 @@ def _gone(store: Store, files: Mapping[str, bytes]) -> Iterator[str]:
         yield BOARD
 
 
-def _site(rows: Sequence[Row], figures: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> dict[str, bytes]:
+def _site(rows: Sequence[Row], beside: Pictures, about: Mapping[str, Any]) -> dict[str, bytes]:
     """Build the report of one task's rows."""
     from bench.report import build
 
@@ -104,10 +105,8 @@ def _site(rows: Sequence[Row], figures: Sequence[Mapping[str, Any]], about: Mapp
         write_rows(folder / "leaderboard.parquet", rows)
         (folder / "run.json").write_text(json.dumps(about))
         keys = {(row["task_id"], row["dataset"]) for row in rows}
-        own = [figure for figure in figures if (figure["task_id"], figure["dataset"]) in keys]
-        if own:
-            (folder / "figures.json").write_text(json.dumps(own))
         try:
+            beside.write(folder, keys)
             build(folder)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise PlaceError(
@@ -150,37 +149,6 @@ def about_boards(store: Store, seen: State, merged: Merged, task: str) -> dict[s
             found[one["task_id"], one["name"]] = {**one, "notes": [], "config": {**own, "datasets": words}}
         configs.append(own)
     return {"config": configs[-1] if configs else {"task": task}, "datasets": list(found.values()), "merged": True}
-
-
-def _figures(store: Store, seen: State, merged: Merged) -> list[dict[str, Any]]:
-    """Read the figures that runs were published with; of several for one board those of the run with most rows on it."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    models = {(row["task_id"], row["dataset"], row["model"]) for row in merged.rows}
-    for run, _ in sorted(Counter(merged.runs).items(), key=lambda item: (item[1], item[0])):
-        published = Published(store, run)
-        manifest = published.manifest()["files"]
-        if run in seen.standing and "figures.json" in manifest:
-            for figure in _listed(published.file("figures.json", manifest), published.path("figures.json")):
-                shown = {m: v for m, v in figure["models"].items() if (figure["task_id"], figure["dataset"], m) in models}
-                found[figure["task_id"], figure["dataset"]] = {**figure, "models": shown}
-    return list(found.values())
-
-
-def _listed(content: bytes, what: str) -> list[dict[str, Any]]:
-    try:
-        figures = untrusted.document(b'{"figures":' + content + b"}", what)["figures"]
-    except KeyError:
-        figures = None
-    right = isinstance(figures, list) and all(
-        isinstance(f, dict)
-        and isinstance(f.get("models"), dict)
-        and isinstance(f.get("task_id"), str)
-        and isinstance(f.get("dataset"), str)
-        for f in figures
-    )
-    if not right:
-        raise PlaceError(f"{what}: holds no list of figures")
-    return list(figures or ())
 
 
 def _assets() -> list[Path]:

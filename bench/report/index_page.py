@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from bench.board.across import groups
 from bench.board.metrics import ranking_label, ranking_metric, way
 from bench.board.numbers import clean, plain, several, span
 from bench.board.ranking import label, placed, tie_group, verdict
 from bench.board.schema import Row
 from bench.board.view import listed
+from bench.report.across_page import FILE as ACROSS
 from bench.report.html import Html, joined, name_of, tag
 from bench.report.interval_strip import Span, scale, strip
 from bench.report.page import Link, Page, links, section
@@ -122,4 +124,5 @@ def _ways(run: Run) -> Html:
     kinds = {f["kind"]: files[at_board(f)] for f in reversed(run.drawn)}
     pairs: list[Link] = [(NAMES[kind].way, to) for kind, to in kinds.items()]
     pairs += [("All data sets in one grid", "grid.html")] if len(run.boards) > 1 else []
+    pairs += [("Across data sets: mean ranks, pairs of models", ACROSS)] if groups(run.rows) else []
     return links([*pairs, ("The run: every row, hardware, versions", "run.html")], "More pages")

@@ -32,6 +32,9 @@ SPELT: dict[str, Callable[[str], str]] = {
     "prefix": lambda v: f"the first {100 * float(v):g} % to train on" if v.replace(".", "", 1).isdigit() else f"prefix {v}",
     "rows": lambda v: f"at most {int(v):,} training rows" if v.isdigit() else f"training rows {v}",
     "history": lambda v: f"the last {v} events or steps of each",
+    "valid": lambda v: f"{v} validations",
+    "rank": lambda v: f"ranked by {v.upper()}",
+    "seed": lambda v: f"seed {v}",
     "epochs": lambda v: f"at most {v} epochs",
 }
 """Key of a task id -> what its value means."""

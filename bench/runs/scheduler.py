@@ -297,6 +297,7 @@ class Driver:
             "predict_seconds": result.predict_seconds,
             "peak_memory_mb": result.peak_memory_mb,
             "cut_short": result.cut_short,
+            "curve": [list(point) for point in result.curve],
             "device": cell.device,
             # killed from outside, twice, or the disk was full: no property of the model, so the next run tries again
             "again": result.again or result.signal == signal.SIGKILL,

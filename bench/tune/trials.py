@@ -49,6 +49,8 @@ class Entry(TypedDict, total=False):
     predict_seconds: float
     peak_memory_mb: float
     cut_short: bool
+    curve: Sequence[Sequence[float]]
+    """What the fit reported: (epoch, holdout loss), oldest first; a ledger of before has none."""
     device: str
     again: bool
     finished: str

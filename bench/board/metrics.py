@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from bench.metrics.kinds import Metric
@@ -24,10 +24,15 @@ def unit_of(task: str) -> str:
 
 def ranking_of(row: Mapping[str, Any]) -> RankingRule:
     """Return what ranks on a row's board: as its task id says (`/rank=wql`), else as its level does."""
-    known = task_named(row["task"]).rankings
-    named = re.search(r"/rank=(\w+)", row["task_id"])
+    return _ranking(row["task"], row["task_id"], row.get("level") or "")
+
+
+@lru_cache(maxsize=4096)
+def _ranking(task: str, task_id: str, level: str) -> RankingRule:
+    known = task_named(task).rankings
+    named = re.search(r"/rank=(\w+)", task_id)
     told = next((r for r in known.values() if named and r.metric == named[1]), None)
-    return told or known.get(row.get("level") or "") or known[""]
+    return told or known.get(level) or known[""]
 
 
 def ranking_metric(row: Mapping[str, Any]) -> tuple[str, bool]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import bench
-from bench.board.merge import Merged, counts, merge
+from bench.board.merge import Merged, counts, merge, row_key
 from bench.board.schema import Row, rows_to_table, write_rows
 from bench.execute.jobs import bench_source
 from bench.publish import untrusted
@@ -25,6 +25,8 @@ from bench.publish.package import dumped, parquet
 from bench.publish.place import Published, State, retraction, state
 from bench.publish.published_pictures import Pictures, published_pictures
 from bench.publish.store import PlaceError, Store
+from bench.report.glossary import FILE as GLOSSARY
+from bench.report.glossary_page import glossary_page
 from bench.report.html import Html, joined, name_of, tag
 from bench.report.page import Page, render, section
 from bench.report.place_page import task_card
@@ -73,6 +75,7 @@ def derived_files(store: Store, seen: State, merged: Merged) -> dict[str, bytes]
         own = [row for row in merged.rows if row["task"] == task]
         files |= {f"site/{task}/{name}": content for name, content in _site(own, beside, about_boards(store, seen, merged, task)).items()}
     files |= {f"assets/{path.name}": path.read_bytes() for path in _assets()}
+    files[GLOSSARY] = render(glossary_page(tasks, [(TITLE, INDEX)])).encode()
     files[INDEX] = render(_index(store, seen, merged, tasks)).encode()
     about = {
         "runs": list(seen.standing),
@@ -159,7 +162,10 @@ def _assets() -> list[Path]:
 
 def _index(store: Store, seen: State, merged: Merged, tasks: Sequence[str]) -> Page:
     """Make the first page: the tasks, the runs, and what was retracted, with the reasons."""
-    cards = (task_card(task, [row for row in merged.rows if row["task"] == task], f"site/{task}/") for task in tasks)
+    cards = (
+        task_card(task, [row for row in merged.rows if row["task"] == task], f"site/{task}/", checked(store, merged, task))
+        for task in tasks
+    )
     runs = list(_runs(store, seen, merged))
     gone = [(run, *retraction(store, run)) for run in seen.retracted]
     body = joined(
@@ -171,6 +177,19 @@ def _index(store: Store, seen: State, merged: Merged, tasks: Sequence[str]) -> P
     )
     words = f"{len(merged.rows):,} row{'s' * (len(merged.rows) != 1)} of {len(runs):,} run{'s' * (len(runs) != 1)}."
     return Page(INDEX, TITLE, words, body, [], [])
+
+
+def checked(store: Store, merged: Merged, task: str) -> list[str]:
+    """Describe how much of a task's rows others can check, and who stands for them."""
+    own = [(row, run) for row, run in zip(merged.rows, merged.runs, strict=True) if row["task"] == task]
+    runs = sorted({run for _, run in own})
+    stored = {run: {row_key(entry) for entry in Published(store, run).index()} for run in runs}
+    scored = [(row, run) for row, run in own if row["status"] == "ok"]
+    able = sum(row_key(row) in stored[run] for row, run in scored)
+    signed = sum(store.size(f"signatures/{run}.sig") is not None for run in runs)
+    files = f"Files of all {len(runs)} runs are what was published"
+    again = f"{able:,} of {len(scored):,} scored rows have their predictions here, to be scored again by whoever has the data"
+    return [f"{files}; {again} (bench verify); {signed} of {len(runs)} runs are signed."]
 
 
 def _checks() -> Html:

@@ -23,7 +23,7 @@ from bench.report.interval_strip import Span, scale, strip
 from bench.report.overview_chart import overview_charts
 from bench.report.page import Link, Page, links, section
 from bench.report.pages import NAMES, at_board, overview_files
-from bench.report.protocol_words import protocol_words
+from bench.report.protocol_words import protocol_html
 from bench.report.run_folder import Key, Run, board_file, cell_file, trail
 from bench.report.seeds_chart import seeds_chart
 from bench.report.tables import Head, TableCell, plain_table, rest, sortable
@@ -56,8 +56,7 @@ def board_page(run: Run, key: Key) -> Page:
             "The data set",
             (figure_html(chart) for chart in data_charts),
             _about(run, key),
-            tag("p", protocol_words(key[0])),
-            tag("p", clean(key[0]), class_="task-id"),
+            protocol_html(key[0]),
         ),
     )
     simulated = ["simulated data"] if any(r.get("simulated") for r in rows) else []

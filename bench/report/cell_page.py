@@ -14,6 +14,7 @@ from bench.report.detection_tables import by_strength
 from bench.report.html import Html, joined, tag
 from bench.report.page import Link, Page, links, section
 from bench.report.pages import NAMES, Figure, at_board, charts_html, model_charts, overview_files, words_of
+from bench.report.protocol_words import protocol_html
 from bench.report.recall_chart import recall_chart
 from bench.report.run_folder import Key, Run, board_file, cell_file, search_file, trail
 from bench.report.search_figures import history_chart
@@ -27,7 +28,6 @@ TASKS_DRAWN = ("churn", "forecasting", "anomaly")
 
 def cell_page(run: Run, key: Key, model: str) -> Page:
     """Make the page of one cell: score, command, status, task charts, search, parameters, log."""
-    rows = run.boards[key]
     own = run.cells[key][model]
     best = run.standing(key, model)
     drawn = [(figure, model_charts(figure, model)) for figure in run.of(run.drawn, key)]
@@ -36,6 +36,7 @@ def cell_page(run: Run, key: Key, model: str) -> Page:
     recall = recall_chart(run.of(run.details, key, model), model)
     charts += [recall] if recall is not None else []
     body = joined(
+        protocol_html(key[0]),
         section("Score", _score(run, key, best), _all_rows(own)),
         _repeat(run, key, model),
         *(_drawn(run, figure, model, own) for figure, own in drawn if own),
@@ -51,7 +52,7 @@ def cell_page(run: Run, key: Key, model: str) -> Page:
     to_board: Link = (run.titles[key], board_file(key))
     title = f"{model} on {run.titles[key]}"
     simulated = ["simulated data"] if best.get("simulated") else []
-    facts = [*simulated, *run.facts, key[0]]
+    facts = [*simulated, *run.facts]
     return Page(cell_file(key, model), title, _verdict(best), body, trail(run, to_board), facts, [*charts, *searched])
 
 

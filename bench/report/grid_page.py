@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from bench.board.metrics import ranking_label, ranking_metric, way
@@ -41,9 +42,10 @@ def grid_page(run: Run) -> Page:
 def grid(run: Run) -> tuple[list[Head], list[list[TableCell]], str]:
     """Lay out data sets against models: number, tint, and a word for what failed; with the order that the table begins with."""
     found = {key: {row["model"]: row for row in reversed(listed(rows))} for key, rows in run.boards.items()}
+    merits = {key: sorted(m for m in map(merit, rows.values()) if not math.isnan(m)) for key, rows in found.items()}
     models = list(dict.fromkeys(model for key in found for model in run.models(key)))
     heads = [Head("model", "model"), *(_head(at, run.titles[key], rows) for at, (key, rows) in enumerate(run.boards.items()))]
-    body = [[TableCell(clean(model)), *(_cell(key, found[key], model) for key in found)] for model in models]
+    body = [[TableCell(clean(model)), *(_cell(key, found[key], merits[key], model) for key in found)] for model in models]
     _, higher = ranking_metric(run.rows[0])
     if len(body) > MOST:
         # the page begins with the best of the column that it is sorted by
@@ -57,7 +59,8 @@ def _head(at: int, title: str, rows: Sequence[Row]) -> Head:
     return Head(f"{clean(title)}: {ranking_label(rows[0])} ({way(higher=higher)} is better{simulated})", f"d{at}", right=True)
 
 
-def _cell(key: Key, rows: dict[str, Row], model: str) -> TableCell:
+def _cell(key: Key, rows: dict[str, Row], merits: Sequence[float], model: str) -> TableCell:
+    """Write one model on one board; `merits`: of all that scored there, sorted."""
     row = rows.get(model)
     higher = ranking_metric(next(iter(rows.values())))[1]
     lost = LAST if higher else -LAST
@@ -68,10 +71,9 @@ def _cell(key: Key, rows: dict[str, Row], model: str) -> TableCell:
     value = row.get(ranking_metric(row)[0])
     if value is None:
         return TableCell("no score", order=lost)
-    merits = [merit(r) for r in rows.values() if not math.isnan(merit(r))]
-    best = merit(row) == max(merits)
+    best = merit(row) == merits[-1]
     # four steps of tint from the worst to the best of the column; the number says the same
-    place = sum(m <= merit(row) for m in merits) / len(merits)
+    place = bisect_right(merits, merit(row)) / len(merits)
     to = cell_file(key, model)
     html = joined(tag("strong", tag("a", plain(value), href=to)), tag("span", " best", class_="word")) if best else None
     return TableCell(plain(value), html, value, f"tint{min(3, int(4 * place - 1e-9))}", to)

@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.board.numbers import clean
 from bench.report.chart import Chart
+from bench.report.glossary import FILE as GLOSSARY
 from bench.report.html import Html, Inner, joined, name_of, tag
 from bench.report.palette import dark_colours
 
@@ -104,7 +105,8 @@ def _opening(page: Page) -> Html:
 
 
 def _footer() -> Html:
-    return tag("footer", "Made by bench; the vendored scripts and their licences: ", tag("a", "list", href="assets/VENDORED.json"))
+    words = tag("a", "Glossary", href=GLOSSARY)
+    return tag("footer", words, ". Made by bench; the vendored scripts and their licences: ", tag("a", "list", href="assets/VENDORED.json"))
 
 
 def _scripts(page: Page) -> Html:

@@ -16,10 +16,12 @@ from bench.report.churn_page import churn_model_charts, overview_parts, paired
 from bench.report.classes_chart import anomaly_classes
 from bench.report.compared_chart import compared_chart, compared_data, compared_form, spread_chart
 from bench.report.figures import anomaly_chart, forecast_chart, horizon_chart
+from bench.report.glossary_page import glossary_page
 from bench.report.html import Html, joined, slug, tag
 from bench.report.looks_charts import looks_words
 from bench.report.page import Link, Page, links, section, write_page
 from bench.report.profit_chart import profit_data
+from bench.report.protocol_words import protocol_html
 
 Figure = Mapping[str, Any]
 """One item of `figures.json`: `task_id`, `dataset`, and what the `collect` of the figures' module gave."""
@@ -61,7 +63,7 @@ def write_plots(folder: Path, figures: Sequence[Figure], title: str = "") -> Pat
         raise ValueError("no figure of forecasts, anomaly scores or churn; give what their collect functions return")
     report = Path(folder) / "report"
     copy_assets(report)
-    for page in plot_pages(drawn, title):
+    for page in (*plot_pages(drawn, title), glossary_page([], [])):
         write_page(report, page)
     return report / overview_files(drawn)[at_board(drawn[0])]
 
@@ -138,6 +140,7 @@ def _overview(figure: Figure, file: str, title: str, boards: Sequence[Link], tra
     if len(pair) == 2:
         charts = [*charts, compared_chart(figure, pair)]
     body = joined(
+        protocol_html(figure["task_id"]),
         section("Data sets", links(boards, "Data sets")) if len(boards) > 1 else None,
         section("Models", tag("p", f"Each leads to its own {own.lower()}."), links(pairs, "Models")),
         [part.html() for part in parts] or section(own, (figure_html(chart) for chart in charts if chart.key != "compared")),
@@ -146,7 +149,7 @@ def _overview(figure: Figure, file: str, title: str, boards: Sequence[Link], tra
     name = f"{NAMES[figure['kind']].title}: {_title(figure)}"
     words = f"{_led(figure, models[0])}; {_shown(figure)}." if models else "No model has predictions."
     more = {"profit": profit_data(figure, models)} if parts else {"compared": compared_data(figure)} if len(pair) == 2 else {}
-    return Page(file, name, words, body, trail, [*([title] if title else []), figure["task_id"]], charts, more=more)
+    return Page(file, name, words, body, trail, [title] if title else [], charts, more=more)
 
 
 def _shown(figure: Figure) -> str:

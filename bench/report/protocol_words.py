@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bench.board.numbers import clean
+from bench.report.html import Html, tag
+
 ASKED = {
     "churn": "Which users, active until a cut-off, do nothing in the time after it?",
     "forecasting": "What will the series be over the next steps?",
@@ -43,6 +46,12 @@ SPELT: dict[str, Callable[[str], str]] = {
 def asked(task: str) -> str:
     """Return the question of a task; empty for one that has not said it."""
     return ASKED.get(task, "")
+
+
+def protocol_html(task_id: str) -> Html:
+    """Write a task id with the sentence that spells it."""
+    words = protocol_words(task_id)
+    return tag("p", f"{words[:1].upper()}{words[1:]}. " if words else "", tag("span", f"Task id: {clean(task_id)}"), class_="task-id")
 
 
 def protocol_words(task_id: str) -> str:

@@ -13,6 +13,7 @@ from bench.report.chart import Chart, figure_html
 from bench.report.html import Html, joined, tag
 from bench.report.page import Page, section
 from bench.report.parallel_chart import parallel_chart
+from bench.report.protocol_words import protocol_html
 from bench.report.run_folder import Key, Run, board_file, cell_file, search_file, trail
 from bench.report.search_figures import LEAST, history_chart, importance, importance_chart
 from bench.report.tables import plain_table
@@ -33,6 +34,7 @@ def search_page(run: Run, key: Key, model: str) -> Page | None:
     searched, words = search_charts(trials, row)
     charts = [*([learnt] if learnt is not None else []), *searched]
     body = joined(
+        protocol_html(key[0]),
         section("How it learnt", figure_html(learnt)) if learnt is not None else None,
         section("Search", tag("p", words), (figure_html(chart) for chart in searched)) if trials else None,
         section("Trials", _trials(trials, row)) if trials else None,
@@ -40,7 +42,7 @@ def search_page(run: Run, key: Key, model: str) -> Page | None:
     title = f"Search of {model} on {run.titles[key]}"
     above = [(run.titles[key], board_file(key)), (f"{model} on {run.titles[key]}", cell_file(key, model))]
     return Page(
-        search_file(key, model), title, words if trials else learnt.finding if learnt else "", body, trail(run, *above), [key[0]], charts
+        search_file(key, model), title, words if trials else learnt.finding if learnt else "", body, trail(run, *above), run.facts, charts
     )
 
 

@@ -11,6 +11,7 @@ from bench.report.across_page import across_page
 from bench.report.assets import copy_assets
 from bench.report.board_page import board_page
 from bench.report.cell_page import cell_page
+from bench.report.glossary_page import glossary_page
 from bench.report.grid_page import grid_page
 from bench.report.index_page import index_page
 from bench.report.page import Page, write_page
@@ -56,3 +57,4 @@ def pages(run: Run) -> Iterator[Page]:
         cells = {(key[0], run.dataset(key), model): cell_file(key, model) for key in run.boards for model in run.models(key)}
         yield from plot_pages(run.drawn, "", trail(run), lambda figure, model: cells[figure["task_id"], figure["dataset"], model])
     yield run_page(run)
+    yield glossary_page([run.task], trail(run))

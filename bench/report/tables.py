@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.board.numbers import clean
+from bench.report.glossary import head_link, head_mark
 from bench.report.html import Html, joined, name_of, tag
 
 MOST = 60
@@ -50,7 +51,7 @@ class Head:
 
 def plain_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str | TableCell]]) -> Html:
     """Write a table without controls, in a box that scrolls by itself; each row begins with its header, numbers stand right."""
-    top = tag("tr", (tag("th", clean(word), scope="col") for word in head))
+    top = tag("tr", (tag("th", head_link(word), scope="col") for word in head))
     body = (tag("tr", (_plain_cell(cell, first=at == 0) for at, cell in enumerate(row))) for row in rows)
     table = tag("table", tag("caption", clean(caption)), tag("thead", top), tag("tbody", body), class_="plain")
     return scrolled(table, clean(caption))
@@ -66,7 +67,7 @@ def sortable(
     """
     shown = list(rows) if len(rows) <= MOST else list(rows)[:first]
     left = len(rows) - len(shown)
-    top = tag("tr", (tag("th", column.text, **_marks(column)) for column in head))
+    top = tag("tr", (tag("th", column.text, head_mark(column.text), **_marks(column)) for column in head))
     body = tag("tbody", (_row(head, row, name) for row in shown))
     table = tag("table", tag("caption", caption), tag("thead", top), body, id="board", class_="board", data_first=order, data_name=name)
     return joined(_controls(head), scrolled(table, caption), _more(len(shown), left), tag("p", id="said", role="status", class_="said"))

@@ -1,7 +1,7 @@
 """Compare models across data sets: mean ranks with a critical difference, wins of pairs, mean skill with intervals.
 
-Each data set weighs once, whatever its task id: several boards of one data set are averaged first. What is compared are
-boards of one ranking metric, anomaly family and league. Letters for shapes: M models, D data sets.
+Each data set weighs once, whatever its task id: of several boards of one data set that with most models counts. What is
+compared are boards of one ranking metric, anomaly family and league. Letters for shapes: M models, D data sets.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Group:
 
     title: str
     """What they have in common beside the task: family and league; empty: all of them."""
-    boards: Mapping[str, Sequence[Sequence[Row]]]
-    """Data set -> its boards, each the rows that stand for their models, failed ones charged."""
+    boards: Mapping[str, Sequence[Row]]
+    """Data set -> its board: the rows that stand for their models, failed ones charged."""
 
     @property
     def rows(self) -> list[Row]:
         """List all rows."""
-        return [row for own in self.boards.values() for board in own for row in board]
+        return [row for board in self.boards.values() for row in board]
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,17 @@ def groups(rows: Sequence[Row]) -> list[Group]:
         found.setdefault(key, {}).setdefault(one["dataset"], []).append(own)
     metrics = {key[1] for key in found}
     return [
-        Group(", ".join(filter(None, [metric if len(metrics) > 1 else "", family, mode])), own)
+        Group(
+            ", ".join(filter(None, [metric if len(metrics) > 1 else "", family, mode])),
+            {name: max(each, key=_size) for name, each in own.items()},
+        )
         for (_, metric, family, mode), own in found.items()
         if len(own) > 1
     ]
+
+
+def _size(board: Sequence[Row]) -> tuple[int, str]:
+    return len(board), board[0]["task_id"]
 
 
 def mean_ranks(group: Group) -> MeanRanks | None:
@@ -94,11 +101,11 @@ def mean_ranks(group: Group) -> MeanRanks | None:
     """
     from scipy.stats import friedmanchisquare, studentized_range
 
-    on = [{row["model"] for row in board if not math.isnan(merit(_scored(row)))} for own in group.boards.values() for board in own]
+    on = [{row["model"] for row in board if not math.isnan(merit(_scored(row)))} for board in group.boards.values()]
     models = sorted(set.intersection(*on))
     if len(models) < 2:
         return None
-    ranks = np.array([np.mean([_ranks(board, models) for board in own], axis=0) for own in group.boards.values()])  # [D, M]
+    ranks = np.array([_ranks(board, models) for board in group.boards.values()])  # [D, M]
     n, k = ranks.shape
     difference = float(studentized_range.ppf(1 - LEVEL, k, np.inf)) / math.sqrt(2) * math.sqrt(k * (k + 1) / (6 * n))
     p = float(friedmanchisquare(*ranks.T).pvalue) if k > 2 and np.ptp(ranks, axis=1).any() else math.nan
@@ -111,14 +118,14 @@ def mean_ranks(group: Group) -> MeanRanks | None:
 def wins(group: Group, models: Sequence[str]) -> tuple[Array, Array]:
     """Count on how many data sets each model beats each other, and how many have both: float64 and int64 [M, M].
 
-    Equal scores are half a win each; several boards of one data set share its one vote.
+    Equal scores are half a win each.
     """
     won, met = np.zeros((len(models), len(models))), np.zeros((len(models), len(models)), np.int64)
-    for own in group.boards.values():
-        votes = np.array([_better(board, models) for board in own])  # [boards, M, M]
-        known = np.isfinite(votes).any(axis=0)
+    for board in group.boards.values():
+        better = _better(board, models)
+        known = np.isfinite(better)
         met += known
-        won[known] += np.nanmean(votes[:, known], axis=0)
+        won[known] += better[known]
     np.fill_diagonal(met, 0)
     np.fill_diagonal(won, 0)
     return won, met
@@ -157,12 +164,10 @@ def _skill(group: Group, model: str) -> MeanSkill | None:
     from scipy.stats import t
 
     means, errors = [], []
-    for own in group.boards.values():
-        rows = [row for board in own for row in board if row["model"] == model and row.get("skill") is not None]
-        if rows:
-            means.append(float(np.mean([row["skill"] for row in rows])))
-            # boards of one data set have the same users: their errors are added, not averaged away
-            errors.append(float(np.mean([_error(row) for row in rows])))
+    for row in group.rows:
+        if row["model"] == model and row.get("skill") is not None:
+            means.append(float(row["skill"]))
+            errors.append(_error(row))
     if not means:
         return None
     n, mean = len(means), float(np.mean(means))

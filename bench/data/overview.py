@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from bench.data.events import Events
@@ -47,6 +48,5 @@ def _gaps(events: Events) -> list[int]:
     day = pl.col("time").dt.epoch("d")
     gap = day.diff().filter((pl.col("user") == pl.col("user").shift()) & (day.diff() > 0))
     found = events.frame.lazy().select(gap.alias("gap")).collect()["gap"]
-    groups = found.cut([float(g) for g in GAPS], labels=[str(n) for n in range(len(GAPS) + 1)]).value_counts().rows()
-    counts = {str(label): int(n) for label, n in groups}
-    return [counts.get(str(n), 0) for n in range(len(GAPS) + 1)]
+    counts: list[int] = np.bincount(np.searchsorted(GAPS, found.to_numpy()), minlength=len(GAPS) + 1).tolist()
+    return counts

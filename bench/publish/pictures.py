@@ -42,7 +42,7 @@ AGGREGATED: Mapping[str, tuple[str, ...]] = {
 def pictures(folder: Path, write: Callable[[pa.Table], bytes], scrub: Callable[[Any], Any], *, with_series: bool) -> dict[str, bytes]:
     """Read a run folder's figures, trials and details as they are published; `with_series`: figures with single series too."""
     return {
-        "figures.json": json.dumps([scrub(one) for one in figures(folder, with_series=with_series)], sort_keys=True).encode(),
+        "figures.json": json.dumps([scrub(one) for one in figures(folder, with_series=with_series)]).encode(),
         **{name: write(table) for name, table in tables(folder, scrub).items()},
     }
 

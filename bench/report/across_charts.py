@@ -74,7 +74,7 @@ def _by_row(names: Sequence[str], words: str, **more: Any) -> dict[str, Any]:
 
 def versus_data(group: Group) -> dict[str, Any]:
     """Lay out what the script needs to compare any two models: by data set the scores, the merits and the paired intervals."""
-    sets = [(name, board) for name, own in group.boards.items() for board in own[-1:]]
+    sets = list(group.boards.items())
     return {
         "label": ranking_label(group.rows[0]),
         "datasets": [name for name, _ in sets],

@@ -95,7 +95,8 @@ def _skills(group: Group) -> Html:
     label = ranking_label(group.rows[0])
     heads = ("model", f"mean skill in test {label} (higher is better)", "95 % on these data sets", "95 % on others like these", "data sets")
     left = f", the first {MOST_SKILLS} of {len(found)} models" if len(found) > MOST_SKILLS else ""
-    said = "On these data sets: users or series drawn anew within each. On others like these: Student's t over the data sets."
+    one = "Of several boards of one data set, that with most models counts."
+    said = f"{one} On these data sets: users or series drawn anew within each. On others like these: Student's t over the data sets."
     return joined(plain_table(f"Skill averaged over data sets{left}", heads, rows), tag("p", said, class_="caption"))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.board.numbers import clean
 from bench.metrics.rounding import rounded
-from bench.report.chart import Chart, axis, layout
+from bench.report.chart import Chart, axis, layout, wrapped
 from bench.report.churn_charts import COLOURED, named, percent, thin
 from bench.report.html import Html, tag
 from bench.report.palette import style
@@ -71,4 +71,4 @@ def profit_chart(figure: Data, models: Sequence[str], key: str = "profit") -> Ch
 def _line(name: str, points: Sequence[tuple[float, float]], at: int) -> dict[str, Any]:
     look = style(at)["line"]
     x, y = ([rounded(one[n]) for one in points] for n in (0, 1))
-    return {"type": "scatter", "mode": "lines", "name": clean(name), "x": x, "y": y, "line": look}
+    return {"type": "scatter", "mode": "lines", "name": wrapped(name, 28), "x": x, "y": y, "line": look}

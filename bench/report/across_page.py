@@ -63,7 +63,7 @@ def _part(group: Group, at: int) -> tuple[Html, list[Chart], dict[str, Any]]:
         [figure_html(chart) for chart in charts] or tag("p", "No two models were run on all data sets, so there is no mean rank."),
         _skills(group),
         _matrix(group, order),
-        joined(tag("h3", "One against another"), _chooser(sorted(data["models"]), pair, at), figure_html(versus)) if versus else None,
+        joined(tag("h2", "One against another"), _chooser(sorted(data["models"]), pair, at), figure_html(versus)) if versus else None,
     )
     drawn = [*charts, *([versus] if versus else [])]
     return body, drawn, {f"versus-{at}": data} if versus else {}

@@ -22,7 +22,7 @@
   function whole(x) { return Math.round(x).toLocaleString("en"); }
   function plain(x, digits) { return x.toFixed(digits).replace(/^(-?)0\./, "$1."); }
   function signed(x) { return (x > 0 && Number(x.toFixed(3)) ? "+" : "") + plain(x, 3).replace(/^-(\.0+)$/, "$1"); }
-  function percent(x) { return (100 * x).toFixed(x >= 0.1 && x <= 0.9 ? 0 : 1) + " %"; }
+  function percent(x) { return (100 * x).toFixed(x >= 0.1 && x <= 0.9 ? 0 : 1) + "%"; }
 
   var kinds = {
     profit: function (key, asked) {

@@ -148,6 +148,8 @@ def _search(run: Run, key: Key, model: str, best: Row) -> tuple[list[Chart], str
     trials = run.of(run.trials, key, model)
     history = history_chart(trials, ranking_label(best), higher=ranking_metric(best)[1])
     if history is None:
+        if is_mixture(best):
+            return [], "No search of its own: it is a mean of other models, whose pages show theirs."
         if run.merged and best.get("trials"):
             return [], f"{best['trials']} trials, {best.get('failed_trials') or 0} failed; the trials are {UNPUBLISHED}."
         return [], "No search: this model has no parameters to tune, or it did not run."

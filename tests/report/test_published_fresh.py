@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from html import unescape
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from report.screen import draw_all, violations
 
 from bench.cli.app import app
 from bench.publish.publish import publish
+from bench.report import build
 
 pytestmark = pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning", "default::ResourceWarning")
 
@@ -61,11 +63,12 @@ def test_nothing_published_beside_the_rows_names_a_user_a_series_or_a_path(fresh
         assert not re.search(r'"s\d"|u\d{3}|/tmp/|/work/', told)
 
 
-def test_the_pages_show_what_the_runs_own_report_shows(fresh: Path) -> None:
-    own = {path.name: path for path in (run_kit.churn() / "run" / "report").glob("churn*.html")}
-    assert own
-    for name, path in own.items():
-        shown = [re.findall(r'class="finding">([^<]*)<', page.read_text()) for page in (path, fresh / "site" / "churn" / name)]
+def test_the_pages_show_what_the_runs_own_report_shows(fresh: Path, tmp_path: Path) -> None:
+    own = build(shutil.copytree(run_kit.churn() / "run", tmp_path / "run")).parent
+    names = [path.name for kind in ("churn", "search") for path in own.glob(f"{kind}*.html")]
+    assert len(names) >= 4
+    for name in names:
+        shown = [re.findall(r'class="finding">([^<]*)<', (folder / name).read_text()) for folder in (own, fresh / "site" / "churn")]
         assert shown[0] == shown[1]
 
 

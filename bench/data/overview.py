@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,9 @@ def overview(data: Events | Series) -> dict[str, Any]:
     (active ones) and `gaps` [7]: gaps between two active days of a user, by `GAPS`; of series `observed` [B].
     """
     first, last = data.frame["time"].min(), data.frame["time"].max()
-    if first is None or last is None:
+    if not isinstance(first, datetime) or not isinstance(last, datetime):
         return {}
-    hours = (last - first).total_seconds() / 3600  # type: ignore[operator]
+    hours = (last - first).total_seconds() / 3600
     step = next((s for s, size in HOURS.items() if hours / size <= BINS), "1y")
     start = pl.col("time").dt.truncate(step).alias("start")
     if isinstance(data, Series):

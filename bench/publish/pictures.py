@@ -65,7 +65,7 @@ def aggregated(figure: Mapping[str, Any]) -> dict[str, Any]:
     if kept is None:
         return {}
     # a model's own series stay at home, its name tells that it was drawn
-    named = {"models": {model: [] for model in figure.get("models", {})}}
+    named: dict[str, Any] = {"models": {model: [] for model in figure.get("models", {})}}
     return {**named, **{name: figure[name] for name in (*COMMON, *kept) if name in figure}}
 
 

@@ -141,7 +141,7 @@ def _places(rows: Sequence[Row], standing: Sequence[int]) -> dict[int, tuple[int
         return {}
     tied = {at for at in order[1:] if not separable(rows[at], rows[order[0]])}
     tied |= {order[0]} if tied else set()
-    first = {}
+    first: dict[float, int] = {}
     for place, at in enumerate(order, 1):
         first.setdefault(merits[at], place)
     return {at: (first[merits[at]], at in tied) for at in order}

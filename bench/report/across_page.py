@@ -58,7 +58,7 @@ def _part(group: Group, at: int) -> tuple[Html, list[Chart], dict[str, Any]]:
     order = list(ranked.models) if ranked is not None else [one.model for one in mean_skills(group)]
     charts = [ranks_chart(ranked, f"ranks-{at}")] if ranked is not None else []
     pair = order[:2]
-    versus = versus_chart(group, data, *pair, f"versus-{at}") if len(pair) == 2 else None
+    versus = versus_chart(group, data, pair[0], pair[1], f"versus-{at}") if len(pair) == 2 else None
     body = joined(
         [figure_html(chart) for chart in charts] or tag("p", "No two models were run on all data sets, so there is no mean rank."),
         _skills(group),
@@ -107,7 +107,9 @@ def _strip(one: Span, ends: tuple[float, float], words: str) -> Html:
 def _matrix(group: Group, order: Sequence[str]) -> Html:
     models = list(order)[:MOST]
     won, met = wins(group, models)
-    rows = [(model, *(_won(won[a, b], int(met[a, b]), same=a == b) for b in range(len(models)))) for a, model in enumerate(models)]
+    rows: list[tuple[str | TableCell, ...]] = [
+        (model, *(_won(won[a, b], int(met[a, b]), same=a == b) for b in range(len(models)))) for a, model in enumerate(models)
+    ]
     left = f", the first {MOST} of {len(order)} models" if len(order) > MOST else ""
     said = (
         "Row against column: on how many data sets the row's model has the better score, of how many that have both; equal scores: a half."

@@ -38,6 +38,7 @@ def _activity(figure: Data) -> Chart:
                 "line": line,
             }
         )
+    below: dict[str, Any] = {"yaxis2": axis("active users", domain=[0, 0.46], rangemode="tozero")} if log else {}
     return Chart(
         key="overview",
         title=f"Activity by {step}, with the cut-offs" if log else f"Series observed by {step}, with the cut-offs",
@@ -48,7 +49,7 @@ def _activity(figure: Data) -> Chart:
             shapes=[*_windows(figure), *(_cut(one) for one in figure["cutoffs"])],
             xaxis=axis("time (UTC)", type="date", anchor="y2" if log else "y"),
             yaxis=axis("events" if log else "series", domain=[0.56, 1] if log else [0, 1], rangemode="tozero"),
-            **({"yaxis2": axis("active users", domain=[0, 0.46], rangemode="tozero")} if log else {}),
+            **below,
         ),
         head=("from", "events", "active users") if log else ("from", "series observed"),
         rows=[tuple(map(str, row)) for row in (zip(time, first, figure["users"], strict=True) if log else zip(time, first, strict=True))],

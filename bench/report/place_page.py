@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from bench.board.across import groups
 from bench.board.metrics import ranking_label, ranking_metric, way
@@ -16,10 +15,9 @@ from bench.report.html import Html, joined, name_of, tag
 from bench.report.interval_strip import Span, scale, strip
 from bench.report.page import links
 from bench.report.protocol_words import asked, protocol_html
-from bench.report.run_folder import Key, board_file, cell_file
+from bench.report.run_folder import Key, board_file, board_titles, cell_file
 from bench.report.tables import TableCell, plain_table
 from bench.report.words import simulated_mark
-from bench.tasks.base import protocol_of
 
 MOST = 5
 """Models of a tie group that a card shows."""
@@ -28,7 +26,7 @@ MOST = 5
 def task_card(task: str, rows: Sequence[Row], folder: str, checked: Sequence[str] = ()) -> Html:
     """Write the card of one task; `folder`: where its pages lie, `site/churn/`; `checked`: how much of it can be and was checked."""
     own = {key: [rows[at] for at in members] for key, members in boards(rows).items()}
-    titles = _titles(own)
+    titles = board_titles(own)
     datasets = {row["dataset"] for row in rows}
     dates = [row["created"] for row in rows if row.get("created") is not None]
     facts = [
@@ -47,15 +45,6 @@ def task_card(task: str, rows: Sequence[Row], folder: str, checked: Sequence[str
         (_board(key, titles[key], members, folder) for key, members in own.items()),
         class_="card",
     )
-
-
-def _titles(own: Mapping[Key, Sequence[Row]]) -> dict[Key, str]:
-    """Name boards by data set and family; where two have one name, the version of the protocol tells them apart, or the task id."""
-    names = {key: ", ".join(filter(None, [key[1], rows[0].get("family")])) for key, rows in own.items()}
-    for more in ([protocol_of(key[0]) for key in own], [key[0] for key in own]):
-        twice = {name for name, n in Counter(names.values()).items() if n > 1}
-        names = {key: f"{name} ({told})" if name in twice else name for (key, name), told in zip(names.items(), more, strict=True)}
-    return names
 
 
 def _board(key: Key, title: str, rows: Sequence[Row], folder: str) -> Html:

@@ -39,8 +39,8 @@ def profit_form(key: str = "profit") -> Html:
 
 def profit(share: float, caught: float, data: Data, numbers: Mapping[str, float]) -> float:
     """Return the profit of contacting a share of the users that holds a share `caught` of the churners."""
-    reached = data["users"] * data["base"] * caught
-    return numbers["value"] * numbers["kept"] * reached - numbers["cost"] * data["users"] * share
+    reached = float(data["users"] * data["base"] * caught)
+    return numbers["value"] * numbers["kept"] * reached - numbers["cost"] * float(data["users"]) * share
 
 
 def profit_chart(figure: Data, models: Sequence[str], key: str = "profit") -> Chart:

@@ -21,6 +21,7 @@ from bench.errors import RunFolderError
 from bench.report.html import slug
 from bench.report.page import Link
 from bench.report.pages import NAMES, Figure, at_board
+from bench.tasks.base import protocol_of
 from bench.tune.ledger import log_name
 
 Key = tuple[str, str]
@@ -65,10 +66,8 @@ class Run:
 
     @cached_property
     def titles(self) -> dict[Key, str]:
-        """Name each board for people, no two alike: its label, the family, and the task id where that is not enough."""
-        named = {key: ", ".join(filter(None, [key[1], rows[0].get("family")])) for key, rows in self.boards.items()}
-        often = Counter(named.values())
-        return {key: name if often[name] == 1 else f"{name} ({key[0]})" for key, name in named.items()}
+        """Name each board for people, no two alike."""
+        return board_titles(self.boards)
 
     @cached_property
     def drawn(self) -> list[Figure]:
@@ -160,6 +159,15 @@ class Run:
             if path.is_file():
                 return log_name(title, model), path.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL:]
         return "", []
+
+
+def board_titles(boards: Mapping[Key, Sequence[Row]]) -> dict[Key, str]:
+    """Name boards by label and family; where two have one name, the protocol's version tells them apart, or else the task id."""
+    names = {key: ", ".join(filter(None, [key[1], rows[0].get("family")])) for key, rows in boards.items()}
+    for more in ([protocol_of(key[0]) for key in boards], [key[0] for key in boards]):
+        twice = {name for name, n in Counter(names.values()).items() if n > 1}
+        names = {key: f"{name} ({told})" if name in twice else name for (key, name), told in zip(names.items(), more, strict=True)}
+    return names
 
 
 def read_run(folder: Path) -> Run:

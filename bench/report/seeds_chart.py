@@ -71,7 +71,7 @@ def _layout(shown: Sequence[str], label: str) -> dict[str, Any]:
 
 
 def _lines(model: str, rows: Sequence[Row], metric: str) -> list[tuple[str, ...]]:
-    found = []
+    found: list[tuple[str, ...]] = []
     for tuning in sorted({r["tuning"] for r in rows}):
         scores = sorted(r[metric] for r in rows if r["tuning"] == tuning)
         middle = scores[(len(scores) - 1) // 2]

@@ -81,3 +81,14 @@ def test_the_address_can_change_while_a_page_is_open(visit, large):
         page.evaluate("location.hash = '#q=model-120'")
     page.wait_for_function("document.querySelectorAll('#board tbody tr').length === 1")
     assert first_cells(page) == ["model-120"]
+
+
+def test_on_a_phone_the_interval_is_among_the_first_columns_and_axis_titles_are_whole(visit, large):
+    page = visit(next(large.glob("board-log-00*")), width=375)
+    assert page.locator("#board thead th").all_text_contents()[:3] == ["rank", "model", "95 % interval of skill"]
+    plot = page.locator('[data-chart="forest"]')
+    plot.scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('[data-chart=forest] .xtitle') !== null")
+    inside, title = plot.bounding_box(), page.locator('[data-chart="forest"] .xtitle').bounding_box()
+    assert inside["x"] <= title["x"]
+    assert title["x"] + title["width"] <= inside["x"] + inside["width"]

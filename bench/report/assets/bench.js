@@ -4,6 +4,8 @@
   var root = document.documentElement;
   var media = window.matchMedia("(prefers-color-scheme: dark)");
   var printing = false;
+  var NARROW = 480;
+  var NOT_ON_PHONES = ["tied", "skill", "tuning", "note"];
   var written = location.hash;
 
   function stored(value) {
@@ -45,8 +47,22 @@
     var map = isDark() && !printing ? window.BENCH.dark : {};
     var layout = themed(spec.layout, map);
     layout.hoverlabel = Object.assign({}, layout.hoverlabel, { bgcolor: isDark() && !printing ? "#222222" : "#ffffff" });
+    if (node.clientWidth < NARROW) { brokenTitles(layout, Math.floor(node.clientWidth / 11)); }
     node.dataset.drawn = "yes";
     return window.Plotly.react(node, themed(spec.data, map), layout, { displayModeBar: false, responsive: true });
+  }
+  /* Plotly cuts the title of an axis that is longer than the chart is wide. */
+  function brokenTitles(layout, width) {
+    Object.keys(layout).forEach(function (key) {
+      var title = /^xaxis/.test(key) && layout[key].title;
+      if (!title || !title.text || title.text.length <= width) { return; }
+      var lines = [""];
+      title.text.split(" ").forEach(function (word) {
+        var last = lines[lines.length - 1];
+        if (last && (last + " " + word).length > width) { lines.push(word); } else { lines[lines.length - 1] = (last + " " + word).trim(); }
+      });
+      title.text = lines.join("<br>");
+    });
   }
   function redraw() { document.querySelectorAll(".plot[data-drawn]").forEach(draw); }
   function charts() {
@@ -118,7 +134,7 @@
       paging: Boolean(window.BENCH && window.BENCH.rows), layout: { topStart: null, topEnd: null, bottomStart: null },
       language: { zeroRecords: "0 rows match; use Clear filters above", entries: { _: "rows", 1: "row" } },
       columns: columns.map(function (column) {
-        return { orderSequence: ["asc", "desc"], render: column.digits === undefined ? text : numbers(column, text), visible: shown ? shown.indexOf(column.key) >= 0 : !column.hidden, className: column.right ? "right" : "" };
+        return { orderSequence: ["asc", "desc"], render: column.digits === undefined ? text : numbers(column, text), visible: shown ? shown.indexOf(column.key) >= 0 : !column.hidden && !(innerWidth < NARROW && NOT_ON_PHONES.indexOf(column.key) >= 0), className: column.right ? "right" : "" };
       }),
     };
     if (found.paging) {

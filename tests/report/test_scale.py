@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from report.kit import churn_row
-from report.screen import first_cells, head
+from report.screen import first_cells, press
 
 from bench.board.ranking import rank
 from bench.board.schema import write_rows
@@ -70,7 +70,7 @@ def test_sorting_and_filtering_a_long_board_reach_the_rows_that_it_does_not_begi
     page.reload()
     assert first_cells(page) == ["model-187"]
     page.click("#clear")
-    head(page, "test AUC").click()
+    press(page, "test AUC")
     page.get_by_text("ascending").wait_for()
     assert first_cells(page)[0] == "model-199"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from bench.metrics.kinds import Metric
@@ -24,12 +24,17 @@ def unit_of(task: str) -> str:
 
 def ranking_of(row: Mapping[str, Any]) -> RankingRule:
     """Return what ranks on a row's board: as its task id says (`/rank=wql`), else as its level does."""
-    known = task_named(row["task"]).rankings
-    named = SPELT.search(row["task_id"])
-    own = known.get(row.get("level") or "") or known[""]
-    if named is None or named[1] not in metrics_of(row["task"]):
+    return _ranking(row["task"], row["task_id"], row.get("level") or "")
+
+
+@lru_cache(maxsize=4096)
+def _ranking(task: str, task_id: str, level: str) -> RankingRule:
+    known = task_named(task).rankings
+    named = SPELT.search(task_id)
+    own = known.get(level) or known[""]
+    if named is None or named[1] not in metrics_of(task):
         return own
-    return next((r for r in known.values() if r.metric == named[1]), None) or by(own, named[1], metrics_of(row["task"]))
+    return next((r for r in known.values() if r.metric == named[1]), None) or by(own, named[1], metrics_of(task))
 
 
 def ranking_metric(row: Mapping[str, Any]) -> tuple[str, bool]:

@@ -135,12 +135,16 @@ def _median(rows: Sequence[Row], scored: Sequence[int]) -> int | None:
 
 def _places(rows: Sequence[Row], standing: Sequence[int]) -> dict[int, tuple[int, bool]]:
     """Return rank, and whether it is tied with the leader, by position."""
-    order = sorted(standing, key=lambda at: (-merit(rows[at]), rows[at]["model"]))
+    merits = {at: merit(rows[at]) for at in standing}
+    order = sorted(standing, key=lambda at: (-merits[at], rows[at]["model"]))
     if not order:
         return {}
     tied = {at for at in order[1:] if not separable(rows[at], rows[order[0]])}
     tied |= {order[0]} if tied else set()
-    return {at: (1 + sum(merit(rows[o]) > merit(rows[at]) for o in order), at in tied) for at in order}
+    first: dict[float, int] = {}
+    for place, at in enumerate(order, 1):
+        first.setdefault(merits[at], place)
+    return {at: (first[merits[at]], at in tied) for at in order}
 
 
 def _gap(row: Row) -> str:

@@ -15,6 +15,9 @@ from typing import Any, TypeAlias
 from bench.execute.rungs import Rung
 from bench.registry import Source
 
+MOST_POINTS = 200
+"""Points of a learning curve that are read."""
+
 
 @dataclass(frozen=True)
 class Describe:
@@ -106,6 +109,8 @@ class Result:
     unsaved: str = ""
     """Why it could not be."""
     cut_short: bool = False
+    curve: tuple[tuple[int, float], ...] = ()
+    """What the fit reported: step (an epoch) and value (the holdout loss)."""
     signal: int = 0
     """The signal that ended the worker, where one did that was not ours."""
     again: bool = False
@@ -196,6 +201,7 @@ class Ending:
             peak_memory_mb=memory,
             unsaved=str(message.get("unsaved", "")),
             cut_short=bool(message.get("cut_short")),
+            curve=_curve(message.get("curve", ())),
             again=bool(message.get("again")),
             losses=losses,
             epochs=epochs,
@@ -211,6 +217,12 @@ def _losses(message: Mapping[str, Any]) -> tuple[tuple[float, ...], int]:
     if not all(map(math.isfinite, losses)) or len(losses) > epochs:
         raise ValueError(f"{len(losses)} losses of {epochs} epochs")
     return losses, epochs
+
+
+def _curve(given: Sequence[Sequence[float]]) -> tuple[tuple[int, float], ...]:
+    """Read what a fit reported; points that are no numbers are a plugin's own affair and are left out."""
+    points = [(int(step), float(value)) for step, value in given[:MOST_POINTS]]
+    return tuple(point for point in points if math.isfinite(point[1]))
 
 
 def _status(given: object) -> str:

@@ -30,6 +30,8 @@ from bench.execute.rungs import RungWatch, TrainingPrunedError
 
 Reply = Callable[[Mapping[str, Any]], None]
 REPORTS_A_SECOND = 5
+MOST_CURVE = 200
+"""Points of what a fit reported that go into its result."""
 WIND_DOWN = 0.9
 """Share of a job's seconds after which a model that asks is told to stop, so that it can still predict."""
 
@@ -118,10 +120,11 @@ def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[]
     reset_peak_memory()
     reply({"event": "start"})
     stopped: list[bool] = []
+    curve: list[list[float]] = []
     watch = RungWatch(fit.rungs)
     # what a fit that is kept costs, and a mean of several, is nobody's to compare
     followed = None if fit.save or KEY in fit.params else watch.look
-    ctx = replace(_context(fit, order.seconds, reply, stopped), on_epoch=followed)
+    ctx = replace(_context(fit, order.seconds, _throttled(reply, curve), stopped), on_epoch=followed)
     with restored():
         began = time.perf_counter()
         model = make(model_class, fit.params, lambda: seed_all(fit.seed))
@@ -148,6 +151,7 @@ def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[]
         "predict_seconds": predict_seconds,
         "peak_memory_mb": peak_memory_mb(),
         "cut_short": bool(stopped),
+        "curve": curve[:: -(-len(curve) // MOST_CURVE) or 1],
         "unsaved": unsaved,
         **watch.told,
     }
@@ -162,7 +166,7 @@ def apply(request: Apply, order: Order, stage: bytes, reply: Reply) -> dict[str,
     _, inputs = pickle.loads(stage)  # noqa: S301 - made by our own supervisor
     seed_all(request.seed)
     reply({"event": "start"})
-    ctx = _context(request, order.seconds, reply, [])
+    ctx = _context(request, order.seconds, _throttled(reply, []), [])
     model = make(model_class, request.params)
     if request.saved:
         model.load(Path(request.saved))
@@ -174,7 +178,7 @@ def apply(request: Apply, order: Order, stage: bytes, reply: Reply) -> dict[str,
     return {"status": "ok", "predict_seconds": time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()}
 
 
-def _context(request: Fit | Apply, seconds: float, reply: Reply, stopped: list[bool]) -> Any:
+def _context(request: Fit | Apply, seconds: float, report: Callable[[int, float], None], stopped: list[bool]) -> Any:
     from bench.api import Context
 
     return Context(
@@ -182,7 +186,7 @@ def _context(request: Fit | Apply, seconds: float, reply: Reply, stopped: list[b
         device=request.device,
         threads=1,
         deadline=time.monotonic() + WIND_DOWN * seconds,
-        on_report=_throttled(reply),
+        on_report=report,
         on_stop=lambda: stopped.append(True),
         **request.context,
     )
@@ -263,10 +267,14 @@ def peak_memory_mb() -> float:
     return peak / (1024**2 if sys.platform == "darwin" else 1024)
 
 
-def _throttled(reply: Reply) -> Callable[[int, float], None]:
+def _throttled(reply: Reply, curve: list[list[float]]) -> Callable[[int, float], None]:
+    """Pass on a few reports a second, and note all of them in `curve`; steps that begin anew begin it anew: a second training."""
     last = [0.0]
 
     def report(step: int, value: float) -> None:
+        if curve and step <= curve[-1][0]:
+            curve.clear()
+        curve.append([int(step), float(value)])
         if time.monotonic() - last[0] > 1 / REPORTS_A_SECOND:
             last[0] = time.monotonic()
             reply({"event": "report", "step": int(step), "value": float(value)})

@@ -17,13 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import bench
-from bench.board.merge import Merged, counts, merge
+from bench.board.merge import Merged, counts, merge, row_key
 from bench.board.schema import Row, rows_to_table, write_rows
 from bench.execute.jobs import bench_source
 from bench.publish import untrusted
 from bench.publish.package import dumped, parquet
 from bench.publish.place import Published, State, retraction, state
+from bench.publish.published_pictures import Pictures, published_pictures
 from bench.publish.store import PlaceError, Store
+from bench.report.glossary import FILE as GLOSSARY
+from bench.report.glossary_page import glossary_page
 from bench.report.html import Html, joined, name_of, tag
 from bench.report.page import Page, render, section
 from bench.report.place_page import task_card
@@ -65,13 +68,14 @@ def merged_rows(store: Store, seen: State) -> Merged:
 
 def derived_files(store: Store, seen: State, merged: Merged) -> dict[str, bytes]:
     """Make every derived file, `board.json` the last: the same runs give the same bytes, those of Parquet with the same library."""
-    figures = _figures(store, seen, merged)
+    beside = published_pictures(store, seen, merged)
     files = {BOARD: parquet(rows_to_table(merged.rows))}
     tasks = list(dict.fromkeys(row["task"] for row in merged.rows))
     for task in tasks:
         own = [row for row in merged.rows if row["task"] == task]
-        files |= {f"site/{task}/{name}": content for name, content in _site(own, figures, about_boards(store, seen, merged, task)).items()}
+        files |= {f"site/{task}/{name}": content for name, content in _site(own, beside, about_boards(store, seen, merged, task)).items()}
     files |= {f"assets/{path.name}": path.read_bytes() for path in _assets()}
+    files[GLOSSARY] = render(glossary_page(tasks, [(TITLE, INDEX)])).encode()
     files[INDEX] = render(_index(store, seen, merged, tasks)).encode()
     about = {
         "runs": list(seen.standing),
@@ -95,7 +99,7 @@ def _gone(store: Store, files: Mapping[str, bytes]) -> Iterator[str]:
         yield BOARD
 
 
-def _site(rows: Sequence[Row], figures: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> dict[str, bytes]:
+def _site(rows: Sequence[Row], beside: Pictures, about: Mapping[str, Any]) -> dict[str, bytes]:
     """Build the report of one task's rows."""
     from bench.report import build
 
@@ -104,10 +108,8 @@ def _site(rows: Sequence[Row], figures: Sequence[Mapping[str, Any]], about: Mapp
         write_rows(folder / "leaderboard.parquet", rows)
         (folder / "run.json").write_text(json.dumps(about))
         keys = {(row["task_id"], row["dataset"]) for row in rows}
-        own = [figure for figure in figures if (figure["task_id"], figure["dataset"]) in keys]
-        if own:
-            (folder / "figures.json").write_text(json.dumps(own))
         try:
+            beside.write(folder, keys)
             build(folder)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise PlaceError(
@@ -152,37 +154,6 @@ def about_boards(store: Store, seen: State, merged: Merged, task: str) -> dict[s
     return {"config": configs[-1] if configs else {"task": task}, "datasets": list(found.values()), "merged": True}
 
 
-def _figures(store: Store, seen: State, merged: Merged) -> list[dict[str, Any]]:
-    """Read the figures that runs were published with; of several for one board those of the run with most rows on it."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    models = {(row["task_id"], row["dataset"], row["model"]) for row in merged.rows}
-    for run, _ in sorted(Counter(merged.runs).items(), key=lambda item: (item[1], item[0])):
-        published = Published(store, run)
-        manifest = published.manifest()["files"]
-        if run in seen.standing and "figures.json" in manifest:
-            for figure in _listed(published.file("figures.json", manifest), published.path("figures.json")):
-                shown = {m: v for m, v in figure["models"].items() if (figure["task_id"], figure["dataset"], m) in models}
-                found[figure["task_id"], figure["dataset"]] = {**figure, "models": shown}
-    return list(found.values())
-
-
-def _listed(content: bytes, what: str) -> list[dict[str, Any]]:
-    try:
-        figures = untrusted.document(b'{"figures":' + content + b"}", what)["figures"]
-    except KeyError:
-        figures = None
-    right = isinstance(figures, list) and all(
-        isinstance(f, dict)
-        and isinstance(f.get("models"), dict)
-        and isinstance(f.get("task_id"), str)
-        and isinstance(f.get("dataset"), str)
-        for f in figures
-    )
-    if not right:
-        raise PlaceError(f"{what}: holds no list of figures")
-    return list(figures or ())
-
-
 def _assets() -> list[Path]:
     from bench.report.assets import HERE
 
@@ -191,7 +162,10 @@ def _assets() -> list[Path]:
 
 def _index(store: Store, seen: State, merged: Merged, tasks: Sequence[str]) -> Page:
     """Make the first page: the tasks, the runs, and what was retracted, with the reasons."""
-    cards = (task_card(task, [row for row in merged.rows if row["task"] == task], f"site/{task}/") for task in tasks)
+    cards = (
+        task_card(task, [row for row in merged.rows if row["task"] == task], f"site/{task}/", checked(store, merged, task))
+        for task in tasks
+    )
     runs = list(_runs(store, seen, merged))
     gone = [(run, *retraction(store, run)) for run in seen.retracted]
     body = joined(
@@ -203,6 +177,19 @@ def _index(store: Store, seen: State, merged: Merged, tasks: Sequence[str]) -> P
     )
     words = f"{len(merged.rows):,} row{'s' * (len(merged.rows) != 1)} of {len(runs):,} run{'s' * (len(runs) != 1)}."
     return Page(INDEX, TITLE, words, body, [], [])
+
+
+def checked(store: Store, merged: Merged, task: str) -> list[str]:
+    """Describe how much of a task's rows others can check, and who stands for them."""
+    own = [(row, run) for row, run in zip(merged.rows, merged.runs, strict=True) if row["task"] == task]
+    runs = sorted({run for _, run in own})
+    stored = {run: {row_key(entry) for entry in Published(store, run).index()} for run in runs}
+    scored = [(row, run) for row, run in own if row["status"] == "ok"]
+    able = sum(row_key(row) in stored[run] for row, run in scored)
+    signed = sum(store.size(f"signatures/{run}.sig") is not None for run in runs)
+    files = f"Files of all {len(runs)} runs are what was published"
+    again = f"{able:,} of {len(scored):,} scored rows have their predictions here, to be scored again by whoever has the data"
+    return [f"{files}; {again} (bench verify); {signed} of {len(runs)} runs are signed."]
 
 
 def _checks() -> Html:

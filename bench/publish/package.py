@@ -26,6 +26,7 @@ from bench.board.schema import Row, read_rows, rows_to_table, table_to_rows
 from bench.errors import RunFolderError
 from bench.execute.prediction_files import read_prediction
 from bench.publish.search_tables import tables
+from bench.publish.pictures import pictures
 from bench.publish.store import MOST
 from bench.runs.truth_seed import KEY
 
@@ -36,7 +37,22 @@ RUN = re.compile(r"[0-9a-f]{32}")
 PREDICTION = re.compile(r"predictions/[A-Za-z0-9][A-Za-z0-9_-]{0,80}\.npz")
 LOCAL = re.compile(r"(?<![\w./=+-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\:'\"]+[/\\])+([^\s/\\:'\"]*)")
 """A local path of at least two steps; its last one says enough."""
-CONFIG = ("task", "options", "trials", "minutes", "seeds", "seed", "profile", "device", "job_seconds", "job_memory", "models")
+CONFIG = (
+    "task",
+    "options",
+    "trials",
+    "minutes",
+    "seeds",
+    "seed",
+    "profile",
+    "device",
+    "job_seconds",
+    "job_memory",
+    "models",
+    "params",
+    "space",
+    "portfolio",
+)
 """Of the configuration, what is published; where the data and the plugins lie is not."""
 MODEL = ("name", "source_hash", "job_source", "versions", "status", "reason")
 ABOUT = ("written", "bench_version", "bench_source", "git_commit", "hardware")
@@ -60,7 +76,10 @@ class Package:
 
 
 def package(folder: Path, *, with_figures: bool = False) -> Package:
-    """Read a finished run folder; raise `RunFolderError` where it is unfinished, or not what the run wrote."""
+    """Read a finished run folder; raise `RunFolderError` where it is unfinished, or not what the run wrote.
+
+    `with_figures`: figures of single series too, which show the last values of a few.
+    """
     about = _about(folder)
     rows = [_published(row) for row in rank(table_to_rows(read_rows(folder / "leaderboard.parquet")))]
     if not rows:
@@ -74,9 +93,8 @@ def package(folder: Path, *, with_figures: bool = False) -> Package:
         **{entry["file"]: folder / entry["file"] for entry in index},
     }
     searched, kept = tables(folder, parquet, scrubbed)
-    files |= {**searched, **{name: folder / name for name in kept}}
-    if with_figures and (folder / "figures.json").is_file():
-        files["figures.json"] = folder / "figures.json"
+    # the trials that a search can be derived from again stand for those that are drawn
+    files |= {**pictures(folder, parquet, scrubbed, with_series=with_figures), **searched, **{name: folder / name for name in kept}}
     manifest, sizes = _manifest(files, rows)
     run = hashlib.sha256(manifest).hexdigest()[:32]
     return Package(run, rows, {**files, "manifest.json": manifest}, {**sizes, "manifest.json": len(manifest)})

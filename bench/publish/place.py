@@ -106,6 +106,12 @@ class Published:
         """Read `run.json`."""
         return untrusted.document(self.file("run.json"), self.path("run.json"))
 
+    def records(self, name: str, columns: pa.Schema, files: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Read a table beside the rows, of which these columns are used; [] where the run was published without it."""
+        if name not in files:
+            return []
+        return untrusted.loose_records(self.file(name, files), self.path(name), {field.name: field.type for field in columns})
+
     def index(self) -> list[dict[str, Any]]:
         """Read where the predictions lie; a file outside the run's folder is an error."""
         what = self.path("predictions.parquet")

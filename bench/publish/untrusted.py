@@ -61,6 +61,17 @@ def records(content: bytes, what: str, columns: Mapping[str, pa.DataType]) -> li
     return found
 
 
+def loose_records(content: bytes, what: str, columns: Mapping[str, pa.DataType]) -> list[dict[str, Any]]:
+    """Read a Parquet file as dicts of these columns, of these types; one that it lacks is None, others are passed over."""
+    file = bounded.opened(content, what)
+    found = {field.name: field.type for field in bounded.schema(file)}
+    if wrong := next((name for name, kind in columns.items() if name in found and found[name] not in {kind, pa.null()}), ""):
+        raise PlaceError(f"{what}: its column {wrong!r} is {found[wrong]}, expected {columns[wrong]}")
+    table = bounded.spelt_out(bounded.read(file, what, most_rows=MOST_RECORDS), what, most=MOST_TEXT)
+    table = table.select([name for name in columns if name in found])
+    return [{**dict.fromkeys(columns), **row} for row in table.to_pylist()]
+
+
 def rows(content: bytes, what: str, *, most_rows: int = MOST_ROWS, most_text: int = MOST_TEXT) -> list[Row]:
     """Read leaderboard rows: the exact schema, known words, finite numbers, parameters that are JSON objects."""
     file = bounded.opened(content, what)

@@ -10,7 +10,7 @@ from bench.board.metrics import ranking_label, ranking_metric, way
 from bench.board.numbers import clean, plain
 from bench.board.schema import Row
 from bench.metrics.rounding import rounded
-from bench.report.chart import Chart, axis, layout
+from bench.report.chart import FIRST, Chart, axis, layout
 from bench.report.palette import DASHES, LIGHT
 
 Trial = Mapping[str, Any]
@@ -39,7 +39,10 @@ def anytime_chart(rows: Sequence[Row], trials: Sequence[Trial]) -> Chart | None:
         traces=[_line(model, known[model], at) for at, model in enumerate(shown)],
         layout=layout(height=340, xaxis=axis("worker seconds", type="log"), yaxis=axis(f"valid {label}, best so far")),
         head=("model", "trials", *(f"after {seconds:g} s" for seconds in MARKS), "at the end", "seconds"),
-        rows=[(model, str(len(found)), *_reached(found), plain(found[-1][1]), plain(found[-1][0], 1)) for model, found in known.items()],
+        rows=[
+            (model, str(len(found)), *_reached(found), plain(found[-1][1]), plain(found[-1][0], 1))
+            for model, found in list(known.items())[:FIRST]
+        ],
         note=f"The score on the latest validation, which every trial meets.{_others(len(known))}",
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent / "assets"
-OWN = ("bench.css", "bench.js")
+OWN = ("bench.css", "bench.js", "choose.js")
 
 
 def vendored() -> list[dict[str, Any]]:

@@ -11,9 +11,11 @@ from bench.board.ranking import merit
 from bench.board.recommend import cost
 from bench.board.schema import Row
 from bench.metrics.rounding import rounded
-from bench.report.chart import Chart, axis, layout, mark, upright, wrapped
+from bench.report.chart import FIRST, Chart, axis, layout, mark, upright, wrapped
 from bench.report.palette import GREY, INK, LIGHT, SHADE
 
+LABELS = 8
+"""Points of the front that are named in the chart, the best; hover and table name all."""
 LEAST = 0.05
 """Seconds at which the axis begins: faster models stand there, since a logarithm has no 0."""
 
@@ -23,12 +25,15 @@ def forest_chart(rows: Sequence[Row]) -> Chart | None:
     shown = [row for row in rows if row["status"] == "ok" and row.get("behind") is not None]
     if len(shown) < 2:
         return None
-    label = ranking_label(shown[0])
+    label, every = ranking_label(shown[0]), len(shown)
     tied = [at for at, row in enumerate(shown) if at == 0 or row.get("tied")]
+    finding, first = _forest_finding(shown, tied, label), "leads" if shown[0].get("rank") is not None else "not ranked"
+    shown, tied = shown[:FIRST], [at for at in tied if at < FIRST]
+    left = f" The first {FIRST} of {every} models are drawn." if every > FIRST else ""
     return Chart(
         key="forest",
-        title=f"How far behind the leader, in test {label}",
-        finding=_forest_finding(shown, tied, label),
+        title=f"How far behind the {'leader' if first == 'leads' else 'best score'}, in test {label}",
+        finding=finding,
         traces=_forest_traces(shown, tied),
         layout=_forest_layout(shown, tied, label),
         head=("model", f"behind in test {label}", "95 % interval", "tied with the leader"),
@@ -37,11 +42,11 @@ def forest_chart(rows: Sequence[Row]) -> Chart | None:
                 row["model"],
                 signed(row["behind"]),
                 span(row.get("behind_low"), row.get("behind_high"), signed),
-                "leads" if at == 0 else "yes" if at in tied else "no",
+                first if at == 0 or first == "not ranked" else "yes" if at in tied else "no",
             )
             for at, row in enumerate(shown)
         ],
-        note="The paired difference on the same rows; 0 is level with the leader, further right is worse.",
+        note=f"The paired difference on the same rows; 0 is level with the leader, further right is worse.{left}",
     )
 
 
@@ -63,10 +68,10 @@ def pareto_chart(rows: Sequence[Row]) -> Chart | None:
             height=380,
             xaxis=axis("seconds for search, fit and predict (log scale)", type="log"),
             yaxis=axis(f"test {label}, {better} is better"),
-            annotations=[_label(row, metric) for row in front],
+            annotations=[_label(row, metric, at) for at, row in enumerate(front[-LABELS:])],
         ),
         head=("model", f"test {label}", "seconds", "beaten in both"),
-        rows=[(row["model"], plain(row[metric]), seconds(spent(row)), "no" if row in front else "yes") for row in shown],
+        rows=[(row["model"], plain(row[metric]), seconds(spent(row)), "no" if row in front else "yes") for row in shown[: 2 * FIRST]],
         note=f"Below {LEAST} s a model stands at {LEAST} s.",
     )
 
@@ -94,8 +99,10 @@ def front_of(rows: Sequence[Row]) -> list[Row]:
 
 
 def _forest_finding(rows: Sequence[Row], tied: Sequence[int], label: str) -> str:
-    apart = len(rows) - len(tied)
     last = rows[-1]
+    if rows[0].get("rank") is None:
+        return f"Underpowered: nothing is ranked; {clean(rows[0]['model'])} has the best test {label}, which may be chance."
+    apart = len(rows) - len(tied)
     worst = f"; {clean(last['model'])} is {plain(last['behind'])} behind" if apart else ""
     return (
         f"{clean(rows[0]['model'])} leads by test {label}; {len(tied) - 1} of {len(rows) - 1} others are statistically tied with it{worst}."
@@ -103,7 +110,9 @@ def _forest_finding(rows: Sequence[Row], tied: Sequence[int], label: str) -> str
 
 
 def _forest_traces(rows: Sequence[Row], tied: Sequence[int]) -> list[dict[str, Any]]:
-    kinds = (("tied with the leader", "circle", LIGHT[0], True), ("behind", "square", LIGHT[1], False))
+    ranked = rows[0].get("rank") is not None
+    first, others = ("tied with the leader", "behind") if ranked else ("best score", "other scores, nothing is ranked")
+    kinds = ((first, "circle", LIGHT[0], True), (others, "square", LIGHT[1], False))
     return [_forest_trace(rows, tied, *kind) for kind in kinds]
 
 
@@ -137,10 +146,11 @@ def _forest_layout(rows: Sequence[Row], tied: Sequence[int], label: str) -> dict
     lines = sum(name.count("<br>") + 1 for name in names)
     shade = {"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "y0": -0.5, "y1": max(tied) + 0.5, "fillcolor": SHADE, "line": {"width": 0}}
     ticks: dict[str, Any] = {"tickvals": list(range(len(rows))), "ticktext": names, "range": [len(rows) - 0.5, -0.5], "showgrid": False}
+    ranked = rows[0].get("rank") is not None
     return layout(
         height=110 + 18 * len(rows) + 16 * lines,
-        shapes=[{**shade, "layer": "below"}, upright(0.0, dash="solid")],
-        xaxis=axis(f"behind in test {label} (0: level with the leader)"),
+        shapes=[*([{**shade, "layer": "below"}] if ranked else []), upright(0.0, dash="solid")],
+        xaxis=axis(f"behind in test {label}" + (" (0: level with the leader)" if ranked else "")),
         yaxis=axis(**ticks),
     )
 
@@ -167,8 +177,9 @@ def _dots(colour: str, shape: str) -> dict[str, Any]:
     return {"color": colour, "symbol": shape, "size": 10}
 
 
-def _label(row: Row, metric: str) -> dict[str, Any]:
+def _label(row: Row, metric: str, at: int) -> dict[str, Any]:
     from math import log10
 
-    place = {"x": rounded(log10(max(spent(row), LEAST))), "y": rounded(row[metric]), "showarrow": False, "yshift": 16}
+    # neighbours on the front take turns above and below, so that their names do not lie on each other
+    place = {"x": rounded(log10(max(spent(row), LEAST))), "y": rounded(row[metric]), "showarrow": False, "yshift": (16, -16)[at % 2]}
     return {**place, "text": wrapped(row["model"]), "font": {"size": 12, "color": INK}}

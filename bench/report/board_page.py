@@ -15,17 +15,19 @@ from bench.board.view import board_views, listed, tied_word
 from bench.metrics.kinds import Metric
 from bench.report.anytime_chart import anytime_chart
 from bench.report.board_figures import forest_chart, pareto_chart, spent
-from bench.report.chart import Chart, figure_html
+from bench.report.chart import FIRST, Chart, figure_html
 from bench.report.coverage_chart import coverage_chart
 from bench.report.detection_tables import by_kind
 from bench.report.figures import horizon_chart
 from bench.report.html import Html, joined, name_of, tag
 from bench.report.interval_strip import Span, scale, strip
+from bench.report.overview_chart import overview_charts
 from bench.report.page import Link, Page, links, section
 from bench.report.pages import NAMES, at_board, overview_files
-from bench.report.protocol_words import protocol_words
+from bench.report.protocol_words import protocol_html
 from bench.report.run_folder import Key, Run, board_file, cell_file, trail
-from bench.report.tables import Head, TableCell, plain_table, sortable
+from bench.report.seeds_chart import seeds_chart
+from bench.report.tables import Head, TableCell, plain_table, rest, sortable
 from bench.report.words import failures, flags_html, metric_head, simulated_mark, status_word
 
 Spell = Callable[[float | None], str]
@@ -38,31 +40,53 @@ def board_page(run: Run, key: Key) -> Page:
     rows = run.boards[key]
     shown = listed(rows)
     charts = _charts(run, key, shown)
+    data_charts = _data_charts(run, key)
     view = board_views(rows)[0]
+    caption, lines = board_rows(run.titles[key], key, shown, rows)
+    first = leading_rows(shown)
+    table = sortable(caption, heads(rows[0]), lines, name=2, first=first)
     body = joined(
         tag("p", tag("strong", "Recommendation: "), f"{view.recommendation}.", class_="recommendation") if view.recommendation else None,
         _warning(rows),
-        section("Leaderboard", leaderboard(run.titles[key], key, shown, rows), _legend(shown), tag("p", view.caption, class_="caption")),
+        section("Leaderboard", table, _legend(shown), tag("p", view.caption, class_="caption"), rows_links()),
         _failed(rows),
         section("Charts", (figure_html(chart) for chart in charts)) if charts else None,
         _detected(run, key),
         _linked(run, key),
-        section("The data set", _about(run, key), tag("p", protocol_words(key[0])), tag("p", clean(key[0]), class_="task-id")),
+        section(
+            "The data set",
+            (figure_html(chart) for chart in data_charts),
+            _about(run, key),
+            protocol_html(key[0]),
+        ),
     )
     simulated = ["simulated data"] if any(r.get("simulated") for r in rows) else []
     facts = [*simulated, *filter(None, [view.facts]), *run.facts]
-    return Page(board_file(key), f"{run.task}: {run.titles[key]}", verdict(rows), body, trail(run), facts, charts)
+    all_charts = [*charts, *data_charts]
+    title = f"{run.task}: {run.titles[key]}"
+    return Page(board_file(key), title, verdict(rows), body, trail(run), facts, all_charts, rest=rest(lines, first))
 
 
-def leaderboard(title: str, key: Key, shown: Sequence[Row], rows: Sequence[Row]) -> Html:
-    """Write the board's table: tie groups, intervals as strips, failures with their reasons."""
+def rows_links() -> Html:
+    """Link the rows of the whole report; a place has its own."""
+    files = (tag("a", name, href=to) for name, to in (("rows.csv", "rows.csv"), ("leaderboard.parquet", "../leaderboard.parquet")))
+    return tag("p", "All rows: ", [part for file in files for part in (file, " ")], class_="caption")
+
+
+def leading_rows(shown: Sequence[Row]) -> int:
+    """Return how many rows a long board begins with: its tie group, 25 at least and 50 at most."""
+    return min(max(FIRST, sum(bool(row.get("tied")) for row in shown)), 2 * FIRST)
+
+
+def board_rows(title: str, key: Key, shown: Sequence[Row], rows: Sequence[Row]) -> tuple[str, list[list[TableCell]]]:
+    """Lay out the board's caption and rows: tie groups, intervals as strips, failures with their reasons."""
     metric, higher = ranking_metric(rows[0])
     spans: list[Span] = [(r.get("skill_low"), r.get("skill"), r.get("skill_high")) for r in shown if r["status"] == "ok"]
     ends = scale(spans, zero=True)
     tests: list[Span] = [(r.get(f"{metric}_low"), r.get(metric), r.get(f"{metric}_high")) for r in shown if r["status"] == "ok"]
     body = [_cells(key, row, at, ends, scale(tests)) for at, row in enumerate(shown)]
     caption = f"{title}: {len(shown)} models by test {ranking_label(rows[0])}, {way(higher=higher)} is better"
-    return sortable(clean(caption), heads(rows[0]), body, name=2)
+    return clean(caption), body
 
 
 def heads(row: Row) -> list[Head]:
@@ -111,7 +135,7 @@ def _cells(key: Key, row: Row, at: int, ends: tuple[float, float], tests: tuple[
     return [
         TableCell("unranked" if row.get("rank") is None else str(row["rank"]), order=at, class_=group),
         TableCell(tied_word(row) if row.get("rank") is not None else "unranked", class_=group),
-        TableCell(clean(row["model"]), tag("a", name_of(row["model"]), href=cell_file(key, row["model"])), class_=group),
+        TableCell(clean(row["model"]), class_=group, href=cell_file(key, row["model"])),
         number(row.get("skill"), signed),
         _interval(row, "skill", ends, failed=failed),
         number(row.get(metric), up=higher),
@@ -185,8 +209,15 @@ def _charts(run: Run, key: Key, shown: Sequence[Row]) -> list[Chart]:
     )
     figures = [f for f in run.of(run.drawn, key) if f["kind"] == "forecast"]
     wide = [horizon_chart(figure) for figure in figures]
-    found = (forest_chart(order), pareto_chart(order), anytime_chart(order, run.of(run.trials, key)), *wide, coverage_chart(order))
+    seeds = seeds_chart(run.boards[key], [row["model"] for row in order])
+    anytime = anytime_chart(order, run.of(run.trials, key))
+    found = (forest_chart(order), pareto_chart(order), seeds, anytime, *wide, coverage_chart(order[:FIRST]))
     return [chart for chart in found if chart is not None]
+
+
+def _data_charts(run: Run, key: Key) -> list[Chart]:
+    figure = run.drawn_of(key, "overview")
+    return [] if figure is None else overview_charts(figure)
 
 
 def _detected(run: Run, key: Key) -> Html | None:

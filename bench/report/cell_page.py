@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from bench.board.metrics import metrics_of, ranking_label, ranking_metric, way
 from bench.board.numbers import clean, plain, seconds, signed, span
-from bench.board.ranking import candidates
 from bench.board.recommend import is_mixture
 from bench.board.schema import Row
 from bench.report.board_figures import spent
@@ -15,27 +14,37 @@ from bench.report.detection_tables import by_strength
 from bench.report.html import Html, joined, tag
 from bench.report.page import Link, Page, links, section
 from bench.report.pages import NAMES, Figure, at_board, charts_html, model_charts, overview_files, words_of
-from bench.report.run_folder import Key, Run, board_file, cell_file, trail
-from bench.report.search_figures import LEAST, history_chart, importance, importance_chart
+from bench.report.protocol_words import protocol_html
+from bench.report.recall_chart import recall_chart
+from bench.report.run_folder import Key, Run, board_file, cell_file, search_file, trail
+from bench.report.search_figures import history_chart
 from bench.report.tables import plain_table
 from bench.report.words import command, command_html, flags_html, listing, params_table, status_word
+
+UNPUBLISHED = "not published with this run"
+TASKS_DRAWN = ("churn", "forecasting", "anomaly")
+"""Tasks whose runs draw figures of their own."""
 
 
 def cell_page(run: Run, key: Key, model: str) -> Page:
     """Make the page of one cell: score, command, status, task charts, search, parameters, log."""
-    rows = run.boards[key]
-    own = [row for row in rows if row["model"] == model]
-    best = standing(rows, model)
+    own = run.cells[key][model]
+    best = run.standing(key, model)
     drawn = [(figure, model_charts(figure, model)) for figure in run.of(run.drawn, key)]
     charts = [chart for _, own in drawn for chart in own]
     searched, words = _search(run, key, model, best)
+    recall = recall_chart(run.of(run.details, key, model), model)
+    charts += [recall] if recall is not None else []
     body = joined(
-        section("Score", _score(best, rows), _all_rows(own)),
+        protocol_html(key[0]),
+        section("Score", _score(run, key, best), _all_rows(own)),
         _repeat(run, key, model),
         *(_drawn(run, figure, model, own) for figure, own in drawn if own),
+        section("Recall", figure_html(recall)) if recall is not None else None,
+        _absent(run, key, model),
         _rates(run, key, model),
         _detected(run, key, model),
-        section("Search", tag("p", words), (figure_html(chart) for chart in searched)),
+        section("Search", tag("p", words), (figure_html(chart) for chart in searched), _further(run, key, model)),
         section("Parameters", _params(best)),
         _log(run, key, model),
         section("Neighbours", _neighbours(run, key, model)),
@@ -43,7 +52,7 @@ def cell_page(run: Run, key: Key, model: str) -> Page:
     to_board: Link = (run.titles[key], board_file(key))
     title = f"{model} on {run.titles[key]}"
     simulated = ["simulated data"] if best.get("simulated") else []
-    facts = [*simulated, *run.facts, key[0]]
+    facts = [*simulated, *run.facts]
     return Page(cell_file(key, model), title, _verdict(best), body, trail(run, to_board), facts, [*charts, *searched])
 
 
@@ -57,11 +66,8 @@ def _repeat(run: Run, key: Key, model: str) -> Html | None:
         else "This model, as it was run (the run folder is found again):"
     )
     # an ensemble is made of the others: they are all run again
-    return section("Repeat", command_html(command(config, "" if _mixed(run.boards[key], model) else model), said))
-
-
-def _mixed(rows: Sequence[Row], model: str) -> bool:
-    return any(row["model"] == model and is_mixture(row) for row in rows)
+    mixed = any(map(is_mixture, run.cells[key][model]))
+    return section("Repeat", command_html(command(config, "" if mixed else model), said))
 
 
 def _drawn(run: Run, figure: Figure, model: str, charts: Sequence[Chart]) -> Html:
@@ -70,12 +76,6 @@ def _drawn(run: Run, figure: Figure, model: str, charts: Sequence[Chart]) -> Htm
     said = words_of(figure, model)
     way = links([(f"{named.title} of all models", to)], "All models")
     return section(named.own, charts_html(figure, charts), tag("p", said) if said else None, way)
-
-
-def standing(rows: Sequence[Row], model: str) -> Row:
-    """Choose the row that stands for a model on a board; where none does, its first."""
-    stands = next((rows[at] for at in candidates(rows) if rows[at]["model"] == model), None)
-    return stands or next(row for row in rows if row["model"] == model)
 
 
 def _verdict(row: Row) -> str:
@@ -88,12 +88,13 @@ def _verdict(row: Row) -> str:
     return f"Test {ranking_label(row)} {plain(row.get(metric))} (95 % interval {interval}; {way(higher=higher)} is better), {rank}{tied}."
 
 
-def _score(row: Row, rows: Sequence[Row]) -> Html:
+def _score(run: Run, key: Key, row: Row) -> Html:
     """Put the score beside the reference's and the default's."""
     metric, higher = ranking_metric(row)
     name = str(row.get("reference") or "")
-    reference = standing(rows, name) if any(r["model"] == name for r in rows) else None
-    default = next((r for r in rows if r["model"] == row["model"] and r["tuning"] == "default" and r["status"] == "ok"), None)
+    cells = run.cells[key]
+    reference = run.standing(key, name) if name in cells else None
+    default = next((r for r in cells[row["model"]] if r["tuning"] == "default" and r["status"] == "ok"), None)
     default = None if default is row else default
     named = [(f"this model, {row['tuning']}", row), ("this model, default", default), ("reference", reference)]
     lines = [
@@ -145,19 +146,32 @@ def _all_rows(own: Sequence[Row]) -> Html:
 
 def _search(run: Run, key: Key, model: str, best: Row) -> tuple[list[Chart], str]:
     trials = run.of(run.trials, key, model)
-    higher = ranking_metric(best)[1]
-    history = history_chart(trials, ranking_label(best), higher=higher)
+    history = history_chart(trials, ranking_label(best), higher=ranking_metric(best)[1])
     if history is None:
+        if is_mixture(best):
+            return [], "No search of its own: it is a mean of other models, whose pages show theirs."
         if run.merged and best.get("trials"):
-            return [], f"{best['trials']} trials, {best.get('failed_trials') or 0} failed; the trials themselves were not published."
+            return [], f"{best['trials']} trials, {best.get('failed_trials') or 0} failed; the trials are {UNPUBLISHED}."
         return [], "No search: this model has no parameters to tune, or it did not run."
     done = sum(t["status"] == "ok" for t in trials)
-    words = f"{done} trials ok, {len(trials) - done} failed; stopped by {best.get('stopped_by') or 'nothing known'}."
-    found = importance(trials, higher=higher)
-    if not found:
-        few = f"at least {LEAST} that worked are needed" if done < LEAST else "nothing varied"
-        return [history], f"{words} Importance of parameters is not computed from {done} trials: {few}."
-    return [history, importance_chart(found, done)], words
+    return [history], f"{done} trials ok, {len(trials) - done} failed; stopped by {best.get('stopped_by') or 'nothing known'}."
+
+
+def _further(run: Run, key: Key, model: str) -> Html | None:
+    """Lead to the page of the search, where there is one."""
+    learnt = run.drawn_of(key, "training")
+    if not run.of(run.trials, key, model) and not (learnt and learnt["models"].get(model)):
+        return None
+    return links([("All trials, parameters that mattered, learning curve", search_file(key, model))], "Search")
+
+
+def _absent(run: Run, key: Key, model: str) -> Html | None:
+    """State what a published run has not brought with it; nothing on the page of a run's own report."""
+    if not run.merged or any(model in figure["models"] for figure in run.of(run.drawn, key)) or run.task not in TASKS_DRAWN:
+        return None
+    if run.standing(key, model)["status"] != "ok":
+        return None
+    return tag("p", f"Curves and series are {UNPUBLISHED}.", class_="note")
 
 
 def _rates(run: Run, key: Key, model: str) -> Html | None:
@@ -197,14 +211,12 @@ def _neighbours(run: Run, key: Key, model: str) -> Html:
     near: list[Link] = [(f"previous: {models[at - 1]}", cell_file(key, models[at - 1]))] if at else []
     near += [(f"next: {models[at + 1]}", cell_file(key, models[at + 1]))] if at + 1 < len(models) else []
     far: list[Link] = [
-        (f"{model} on {run.titles[other]}", cell_file(other, model))
-        for other, rows in run.boards.items()
-        if other != key and any(row["model"] == model for row in rows)
+        (f"{model} on {run.titles[other]}", cell_file(other, model)) for other, own in run.cells.items() if other != key and model in own
     ]
     made = listing([("plugin", plugin)]) if (plugin := _plugin(run, key, model)) else None
     return joined(links([*near, *far], "Neighbours") if near or far else None, made)
 
 
 def _plugin(run: Run, key: Key, model: str) -> str:
-    row = standing(run.boards[key], model)
+    row = run.standing(key, model)
     return " ".join(filter(None, [row.get("plugin"), row.get("plugin_version"), (row.get("source_hash") or "")[:12]]))

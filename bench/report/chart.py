@@ -12,6 +12,8 @@ from bench.report.html import Html, name_of, tag
 from bench.report.palette import GRID, INK
 from bench.report.tables import TableCell, plain_table
 
+FIRST = 25
+"""Models that a chart draws where there are more: the tie group and those after it; the table of the page has all."""
 MOST_ROWS = 200
 """Rows of a chart's own table; more are counted in words."""
 

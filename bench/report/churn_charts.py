@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.board.numbers import ABSENT, clean, plain
 from bench.metrics.rounding import rounded
-from bench.report.chart import Chart, axis, layout, mark, upright, wrapped
+from bench.report.chart import FIRST, Chart, axis, layout, mark, upright, wrapped
 from bench.report.palette import DASHES, GREY, INK, LIGHT, SHAPES
 from bench.tasks.churn.figures import FALSE_ALARMS, RECALLS, TOP, thinned
 
@@ -21,9 +21,9 @@ FEW_POINTS = 30
 
 
 def ordered_churn(figure: Data) -> list[str]:
-    """List the models that a figure shows: leader, reference, then by ROC AUC."""
+    """List the models that a figure shows: leader, reference, then by ROC AUC; 25 at most."""
     models, first = figure["models"], (figure["leader"], figure["reference"])
-    return sorted(models, key=lambda m: (m != first[0], m != first[1], -(models[m]["auc"] or 0), m))
+    return sorted(models, key=lambda m: (m != first[0], m != first[1], -(models[m]["auc"] or 0), m))[:FIRST]
 
 
 def beside(figure: Data, model: str) -> list[str]:

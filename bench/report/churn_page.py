@@ -9,9 +9,11 @@ from typing import Any
 from bench.report.calibration_charts import rates_chart, reliability_chart
 from bench.report.chart import Chart, figure_html
 from bench.report.churn_charts import beside, curves_chart, gain_chart, ordered_churn
+from bench.report.classes_chart import churn_classes
 from bench.report.html import Html, tag
 from bench.report.looks_charts import looks_chart, looks_words
 from bench.report.page import section
+from bench.report.profit_chart import profit_chart, profit_form
 
 Data = Mapping[str, Any]
 
@@ -23,10 +25,13 @@ class PagePart:
     title: str
     charts: list[Chart]
     words: list[str] = field(default_factory=list)
+    form: Html | None = None
+    """Fields that the charts follow."""
 
     def html(self) -> Html:
         """Write the part."""
-        return section(self.title, (tag("p", words) for words in self.words), paired(self.charts) if self.charts else None)
+        said = (tag("p", words) for words in self.words)
+        return section(self.title, said, self.form, paired(self.charts) if self.charts else None)
 
 
 def paired(charts: list[Chart]) -> Html:
@@ -43,9 +48,16 @@ def overview_parts(figure: Data) -> list[PagePart]:
     calibrated = [reliability_chart(figure, m, f"reliability-{at}") for at, m in enumerate(two)]
     return [
         PagePart("Whom to choose", [gain_chart(figure, models), curves_chart(figure, models)]),
+        PagePart("What does it earn?", [profit_chart(figure, models)], form=profit_form()),
         PagePart("Is it calibrated?", [*calibrated, rates_chart(figure, two)]),
+        PagePart("How do the scores part the classes?", _classes(figure, two)),
         looks_part(figure, two),
     ]
+
+
+def _classes(figure: Data, models: Sequence[str]) -> list[Chart]:
+    found = (churn_classes(figure, m, f"classes-{at}") for at, m in enumerate(models))
+    return [chart for chart in found if chart is not None]
 
 
 def looks_part(figure: Data, models: Sequence[str]) -> PagePart:
@@ -65,5 +77,5 @@ def churn_model_charts(figure: Data, model: str) -> list[Chart]:
         reliability_chart(figure, model),
         gain_chart(figure, models),
         curves_chart(figure, models),
-        *([] if asked is None else [asked]),
+        *(chart for chart in (churn_classes(figure, model), asked) if chart is not None),
     ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.board.numbers import ABSENT, clean, plain
-from bench.report.chart import Chart, axis, layout, upright, wrapped
+from bench.report.chart import FIRST, Chart, axis, layout, upright, wrapped
 from bench.report.palette import BAND, INK, LIGHT, MARK, style
 
 Data = Mapping[str, Any]
@@ -26,9 +26,9 @@ def forecast_chart(figure: Data, model: str, at: int) -> Chart:
         key=f"forecast-{at}",
         title=f"{pick['role'].capitalize()} by {figure['metric']}: {clean(series['name'])}",
         finding=_forecast_finding(figure, pick, steps),
-        traces=[*_truth_traces(time, series["values"], cutoffs[0]), *_forecast_traces(time, cutoffs, pick)],
+        traces=[*truth_traces(time, series["values"], cutoffs[0]), *_forecast_traces(time, cutoffs, pick)],
         layout=layout(
-            height=340, shapes=lines, hovermode="x unified", xaxis=axis(**_step_axis(time)), margin={"l": 56, "r": 16, "t": 32, "b": 36}
+            height=340, shapes=lines, hovermode="x unified", xaxis=axis(**step_axis(time)), margin={"l": 56, "r": 16, "t": 32, "b": 36}
         ),
         head=("time", "actual", "median", "80 % band, low", "80 % band, high"),
         rows=[(str(step["time"]), *(_number(step[key]) for key in ("actual", "median", "low", "high"))) for step in steps],
@@ -41,21 +41,24 @@ def horizon_chart(figure: Data) -> Chart | None:
     by_step = {m: v for m, v in figure.get("by_step", {}).items() if any(x is not None for x in v)}
     if not by_step:
         return None
-    order = sorted(by_step, key=lambda m: (m != figure["leader"], _mean(by_step[m]), m))
+    every = sorted(by_step, key=lambda m: (m != figure["leader"], _mean(by_step[m]), m))
+    order = every[:FIRST]
     first = order[0]
-    ends = by_step[first][0], by_step[first][-1]
+    known = [(at, x) for at, x in enumerate(by_step[first], 1) if x is not None]
+    (near, low), (far, high) = known[0], known[-1]
     steps = list(range(1, len(by_step[first]) + 1))
     traces = [_line(steps, by_step[m], m, i) for i, m in enumerate(order)]
+    left = f"; the first {FIRST} of {len(every)} models" if len(every) > FIRST else ""
     others = "; from the sixth model on the lines are grey" if len(order) > len(LIGHT) else ""
     return Chart(
         key="horizon",
         title=f"Error by steps ahead, {figure['metric']} (lower is better)",
-        finding=f"{clean(first)} errs by {plain(ends[0])} one step ahead and by {plain(ends[1])} at step {steps[-1]}.",
+        finding=f"{clean(first)} errs by {plain(low)} at step {near} and by {plain(high)} at step {far}.",
         traces=traces,
         layout=layout(height=380, x="steps ahead", y=figure["metric"], hovermode="x"),
         head=("steps ahead", *order),
         rows=[(str(step), *(plain(by_step[m][i]) for m in order)) for i, step in enumerate(steps)],
-        note=f"One line a model, in the order of their mean error after the leader{others}.",
+        note=f"One line a model, in the order of their mean error after the leader{others}{left}.",
     )
 
 
@@ -113,7 +116,8 @@ def _windows_note(figure: Data) -> str:
     return f"Chosen by rule, of {figure['series_total']:,} series{left}; the table lists the forecast steps."
 
 
-def _truth_traces(time: Sequence[Any], values: Sequence[Any], split: int) -> list[dict[str, Any]]:
+def truth_traces(time: Sequence[Any], values: Sequence[Any], split: int) -> list[dict[str, Any]]:
+    """Draw what is known of a series: history as a line, the truth after the first cut-off with dots."""
     before, after = slice(0, split + 1), slice(split, None)
     base = {"type": "scatter", "hoverinfo": "x+y+name"}
     return [
@@ -196,7 +200,7 @@ def _timeline(pick: Data) -> dict[str, Any]:
         limit = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": "y2", "y0": pick["threshold"], "y1": pick["threshold"]}
         word = {"text": "threshold", "textposition": "start", "font": {"size": 12, "color": INK}}
         shapes.append({**limit, "line": {"color": RED, "dash": "dash", "width": 1.5}, "label": word})
-    x = axis(anchor="y2", **_step_axis([*pick["time"], *pick["score_time"]]))
+    x = axis(anchor="y2", **step_axis([*pick["time"], *pick["score_time"]]))
     above, below_ = axis("value", domain=[0.55, 1]), axis("score", domain=[0, 0.45], range=_score_range(pick))
     small = [{**m, "font": {"size": 12, "color": INK}} for m in marks]
     base = layout(height=420, shapes=shapes, annotations=small, xaxis=x, yaxis=above, yaxis2=below_, showlegend=False)
@@ -242,7 +246,7 @@ def _above(score: float | None, limit: float | None) -> bool:
     return score is not None and limit is not None and score > limit
 
 
-def _step_axis(time: Sequence[Any]) -> dict[str, Any]:
+def step_axis(time: Sequence[Any]) -> dict[str, Any]:
     """Return which kind of axis the times need: dates, or numbers of steps."""
     return {"type": "date"} if any(isinstance(t, str) and "-" in t for t in time[:1]) else {"title": {"text": "step", "font": {"size": 13}}}
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from bench.board.across import groups
 from bench.board.metrics import ranking_label, ranking_metric, way
 from bench.board.numbers import clean, plain, several, span
 from bench.board.ranking import label, placed, tie_group, verdict
+from bench.board.recommend import recommend
 from bench.board.schema import Row
 from bench.board.view import listed
+from bench.report.across_page import FILE as ACROSS
 from bench.report.html import Html, joined, name_of, tag
 from bench.report.interval_strip import Span, scale, strip
 from bench.report.page import Link, Page, links, section
 from bench.report.pages import NAMES, at_board, overview_files
+from bench.report.protocol_words import protocol_html
 from bench.report.run_folder import Key, Run, board_file, cell_file
 from bench.report.tables import TableCell, plain_table
 from bench.report.words import failures, simulated_mark, status_word
@@ -86,10 +90,17 @@ def _card(title: str, key: Key, rows: Sequence[Row]) -> Html:
         "article",
         tag("h3", tag("a", name_of(title), href=board_file(key)), " ", simulated_mark(rows)),
         tag("p", verdict(rows), class_="card-verdict"),
+        tag("p", f"{said[:1].upper()}{said[1:]}.", class_="recommendation") if (said := _advice(rows)) else None,
         _tops(title, key, rows),
-        tag("p", f"{counted(rows)}; {key[0]}", class_="task-id"),
+        tag("p", f"{counted(rows)}.", class_="caption"),
+        protocol_html(key[0]),
         class_="card",
     )
+
+
+def _advice(rows: Sequence[Row]) -> str:
+    best = recommend(rows)
+    return "" if best is None else best.words
 
 
 def _tops(title: str, key: Key, rows: Sequence[Row]) -> Html | None:
@@ -122,4 +133,5 @@ def _ways(run: Run) -> Html:
     kinds = {f["kind"]: files[at_board(f)] for f in reversed(run.drawn)}
     pairs: list[Link] = [(NAMES[kind].way, to) for kind, to in kinds.items()]
     pairs += [("All data sets in one grid", "grid.html")] if len(run.boards) > 1 else []
+    pairs += [("Across data sets: mean ranks, pairs of models", ACROSS)] if groups(run.rows) else []
     return links([*pairs, ("The run: every row, hardware, versions", "run.html")], "More pages")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.board.numbers import clean
 from bench.report.chart import Chart
+from bench.report.glossary import FILE as GLOSSARY
 from bench.report.html import Html, Inner, joined, name_of, tag
 from bench.report.palette import dark_colours
 
@@ -34,6 +35,15 @@ class Page:
     site: str = "bench"
     rows: Mapping[str, Any] | None = None
     """Data of a table that is too long for HTML."""
+    rest: Sequence[Any] = ()
+    """Rows of the sortable table that do not stand in the page."""
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Data of charts that follow what the reader chooses, by the chart's key."""
+
+    @property
+    def has_data(self) -> bool:
+        """Return whether a script with data belongs to the page."""
+        return bool(self.charts or self.rows is not None or self.rest)
 
     @property
     def data_file(self) -> str:
@@ -43,7 +53,7 @@ class Page:
 
 def write_page(report: Path, page: Page) -> Path:
     """Write a page, and its data beside it where it has any; each whole or not at all."""
-    if page.charts or page.rows is not None:
+    if page.has_data:
         _write(report / page.data_file, data_script(page))
     return _write(report / page.file, render(page))
 
@@ -53,6 +63,10 @@ def data_script(page: Page) -> str:
     found: dict[str, Any] = {"charts": {chart.key: chart.spec() for chart in page.charts}, "dark": dark_colours()}
     if page.rows is not None:
         found["rows"] = page.rows
+    if page.rest:
+        found["rest"] = page.rest
+    if page.more:
+        found["more"] = page.more
     text = json.dumps(found, sort_keys=True, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
     return f"window.BENCH={text};\n"
 
@@ -80,7 +94,7 @@ def _head(page: Page) -> Html:
 def _header(page: Page) -> Html:
     steps = (tag("li", _link(words, to)) for words, to in page.trail)
     trail = tag("nav", tag("ol", steps, tag("li", name_of(page.title), aria_current="page")), aria_label="Breadcrumb", class_="trail")
-    switch = tag("button", "Dark", type="button", id="theme", class_="needs-script", aria_pressed="false")
+    switch = tag("button", "Dark theme", type="button", id="theme", class_="needs-script")
     return tag("header", tag("a", "Skip to content", href="#main", class_="skip"), trail, switch)
 
 
@@ -91,13 +105,15 @@ def _opening(page: Page) -> Html:
 
 
 def _footer() -> Html:
-    return tag("footer", "Made by bench; the vendored scripts and their licences: ", tag("a", "list", href="assets/VENDORED.json"))
+    words = tag("a", "Glossary", href=GLOSSARY)
+    return tag("footer", words, ". Made by bench; the vendored scripts and their licences: ", tag("a", "list", href="assets/VENDORED.json"))
 
 
 def _scripts(page: Page) -> Html:
     """Load the data and the libraries that this page needs, in order."""
-    needed = [page.data_file] if page.charts or page.rows is not None else []
+    needed = [page.data_file] if page.has_data else []
     needed += ["assets/plotly-basic.min.js"] if page.charts else []
+    needed += ["assets/choose.js"] if page.more else []
     needed += ["assets/dataTables.min.js"] if page.rows is not None or 'id="board"' in page.body else []
     return joined(tag("script", src=src) for src in needed)
 

@@ -9,13 +9,19 @@ from typing import Any
 
 from bench.board.numbers import clean
 from bench.report.assets import copy_assets
+from bench.report.calendar_chart import calendar_chart
 from bench.report.chart import Chart, figure_html
 from bench.report.churn_charts import ordered_churn
 from bench.report.churn_page import churn_model_charts, overview_parts, paired
+from bench.report.classes_chart import anomaly_classes
+from bench.report.compared_chart import compared_chart, compared_data, compared_form, spread_chart
 from bench.report.figures import anomaly_chart, forecast_chart, horizon_chart
+from bench.report.glossary_page import glossary_page
 from bench.report.html import Html, joined, slug, tag
 from bench.report.looks_charts import looks_words
 from bench.report.page import Link, Page, links, section, write_page
+from bench.report.profit_chart import profit_data
+from bench.report.protocol_words import protocol_html
 
 Figure = Mapping[str, Any]
 """One item of `figures.json`: `task_id`, `dataset`, and what the `collect` of the figures' module gave."""
@@ -57,7 +63,7 @@ def write_plots(folder: Path, figures: Sequence[Figure], title: str = "") -> Pat
         raise ValueError("no figure of forecasts, anomaly scores or churn; give what their collect functions return")
     report = Path(folder) / "report"
     copy_assets(report)
-    for page in plot_pages(drawn, title):
+    for page in (*plot_pages(drawn, title), glossary_page([], [])):
         write_page(report, page)
     return report / overview_files(drawn)[at_board(drawn[0])]
 
@@ -89,7 +95,13 @@ def model_charts(figure: Figure, model: str) -> list[Chart]:
     if figure["kind"] == "churn":
         return churn_model_charts(figure, model)
     draw = forecast_chart if figure["kind"] == "forecast" else anomaly_chart
-    return [draw(figure, model, at) for at in range(len(figure["models"].get(model, ())))]
+    series = [draw(figure, model, at) for at in range(len(figure["models"].get(model, ())))]
+    if figure["kind"] == "forecast":
+        beside = {m: v for m, v in figure.get("by_step", {}).items() if m in {model, figure["leader"]}}
+        more = [horizon_chart({**figure, "by_step": beside}) if model in beside else None]
+    else:
+        more = [anomaly_classes(figure, model), calendar_chart(figure, model)]
+    return [*series, *(chart for chart in more if chart is not None)]
 
 
 def ordered(figure: Figure) -> list[str]:
@@ -124,33 +136,42 @@ def _overview(figure: Figure, file: str, title: str, boards: Sequence[Link], tra
     pairs = [(model, to(figure, model)) for model in models]
     parts = overview_parts(figure) if figure["kind"] == "churn" else []
     charts = [chart for part in parts for chart in part.charts] or _leading(figure)
+    pair = list((figure.get("compared") or {"models": ()})["models"])[:2]
+    if len(pair) == 2:
+        charts = [*charts, compared_chart(figure, pair)]
     body = joined(
+        protocol_html(figure["task_id"]),
         section("Data sets", links(boards, "Data sets")) if len(boards) > 1 else None,
         section("Models", tag("p", f"Each leads to its own {own.lower()}."), links(pairs, "Models")),
-        [part.html() for part in parts] or section(own, (figure_html(chart) for chart in charts)),
+        [part.html() for part in parts] or section(own, (figure_html(chart) for chart in charts if chart.key != "compared")),
+        section("Two models on one series", compared_form(figure, pair), figure_html(charts[-1])) if len(pair) == 2 else None,
     )
     name = f"{NAMES[figure['kind']].title}: {_title(figure)}"
     words = f"{_led(figure, models[0])}; {_shown(figure)}." if models else "No model has predictions."
-    return Page(file, name, words, body, trail, [*([title] if title else []), figure["task_id"]], charts)
+    more = {"profit": profit_data(figure, models)} if parts else {"compared": compared_data(figure)} if len(pair) == 2 else {}
+    return Page(file, name, words, body, trail, [title] if title else [], charts, more=more)
 
 
 def _shown(figure: Figure) -> str:
     if figure["kind"] != "churn":
-        return "the best, the median and the worst series by its own scores"
+        drawn = any(figure["models"].values())
+        return "the best, the median and the worst series by its own scores" if drawn else "its series are not published with this run"
     return f"{figure['n'][figure['test_cutoff']]:,} test users, of whom {figure['base_rate']:.0%} churned"
 
 
 def _led(figure: Figure, first: str) -> str:
     if first != figure["leader"]:
-        return f"ModelResult: {clean(first)}, the first by name"
-    return f"{clean(first)} leads" if figure.get("ranked", True) else f"ModelResult: {clean(first)}, first by score; nothing is ranked"
+        return f"Shown: {clean(first)}, the first by name"
+    return f"{clean(first)} leads" if figure.get("ranked", True) else f"Shown: {clean(first)}, first by score; nothing is ranked"
 
 
 def _leading(figure: Figure) -> list[Chart]:
     models = ordered(figure)
     first = model_charts(figure, models[0]) if models else []
-    wide = horizon_chart(figure) if figure["kind"] == "forecast" else None
-    return [*first, *([wide] if wide is not None else [])]
+    if figure["kind"] != "forecast":
+        return first
+    wide = [chart for chart in (horizon_chart(figure), spread_chart(figure)) if chart is not None]
+    return [*(chart for chart in first if chart.key != "horizon"), *wide]
 
 
 def charts_html(figure: Figure, charts: Sequence[Chart]) -> Html:

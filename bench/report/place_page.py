@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from bench.board.across import groups
 from bench.board.metrics import ranking_label, ranking_metric, way
 from bench.board.numbers import clean, plain, seconds, signed, span
 from bench.board.ranking import boards, placed, tie_group, verdict
 from bench.board.recommend import cost, recommend
 from bench.board.schema import Row
+from bench.report.across_page import FILE as ACROSS
 from bench.report.html import Html, joined, name_of, tag
 from bench.report.interval_strip import Span, scale, strip
-from bench.report.protocol_words import asked, protocol_words
-from bench.report.run_folder import Key, board_file, cell_file
+from bench.report.page import links
+from bench.report.protocol_words import asked, protocol_html
+from bench.report.run_folder import Key, board_file, board_titles, cell_file
 from bench.report.tables import TableCell, plain_table
 from bench.report.words import simulated_mark
-from bench.tasks.base import protocol_of
 
 MOST = 5
 """Models of a tie group that a card shows."""
 
 
-def task_card(task: str, rows: Sequence[Row], folder: str) -> Html:
-    """Write the card of one task; `folder`: where its pages lie, `site/churn/`."""
+def task_card(task: str, rows: Sequence[Row], folder: str, checked: Sequence[str] = ()) -> Html:
+    """Write the card of one task; `folder`: where its pages lie, `site/churn/`; `checked`: how much of it can be and was checked."""
     own = {key: [rows[at] for at in members] for key, members in boards(rows).items()}
-    titles = _titles(own)
+    titles = board_titles(own)
     datasets = {row["dataset"] for row in rows}
     dates = [row["created"] for row in rows if row.get("created") is not None]
     facts = [
@@ -33,23 +34,17 @@ def task_card(task: str, rows: Sequence[Row], folder: str) -> Html:
         f"{len({row['model'] for row in rows})} models",
         *([f"last run {max(dates):%Y-%m-%d}"] if dates else []),
     ]
+    pages = [("across data sets", f"{folder}{ACROSS}")] if groups(rows) else []
     return tag(
         "article",
         tag("h3", tag("a", f"{task} benchmark", href=f"{folder}index.html")),
         tag("p", asked(task), class_="card-verdict") if asked(task) else None,
         tag("ul", (tag("li", name_of(fact)) for fact in facts), class_="facts"),
+        (tag("p", clean(words), class_="caption") for words in checked),
+        links(pages, f"Pages of {task}") if pages else None,
         (_board(key, titles[key], members, folder) for key, members in own.items()),
         class_="card",
     )
-
-
-def _titles(own: Mapping[Key, Sequence[Row]]) -> dict[Key, str]:
-    """Name boards by data set and family; where two have one name, the version of the protocol tells them apart, or the task id."""
-    names = {key: ", ".join(filter(None, [key[1], rows[0].get("family")])) for key, rows in own.items()}
-    for more in ([protocol_of(key[0]) for key in own], [key[0] for key in own]):
-        twice = {name for name, n in Counter(names.values()).items() if n > 1}
-        names = {key: f"{name} ({told})" if name in twice else name for (key, name), told in zip(names.items(), more, strict=True)}
-    return names
 
 
 def _board(key: Key, title: str, rows: Sequence[Row], folder: str) -> Html:
@@ -59,7 +54,7 @@ def _board(key: Key, title: str, rows: Sequence[Row], folder: str) -> Html:
         tag("h4", tag("a", name_of(title), href=f"{folder}{board_file(key)}"), " ", simulated_mark(rows)),
         tag("p", f"{said[:1].upper()}{said[1:]}.", class_="recommendation"),
         _group(key, title, rows, folder),
-        tag("p", protocol_words(key[0]), class_="task-id"),
+        protocol_html(key[0]),
     )
 
 

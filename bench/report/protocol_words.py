@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bench.board.numbers import clean
+from bench.report.html import Html, tag
+
 ASKED = {
     "churn": "Which users, active until a cut-off, do nothing in the time after it?",
     "forecasting": "What will the series be over the next steps?",
@@ -32,6 +35,9 @@ SPELT: dict[str, Callable[[str], str]] = {
     "prefix": lambda v: f"the first {100 * float(v):g} % to train on" if v.replace(".", "", 1).isdigit() else f"prefix {v}",
     "rows": lambda v: f"at most {int(v):,} training rows" if v.isdigit() else f"training rows {v}",
     "history": lambda v: f"the last {v} events or steps of each",
+    "valid": lambda v: f"{v} validations",
+    "rank": lambda v: f"ranked by {v.upper()}",
+    "seed": lambda v: f"seed {v}",
     "epochs": lambda v: f"at most {v} epochs",
 }
 """Key of a task id -> what its value means."""
@@ -40,6 +46,12 @@ SPELT: dict[str, Callable[[str], str]] = {
 def asked(task: str) -> str:
     """Return the question of a task; empty for one that has not said it."""
     return ASKED.get(task, "")
+
+
+def protocol_html(task_id: str) -> Html:
+    """Write a task id with the sentence that spells it."""
+    words = protocol_words(task_id)
+    return tag("p", f"{words[:1].upper()}{words[1:]}. " if words else "", tag("span", f"Task id: {clean(task_id)}"), class_="task-id")
 
 
 def protocol_words(task_id: str) -> str:

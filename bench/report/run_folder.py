@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from bench.board.board import Board
-from bench.board.ranking import boards
+from bench.board.ranking import boards, candidates
 from bench.board.recommend import cost
 from bench.board.schema import Row
 from bench.board.view import listed
@@ -21,6 +21,7 @@ from bench.errors import RunFolderError
 from bench.report.html import slug
 from bench.report.page import Link
 from bench.report.pages import NAMES, Figure, at_board
+from bench.tasks.base import protocol_of
 from bench.tune.ledger import log_name
 
 Key = tuple[str, str]
@@ -65,10 +66,8 @@ class Run:
 
     @cached_property
     def titles(self) -> dict[Key, str]:
-        """Name each board for people, no two alike: its label, the family, and the task id where that is not enough."""
-        named = {key: ", ".join(filter(None, [key[1], rows[0].get("family")])) for key, rows in self.boards.items()}
-        often = Counter(named.values())
-        return {key: name if often[name] == 1 else f"{name} ({key[0]})" for key, name in named.items()}
+        """Name each board for people, no two alike."""
+        return board_titles(self.boards)
 
     @cached_property
     def drawn(self) -> list[Figure]:
@@ -85,6 +84,15 @@ class Run:
         title = self.titles[keys[0]] if len(keys) == 1 else ", ".join(filter(None, [figure["dataset"], rows[0].get("family")]))
         ranked = first is not None and first.get("rank") == 1
         return {**figure, "title": title, "leader": "" if first is None else first["model"], "ranked": ranked}
+
+    def drawn_of(self, key: Key, kind: str) -> Figure | None:
+        """Return a board's figure of one kind: `overview`, `training`; None where it has none."""
+        at = key[0], self.dataset(key)
+        return self._by_kind.get((*at, kind))
+
+    @cached_property
+    def _by_kind(self) -> dict[tuple[str, str, str], Figure]:
+        return {(f["task_id"], f["dataset"], f["kind"]): f for f in self.figures}
 
     @property
     def merged(self) -> bool:
@@ -104,12 +112,44 @@ class Run:
 
     def models(self, key: Key) -> list[str]:
         """List the models of one board as its table orders them."""
-        return list(dict.fromkeys(row["model"] for row in listed(self.boards[key])))
+        return self._models[key]
+
+    @cached_property
+    def _models(self) -> dict[Key, list[str]]:
+        return {key: list(dict.fromkeys(row["model"] for row in listed(rows))) for key, rows in self.boards.items()}
+
+    @cached_property
+    def cells(self) -> dict[Key, dict[str, list[Row]]]:
+        """Return the rows of each cell: board -> model -> rows."""
+        found: dict[Key, dict[str, list[Row]]] = {key: {} for key in self.boards}
+        for key, rows in self.boards.items():
+            for row in rows:
+                found[key].setdefault(row["model"], []).append(row)
+        return found
+
+    @cached_property
+    def _standing(self) -> dict[Key, dict[str, Row]]:
+        return {key: {rows[at]["model"]: rows[at] for at in candidates(rows)} for key, rows in self.boards.items()}
+
+    def standing(self, key: Key, model: str) -> Row:
+        """Choose the row that stands for a model on a board; where none does, its first."""
+        return self._standing[key].get(model) or self.cells[key][model][0]
 
     def of(self, what: Sequence[Mapping[str, Any]], key: Key, model: str | None = None) -> list[Mapping[str, Any]]:
         """Choose from trials, details or figures what belongs to a board, or to one of its cells."""
         at = key[0], self.dataset(key)
-        return [x for x in what if (x["task_id"], x["dataset"]) == at and model in {None, x.get("model")}]
+        if id(what) not in self._indexed:
+            found: dict[tuple[str, str], dict[Any, list[Mapping[str, Any]]]] = {}
+            for x in what:
+                found.setdefault((x["task_id"], x["dataset"]), {}).setdefault(x.get("model"), []).append(x)
+            # the sequence is kept beside its index, so that its id is not given to another
+            self._indexed[id(what)] = (what, found)
+        own = self._indexed[id(what)][1].get(at, {})
+        return own.get(model, []) if model is not None else [x for each in own.values() for x in each]
+
+    @cached_property
+    def _indexed(self) -> dict[int, tuple[Any, dict[tuple[str, str], dict[Any, list[Mapping[str, Any]]]]]]:
+        return {}
 
     def log(self, key: Key, model: str) -> tuple[str, list[str]]:
         """Return the last lines of a cell's log with its name; nothing where the cell wrote none."""
@@ -119,6 +159,15 @@ class Run:
             if path.is_file():
                 return log_name(title, model), path.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL:]
         return "", []
+
+
+def board_titles(boards: Mapping[Key, Sequence[Row]]) -> dict[Key, str]:
+    """Name boards by label and family; where two have one name, the protocol's version tells them apart, or else the task id."""
+    names = {key: ", ".join(filter(None, [key[1], rows[0].get("family")])) for key, rows in boards.items()}
+    for more in ([protocol_of(key[0]) for key in boards], [key[0] for key in boards]):
+        twice = {name for name, n in Counter(names.values()).items() if n > 1}
+        names = {key: f"{name} ({told})" if name in twice else name for (key, name), told in zip(names.items(), more, strict=True)}
+    return names
 
 
 def read_run(folder: Path) -> Run:
@@ -143,6 +192,11 @@ def board_file(key: Key) -> str:
 def cell_file(key: Key, model: str) -> str:
     """Name the page of a cell."""
     return f"cell-{slug(key[1], model, beside=key[0])}.html"
+
+
+def search_file(key: Key, model: str) -> str:
+    """Name the page of a cell's search."""
+    return f"search-{slug(key[1], model, beside=key[0])}.html"
 
 
 def trail(run: Run, *more: Link) -> list[Link]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.board.metrics import ranking_label, ranking_metric, way
-from bench.board.numbers import clean
+from bench.board.numbers import clean, plain
 from bench.board.ranking import label
 from bench.board.schema import SCHEMA, Row
 from bench.metrics.rounding import rounded
@@ -20,6 +20,8 @@ from bench.report.run_folder import Run, cell_file, trail
 from bench.report.tables import Head, plain_table, sortable
 from bench.report.words import command, command_html, failures, listing, status_word
 
+WITHOUT_SCRIPT = 100
+"""Rows that a browser without scripts is shown."""
 MOST = 10_000
 """Rows that the page holds; all are in the Parquet file."""
 COLUMNS = (
@@ -78,7 +80,19 @@ def _rows(run: Run) -> Html:
     ]
     scores = sorted({f"{ranking_label(row)} ({way(higher=ranking_metric(row)[1])} is better)" for row in run.rows})
     words = f"{told.capitalize()}; the score is {', '.join(scores)}."
-    return section("Rows", tag("p", words, class_="caption"), sortable("Rows of the run", heads, [], name=0, order="5:asc"))
+    table = sortable("Rows of the run", heads, [], name=0, order="5:asc")
+    return section("Rows", tag("p", words, class_="caption"), table, _without_script(run.rows))
+
+
+def _without_script(rows: Sequence[Row]) -> Html:
+    """Write the first rows for browsers that run no script, which see an empty table."""
+    lines = [tuple(_word(_value(row, key), key) for _, key in COLUMNS) for row in _ordered(rows)[:WITHOUT_SCRIPT]]
+    told = f"The first {len(lines)} of {len(rows):,} rows" if len(lines) < len(rows) else f"All {len(rows):,} rows"
+    return tag("noscript", plain_table(f"{told}, without a script", [words for words, _ in COLUMNS], lines))
+
+
+def _word(value: Any, key: str) -> str:
+    return "none" if value in {None, ""} else plain(value, DIGITS[key]) if key in DIGITS else str(value)
 
 
 def _missing(run: Run, key: str) -> float:
@@ -89,11 +103,13 @@ def _missing(run: Run, key: str) -> float:
 
 def rows_data(rows: Sequence[Row]) -> dict[str, Any]:
     """Return the rows as columns for the script; text columns as codes into a list of their words."""
-    shown = sorted(rows, key=lambda r: (r["rank"] is None, r["rank"] or 0, r["dataset"], r["model"], r["tuning"], r.get("seed") or 0))[
-        :MOST
-    ]
+    shown = _ordered(rows)[:MOST]
     found = {key: _column([_value(row, key) for row in shown]) for _, key in COLUMNS}
     return {**found, "file": _column([cell_file((row["task_id"], label(row)), row["model"]) for row in shown])}
+
+
+def _ordered(rows: Sequence[Row]) -> list[Row]:
+    return sorted(rows, key=lambda r: (r["rank"] is None, r["rank"] or 0, r["dataset"], r["model"], r["tuning"], r.get("seed") or 0))
 
 
 def rows_csv(rows: Sequence[Row]) -> str:

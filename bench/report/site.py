@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.errors import RunFolderError
+from bench.report.across_page import across_page
 from bench.report.assets import copy_assets
 from bench.report.board_page import board_page
 from bench.report.cell_page import cell_page
+from bench.report.glossary_page import glossary_page
 from bench.report.grid_page import grid_page
 from bench.report.index_page import index_page
 from bench.report.page import Page, write_page
 from bench.report.pages import plot_pages
 from bench.report.run_folder import Run, cell_file, read_run, trail
 from bench.report.run_page import rows_csv, run_page
+from bench.report.search_page import search_page
 
 
 def build(run_folder: Path | str) -> Path:
@@ -42,10 +45,16 @@ def pages(run: Run) -> Iterator[Page]:
     yield index_page(run)
     if len(run.boards) > 1:
         yield grid_page(run)
+    if (across := across_page(run)) is not None:
+        yield across
     for key in run.boards:
         yield board_page(run, key)
-        yield from (cell_page(run, key, model) for model in run.models(key))
+        for model in run.models(key):
+            yield cell_page(run, key, model)
+            if (search := search_page(run, key, model)) is not None:
+                yield search
     if run.drawn:
         cells = {(key[0], run.dataset(key), model): cell_file(key, model) for key in run.boards for model in run.models(key)}
         yield from plot_pages(run.drawn, "", trail(run), lambda figure, model: cells[figure["task_id"], figure["dataset"], model])
     yield run_page(run)
+    yield glossary_page([run.task], trail(run))

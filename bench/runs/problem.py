@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from bench.execute.jobs import Plugin
 from bench.tasks.base import Split
@@ -21,6 +22,8 @@ class Problem:
     plugins: Sequence[Plugin]
     adapter: str = ""
     """Who read the data; empty where a frame was given."""
+    overview: Mapping[str, Any] = field(default_factory=dict)
+    """What happened over time, as `bench.data.overview` counts it."""
 
     @property
     def title(self) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.api import Sampler
 from bench.data.events import Events
+from bench.data.overview import overview
 from bench.data.series import Series
 from bench.errors import ConfigError, PluginError, RunFolderError, suggest
 from bench.execute.describe_plugins import Describer
@@ -70,7 +71,10 @@ def execute(config: Config, listen: Listener = silent) -> Board:
         with forwarded_progress(lambda *far: listen(Reading(*far))):
             problems = list(_problems(requests, config, registry, task, listen))
         plugins = controlled(_serving(describer.finish()[0], config, registry), config.params, config.space)
-        solved = [Problem(data.name, data.simulated, data.fingerprint, split, plugins, data.adapter.name) for data, split in problems]
+        solved = [
+            Problem(data.name, data.simulated, data.fingerprint, split, plugins, data.adapter.name, overview(data.data))
+            for data, split in problems
+        ]
         with Ledger(config.folder()) as ledger, _told_where(ledger.folder):
             _write_run(ledger.folder, config, solved, task, finished=False)
             outcomes = _outcomes(solved, config, Driver(task, executor, ledger, limits, _budget(config, sampler), listen))

@@ -341,6 +341,7 @@ class Driver:
             "peak_memory_mb": result.peak_memory_mb,
             "cut_short": result.cut_short,
             **({"losses": list(result.losses), "epochs": result.epochs} if result.losses and not cell.local(job) else {}),
+            "curve": [list(point) for point in result.curve],
             "device": cell.device,
             # killed from outside, twice, or the disk was full: no property of the model, so the next run tries again
             "again": result.again or result.signal == signal.SIGKILL,

@@ -13,6 +13,7 @@ from bench.runs.ensemble import Blend, blended
 from bench.runs.feature_importance import Occlusion, first_of, look
 from bench.runs.offline_rows import offline_rows
 from bench.runs.problem import Problem
+from bench.runs.run_figures import run_figures
 from bench.runs.score_rows import details, now, prediction_rows, rows_of, shown
 from bench.runs.search_rows import choice_rows, trial_rows
 from bench.tasks.base import ModelResult, Task
@@ -51,7 +52,7 @@ def write_results(
     write_rows(folder / "leaderboard.parquet", board.rows)
     for name, found in tables.items():
         _write_table(folder / f"{name}.parquet", pl.concat(found, how="diagonal_relaxed") if found else pl.DataFrame())
-    _write_figures(folder / "figures.json", board, drawn, task, asker)
+    _write_figures(folder / "figures.json", board, drawn, outcomes, task, asker)
     return board
 
 
@@ -71,7 +72,14 @@ def _tables(
     return {name: frame.with_columns(**board) if len(frame) else frame for name, frame in frames.items()}
 
 
-def _write_figures(path: Path, board: Board, drawn: Sequence[tuple[Problem, list[ModelResult]]], task: Task, asker: Occlusion) -> None:
+def _write_figures(
+    path: Path,
+    board: Board,
+    drawn: Sequence[tuple[Problem, list[ModelResult]]],
+    outcomes: Mapping[str, Outcome],
+    task: Task,
+    asker: Occlusion,
+) -> None:
     """Write what a report draws, one item a board; what it shows of the data is a tail of few series."""
     from bench.board.ranking import leading
     from bench.board.view import listed
@@ -87,6 +95,7 @@ def _write_figures(path: Path, board: Board, drawn: Sequence[tuple[Problem, list
                 chosen = first_of([row["model"] for row in listed(own)], found, problem.split.ranking.reference)
                 figure["looks_at"] = look(asker, problem, chosen, task, path.parent, known.get((at["task_id"], at["dataset"]), {}))
             figures.append({**at, **figure})
+        figures += run_figures(problem, outcomes)
     partial = path.with_suffix(".part")
     partial.write_text(json.dumps(figures, allow_nan=False))
     partial.replace(path)

@@ -54,6 +54,8 @@ class Entry(TypedDict, total=False):
     """The lowest holdout loss up to each epoch, of a training that tells."""
     epochs: int
     """Epochs that such a training may take at most."""
+    curve: Sequence[Sequence[float]]
+    """What the fit reported: (epoch, holdout loss), oldest first; a ledger of before has none."""
     device: str
     again: bool
     finished: str

@@ -10,6 +10,7 @@ from publish.kit import board_of, edited, forged, only, rows_of, run_of, tree, v
 
 import bench
 from bench.cli import invoke
+from bench.publish.package import package
 from bench.publish.publish import publish, rebuild, retract
 
 
@@ -315,13 +316,19 @@ def test_publishing_to_an_object_store_of_fsspec_works_as_to_a_folder(made: Path
         memory.rm("/shelf", recursive=True)
 
 
-def test_figures_are_published_only_where_they_are_asked_for(run_folder: Path, tmp_path: Path) -> None:
-    (run_folder / "figures.json").write_text("[]")
-    publish(run_folder, str(tmp_path / "without"))
-    publish(run_folder, str(tmp_path / "with"), with_figures=True)
-    assert not list((tmp_path / "without").glob("runs/*/figures.json"))
-    assert list((tmp_path / "with").glob("runs/*/figures.json"))
-    assert run_of(tmp_path / "with") != run_of(tmp_path / "without")
+def test_figures_of_single_series_are_published_only_where_they_are_asked_for(run_folder: Path) -> None:
+    at = {"task_id": rows_of(run_folder)[0]["task_id"], "dataset": "retail-sim"}
+    series = {"0": {"name": "customer-4711", "values": [12345.5]}}
+    figure = {**at, "kind": "forecast", "metric": "MASE", "leader": "recency", "series": series, "models": {"recency": [{"series": "0"}]}}
+    (run_folder / "figures.json").write_text(json.dumps([figure, {**at, "kind": "unheard-of", "models": {}}]))
+    kept = {}
+    for with_figures in (False, True):
+        made = package(run_folder, with_figures=with_figures)
+        kept[with_figures] = made.read("figures.json").decode()
+    assert "customer-4711" in kept[True]
+    assert not any(word in kept[False] for word in ("customer-4711", "12345", "unheard-of"))
+    assert json.loads(kept[False])[0]["models"] == {"recency": []}
+    assert package(run_folder).run != package(run_folder, with_figures=True).run
 
 
 def test_names_reasons_and_parameters_with_markup_show_as_text_in_the_site(place: Path) -> None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from report.kit import ATTACK, LONG, MODELS, rows
-from report.screen import first_cells, head, sort_down
+from report.screen import first_cells, head, press, sort_down
 
 from bench.board import Board
 from bench.board.schema import write_rows
@@ -147,7 +147,7 @@ def test_what_has_no_score_stands_at_the_bad_end_in_every_table(visit, site, boa
     for path, words, column in ((board, "test MASE", 3), (site / "grid.html", "retail-sim", 1), (site / "run.html", "test score", 1)):
         page = visit(path)
         if path.name != "grid.html":
-            head(page, words).click()
+            press(page, words)
             page.get_by_text(re.compile("ascending")).wait_for()
         assert first_cells(page, column)[0] == MODELS[0]
         assert first_cells(page, column)[-1] == "gru"

@@ -94,7 +94,8 @@ def test_collected_figures_put_leader_and_reference_first_and_keep_the_area():
 
 def test_a_run_leaves_the_figures_of_each_log_with_both_cut_offs():
     place = run_kit.churn()
-    figures = json.loads((place / "run" / "figures.json").read_text())
+    every = json.loads((place / "run" / "figures.json").read_text())
+    figures = [figure for figure in every if figure["kind"] == "churn"]
     assert [f["dataset"] for f in figures] == ["calm", "wild"]
     for figure in figures:
         assert set(figure["models"]) == {*run_kit.CHURN, "mean-of-3"}
@@ -103,3 +104,7 @@ def test_a_run_leaves_the_figures_of_each_log_with_both_cut_offs():
         rows = run_kit.stored(place / "run", "rfm-logit", figure["dataset"])
         assert logit["reliability"][-1]["predicted"] == pytest.approx(rows[0]["prediction"].mean(), rel=1e-5)
         assert [r["cutoff"] for r in figure["rates"]][-1] == figure["test_cutoff"]
+        assert {sum(map(sum, own["classes"].values())) for own in figure["models"].values()} == {figure["n"][figure["test_cutoff"]]}
+    shown = [figure for figure in every if figure["kind"] == "overview"]
+    assert [f["dataset"] for f in shown] == ["calm", "wild"]
+    assert [one["what"] for one in shown[0]["cutoffs"]] == ["training", "training", "validation", "test"]

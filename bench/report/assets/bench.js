@@ -4,6 +4,9 @@
   var root = document.documentElement;
   var media = window.matchMedia("(prefers-color-scheme: dark)");
   var printing = false;
+  var NARROW = 480;
+  var NOT_ON_PHONES = ["tied", "skill", "tuning", "note"];
+  var written = location.hash;
 
   function stored(value) {
     try {
@@ -17,7 +20,7 @@
     root.classList.toggle("dark", dark);
     root.classList.toggle("light", !dark);
     var button = document.getElementById("theme");
-    if (button) { button.setAttribute("aria-pressed", String(dark)); }
+    if (button) { button.textContent = dark ? "Light theme" : "Dark theme"; }
   }
   function wanted() {
     var own = stored();
@@ -44,8 +47,22 @@
     var map = isDark() && !printing ? window.BENCH.dark : {};
     var layout = themed(spec.layout, map);
     layout.hoverlabel = Object.assign({}, layout.hoverlabel, { bgcolor: isDark() && !printing ? "#222222" : "#ffffff" });
+    if (node.clientWidth < NARROW) { brokenTitles(layout, Math.floor(node.clientWidth / 11)); }
     node.dataset.drawn = "yes";
     return window.Plotly.react(node, themed(spec.data, map), layout, { displayModeBar: false, responsive: true });
+  }
+  /* Plotly cuts the title of an axis that is longer than the chart is wide. */
+  function brokenTitles(layout, width) {
+    Object.keys(layout).forEach(function (key) {
+      var title = /^xaxis/.test(key) && layout[key].title;
+      if (!title || !title.text || title.text.length <= width) { return; }
+      var lines = [""];
+      title.text.split(" ").forEach(function (word) {
+        var last = lines[lines.length - 1];
+        if (last && (last + " " + word).length > width) { lines.push(word); } else { lines[lines.length - 1] = (last + " " + word).trim(); }
+      });
+      title.text = lines.join("<br>");
+    });
   }
   function redraw() { document.querySelectorAll(".plot[data-drawn]").forEach(draw); }
   function charts() {
@@ -83,7 +100,10 @@
       return key + "=" + encodeURIComponent(state[key]).replace(/%3A/g, ":").replace(/%2C/g, ",");
     }).join("&");
     history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);
+    written = location.hash;
   }
+
+  window.benchPage = { readState: readState, writeState: writeState, draw: draw };
 
   /* ---- the table ---- */
   function columnsOf(table) {
@@ -114,7 +134,7 @@
       paging: Boolean(window.BENCH && window.BENCH.rows), layout: { topStart: null, topEnd: null, bottomStart: null },
       language: { zeroRecords: "0 rows match; use Clear filters above", entries: { _: "rows", 1: "row" } },
       columns: columns.map(function (column) {
-        return { orderSequence: ["asc", "desc"], render: column.digits === undefined ? text : numbers(column, text), visible: shown ? shown.indexOf(column.key) >= 0 : !column.hidden, className: column.right ? "right" : "" };
+        return { orderSequence: ["asc", "desc"], render: column.digits === undefined ? text : numbers(column, text), visible: shown ? shown.indexOf(column.key) >= 0 : !column.hidden && !(innerWidth < NARROW && NOT_ON_PHONES.indexOf(column.key) >= 0), className: column.right ? "right" : "" };
       }),
     };
     if (found.paging) {
@@ -170,6 +190,8 @@
     });
     starting = false;
     table.addEventListener("keydown", spaceSorts);
+    onRest(api, table, selects, say, state);
+    window.addEventListener("hashchange", function () { if (location.hash !== written && /=|^$/.test(location.hash)) { location.reload(); } });
     window.addEventListener("beforeprint", function () { if (api.page.len) { table.dataset.length = api.page.len(); api.page.len(Math.min(500, Math.max(api.rows().count(), 50))).draw(); } });
     window.addEventListener("afterprint", function () { if (table.dataset.length) { api.page.len(Number(table.dataset.length)).draw(); } });
   }
@@ -178,16 +200,62 @@
       var select = document.querySelector('select[data-filter="' + column.key + '"]');
       if (!select) { return function () {}; }
       var seen = {};
-      api.rows().every(function () { seen[valueAt(this.data(), at)] = true; });
-      Object.keys(seen).sort().forEach(function (word) { select.add(new Option(word, word)); });
+      function fill() {
+        var known = Object.keys(seen);
+        api.rows().every(function () { seen[valueAt(this.data(), at)] = true; });
+        Object.keys(seen).filter(function (word) { return known.indexOf(word) < 0; }).sort().forEach(function (word) { select.add(new Option(word, word)); });
+      }
+      fill();
       api.search.fixed("choice-" + column.key, function (_, data) {
         return !select.value || valueAt(data, at) === select.value;
       });
-      var wish = state["f." + column.key];
-      if (wish && Object.prototype.hasOwnProperty.call(seen, wish)) { select.value = wish; api.draw(); }
+      function restore() {
+        var wish = state["f." + column.key];
+        if (wish && Object.prototype.hasOwnProperty.call(seen, wish)) { select.value = wish; api.draw(); }
+      }
+      restore();
       select.addEventListener("change", function () { api.draw(); told(column.key, select.value); });
-      return function () { if (select.value) { select.value = ""; told(column.key, ""); } };
+      function clear() { if (select.value) { select.value = ""; told(column.key, ""); } }
+      clear.fill = function () { fill(); restore(); };
+      return clear;
     });
+  }
+  /* The rows that a long table does not begin with: they come when the reader asks, sorts, filters or prints. */
+  function onRest(api, table, selects, say, state) {
+    var rest = window.BENCH && window.BENCH.rest;
+    var box = document.querySelector(".more");
+    if (!rest || !box) { return; }
+    var name = Number(table.dataset.name);
+    function load() {
+      if (!rest) { return; }
+      api.rows.add(rest.map(function (cells) { return rowOf(cells, name, api); })).draw();
+      rest = null;
+      box.remove();
+      selects.forEach(function (one) { if (one.fill) { one.fill(); } });
+      say(api.rows().count() + " rows");
+    }
+    document.getElementById("all").addEventListener("click", load);
+    document.querySelector(".controls").addEventListener("focusin", load);
+    ["pointerdown", "focusin"].forEach(function (kind) { table.tHead.addEventListener(kind, load); });
+    window.addEventListener("beforeprint", load);
+    if (Object.keys(state).some(function (key) { return key !== "c" && state[key]; })) { load(); }
+  }
+  function rowOf(cells, name, api) {
+    var row = document.createElement("tr");
+    cells.forEach(function (parts, at) {
+      var cell = document.createElement(at === name ? "th" : "td");
+      var words = document.createElement("bdi");
+      var inner = words;
+      words.textContent = parts[0];
+      if (parts[3]) { inner = document.createElement("a"); inner.href = parts[3]; inner.appendChild(words); }
+      if (at === name) { cell.setAttribute("scope", "row"); }
+      cell.dataset.order = String(parts.length > 1 ? parts[1] : parts[0]);
+      cell.dataset.search = parts[0];
+      cell.className = [parts[2] || "", api.column(at).header().classList.contains("right") ? "right" : ""].join(" ").trim();
+      cell.appendChild(inner);
+      row.appendChild(cell);
+    });
+    return row;
   }
   function valueAt(row, at) {
     var data = row[at];

@@ -15,6 +15,8 @@ from bench.metrics.rounding import listed, picks, rounded
 
 MOST_POINTS = 500
 """Points of a curve: longer ones are thinned to the least and the greatest value of each stretch, so spikes stay."""
+CLASS_BINS, MOST_DAYS = 20, 366
+"""Bins of the distributions of scores by class; days of an alarm calendar: of more, the last."""
 TOP = 10
 """Highest scores that stand in the chart's table."""
 
@@ -39,6 +41,7 @@ def collect(
     spans (first, last) as indices of steps, both inside; `until` [N]: index of the first scored step; `judged`: model ->
     [N], higher is better, NaN where undefined. Without it, the series with most true windows stand.
     """
+    values = np.asarray(values, float)
     spans = np.array([float(len(own)) or np.nan for own in windows])
     clock: list[Any] = list(time)
     each = bool(clock) and isinstance(clock[0], Sequence) and not isinstance(clock[0], str)
@@ -48,7 +51,7 @@ def collect(
         limit = np.broadcast_to(np.asarray(thresholds[model], float), (len(names),))
         models[model] = [
             {
-                **_series(clock[n] if each else clock, np.asarray(values, float)[n], np.asarray(score, float)[n], windows[n], until[n]),
+                **_series(clock[n] if each else clock, values[n], np.asarray(score, float)[n], windows[n], until[n]),
                 "role": role if judged is not None else "shown",
                 "name": names[n],
                 "judged": None if judged is None else rounded(float(worth[n])),
@@ -56,7 +59,60 @@ def collect(
             }
             for role, n in picks(-worth)
         ]
-    return {"kind": "anomaly", "metric": metric, "leader": leader, "series_total": len(names), "models": models}
+    inside = _inside(windows, values.shape)
+    return {
+        "kind": "anomaly",
+        "metric": metric,
+        "leader": leader,
+        "series_total": len(names),
+        "models": models,
+        "classes": {model: _classes(np.asarray(score, float), inside) for model, score in scores.items()},
+        "calendar": _calendar([clock[n] if each else clock for n in range(len(names))], scores, thresholds, inside),
+    }
+
+
+def _inside(windows: Sequence[Sequence[tuple[int, int]]], shape: tuple[int, ...]) -> Array:
+    """Mark the steps of the true spans, bool [N, T]."""
+    marks = np.zeros(shape[:2], bool)
+    for n, own in enumerate(windows):
+        for first, last in own:
+            marks[n, first : last + 1] = True
+    return marks
+
+
+def _classes(score: Array, inside: Array) -> dict[str, list[int]]:
+    """Count normal and anomalous steps by where their score stands among those of its series: twentieths, lowest first."""
+    found = {name: np.zeros(CLASS_BINS, np.int64) for name in ("normal", "anomalous")}
+    for own, marks in zip(score, inside, strict=True):
+        known = np.flatnonzero(np.isfinite(own))
+        place = np.searchsorted(np.sort(own[known]), own[known], side="left") / max(len(known), 1)
+        at = np.minimum((place * CLASS_BINS).astype(np.int64), CLASS_BINS - 1)
+        found["normal"] += np.bincount(at[~marks[known]], minlength=CLASS_BINS)
+        found["anomalous"] += np.bincount(at[marks[known]], minlength=CLASS_BINS)
+    return {name: counts.tolist() for name, counts in found.items()}
+
+
+def _calendar(
+    clocks: Sequence[Sequence[Any]], scores: Mapping[str, Array], thresholds: Mapping[str, float | Array], inside: Array
+) -> dict[str, Any]:
+    """Count for each day in how many series a model raises an alarm, and in how many one is due; {} where steps have no dates."""
+    if not clocks or not clocks[0] or not isinstance(clocks[0][0], str) or "-" not in clocks[0][0]:
+        return {}
+    words, at = np.unique([[str(t)[:10] for t in clock] for clock in clocks], return_inverse=True)
+    at = at.reshape(len(clocks), -1)  # [N, T]
+    scored = np.isfinite(next(iter(scores.values())))
+    limits = {model: np.broadcast_to(np.asarray(limit, float), (len(clocks),))[:, None] for model, limit in thresholds.items()}
+    alarms = {model: _days(np.asarray(score, float) > limits[model], at, len(words)) for model, score in scores.items()}
+    kept = np.flatnonzero(_days(scored, at, len(words)))[-MOST_DAYS:]
+    due = _days(inside & scored, at, len(words))
+    return {"days": words[kept].tolist(), "true": due[kept].tolist(), "models": {m: n[kept].tolist() for m, n in alarms.items()}}
+
+
+def _days(marks: Array, at: Array, days: int) -> Array:
+    """Count the series with a mark on each day, int64 [days]; `marks` bool [N, T], `at` the day of each step [N, T]."""
+    series, step = np.nonzero(marks)
+    pairs = np.unique(series * days + at[series, step])
+    return np.bincount(pairs % days, minlength=days)
 
 
 def thinned(curve: Array, most: int = MOST_POINTS) -> Array:

@@ -23,6 +23,8 @@ FALSE_ALARMS = (0.05, 0.10, 0.20, 0.50)
 """False positive rates at which the true positive rate is told."""
 RECALLS = (0.25, 0.50, 0.75)
 """Recalls at which the precision is told."""
+CLASS_BINS = 20
+"""Bins of the distributions of predicted churn, of equal width between 0 and 1."""
 CONFIDENCE = 1.959964
 """The normal quantile of a 95 % interval."""
 
@@ -119,6 +121,11 @@ def _furthest(curve: Array, first: int, last: int) -> tuple[float, int, int, int
     return (-float(off[at]) if off[at] > 1e-12 else 0.0), first + 1 + at, first, last
 
 
+def _counted(p: Array) -> list[int]:
+    counts: list[int] = np.histogram(p, CLASS_BINS, (0.0, 1.0))[0].tolist()
+    return counts
+
+
 def _model(truth: Mapping[str, Array], own: Mapping[str, Array], test: str) -> dict[str, Any]:
     y, p = np.asarray(truth[test], np.float64), np.asarray(own[test], np.float64)
     drawn = curves(y, p)
@@ -138,6 +145,7 @@ def _model(truth: Mapping[str, Array], own: Mapping[str, Array], test: str) -> d
         "reliability": by_cutoff,
         "captured": listed(np.interp(TOP, *drawn["gain"].T)),
         "true_rate": listed(np.interp(FALSE_ALARMS, *roc.T)),
+        "classes": {name: _counted(p[y == at]) for at, name in enumerate(("stayed", "churned"))},
         "precision": listed(drawn["pr"][np.searchsorted(drawn["pr"][:, 0], np.array(RECALLS) - 1e-12), 1]),
         **{name: listed(np.round(thinned(curve), 5)) for name, curve in drawn.items()},
     }

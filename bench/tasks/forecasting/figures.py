@@ -14,6 +14,8 @@ from bench.data.ragged import Array
 from bench.metrics.rounding import listed, picks, rounded
 
 BAND = (0.1, 0.9)
+MOST_NUMBERS, MOST_MODELS = 4000, 12
+"""Numbers and models of the series on which two models are compared."""
 TAIL = 4
 """Horizons of history that are shown before the first cut-off."""
 MOST_POINTS = 500
@@ -50,7 +52,8 @@ def collect(
     last = min(cutoffs[-1] + horizon, len(time))
     at = [int(np.argmin(np.abs(np.asarray(levels) - level))) for level in (0.1, 0.5, 0.9)]
     chosen = {model: picks(np.asarray(scores[model], float)) for model in predictions}
-    used = sorted({n for found in chosen.values() for _, n in found})
+    compared = _compared(chosen.get(leader, []), predictions, scores, len(shown), at)
+    used = sorted({n for found in chosen.values() for _, n in found} | ({int(compared["series"])} if compared else set()))
     return {
         "kind": "forecast",
         "metric": metric,
@@ -65,8 +68,34 @@ def collect(
             model: [_pick(role, n, parts[len(cutoffs) - len(shown) :], at, scores[model]) for role, n in chosen[model]]
             for model, parts in predictions.items()
         },
+        "compared": compared,
+        "by_series": {model: _spread(np.asarray(own, float)) for model, own in scores.items() if model in predictions},
         "by_step": {model: [rounded(float(v)) for v in own] for model, own in (by_step or {}).items()},
     }
+
+
+def _compared(
+    picked: Sequence[tuple[str, int]],
+    predictions: Mapping[str, Sequence[Mapping[str, Array]]],
+    scores: Mapping[str, Array],
+    windows: int,
+    at: list[int],
+) -> dict[str, Any]:
+    """Cut the forecasts of the first models, by mean score, for the leader's median series; {} where the leader has none."""
+    chosen = next((n for role, n in picked if role == "median"), next((n for _, n in picked), None))
+    if chosen is None:
+        return {}
+    means = {model: float(np.mean(own[np.isfinite(own)])) if np.isfinite(own).any() else np.inf for model, own in scores.items()}
+    order = sorted(predictions, key=lambda model: (means[model], model))
+    each = 3 * windows * next(iter(predictions.values()))[0]["quantiles"].shape[1]
+    kept = order[: max(2, min(MOST_MODELS, MOST_NUMBERS // each))]
+    return {"series": str(chosen), "models": {m: _pick("compared", chosen, predictions[m][-windows:], at, scores[m]) for m in kept}}
+
+
+def _spread(scores: Array) -> list[float | int | None]:
+    """Return the deciles of the series' scores, least to greatest: what their spread is, and of no series what it is."""
+    known = scores[np.isfinite(scores)]
+    return listed(np.quantile(known, np.linspace(0, 1, 11))) if len(known) else []
 
 
 def _extent(cutoffs: list[int], horizon: int) -> tuple[list[int], int]:

@@ -1,0 +1,100 @@
+"""What a run is published with beside its rows, so that others see the same pages: figures, trials, details.
+
+Counts, curves and scores of whole boards alone: no value of a user or series, no name of one, no local path.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from bench.errors import RunFolderError
+
+TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
+TRIALS = pa.schema(
+    [(name, TEXT) for name in ("task_id", "dataset", "model", "status", "reason", "device", "params")]
+    + [(name, WHOLE) for name in ("number", "seed")]
+    + [(name, REAL) for name in ("value", "latest_value", "fit_seconds", "predict_seconds", "peak_memory_mb")]
+)
+DETAILS = pa.schema(
+    [(name, TEXT) for name in ("task_id", "dataset", "model", "tuning", "by", "at", "cutoff", "targets")]
+    + [(name, WHOLE) for name in ("k", "incidents", "found")]
+    + [(name, REAL) for name in ("predicted", "actual", "recall", "strength")]
+    + [("decoy", pa.bool_())]
+)
+NAMED = frozenset({"series", "entity"})
+"""Details by the name of a series or user, which stay at home."""
+COMMON = ("task_id", "dataset", "kind", "metric", "leader")
+AGGREGATED: Mapping[str, tuple[str, ...]] = {
+    "churn": ("reference", "base_rate", "test_cutoff", "rates", "n", "models", "looks_at"),
+    "forecast": ("horizon", "windows", "series_total", "by_step", "by_series"),
+    "anomaly": ("series_total", "classes", "calendar"),
+    "overview": ("step", "time", "unit", "total", "users_total", "gaps", "events", "users", "observed", "cutoffs", "days"),
+    "training": ("models",),
+}
+"""Kind of a figure -> what of it tells of no single user or series."""
+
+
+def pictures(folder: Path, write: Callable[[pa.Table], bytes], scrub: Callable[[Any], Any], *, with_series: bool) -> dict[str, bytes]:
+    """Read a run folder's figures, trials and details as they are published; `with_series`: figures with single series too."""
+    return {
+        "figures.json": json.dumps([scrub(one) for one in figures(folder, with_series=with_series)]).encode(),
+        **{name: write(table) for name, table in tables(folder, scrub).items()},
+    }
+
+
+def figures(folder: Path, *, with_series: bool) -> list[dict[str, Any]]:
+    """Read the figures of a run folder, without `with_series` only what is aggregated; raise `RunFolderError` where they are damaged."""
+    file = folder / "figures.json"
+    if not file.is_file():
+        return []
+    try:
+        found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+        return found if with_series else [one for figure in found if (one := aggregated(figure))]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunFolderError(f"{file}: not what a run writes ({error}); give the run's command again to write it anew") from None
+
+
+def aggregated(figure: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep of a figure what tells of no single user or series; {} for a kind that is not known."""
+    kept = AGGREGATED.get(figure["kind"])
+    if kept is None:
+        return {}
+    # a model's own series stay at home, its name tells that it was drawn
+    named: dict[str, Any] = {"models": {model: [] for model in figure.get("models", {})}}
+    return {**named, **{name: figure[name] for name in (*COMMON, *kept) if name in figure}}
+
+
+def tables(folder: Path, scrub: Callable[[Any], Any]) -> dict[str, pa.Table]:
+    """Read trials and details as they are published, those that there are."""
+    made = {}
+    if trials := _records(folder / "trials.parquet"):
+        shown = [{**t, "reason": scrub(t.get("reason") or ""), "params": _params(t["params"], scrub)} for t in trials]
+        made["trials.parquet"] = pa.Table.from_pylist(shown, TRIALS)
+    if details := [d for d in _records(folder / "details.parquet") if d.get("by") not in NAMED]:
+        made["details.parquet"] = pa.Table.from_pylist([{**d, "cutoff": _text(d.get("cutoff"))} for d in details], DETAILS)
+    return made
+
+
+def _records(file: Path) -> Sequence[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    if not file.is_file():
+        return []
+    try:
+        found: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise RunFolderError(f"{file}: not readable ({error}); give the run's command again to write it anew") from None
+    return found
+
+
+def _params(text: str, scrub: Callable[[Any], Any]) -> str:
+    return json.dumps(scrub(json.loads(text or "{}")), sort_keys=True)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

@@ -11,7 +11,7 @@ from bench.tune.trials import Trial, difference
 ERRORS = 1.5
 """Standard errors by which an advantage over the default must exceed nothing.
 
-Chosen together with `FEW` on simulated logs alone (docs/project/measured.md, "Does tuning pay?"): of 36 pairs of model and log it replaced 18
+Chosen together with `FEW` on simulated logs alone (documentation, "Does tuning pay?"): of 36 pairs of model and log it replaced 18
 defaults, 15 for the better on test and none for the worse beyond its interval. The best single trial at one standard error
 replaced 20, 14 for the better.
 """

@@ -81,4 +81,3 @@ def metrics() -> str:
             better = "higher" if metric.higher_is_better else "lower"
             parts.append(f"| `{metric.name}`{' (ranks)' * (metric.name in ranked)} | {metric.label} | {better} | {_text(metric.help)} |\n")
     return "".join(parts)
-

@@ -35,8 +35,10 @@ def commands(text: str) -> Iterator[list[str]]:
     found = [command for command in INLINE.findall(text) if not re.fullmatch(r"bench( [a-z]+)+", command)]
     for language, body in FENCED.findall(text):
         if language in SHOWN:
-            lines = body.replace("\\\n", " ").splitlines()
-            found += [part for line in lines for part in re.split(r"&&|;|\|", line.strip().removeprefix("$ ")) if re.match(r"\s*bench [a-z]", part)]
+            parts = [
+                part for line in body.replace("\\\n", " ").splitlines() for part in re.split(r"&&|;|\|", line.strip().removeprefix("$ "))
+            ]
+            found += [part for part in parts if re.match(r"\s*bench [a-z]", part)]
     for command in found:
         words = shlex.split(command, comments=True)[1:]
         if not any("..." in word for word in words):

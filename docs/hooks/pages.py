@@ -53,19 +53,15 @@ def _commands(name: str, command: Any) -> Iterator[str]:
     rows += [(f"{', '.join(p.opts)}{'' if p.is_flag else f' {_value(p)}'}", p.help or "") for p in options]
     if rows:
         yield "\n| argument or option | meaning |\n| --- | --- |\n"
-        yield "".join(f"| `{_cell(what)}` | {_text(meaning)} |\n" for what, meaning in rows)
+        yield "".join(f"| `{what}` | {_text(meaning)} |\n" for what, meaning in rows)
 
 
 def _value(option: Any) -> str:
     return str(option.metavar or option.name.upper())
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", r"\|")
-
-
 def _text(text: str) -> str:
-    return _cell(text).replace("<", "&lt;").replace("*", r"\*").replace("_", r"\_")
+    return text.replace("|", r"\|").replace("<", "&lt;").replace("*", r"\*").replace("_", r"\_")
 
 
 def metrics() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import pytest
 import typer.main
 
 from bench.cli.app import app
+from bench.cli.study import read_study
 from bench.registry import discover
 from bench.tasks.known import NAMES, task_named
 from bench.tasks.profiles import PROFILES
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "first_ten_minutes.md"])
+OUTSIDE = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "examples").glob("*.md"))
+PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *OUTSIDE])
 FENCED = re.compile(r"^[ ]*```(\w*)\n(.*?)^[ ]*```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(bench [a-z][^`]*)`")
 SHOWN = {"", "text", "bash", "console", "sh"}
@@ -123,6 +126,32 @@ def test_the_python_of_a_page_compiles(page):
     for language, body in FENCED.findall(page.read_text("utf-8")):
         if language == "python" and "--8<--" not in body:
             compile(body, named(page), "exec")
+
+
+def test_every_study_file_of_a_page_is_one(tmp_path):
+    studies = [body for page in PAGES for language, body in FENCED.findall(page.read_text("utf-8")) if language == "toml"]
+    assert studies
+    for body in studies:
+        (tmp_path / "study.toml").write_text(body)
+        assert read_study(tmp_path / "study.toml")["task"] in NAMES
+
+
+def test_the_workflow_gives_commands_that_exist():
+    import yaml
+
+    workflow = yaml.safe_load((ROOT / "examples" / "github-action.yml").read_text("utf-8"))
+    steps = [step["run"] for step in workflow["jobs"]["run"]["steps"] if "run" in step]
+    found = list(commands("```bash\n" + "\n".join(steps) + "\n```\n"))
+    assert [words[0] for words in found] == ["run", "publish", "verify"]
+    assert not [why for words in found if (why := refused(words))]
+
+
+def test_the_image_is_made_of_what_the_distribution_needs():
+    text = (ROOT / "Dockerfile").read_text("utf-8")
+    copied = {name for line in re.findall(r"^COPY (.*) \S+$", text, re.MULTILINE) for name in line.split()}
+    assert all((ROOT / name).exists() for name in copied)
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert {package.partition("/")[0] for package in packages} <= copied
 
 
 def test_the_first_python_of_the_documentation_runs_and_is_that_of_the_readme(tmp_path, monkeypatch, capsys):

@@ -140,12 +140,12 @@ class Hub:
         from huggingface_hub.errors import RepositoryNotFoundError
 
         title = self.repo.partition("/")[2]
-        for kind, more, page in (("dataset", {}, CARD), ("space", {"space_sdk": "static"}, SPACE)):
+        for kind, sdk, page in (("dataset", None, CARD), ("space", "static", SPACE)):
             with self._told(kind):
                 try:
                     self.api.repo_info(self.repo, repo_type=kind)
                 except RepositoryNotFoundError:
-                    self.api.create_repo(self.repo, repo_type=kind, exist_ok=True, **more)
+                    self.api.create_repo(self.repo, repo_type=kind, exist_ok=True, space_sdk=sdk)
                     text = page.format(name=self.repo, title=title)
                     operations = [CommitOperationAdd("README.md", text.encode())]
                     self.api.create_commit(self.repo, operations, commit_message="Describe it", repo_type=kind)

@@ -13,10 +13,11 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 
-from bench.board import Board
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -92,11 +93,11 @@ def ranks(table: str) -> list[str]:
     return re.findall(r"^\d+  +(?:yes|no)  +(\S+)", table, flags=re.MULTILINE)
 
 
-def shown(home: Path) -> Board:
-    """Read the board of the one run in a folder."""
+def shown(home: Path) -> list[dict[str, Any]]:
+    """Read the rows of the one run in a folder, as a file: this process does not know the task of a plugin."""
     (run,) = (home / "runs").iterdir()
     assert (run / "report" / "index.html").is_file()
-    return Board.read(run)
+    return pl.read_parquet(run / "leaderboard.parquet").to_dicts()
 
 
 needs_shell = pytest.mark.skipif(shutil.which("sh") is None, reason="no shell on this machine")
@@ -114,7 +115,7 @@ def test_the_model_tutorial_has_its_blocks_and_is_short():
 def test_the_model_tutorial_ends_with_its_model_on_the_leaderboard_that_it_shows(tmp_path):
     printed = followed("model", tmp_path)
     assert "16 checks, 0 failed" in printed
-    rows = {row["model"]: row for row in shown(tmp_path).rows if row["tuning"] == "tuned"}
+    rows = {row["model"]: row for row in shown(tmp_path) if row["tuning"] == "tuned"}
     assert {row["status"] for row in rows.values()} == {"ok"}
     assert rows["overdue"]["roc_auc"] > 0.7
 
@@ -123,18 +124,18 @@ def test_the_model_tutorial_ends_with_its_model_on_the_leaderboard_that_it_shows
 def test_the_data_source_tutorial_passes_its_checks_and_is_run_on(tmp_path):
     printed = followed("data-source", tmp_path)
     assert re.search(r"\d+ checks, 0 failed", printed)
-    board = shown(tmp_path)
-    assert {row["dataset"] for row in board.rows} == {"tills-sim"}
-    assert {row["status"] for row in board.rows} == {"ok"}
+    rows = shown(tmp_path)
+    assert {row["dataset"] for row in rows} == {"tills-sim"}
+    assert {row["status"] for row in rows} == {"ok"}
 
 
 @needs_shell
 def test_the_task_tutorial_ends_with_a_board_of_its_task(tmp_path):
     followed("task", tmp_path)
-    board = shown(tmp_path)
-    assert {row["task"] for row in board.rows} == {"above"}
-    assert {row["model"] for row in board.rows} >= {"above-rate", "above-recent"}
-    assert {row["status"] for row in board.rows} == {"ok"}
+    rows = shown(tmp_path)
+    assert {row["task"] for row in rows} == {"above"}
+    assert {row["model"] for row in rows} >= {"above-rate", "above-recent"}
+    assert {row["status"] for row in rows} == {"ok"}
 
 
 def test_a_python_block_without_its_file_name_is_found():

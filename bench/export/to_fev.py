@@ -9,14 +9,16 @@ from typing import Any
 
 from bench.board import forecasts
 from bench.board.metrics import metrics_of, ranking_metric
-from bench.board.ranking import candidates
 from bench.board.schema import Row
+from bench.board.view import listed
 from bench.data.names import as_name
 from bench.errors import ConfigError
 from bench.export.records import BoardRecords, Records
 
 METRICS = {"mase": "MASE", "wql": "WQL", "sql": "SQL", "mae": "MAE", "rmse": "RMSE", "smape": "SMAPE", "wape": "WAPE"}
 """Columns of the leaderboard that fev has under another name."""
+FORM = "0.6.0"
+"""The version of fev whose form of summaries this is; fev refuses rows that name none."""
 TASK = (
     "dataset_path", "dataset_config", "horizon", "num_windows", "initial_cutoff", "window_step_size", "min_context_length",
     "max_context_length", "seasonality", "eval_metric", "extra_metrics", "quantile_levels", "id_column", "timestamp_column", "target",
@@ -47,7 +49,8 @@ def to_fev(records: Records, folder: Path) -> str:
 
 def _summaries(records: Records, board: BoardRecords) -> list[dict[str, Any]]:
     about = next(d for d in records.document["datasets"] if (d["task_id"], d["name"]) == (board.task_id, board.rows[0]["dataset"]))
-    return [_summary(board.rows[at], about) for at in candidates(board.rows)]
+    # a model that failed has a row without an error: fev counts it among the failures
+    return [_summary(row, about) for row in listed(board.rows)]
 
 
 def _summary(row: Row, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,6 +74,6 @@ def _summary(row: Row, about: Mapping[str, Any]) -> dict[str, Any]:
         "num_forecasts": series * len(facts["test_cutoffs"]),
         "dataset_fingerprint": row["fingerprint"],
         "trained_on_this_dataset": False,
-        "fev_version": "",
+        "fev_version": FORM,
         **scores,
     }

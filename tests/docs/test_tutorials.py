@@ -18,7 +18,6 @@ from typing import Any
 import polars as pl
 import pytest
 
-
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 SAVED = re.compile(r"Save this as `([\w./-]+)`:\s*$")

@@ -42,8 +42,10 @@ def to_croissant(records: Records, folder: Path) -> str:
     """Write NAME.json for each data set of the run; say how many, and of which the files are not known."""
     folder = folder.expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    found = {about["name"]: about for about in reversed(records.document["datasets"])}
-    paths = _paths(records, list(reversed(found)))
+    found: dict[str, Mapping[str, Any]] = {}
+    for about in records.document["datasets"]:  # of several boards of one data set the first
+        found.setdefault(about["name"], about)
+    paths = _paths(records, list(found))
     registry = _registry(records)
     for name, about in found.items():
         files = _files(paths.get(name))

@@ -39,9 +39,10 @@ def to_optuna(records: Records, file: Path) -> str:
 
 def _write_study(storage: RDBStorage, board: BoardRecords, search: Search, space: Space) -> None:
     import optuna
+    from optuna.study import StudyDirection
 
     name = f"{board.name} {search.model} {board.task_id}"
-    direction = "maximize" if search.higher else "minimize"
+    direction = StudyDirection.MAXIMIZE if search.higher else StudyDirection.MINIMIZE
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

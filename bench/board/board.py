@@ -104,7 +104,11 @@ class Board:
         return self.table() or "Board without rows"
 
     def _repr_html_(self) -> str:
-        return "".join(_html(view) for view in board_views(self.rows)) or "<p>Board without rows</p>"
+        from bench.board.forest import forest
+
+        pictures = [forest([self.rows[at] for at in members]) for members in boards(self.rows).values()]
+        shown = zip(board_views(self.rows), pictures, strict=True)
+        return "".join(_html(view) + picture for view, picture in shown) or "<p>Board without rows</p>"
 
 
 def _html(view: BoardView) -> str:

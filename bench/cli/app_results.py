@@ -52,6 +52,21 @@ def board_export(
     export(place, to)
 
 
+@results.command("export")
+def export_run(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
+    mlflow: Annotated[str | None, typer.Option(metavar="DIR|URI", help="Rows and trials as runs of MLflow.")] = None,
+    tensorboard: Annotated[str | None, typer.Option(metavar="DIR", help="Scores and searches as TensorBoard events.")] = None,
+    optuna: Annotated[str | None, typer.Option(metavar="FILE", help="Searches as a SQLite file for optuna-dashboard.")] = None,
+    fev: Annotated[str | None, typer.Option(metavar="DIR", help="Forecasts and their summaries as fev reads them.")] = None,
+    croissant: Annotated[str | None, typer.Option(metavar="DIR", help="A Croissant description of each data set.")] = None,
+) -> None:
+    """Hand a finished run over to other tools, each in its own form."""
+    from bench.cli.export import export_command
+
+    export_command(run_folder, {"mlflow": mlflow, "tensorboard": tensorboard, "optuna": optuna, "fev": fev, "croissant": croissant})
+
+
 @results.command("report")
 def report_run(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]) -> None:
     """Write the pages of a run, which open from disk, and print where they begin."""

@@ -47,12 +47,9 @@ def derive(store: Store, *, everything: bool = False) -> Merged:
         seen = state(store)
         merged = merged_rows(store, seen)
         files = derived_files(store, seen, merged)
-        for name in _gone(store, files):
-            store.remove(name)
-        for name, content in files.items():
-            # the shared scripts are large and never change: one of the same size is left alone
-            if everything or not name.startswith("assets/") or store.size(name) != len(content):
-                store.write(name, content)
+        # the shared scripts are large and never change: one of the same size is left alone
+        new = {n: c for n, c in files.items() if everything or not n.startswith("assets/") or store.size(n) != len(c)}
+        store.change(new, list(_gone(store, files)))
         if state(store) == seen:
             return merged
 

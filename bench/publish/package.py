@@ -25,8 +25,8 @@ from bench.board.ranking import rank
 from bench.board.schema import Row, read_rows, rows_to_table, table_to_rows
 from bench.errors import RunFolderError
 from bench.execute.prediction_files import read_prediction
-from bench.publish.search_tables import tables
 from bench.publish.pictures import pictures
+from bench.publish.search_tables import tables
 from bench.publish.store import MOST
 from bench.runs.truth_seed import KEY
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,8 @@ from bench.publish.store import PlaceError, Store, open_store
 
 LONGEST = 500
 """Characters of a reason."""
+BATCH = 1 << 26
+"""Bytes of files that are read and sent together."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,24 @@ def publish(folder: Path, to: str, *, dry_run: bool = False, with_figures: bool 
 def upload(made: Package, store: Store) -> None:
     """Bring all files of a run to the place, then the commit: until it is there, no reader knows of the run."""
     created = max(row["created"] for row in made.rows).isoformat()
-    for name in made.files:
-        store.write(f"runs/{made.run}/{name}", made.read(name))
+    for names in _batches(made.sizes):
+        store.change({f"runs/{made.run}/{name}": made.read(name) for name in names})
     commit = dumped({"run": made.run, "created": created, "after": heads(store, state(store).committed)})
     store.write_new(f"commits/{made.run}.json", commit)
+
+
+def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """Yield the names of files that are sent together, about `BATCH` bytes at a time."""
+    names: list[str] = []
+    total = 0
+    for name, size in sizes.items():
+        names.append(name)
+        total += size
+        if total > BATCH:
+            yield names
+            names, total = [], 0
+    if names:
+        yield names
 
 
 def retract(run: str, to: str, reason: str, *, dry_run: bool = False) -> PublishResult:

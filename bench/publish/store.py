@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,6 +51,20 @@ class Store(Protocol):
     def remove(self, name: str) -> None:
         """Remove a file; one that is gone already is no error."""
 
+    def change(self, files: Mapping[str, bytes], gone: Collection[str] = ()) -> None:
+        """Remove files and write others over what is there, in order; a place that keeps a history makes one step of it."""
+
+
+class OneByOne:
+    """Change the files of a place one after the other."""
+
+    def change(self: Store, files: Mapping[str, bytes], gone: Collection[str] = ()) -> None:
+        """Remove files and write others, in order."""
+        for name in gone:
+            self.remove(name)
+        for name, content in files.items():
+            self.write(name, content)
+
 
 def open_store(place: str) -> Store:
     """Open a place; raise `ConfigError` where it is none, or holds a password. Nothing is written."""
@@ -59,6 +73,10 @@ def open_store(place: str) -> Store:
         raise ConfigError("the place is empty; give a folder or s3://BUCKET/FOLDER")
     if not found or protocol == "file":
         return Local(Path(rest if found else place).expanduser())
+    if protocol == "hf":
+        from bench.publish.hub import Hub
+
+        return Hub(rest)
     if "@" in rest.partition("/")[0] or "?" in rest:
         raise ConfigError(f"the place {protocol}://... holds credentials; leave them out and give them by the environment")
     return Remote(place)
@@ -80,7 +98,7 @@ def reason_of(error: BaseException) -> str:
     return text[:400]
 
 
-class Local:
+class Local(OneByOne):
     """A folder of this machine."""
 
     def __init__(self, root: Path) -> None:
@@ -165,7 +183,7 @@ EXTRAS = {"s3": "s3", "s3a": "s3", "hf": "hf"}
 """Protocol of a place -> the extra that brings its library."""
 
 
-class Remote:
+class Remote(OneByOne):
     """A folder that fsspec opens; credentials come from the environment, as its library reads them."""
 
     def __init__(self, place: str) -> None:

@@ -11,7 +11,7 @@ from bench.tune.trials import Trial, difference
 ERRORS = 1.5
 """Standard errors by which an advantage over the default must exceed nothing.
 
-Chosen together with `FEW` on simulated logs alone (README, "Does tuning pay?"): of 36 pairs of model and log it replaced 18
+Chosen together with `FEW` on simulated logs alone (documentation, "Does tuning pay?"): of 36 pairs of model and log it replaced 18
 defaults, 15 for the better on test and none for the worse beyond its interval. The best single trial at one standard error
 replaced 20, 14 for the better. Standard errors that add the variation between validations to that between users, or that are
 of the next cut-off alone, chose no better among the 24 churn pairs of it (`bench_selection.py` prints the rules); asking that

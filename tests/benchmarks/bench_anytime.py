@@ -1,4 +1,4 @@
-"""How many fits until a search is as good as the old one was after twenty? The anytime comparison behind the README's figure.
+"""How many fits until a search is as good as the old one was after twenty? The anytime comparison behind the documented figure.
 
     python tests/benchmarks/bench_anytime.py FOLDER --task churn --dataset retail --dataset social=CollegeMsg.txt [--seed 11]
 

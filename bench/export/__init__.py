@@ -1,0 +1,1 @@
+"""Hand finished runs over to other tools: MLflow, TensorBoard, Optuna, fev, Croissant."""

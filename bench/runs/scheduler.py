@@ -24,6 +24,8 @@ from bench.tune.plan import Budget, Outcome, Plan, Scope, plan
 from bench.tune.trials import Entry, prediction_file
 
 TICK = 1.0
+GPU_FIELDS = ("gpu", "gpu_memory_mb", "gpu_peak_mb", "gpu_utilisation")
+"""What a ledger's line tells of the GPU, where a job ran on one."""
 
 
 @dataclass(frozen=True)
@@ -111,15 +113,19 @@ class Driver:
         self._chunks: dict[str, dict[int, Result]] = {}
         """Job key -> chunk -> how it ended."""
         self._retried: set[tuple[str, int]] = set()
+        self._alone: list[tuple[_Active, Job, int]] = []
+        """Jobs for which a shared GPU was too small: each is run again when no other runs."""
         self._tickets = self._queued = self._begun = 0
 
     def run(self, cells: Sequence[Cell]) -> dict[str, Outcome]:
         """Run all cells; return what became of each, by cell name."""
         for cell in cells:
             self._begin(cell)
-        while self._ready or self._running:
+        while self._ready or self._running or self._alone:
             while self._ready and self.executor.idle():
                 self._submit(*heapq.heappop(self._ready)[3:])
+            if self._alone and not self._running and not self._ready and self.executor.idle():
+                self._submit(*self._alone.pop(0), alone=True)
             answers = self.executor.collect(TICK)
             for answer in answers:
                 self._take(answer)
@@ -187,7 +193,7 @@ class Driver:
                 return False
         return True
 
-    def _submit(self, active: _Active, job: Job, chunk: int) -> None:
+    def _submit(self, active: _Active, job: Job, chunk: int, *, alone: bool = False) -> None:
         failed = next((r for r in self._chunks.get(job.key, {}).values() if r.status != "ok"), None)
         if failed is not None:
             # one chunk's failure is the job's: the others need not run
@@ -197,8 +203,8 @@ class Driver:
         self._running[self._tickets] = (active, job, chunk)
         stage = active.cell.stages(job)[chunk]
         request, final = active.cell.request(job), job.stage == "final"
-        limits = active.cell.bounds(job, self.limits)
-        self.executor.submit(self._tickets, request, limits, runtime=job.plugin.runtime, stage=stage, final=final)
+        limits = replace(active.cell.bounds(job, self.limits), alone=alone)
+        self.executor.submit(self._tickets, request, limits, runtime=job.plugin.runtime, stage=stage, final=final, fresh=alone)
         if chunk == 0:
             self.listen(JobStarted(active.cell.dataset, job.plugin.name, job.stage, job.number))
 
@@ -209,6 +215,11 @@ class Driver:
         elif isinstance(answer, Done):
             del self._running[answer.ticket]
             result = answer.result
+            if result.gpu_full and (job.key, chunk) not in self._retried:
+                self._retried.add((job.key, chunk))
+                self._alone.append((active, job, chunk))
+                self.listen(JobRetried(active.cell.dataset, job.plugin.name, "its GPU was full; it is run once more, alone"))
+                return
             if result.signal == signal.SIGKILL and (job.key, chunk) not in self._retried:
                 self._retried.add((job.key, chunk))
                 self._queue(active, job, chunk)
@@ -298,6 +309,7 @@ class Driver:
             "peak_memory_mb": result.peak_memory_mb,
             "cut_short": result.cut_short,
             "device": cell.device,
+            **{name: getattr(result, name) for name in GPU_FIELDS if cell.device == "cuda"},
             # killed from outside, twice, or the disk was full: no property of the model, so the next run tries again
             "again": result.again or result.signal == signal.SIGKILL,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -50,6 +50,12 @@ class Entry(TypedDict, total=False):
     peak_memory_mb: float
     cut_short: bool
     device: str
+    gpu: str
+    """Name of the GPU; this key and the next three stand only where a job ran on one."""
+    gpu_memory_mb: float | None
+    """Of the whole GPU."""
+    gpu_peak_mb: float | None
+    gpu_utilisation: float | None
     again: bool
     finished: str
     validations: Mapping[StageName, str]
@@ -119,6 +125,7 @@ class Trial:
             "fit_seconds": sum(e["fit_seconds"] for e in every),
             "predict_seconds": sum(e["predict_seconds"] for e in every),
             "peak_memory_mb": max(e["peak_memory_mb"] for e in every),
+            "gpu_peak_mb": max((held for e in every if (held := e.get("gpu_peak_mb")) is not None), default=None),
         }
 
 

@@ -25,6 +25,7 @@ from bench.execute.gpus import gpus
 from bench.execute.jobs import bench_source
 from bench.execute.local import LocalExecutor
 from bench.execute.machine import memory_mb
+from bench.execute.placement import placed
 from bench.execute.sandbox import chosen
 from bench.registry import needed
 
@@ -57,6 +58,8 @@ class AgentOptions:
     """Folders that no worker may see, where they exist on the node too."""
     memory_mb: float | None = None
     """Bound on a job; None: half of the node's memory, shared by its slots."""
+    jobs_per_gpu: int | None = None
+    """Slots that share a GPU; None: as many as its memory suggests."""
 
 
 class Host:
@@ -74,12 +77,14 @@ class Host:
             # Ray's own folder, with its sockets, stands beside what is the user's
             hidden = [*map(Path, self._options["hidden"]), _ray_folder()]
             sandbox = chosen(self._options["sandbox"], hidden)
+            device, workers, each = (self._options[name] for name in ("device", "workers", "jobs_per_gpu"))
+            places = placed(resolved(device), workers, each, gpus(), self._slots)
         except BenchError as error:
             return {**about, "reason": str(error)}
         scratch = Path(tempfile.mkdtemp(prefix="bench-"))
-        executor = LocalExecutor(self._slots, resolved(self._options["device"]), scratch, sandbox)
-        self._agent = Agent(executor, scratch / "agent", self._options["memory_mb"] or memory_mb() / 2 / self._slots)
-        return {**about, "confined": executor.confined}
+        executor = LocalExecutor(len(places), "cpu", scratch, sandbox, places)
+        self._agent = Agent(executor, scratch / "agent", self._options["memory_mb"] or memory_mb() / 2 / len(places))
+        return {**about, "slots": len(places), "confined": executor.confined}
 
     def step(self, orders: list[bytes]) -> list[bytes]:
         """Decrypt orders, take a step, encrypt its answers."""

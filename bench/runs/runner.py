@@ -29,6 +29,7 @@ from bench.registry import RESERVED, Registry, Source, discover, reserved_name_h
 from bench.runs import time_limit
 from bench.runs.config import Config, task_options
 from bench.runs.feature_importance import Occlusion
+from bench.runs.gpu_check import remembered
 from bench.runs.problem import Problem
 from bench.runs.run_events import DataReady, Listener, NodesChanged, Notice, Reading, RunReady, silent
 from bench.runs.run_folder import claim
@@ -187,7 +188,10 @@ def _on_ray(config: Config, hidden: Sequence[Path], listen: Listener) -> Iterato
 
 
 def _places(config: Config) -> list[Place]:
-    return placed(resolved(config.device), config.workers, config.jobs_per_gpu, gpus(), cores())
+    found, device = gpus(), resolved(config.device)
+    # workers that were asked for are dealt, however many a GPU is best given
+    each = config.jobs_per_gpu or (remembered(found) if device.startswith("cuda") and config.workers is None else None)
+    return placed(device, config.workers, each, found, cores())
 
 
 def _limits(config: Config) -> Limits:

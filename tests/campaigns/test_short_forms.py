@@ -42,3 +42,13 @@ def test_what_somebody_changes_in_a_board_is_found(tmp_path: Path, monkeypatch: 
     found = campaign.run(tamper.rounds(tmp_path), 5, seed=3)
     assert [line for line in found if line["end"] == "lost"] == []
     assert any(line["end"] == "found" for line in found)
+
+
+def test_a_cluster_that_is_disturbed_leaves_the_ledger_of_a_local_run(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography", reason="cryptography is not installed; it comes with the extra ray")
+    from campaigns import cluster
+
+    found = campaign.run(cluster.rounds(tmp_path), 6, seed=5)
+    assert [line for line in found if line["end"] == "lost"] == []
+    kinds = {word for line in found for word in line["kind"].split(", ")}
+    assert kinds == {"churn", "forecasting", "anomaly", *cluster.DISTURBANCES}

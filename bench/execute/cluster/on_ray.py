@@ -141,6 +141,10 @@ class RayTransport:
                 found.append(self._heard(handle, ref))
         return found
 
+    def names(self) -> list[str]:
+        """Name the nodes on which an agent was started."""
+        return list(self._handles)
+
     def starting(self) -> int:
         """Return the number of agents that have not answered yet."""
         return sum(handle.hello is not None for handle in self._handles.values())

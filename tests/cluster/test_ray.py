@@ -14,14 +14,14 @@ import pytest
 ray = pytest.importorskip("ray", reason="ray is not installed; it comes with the extra ray")
 pytest.importorskip("cryptography", reason="cryptography is not installed; it comes with the extra ray")
 
-from execute.kit import cell_of, described, drive, executor_in, homed, model_text, steady, tiny_split, wait_until, write_plugin
-from execute.test_cluster import lines
-from execute.test_isolation import holds
+from execute.kit import cell_of, described, drive, executor_in, homed, model_text, steady, tiny_split, wait_until, write_plugin  # noqa: E402
+from execute.test_cluster import lines  # noqa: E402
+from execute.test_isolation import holds  # noqa: E402
 
-from bench.cli import invoke
-from bench.execute.cluster.executor import ClusterExecutor
-from bench.execute.cluster.on_ray import AgentOptions, ray_executor
-from bench.tune.plan import Budget
+from bench.cli import invoke  # noqa: E402
+from bench.execute.cluster.executor import ClusterExecutor  # noqa: E402
+from bench.execute.cluster.on_ray import AgentOptions, ray_executor  # noqa: E402
+from bench.tune.plan import Budget  # noqa: E402
 
 STORE = 80 * 1024**2
 MARK = os.urandom(64)

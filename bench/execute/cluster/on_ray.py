@@ -7,6 +7,7 @@ time limit of its own, so silence is watched here; an actor ends when the driver
 from __future__ import annotations
 
 import contextlib
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -42,6 +43,8 @@ LOOK_SECONDS = 2.0
 SILENT_SECONDS = 300.0
 """After which an agent that does not answer counts as dead."""
 CLOSING_SECONDS = 10.0
+ANSWER_SECONDS = 10.0
+"""Given to the head's address to take a connection."""
 MOST_AGENTS = 3
 """Started on one node, one after the other, where they die and the node does not."""
 
@@ -251,6 +254,7 @@ def connected(address: str | None) -> Any:
         import ray
     except ImportError:
         raise ConfigError(f"--executor ray: {needed('ray')}") from None
+    _refuse_silent(address)
     try:
         ray.init(address or "auto", log_to_driver=False, logging_level="ERROR", configure_logging=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -258,6 +262,18 @@ def connected(address: str | None) -> Any:
         cure = "start one with ray start --head, and give its HOST:PORT as --address"
         raise ConfigError(f"--executor ray: no Ray cluster answers {where} ({_last_line(error)}); {cure}") from None
     return ray
+
+
+def _refuse_silent(address: str | None) -> None:
+    """Raise `ConfigError` where nobody listens at HOST:PORT: Ray would try for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        cure = "start one with ray start --head, and give its HOST:PORT as --address"
+        raise ConfigError(f"--executor ray: no Ray cluster answers at {address} ({error}); {cure}") from None
 
 
 def _last_line(error: BaseException) -> str:

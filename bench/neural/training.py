@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from bench.api import Array, Context
 from bench.errors import PluginError
@@ -29,6 +31,8 @@ WARM = 0.05
 FIRST = 0.1
 """Share of the learning rate that such a rise begins with."""
 
+USUAL = 50
+"""Steps that a window is meant to have: of longer ones an epoch takes fewer of the profile's rows, others each time."""
 GROWTH = (0.2, 0.6)
 """Shares of the training from which batches are twice as large."""
 MOST = 128
@@ -117,6 +121,8 @@ class Training(ABC):
         total: Any = 0.0  # a number of the framework's: reading it at each step would wait for the device
         self.size = self.recipe.grown(epoch / self.ctx.epochs)
         cut = batches(rows.lengths, self.size, seed=(self.ctx.seed, epoch))
+        if self.recipe.falling and self.ctx.rows is not None:
+            cut = cut[: enough(rows.lengths, cut, USUAL * self.ctx.rows)]
         for at, batch in enumerate(cut):
             self.stopped = self.ctx.should_stop()
             if self.stopped:
@@ -172,6 +178,15 @@ class Training(ABC):
     @abstractmethod
     def put(self, weights: Any) -> None:
         """Put a copy of weights back into the network."""
+
+
+def enough(lengths: Array, cut: Sequence[Array], most: int) -> int:
+    """Return how many batches of `cut`, from its begin, have `most` padded steps together; all where they have fewer.
+
+    They come in a random order, so that in the long run each row is learnt from as often as any other.
+    """
+    steps = np.cumsum([int(lengths[batch].max()) * len(batch) for batch in cut])
+    return int(np.searchsorted(steps, most)) + 1
 
 
 def average_rate(steps: Any, larger: Callable[[Any, Any], Any] = max) -> Any:

@@ -14,7 +14,7 @@ from bench.errors import PluginError  # noqa: E402
 from bench.neural.batches import Sequences, batches  # noqa: E402
 from bench.neural.loop import LOSSES, Average, Loop, Weights, in_bf16, outputs  # noqa: E402
 from bench.neural.resident import MOST_BYTES, Resident, resident, rounded  # noqa: E402
-from bench.neural.training import WIDE, DivergedError, TrainingRecipe  # noqa: E402
+from bench.neural.training import WIDE, DivergedError, TrainingRecipe, enough  # noqa: E402
 
 
 class Sum(torch.nn.Module):
@@ -212,6 +212,29 @@ def test_batches_grow_to_four_times_their_size_but_not_where_the_rate_falls():
     assert [TrainingRecipe("bce", batch=64).grown(share) for share in shares] == [64, 64, 128, 128, 128, 128]
     assert {TrainingRecipe("bce", batch=200).grown(share) for share in shares} == {200}
     assert {TrainingRecipe("pinball", falling=True).grown(share) for share in shares} == {32}
+
+
+def test_an_epoch_of_long_windows_takes_others_each_time_and_no_more_than_usual_ones_would():
+    lengths = np.full(4000, 100)
+    taken = []
+    for epoch in range(6):
+        cut = batches(lengths, 32, seed=(0, epoch))
+        kept = enough(lengths, cut, 50 * 4000)
+        assert 50 * 4000 <= kept * 3200 < 50 * 4000 + 3200
+        taken.append(np.concatenate(cut[:kept]))
+    assert len(np.unique(np.concatenate(taken))) > 3900
+    short = batches(np.full(4000, 50), 32, seed=0)
+    assert enough(np.full(4000, 50), short, 50 * 4000) == len(short), "usual windows are all taken"
+
+
+def test_only_where_the_rate_falls_and_rows_are_bounded_is_an_epoch_cut():
+    asked = {}
+    for name, rows, falling in (("bounded", 1, True), ("free", None, True), ("stays", 1, False)):
+        ctx = Counting(epochs=1, rows=rows)
+        trained(sequences(320, target=1), None, ctx, falling=falling)
+        asked[name] = len(ctx.asked)
+    assert asked["bounded"] <= 2, "50 steps are one batch, or two of the shortest rows"
+    assert asked["free"] == asked["stays"] >= 10
 
 
 def test_a_step_on_one_vector_of_weights_is_the_step_on_each_weight():

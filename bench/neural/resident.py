@@ -82,7 +82,7 @@ def rounded(steps: int) -> int:
     """Round a number of steps up: to two binary digits, such as 4, 6, 8, 12 and 16, beyond `EXACT`."""
     if steps <= EXACT:
         return steps
-    unit = 2 ** (int(steps - 1).bit_length() - 2)
+    unit = 1 << (int(steps - 1).bit_length() - 2)
     return -(-steps // unit) * unit
 
 

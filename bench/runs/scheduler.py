@@ -24,8 +24,6 @@ from bench.tune.plan import Budget, Outcome, Plan, Scope, plan
 from bench.tune.trials import Entry, prediction_file
 
 TICK = 1.0
-GPU_FIELDS = ("gpu", "gpu_memory_mb", "gpu_peak_mb", "gpu_utilisation")
-"""What a ledger's line tells of the GPU, where a job ran on one."""
 
 
 @dataclass(frozen=True)
@@ -309,7 +307,7 @@ class Driver:
             "peak_memory_mb": result.peak_memory_mb,
             "cut_short": result.cut_short,
             "device": cell.device,
-            **{name: getattr(result, name) for name in GPU_FIELDS if cell.device == "cuda"},
+            **(_of_gpu(result) if cell.device == "cuda" else {}),
             # killed from outside, twice, or the disk was full: no property of the model, so the next run tries again
             "again": result.again or result.signal == signal.SIGKILL,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -364,3 +362,13 @@ class Driver:
         worst = next((e for e in finals if e["status"] != "ok"), finals[0])
         valid = next(iter(outcome.best.values()), outcome.valid)["value"]
         self.listen(CellDone(cell.dataset, cell.plugin.name, worst["status"], worst["reason"], valid, active.seconds))
+
+
+def _of_gpu(result: Result) -> Entry:
+    """Return what a ledger's line tells of the GPU that a job ran on."""
+    return {
+        "gpu": result.gpu,
+        "gpu_memory_mb": result.gpu_memory_mb,
+        "gpu_peak_mb": result.gpu_peak_mb,
+        "gpu_utilisation": result.gpu_utilisation,
+    }

@@ -4,8 +4,9 @@
 
 The plain loop makes each batch anew with numpy, keeps the size of its batches, and clips, steps and averages weight by
 weight. Default configurations and profile (20,000 rows, 32 steps, 5 epochs), one thread; fits are interleaved, and CPU seconds
-are those of the process. Of a Keras network only the growth of batches is compared. The log is CDNOW's master, or without a path the simulated shop. `--panel`: instead, the forecasts
-of 360 simulated weekly series of 80 to 2,600 steps, H = 13: with and without the cut of an epoch's long windows.
+are those of the process. Of a Keras network only the growth of batches is compared. The log is CDNOW's master, or without a
+path the simulated shop. `--panel`: instead, the forecasts of 360 simulated weekly series of 80 to 2,600 steps, H = 13, with and
+without the cut of an epoch's long windows.
 """
 
 from __future__ import annotations

@@ -68,6 +68,7 @@ def _fields() -> list[pa.Field[Any]]:
         "valid_score": real, "trials": pa.int32(), "fits": pa.int32(), "failed_trials": pa.int32(), "stopped_by": text,
         "search_seconds": real, "fit_seconds": real, "predict_seconds": real,
         "device": text, "workers": pa.int32(), "peak_memory_mb": real,
+        "gpu": text, "gpu_memory_mb": real,  # name and whole memory of the GPU that the final fit ran on; null: none
         "params": text,      # JSON
         "log_loss_raw": real,  # log-loss of the model's own probabilities, before calibration; null: not calibrated
         "calibration": text,   # JSON: slope and intercept over the log-odds

@@ -39,9 +39,16 @@ def start(ctx: typer.Context, show: Annotated[bool, typer.Option("--version", he
 @machine.command()
 def doctor(
     plugins: Annotated[bool, typer.Option("--plugins", help="Load every plugin too, each in a process of its own: minutes.")] = False,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Fit each network on CPU and GPU, compare, time several at once: minutes.")] = False,
+    address: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Say what each node of a Ray cluster has and lacks.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show versions, devices, folders and what is missing, with the command that mends it."""
-    from bench.cli.doctor import examine
+    from bench.cli.doctor import examine, examine_cluster, examine_gpus
 
-    examine(plugins=plugins, as_json=as_json)
+    if address is not None:
+        examine_cluster(address, as_json=as_json)
+    elif gpu:
+        examine_gpus()
+    else:
+        examine(plugins=plugins, as_json=as_json)

@@ -82,7 +82,8 @@ def run(
     workers: Annotated[int | None, typer.Option(help="Worker processes, of each node (default: one a core).")] = None,
     executor: Annotated[str | None, typer.Option(help="Where jobs run: local (default), or ray, on all nodes of a cluster.")] = None,
     address: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Head of the cluster (default: one on this machine).")] = None,
-    device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or cuda:N.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda (every GPU), cuda:N or cuda:N,M.")] = None,
+    jobs_per_gpu: Annotated[int | None, typer.Option(help="Jobs that share a GPU at once (default: 4 to 8, by its memory).")] = None,
     sandbox: Annotated[str | None, typer.Option(help="Confine models to their inputs: auto (default: where possible), on, off.")] = None,
     job_seconds: Annotated[float | None, typer.Option(help="Bound on one fit and predict (default 600).")] = None,
     job_memory: Annotated[float | None, typer.Option(metavar="GB", help="Bound on one job (default: half of RAM / workers).")] = None,
@@ -109,7 +110,7 @@ def run(
         "seeds": seeds, "seed": seed, "profile": profile, "workers": workers, "device": device, "sandbox": sandbox,
         "job_seconds": job_seconds, "job_memory": job_memory, "out": out, "plugins": plugin_, "plugins_dirs": plugins_dir, "options": set_,
         "overwrite": overwrite or None, "portfolio": False if no_portfolio else None, "prune": prune or None, "executor": executor,
-        "address": address, "params": param, "space": space, "time_limit": time_limit, "name": name,
+        "address": address, "jobs_per_gpu": jobs_per_gpu, "params": param, "space": space, "time_limit": time_limit, "name": name,
         "entity": entity, "channels": channels, "label": label, "metric": metric, "sampler": sampler,
     }  # fmt: skip
     return run_command(study, given, as_json=as_json, quiet=quiet)

@@ -44,6 +44,30 @@ def examine(*, plugins: bool, as_json: bool) -> None:
     typer.echo(f"\n{len(broken)} plugins cannot run: {', '.join(broken)}" if broken else "\nall plugins can run")
 
 
+def examine_cluster(address: str, *, as_json: bool) -> None:
+    """Print what each node of a Ray cluster has, and why one would be left out; exit with 1 where none serves."""
+    from bench.cli.lists import show_columns
+    from bench.execute.cluster.survey import survey
+
+    rows = survey(address)
+    if as_json:
+        typer.echo(json.dumps({"nodes": rows}))
+    else:
+        show_columns(rows)
+    if not any(row["state"] == "serves" for row in rows):
+        raise typer.Exit(1)
+
+
+def examine_gpus() -> None:
+    """Print what the GPUs are, how each network does there, and how many jobs one is best given; exit with 1 where a network fails."""
+    from bench.runs.gpu_check import check_gpus
+
+    for name, value in machine().items():
+        typer.echo(f"{name:10} {value}")
+    if not check_gpus(typer.echo):
+        raise typer.Exit(1)
+
+
 def found() -> list[dict[str, str]]:
     """List the plugins that are installed, by name; nothing is imported."""
     from bench.registry import GROUPS, discover

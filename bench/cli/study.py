@@ -15,8 +15,8 @@ TABLES = {"set": "options", "param": "params", "space": "space"}
 """Options of KEY=VALUE -> fields: a table, or a list of KEY=VALUE."""
 SINGLE = (
     "task", "source", "data", "name", "user", "time", "kind", "value", "item", "time-unit", "zone", "time-limit", "trials", "minutes",
-    "seeds", "seed", "profile", "workers", "executor", "address", "device", "sandbox", "job-seconds", "job-memory", "out", "overwrite",
-    "portfolio", "prune", "metric", "sampler",
+    "seeds", "seed", "profile", "workers", "executor", "address", "device", "jobs-per-gpu", "sandbox", "job-seconds", "job-memory",
+    "out", "overwrite", "portfolio", "prune", "metric", "sampler",
 )  # fmt: skip
 """Long options that stand once; their fields are written with underscores."""
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from bench.publish.verify import Checked, VerifiedRow
 
 CLAIMED = (
-    "created", "search_seconds", "fit_seconds", "predict_seconds", "peak_memory_mb", "device", "workers", "hardware", "git_commit",
+    "created", "search_seconds", "fit_seconds", "predict_seconds", "peak_memory_mb", "device", "gpu", "gpu_memory_mb", "workers",
+    "hardware", "git_commit",
 )  # fmt: skip
 """What nobody can make again."""
 HEADS = ("dataset", "model", "tuning", "seed", "level", "check")

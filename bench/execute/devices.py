@@ -13,14 +13,14 @@ DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def resolved(asked: str) -> str:
-    """Resolve `auto`: a GPU where the machine has NVIDIA's driver."""
+    """Resolve `auto`: all GPUs where the machine has NVIDIA's driver."""
     if asked != "auto":
         return asked
-    return "cuda:0" if DRIVER.exists() else "cpu"
+    return "cuda" if DRIVER.exists() else "cpu"
 
 
 def refuse_blind(plugins: Iterable[Plugin], device: str) -> None:
-    """Raise `ConfigError` where a framework that would train on the GPU asked for, `cuda` or `cuda:N`, sees none."""
+    """Raise `ConfigError` where a framework that would train on the GPU asked for, `cuda` or `cuda:N,M`, sees none."""
     blind: dict[str, list[str]] = {}
     for plugin in plugins:
         if plugin.status == "ok" and plugin.runtime != "none" and not plugin.gpus:

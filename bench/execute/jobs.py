@@ -49,6 +49,8 @@ class Limits:
     memory_mb: float
     given: str = "default"
     """The limits as the user gave them, for the job's key: a default that follows the machine must not change keys."""
+    alone: bool = False
+    """No other job runs meanwhile: on a GPU it may hold all of the memory, in a process of its own."""
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,17 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 from bench.execute.executor import Handed
+from bench.execute.gpus import load
 from bench.execute.jobs import Limits
 from bench.execute.messages import Answer, Awaiting, Call, Done, Ending, Note, Order, Report, Request, Result, StageData
+from bench.execute.placement import Place
 from bench.execute.prediction_files import broken, seals
 from bench.execute.process_tree import Guardian, descendants, kill_homed, kill_tree
 from bench.execute.sandbox import Sandbox
@@ -41,10 +43,11 @@ STARTING_SECONDS = 60.0
 class LocalExecutor:
     """Run requests in `workers` processes of this machine; `submit` when `idle`, then `collect` answers."""
 
-    def __init__(self, workers: int, device: str, scratch: Path, sandbox: Sandbox | None = None) -> None:
+    def __init__(self, workers: int, device: str, scratch: Path, sandbox: Sandbox | None = None, places: Sequence[Place] = ()) -> None:
+        """Make so many slots on one device; or, with `places`, one for each of these."""
         self._guardian = Guardian(scratch)
         self._scratch, self._sandbox = scratch, sandbox
-        self.slots = [Slot(scratch / f"slot-{n}", device) for n in range(workers)]
+        self.slots = [Slot(scratch / f"slot-{n}", place) for n, place in enumerate(places or [Place(device)] * workers)]
 
     @property
     def confined(self) -> bool:
@@ -82,7 +85,7 @@ class LocalExecutor:
         slot.shipped = not isinstance(request, Call) and request.source.shipped
         slot.predicts = stage is not None
         slot.later, slot.parts, slot.sealed = list(stage.payloads[1:]) if stage else [], [], {}
-        slot.ticket, slot.limits, slot.peak_mb, slot.began = ticket, limits, 0.0, time.monotonic()
+        slot.ticket, slot.limits, slot.peak_mb, slot.gpu_loads, slot.began = ticket, limits, 0.0, [], time.monotonic()
         # a job says when its clock starts; a description is all import
         slot.deadline = slot.began + limits.seconds + (STARTING_SECONDS if stage else 0.0)
         slot.log_from = slot.log.stat().st_size
@@ -95,7 +98,8 @@ class LocalExecutor:
             if stage and digest not in slot.stages:
                 slot.connection.send(StageData(digest, stage.payloads[0] or b""))
                 slot.stages = [digest]
-            slot.connection.send(Order(request_of(request, slot), digest, str(out), limits.seconds, 1 + len(slot.later)))
+            bound = 0.0 if limits.alone else slot.place.share_mb
+            slot.connection.send(Order(request_of(request, slot), digest, str(out), limits.seconds, 1 + len(slot.later), bound))
         return new
 
     def _choose(self, runtime: str, digest: str, request: Request, *, final: bool, fresh: bool) -> tuple[Slot, bool]:
@@ -207,6 +211,7 @@ class LocalExecutor:
         # a worker that was handed a later part knows the truth of those before it, which the next job is asked for: where its
         # plugin is not known to keep nothing, it does no other job
         knows, result = bool(slot.parts) and not slot.shipped, ending.result
+        look_at_gpu(slot)  # its framework still holds what it has held: nearly the peak
         if result.status == "ok" and slot.predicts:
             self._take(slot, Path.replace)
             self._take_model(slot)
@@ -218,12 +223,15 @@ class LocalExecutor:
             peak_memory_mb=max(result.peak_memory_mb, slot.peak_mb),
             parts=tuple(slot.parts),
             model=model if model.is_dir() else None,
+            **on_gpu(slot),
         )
         ticket, slot.ticket = slot.ticket, None
         slot.runtime = (*ending.loaded, "none")[0] if slot.runtime == "any" else slot.runtime
         # two frameworks in one process, a device that has faulted, something left running: the next job gets a new process
         foreign = len(ending.loaded) > 1 or (ending.loaded and slot.runtime not in ending.loaded)
-        if knows or ending.spoilt or foreign:
+        # nor does one that was alone take another: what it may hold of the GPU is not bounded
+        alone = slot.limits is not None and slot.limits.alone
+        if knows or ending.spoilt or foreign or alone:
             self._end(slot)
         if broken(slot.sealed):
             reason = "a forecast was changed after it had been stored"
@@ -250,6 +258,8 @@ class LocalExecutor:
             return
         used = resident_mb(slot.worker_pid(), whole_tree=whole_tree)
         slot.tree_checked = now if whole_tree else slot.tree_checked
+        if whole_tree:
+            look_at_gpu(slot)
         if whole_tree and used > slot.limits.memory_mb:
             used = shared_once_mb(slot.worker_pid())
         slot.peak_mb = max(slot.peak_mb, used)
@@ -261,7 +271,8 @@ class LocalExecutor:
         """End a worker from outside; what the request it ran comes to."""
         seconds, ticket = time.monotonic() - slot.began, slot.ticket
         self._end(slot)
-        result = Result(status, reason, slot.tail(), seconds, peak_memory_mb=slot.peak_mb, signal=signal, again=again)
+        seen = on_gpu(slot)
+        result = Result(status, reason, slot.tail(), seconds, peak_memory_mb=slot.peak_mb, signal=signal, again=again, **seen)
         return Done(-1 if ticket is None else ticket, result)
 
     def _broken(self, slot: Slot) -> Done:
@@ -301,3 +312,27 @@ def _excess(slot: Slot) -> str:
     if folder_bytes(slot.folder) > SCRATCH_BYTES:
         return f"wrote more than {SCRATCH_BYTES / 1024**3:.0f} GB of files; let it write less"
     return ""
+
+
+def look_at_gpu(slot: Slot) -> None:
+    """Note what the slot's GPU, if it has one, is seen to do now."""
+    if slot.place.number is not None and slot.process is not None:
+        seen = load(slot.place.number, descendants(slot.worker_pid()))
+        slot.gpu_loads += [] if seen is None else [seen]
+
+
+def on_gpu(slot: Slot) -> dict[str, Any]:
+    """Return the fields of a `Result` that tell of the slot's GPU and of what was seen there; none where it has none.
+
+    It is looked at each second and at the end: the peak is the highest that was seen.
+    """
+    if slot.place.number is None:
+        return {}
+    held = [seen.memory_mb for seen in slot.gpu_loads if seen.memory_mb is not None]
+    busy = [seen.utilisation for seen in slot.gpu_loads]
+    return {
+        "gpu": slot.place.name,
+        "gpu_memory_mb": slot.place.memory_mb or None,
+        "gpu_peak_mb": max(held, default=None),
+        "gpu_utilisation": sum(busy) / len(busy) if busy else None,
+    }

@@ -90,6 +90,8 @@ class Order:
     """Where predictions and the fitted model are left."""
     seconds: float
     parts: int
+    gpu_mb: float = 0.0
+    """Most that it may hold of a GPU's memory; 0: it is not bounded."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,16 @@ class Result:
     """The lowest holdout loss up to each epoch, of a training that tells."""
     epochs: int = 0
     """Epochs that such a training may take at most."""
+    gpu_full: bool = False
+    """A GPU's memory did not suffice, of which others may have held a part."""
+    gpu: str = ""
+    """Name of the GPU that it ran on; empty: none."""
+    gpu_memory_mb: float | None = None
+    """Of the whole GPU."""
+    gpu_peak_mb: float | None = None
+    """Most that the job was seen to hold of it; None: nobody tells."""
+    gpu_utilisation: float | None = None
+    """Percent of the time in which the GPU computed while the job ran, for whomever; None: nobody tells."""
 
     @classmethod
     def joined(cls, results: Sequence[Result]) -> Result:
@@ -129,6 +141,7 @@ class Result:
             fit_seconds=sum(r.fit_seconds for r in results),
             predict_seconds=sum(r.predict_seconds for r in results),
             peak_memory_mb=max(r.peak_memory_mb for r in results),
+            gpu_peak_mb=max((r.gpu_peak_mb for r in results if r.gpu_peak_mb is not None), default=None),
             cut_short=any(r.cut_short for r in results),
             again=any(r.again for r in results),
         )
@@ -205,6 +218,7 @@ class Ending:
             again=bool(message.get("again")),
             losses=losses,
             epochs=epochs,
+            gpu_full=bool(message.get("gpu_full")),
         )
         described = {name: message[name] for name in ("models", "datasets") if name in message}
         loaded = tuple(str(name) for name in message.get("loaded", ()))

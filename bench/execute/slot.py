@@ -12,8 +12,10 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from bench.execute.gpus import Load
 from bench.execute.jobs import Limits
 from bench.execute.messages import Apply, Call, Request
+from bench.execute.placement import Place
 from bench.execute.process_tree import children_of
 from bench.execute.sandbox import Sandbox
 from bench.execute.worker_env import environment
@@ -50,7 +52,7 @@ class Slot:
     """One worker process and the job that it runs."""
 
     folder: Path
-    device: str
+    place: Place = field(default_factory=Place)
     runtime: str = "none"
     process: subprocess.Popen[bytes] | None = None
     connection: Connection | None = None
@@ -70,6 +72,8 @@ class Slot:
     began: float = 0.0
     deadline: float = 0.0
     peak_mb: float = 0.0
+    gpu_loads: list[Load] = field(default_factory=list)
+    """What its GPU was seen to do while the request ran."""
     log_from: int = 0
     owner: str = ""
     """The source of the plugin that the worker is for; empty: it is for all that are shipped."""
@@ -145,7 +149,7 @@ def start(slot: Slot, request: Request, sandbox: Sandbox | None, root: Path) -> 
             stdout=log,
             stderr=log,
             cwd=slot.folder / "work",
-            env=environment(slot.folder, slot.device),
+            env=environment(slot.folder, slot.place.device),
             start_new_session=True,
         )
         if sandbox and slot.process.stdin is not None:

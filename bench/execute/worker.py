@@ -36,6 +36,8 @@ WIND_DOWN = 0.9
 """Share of a job's seconds after which a model that asks is told to stop, so that it can still predict."""
 
 
+GPU_FULL = ("CUDA out of memory", "CUDA error: out of memory", "OOM when allocating tensor", "CUBLAS_STATUS_ALLOC_FAILED")
+"""How torch and TensorFlow say that a GPU's memory, or a job's share of it, does not suffice."""
 SLACK, WIDEST = 100_000, 512
 """Numbers that any prediction may have, and that one row of a task without panels may have."""
 
@@ -101,19 +103,24 @@ def failure(error: BaseException) -> dict[str, Any]:
 
     words = " ".join(str(error).split())
     reason = words if isinstance(error, BenchError | OversizedError) else f"{type(error).__name__}: {words}".rstrip(": ")
-    out_of_memory = isinstance(error, MemoryError) or "out of memory" in words.lower() or "can't allocate memory" in words
+    signs = (*GPU_FULL, "can't allocate memory")
+    out_of_memory = isinstance(error, MemoryError) or "out of memory" in words.lower() or any(sign in words for sign in signs)
     status = "skipped" if isinstance(error, MissingDependencyError) else "oom" if out_of_memory else "failed"
     status = "invalid" if isinstance(error, OversizedError) else status
     disk_full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
-    return {"status": status, "reason": reason[:500], "fault": "CUDA" in words, "again": disk_full}
+    gpu_full = any(sign in words for sign in GPU_FULL)
+    fault = gpu_full or "CUDA" in words
+    return {"status": status, "reason": reason[:500], "fault": fault, "again": disk_full, "gpu_full": gpu_full}
 
 
 def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[], bytes]) -> dict[str, Any]:
     """Fit once and predict each part; predictions are left as files in the folder that the order names."""
+    from bench.execute.gpu_memory import bound_gpu_memory
     from bench.execute.mean_of import KEY, make
     from bench.registry import models
 
     model_class = models(fit.source)[fit.name]
+    bound_gpu_memory(model_class.runtime if fit.device.startswith("cuda") else "none", order.gpu_mb)
     # unpickled for each job: whatever a plugin does to its inputs, the next job gets them whole
     train, inputs = pickle.loads(stage)  # noqa: S301 - made by our own supervisor
     seed_all(fit.seed)

@@ -38,6 +38,7 @@ __all__ = ["LOSSES", "KerasLoop", "Objective", "Tensor", "keras", "known", "outp
 Tensor = Any
 """TensorFlow gives no types."""
 X, LENGTH, TARGET = tf.TensorSpec([None, None, None]), tf.TensorSpec([None], tf.int64), tf.TensorSpec([None, None])
+SIZE = tf.TensorSpec([])
 
 
 def bce(raw: Tensor, target: Tensor, _: Tensor) -> Tensor:
@@ -90,6 +91,7 @@ class KerasLoop(Training):
     """Train one Keras network."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.mean = [tf.Variable(w) for w in self.net.trainable_variables]
         self.steps = tf.Variable(0.0)
         self.compiled: Any = None
@@ -108,17 +110,17 @@ class KerasLoop(Training):
         """Learn from one batch; small ones, of rare lengths, weigh less, so that each row weighs the same."""
         if self.compiled is None:
             move = partial(self.moved, optimiser)
-            self.compiled = tf.function(move, input_signature=[X, LENGTH, TARGET], autograph=False)
+            self.compiled = tf.function(move, input_signature=[X, LENGTH, TARGET, SIZE], autograph=False)
         x, length = rows.padded(batch)
         with placed(self.ctx):
-            return self.compiled(x, length, rows.target[batch])
+            return self.compiled(x, length, rows.target[batch], np.float32(self.size))
 
-    def moved(self, optimiser: Any, x: Tensor, length: Tensor, target: Tensor) -> Tensor:
+    def moved(self, optimiser: Any, x: Tensor, length: Tensor, target: Tensor, size: Tensor) -> Tensor:
         """Move the weights against the gradient, and the averaged weights a little towards them."""
         weights = self.net.trainable_variables
         with tf.GradientTape() as tape:
             loss = self.learnt(x, length, target)
-            share = loss / self.recipe.batch
+            share = loss / size
         optimiser.apply(tape.gradient(share, weights))
         rate = average_rate(self.steps.assign_add(1.0), tf.maximum)
         for mean, now in zip(self.mean, weights, strict=True):

@@ -8,7 +8,7 @@ Letters for shapes: N rows, n rows of a batch, T steps, F features, O outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -20,6 +20,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 
 from bench.api import Array, Context
 from bench.neural.batches import Rows, batches
+from bench.neural.resident import Resident, resident, sent
 from bench.neural.training import WIDE, Training, average_rate
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -70,25 +71,61 @@ class Objective(Protocol):
         """Sum over rows what is to fall; `x`: [n, T, F], `target`: [n, ...], `loss`: the task's, of (raw [n, O], target)."""
 
 
-class Average:
-    """Follow a network's weights by an exponential moving average (Polyak and Juditsky 1992, as a decaying mean)."""
+class Weights:
+    """A network's weights as the optimiser sees them: on a CPU as one vector, of which each is a view.
+
+    Clipping, the optimiser and the average then take one operation each, where a small network's many layers cost more
+    than its matrices. On a GPU they stay as they are: cuDNN keeps those of a recurrent layer in a buffer of its own.
+    """
 
     def __init__(self, net: nn.Module) -> None:
-        self.weights = [p.detach().clone() for p in net.parameters()]
+        self._own = [p for p in net.parameters() if p.requires_grad]
+        flat = {(p.device.type, p.dtype) for p in self._own} == {("cpu", torch.float32)}
+        self.tensors = [_as_views(self._own)] if flat else self._own
+
+    def forget_gradients(self) -> None:
+        """Put all gradients to 0, in place."""
+        for tensor in self.tensors:
+            if tensor.grad is not None:
+                tensor.grad.zero_()
+
+    def release(self) -> None:
+        """Give each weight memory of its own again, and drop its gradient."""
+        for own in self._own:
+            own.grad = None
+            own.data = own.data.clone()
+
+
+def _as_views(weights: Sequence[nn.Parameter]) -> nn.Parameter:
+    """Make one vector of weights and of their gradients; each becomes a view."""
+    sizes = [p.numel() for p in weights]
+    whole = nn.Parameter(torch.cat([p.detach().flatten() for p in weights]))
+    whole.grad = torch.zeros_like(whole)
+    for own, now, gradient in zip(weights, whole.detach().split(sizes), whole.grad.split(sizes), strict=True):
+        own.data, own.grad = now.view_as(own), gradient.view_as(own)
+    return whole
+
+
+class Average:
+    """Follow weights by an exponential moving average (Polyak and Juditsky 1992, as a decaying mean)."""
+
+    def __init__(self, weights: Sequence[Tensor]) -> None:
+        self.followed = [w.detach() for w in weights]
+        self.weights = [w.clone() for w in self.followed]
         self.steps = 0
 
-    def follow(self, net: nn.Module) -> None:
+    def follow(self) -> None:
         """Move a little towards the weights after a step."""
         self.steps += 1
         rate = average_rate(self.steps)
-        for mean, now in zip(self.weights, net.parameters(), strict=True):
-            mean.lerp_(now.detach(), rate)
+        for mean, now in zip(self.weights, self.followed, strict=True):
+            mean.lerp_(now, rate)
 
-    def swap(self, net: nn.Module) -> None:
+    def swap(self) -> None:
         """Exchange the averaged weights with the network's own, in place."""
-        for mean, now in zip(self.weights, net.parameters(), strict=True):
-            held = now.detach().clone()
-            now.detach().copy_(mean)
+        for mean, now in zip(self.weights, self.followed, strict=True):
+            held = now.clone()
+            now.copy_(mean)
             mean.copy_(held)
 
 
@@ -97,12 +134,23 @@ class Loop(Training):
     """Train one torch network."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.net.to(self.ctx.device)
-        self.mean = Average(self.net)
+        self.own = Weights(self.net)
+        self.mean = Average(self.own.tensors)
+        self.levels = sent(np.asarray(self.recipe.levels, np.float32), self.ctx.device)
+        self.objective = self.net.objective if isinstance(self.net, Objective) else None
+
+    def run(self, fit: Rows, held: Rows | None) -> int:
+        """Train as every network is trained, on rows that lie where it computes."""
+        device = self.ctx.device
+        epochs = super().run(resident(fit, device), held if held is None else resident(held, device))
+        self.own.release()
+        return epochs
 
     def optimiser(self) -> torch.optim.Optimizer:
         """Make the optimiser."""
-        return torch.optim.Adam(self.net.parameters(), lr=self.recipe.lr, fused=True)
+        return torch.optim.Adam(self.own.tensors, lr=self.recipe.lr, fused=True)
 
     def set_rate(self, optimiser: torch.optim.Optimizer, rate: float) -> None:
         """Set the learning rate of the steps to come."""
@@ -111,36 +159,37 @@ class Loop(Training):
 
     def step(self, rows: Rows, batch: Array, optimiser: torch.optim.Optimizer) -> Tensor:
         """Learn from one batch; small ones, of rare lengths, weigh less, so that each row weighs the same."""
-        self.net.train()
+        if not self.net.training:
+            self.net.train()
         loss = self.learnt(rows, batch)
-        optimiser.zero_grad()
-        (loss / self.recipe.batch).backward()
-        nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
+        self.own.forget_gradients()
+        (loss / self.size).backward()
+        nn.utils.clip_grad_norm_(self.own.tensors, self.recipe.clip)
         optimiser.step()
-        self.mean.follow(self.net)
+        self.mean.follow()
         return loss.detach()
 
     def learnt(self, rows: Rows, batch: Array) -> Tensor:
         """Sum over rows what is to fall: the network's own objective, or the task's loss of its outputs."""
-        target = tensor(rows.target[batch], self.ctx.device)
-        if not isinstance(self.net, Objective):
-            return self.loss(forward(self.net, rows, batch, self.ctx.device), target)
-        x, length = rows.padded(batch)
-        return self.net.objective(tensor(x, self.ctx.device), tensor(length, self.ctx.device), target, self.loss)
+        device = self.ctx.device
+        target = rows.targets(batch) if isinstance(rows, Resident) else sent(rows.target[batch], device)
+        if self.objective is None:
+            return self.loss(forward(self.net, rows, batch, device), target)
+        loss: Tensor = self.objective(*given(rows, batch, device), target, self.loss)
+        return loss
 
     def loss(self, raw: Tensor, target: Tensor) -> Tensor:
         """Sum the task's loss over rows; `raw`: [n, O]."""
-        levels = torch.tensor(self.recipe.levels, dtype=torch.float32, device=self.ctx.device)
-        return LOSSES[self.recipe.loss](raw, target, levels)
+        return LOSSES[self.recipe.loss](raw, target, self.levels)
 
     def measured(self, held: Rows) -> float:
         """Sum the task's loss over rows, without learning."""
         raw = outputs(self.net, held, self.ctx)
-        return self.loss(tensor(raw, self.ctx.device), tensor(held.target, self.ctx.device)).item()
+        return self.loss(sent(raw, self.ctx.device), sent(held.target, self.ctx.device)).item()
 
     def swap(self) -> None:
         """Exchange the averaged weights with the network's own."""
-        self.mean.swap(self.net)
+        self.mean.swap()
 
     def weights(self) -> dict[str, Tensor]:
         """Copy the network's weights."""
@@ -162,15 +211,18 @@ def outputs(net: nn.Module, rows: Rows, ctx: Context) -> Array:
 
 def forward(net: nn.Module, rows: Rows, batch: Array, device: str) -> Tensor:
     """Run a network on one padded batch; returns float32 [n, O]."""
-    x, length = rows.padded(batch)  # [n, T, F], [n]
+    x, length = given(rows, batch, device)
     with torch.autocast(device.partition(":")[0], torch.bfloat16) if in_bf16(net, device) else nullcontext():
-        raw: Tensor = net(tensor(x, device), tensor(length, device))
+        raw: Tensor = net(x, length)
     return raw.float()
 
 
-def tensor(x: Array, device: str) -> Tensor:
-    """Bring an array to the device."""
-    return torch.from_numpy(x).to(device, non_blocking=True)
+def given(rows: Rows, batch: Array, device: str) -> tuple[Tensor, Tensor]:
+    """Return a batch on the device: (float32 [n, T, F], right-padded; its lengths, int64 [n])."""
+    if isinstance(rows, Resident):
+        return rows.gathered(batch)
+    x, length = rows.padded(batch)
+    return sent(x, device), sent(length, device)
 
 
 def in_bf16(net: nn.Module, device: str) -> bool:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from bench.api import Array, Context
 from bench.errors import PluginError
@@ -28,6 +30,13 @@ WARM = 0.05
 """Share of the training over which a falling learning rate first rises."""
 FIRST = 0.1
 """Share of the learning rate that such a rise begins with."""
+
+USUAL = 50
+"""Steps that a window is meant to have: of longer ones an epoch takes fewer of the profile's rows, others each time."""
+GROWTH = (0.2, 0.6)
+"""Shares of the training from which batches are twice as large."""
+MOST = 128
+"""Rows that a batch grows to, at most."""
 
 
 class DivergedError(PluginError):
@@ -48,7 +57,16 @@ class TrainingRecipe:
     levels: tuple[float, ...] = ()
     """Of the quantiles that are learnt, where the loss has any."""
     falling: bool = False
-    """The learning rate rises over the first steps and falls to 0 by the last epoch; else it stays."""
+    """The learning rate rises over the first steps and falls to 0 by the last epoch; else it stays, and batches grow."""
+
+    def grown(self, done: float) -> int:
+        """Return the rows of a batch at a share of the training, in [0, 1): twice as many from each share of `GROWTH` on.
+
+        That calms the steps as a falling learning rate does (Smith et al. 2018), and takes fewer of them.
+        """
+        if self.falling:
+            return self.batch
+        return max(self.batch, min(self.batch << sum(done >= share for share in GROWTH), MOST))
 
 
 @dataclass
@@ -74,6 +92,12 @@ class Training(ABC):
     ctx: Context
     best: Best = field(default_factory=Best)
     stopped: bool = False
+    size: int = field(init=False)
+    """Most rows of a batch in this epoch."""
+
+    def __post_init__(self) -> None:
+        """Begin with the recipe's batches."""
+        self.size = self.recipe.batch
 
     def run(self, fit: Rows, held: Rows | None) -> int:
         """Train on `fit`, keep the weights that do best on `held`, and return after how many epochs that was.
@@ -95,7 +119,10 @@ class Training(ABC):
     def epoch(self, rows: Rows, optimiser: Any, epoch: int) -> None:
         """Go through all rows once, in an order of its own, until told to stop."""
         total: Any = 0.0  # a number of the framework's: reading it at each step would wait for the device
-        cut = batches(rows.lengths, self.recipe.batch, seed=(self.ctx.seed, epoch))
+        self.size = self.recipe.grown(epoch / self.ctx.epochs)
+        cut = batches(rows.lengths, self.size, seed=(self.ctx.seed, epoch))
+        if self.recipe.falling and self.ctx.rows is not None:
+            cut = cut[: enough(rows.lengths, cut, USUAL * self.ctx.rows)]
         for at, batch in enumerate(cut):
             self.stopped = self.ctx.should_stop()
             if self.stopped:
@@ -151,6 +178,15 @@ class Training(ABC):
     @abstractmethod
     def put(self, weights: Any) -> None:
         """Put a copy of weights back into the network."""
+
+
+def enough(lengths: Array, cut: Sequence[Array], most: int) -> int:
+    """Return how many batches of `cut`, from its begin, have `most` padded steps together; all where they have fewer.
+
+    They come in a random order, so that in the long run each row is learnt from as often as any other.
+    """
+    steps = np.cumsum([int(lengths[batch].max()) * len(batch) for batch in cut])
+    return int(np.searchsorted(steps, most)) + 1
 
 
 def average_rate(steps: Any, larger: Callable[[Any, Any], Any] = max) -> Any:

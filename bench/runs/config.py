@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from bench.sources.registered import refuse_spelling
 from bench.tasks.known import NAMES
 from bench.tasks.profiles import Profile, profile
 
-NOT_IN_NAME = ("trials", "minutes", "time_limit", "workers", "sandbox", "executor", "address", "out", "overwrite")
+NOT_IN_NAME = ("trials", "minutes", "time_limit", "workers", "jobs_per_gpu", "sandbox", "executor", "address", "out", "overwrite")
 """Options that do not change which run a folder holds: more trials continue it."""
 BUDGET = ("trials", "seeds")
 """What may grow in a folder; seeds stand in its name all the same, where the folder is not given."""
@@ -78,6 +79,9 @@ class Config:
     address: str | None = None
     """HOST:PORT of the cluster's head; None: one that runs on this machine."""
     device: str = "auto"
+    """auto, cpu, cuda (every GPU), cuda:N or cuda:N,M."""
+    jobs_per_gpu: int | None = None
+    """Jobs that share a GPU at once; None: 4 to 8, as its memory allows."""
     sandbox: str = "auto"
     """Whether workers are confined to their inputs: on, off, or, auto, where the system can."""
     job_seconds: float | None = None
@@ -101,6 +105,7 @@ class Config:
         _at_least_one("trials", self.trials)
         _at_least_one("seeds", self.seeds)
         _at_least_one("workers", self.workers)
+        _at_least_one("jobs_per_gpu", self.jobs_per_gpu)
         for name in ("minutes", "job_seconds", "job_memory"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -124,9 +129,10 @@ class Config:
             raise ConfigError(f"--executor {self.executor!r} is unknown; use {' or '.join(EXECUTORS)}")
         if self.address is not None and self.executor != "ray":
             raise ConfigError(f"--address {self.address} goes with --executor ray")
-        kind, _, number = self.device.partition(":")
-        if kind not in {"auto", "cpu", "cuda"} or (number and (kind != "cuda" or not number.isdigit())):
-            raise ConfigError(f"--device {self.device!r} is unknown; use auto, cpu, cuda or cuda:N")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3}(,\d{1,3})*)?", self.device):
+            raise ConfigError(f"--device {self.device!r} is unknown; use auto, cpu, cuda (every GPU), cuda:N or cuda:N,M")
+        if self.jobs_per_gpu is not None and self.device == "cpu":
+            raise ConfigError(f"--jobs-per-gpu {self.jobs_per_gpu} goes with --device auto or cuda, not cpu")
 
     def _with_own_file(self) -> Config:
         """Turn `--data FILE --user COLUMN` into `--dataset events=FILE --set events.user=COLUMN`, which is the same.

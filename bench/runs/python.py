@@ -58,6 +58,7 @@ def run(
     executor: str | None = None,
     address: str | None = None,
     device: str | None = None,
+    jobs_per_gpu: int | None = None,
     sandbox: str | None = None,
     job_seconds: float | None = None,
     job_memory: float | None = None,
@@ -96,8 +97,9 @@ def run(
             `30m`; its cells share it. trials, seeds, minutes: the budget of each cell. seed: the base of all seeds. portfolio:
             whether a search begins with configurations that did well on other logs. prune: whether trainings that are far behind
             are stopped early. workers: processes, of each node.
-            executor: `local`, or `ray`: the nodes of the cluster at `address`. device: `auto`, `cpu`, `cuda`. sandbox: `auto`,
-            `on`, `off`: whether models are confined to their inputs. job_seconds, job_memory (GB): bounds on one fit.
+            executor: `local`, or `ray`: the nodes of the cluster at `address`. device: `auto`, `cpu`, `cuda`,
+            `cuda:0,2`; jobs_per_gpu: how many share one. sandbox: `auto`, `on`, `off`: whether models are confined to their
+            inputs. job_seconds, job_memory (GB): bounds on one fit.
 
     Where it goes:
         out: the run folder; the same arguments find theirs again and continue there. overwrite: move a run aside that is in the

@@ -20,15 +20,18 @@ from bench.errors import ConfigError, PluginError, RunFolderError, suggest
 from bench.execute.describe_plugins import Describer
 from bench.execute.devices import refuse_blind, resolved
 from bench.execute.executor import Executor
+from bench.execute.gpus import gpus
 from bench.execute.job_sources import job_digest
 from bench.execute.jobs import Limits, Plugin, bench_source
 from bench.execute.local import LocalExecutor
-from bench.execute.machine import memory_mb
+from bench.execute.machine import cores, memory_mb
+from bench.execute.placement import Place, placed
 from bench.execute.sandbox import chosen, words_of
 from bench.registry import RESERVED, Registry, Source, discover, reserved_name_hint
 from bench.runs import cost, time_limit, truth_seed
 from bench.runs.config import Config, task_options
 from bench.runs.feature_importance import Occlusion
+from bench.runs.gpu_check import remembered
 from bench.runs.problem import Problem
 from bench.runs.run_events import DataReady, Listener, NodesChanged, Notice, Reading, RunReady, silent
 from bench.runs.run_folder import claim
@@ -176,7 +179,8 @@ def _budget(config: Config, sampler: Sampler | None) -> Budget:
 def describe_all(registry: Registry, scratch: Path) -> list[Plugin]:
     """Load every model plugin in workers and tell what each is, or why it cannot be loaded."""
     scratch.mkdir(parents=True)
-    executor = LocalExecutor(1, resolved("auto"), scratch, chosen("auto", [cache_folder().parent]))
+    places = placed(resolved("auto"), 1, None, gpus(), 1)
+    executor = LocalExecutor(1, "", scratch, chosen("auto", [cache_folder().parent]), places)
     try:
         return Describer(executor, [*registry.sources["bench.models"].values(), *registry.files], memory_mb=8192).finish()[0]
     finally:
@@ -194,7 +198,8 @@ def _executor(config: Config, requests: Sequence[Request], listen: Listener) -> 
     if lacking := words_of(sandbox, config.sandbox):
         listen(Notice(lacking))
     scratch = Path(tempfile.mkdtemp(prefix="bench-"))
-    local = LocalExecutor(config.n_workers(), resolved(config.device), scratch, sandbox)
+    places = _places(config)
+    local = LocalExecutor(len(places), "cpu", scratch, sandbox, places)
     try:
         yield local
     finally:
@@ -207,7 +212,7 @@ def _on_ray(config: Config, hidden: Sequence[Path], listen: Listener) -> Iterato
     from bench.execute.cluster.on_ray import START_SECONDS, AgentOptions, ray_executor
 
     memory = None if config.job_memory is None else config.job_memory * 1024
-    options = AgentOptions(config.workers, config.device, config.sandbox, tuple(map(str, hidden)), memory)
+    options = AgentOptions(config.workers, config.device, config.sandbox, tuple(map(str, hidden)), memory, config.jobs_per_gpu)
     executor = ray_executor(config.address, options, lambda words, nodes: listen(NodesChanged(words, nodes)))
     try:
         if refused := executor.await_nodes(START_SECONDS):
@@ -217,8 +222,15 @@ def _on_ray(config: Config, hidden: Sequence[Path], listen: Listener) -> Iterato
         executor.close()
 
 
+def _places(config: Config) -> list[Place]:
+    found, device = gpus(), resolved(config.device)
+    # workers that were asked for are dealt, however many a GPU is best given
+    each = config.jobs_per_gpu or (remembered(found) if device.startswith("cuda") and config.workers is None else None)
+    return placed(device, config.workers, each, found, cores())
+
+
 def _limits(config: Config) -> Limits:
-    half = memory_mb() / 2 / config.n_workers()
+    half = memory_mb() / 2 / (len(_places(config)) if config.executor == "local" else config.n_workers())
     memory = half if config.job_memory is None else config.job_memory * 1024
     return Limits(config.job_seconds or 600.0, memory, config.limits_given())
 

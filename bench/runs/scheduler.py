@@ -129,6 +129,8 @@ class Driver:
         self._chunks: dict[str, dict[int, Result]] = {}
         """Job key -> chunk -> how it ended."""
         self._retried: set[tuple[str, int]] = set()
+        self._alone: list[tuple[_Active, Job, int]] = []
+        """Jobs for which a shared GPU was too small: each is run again when no other runs."""
         self._tickets = self._queued = 0
         self._begun: list[_Active] = []
         self._estimated = False
@@ -137,9 +139,11 @@ class Driver:
         """Run all cells; return what became of each, by cell name."""
         for cell in cells:
             self._begin(cell)
-        while self._ready or self._running:
+        while self._ready or self._running or self._alone:
             while self._ready and self.executor.idle():
                 self._submit(*heapq.heappop(self._ready)[3:])
+            if self._alone and not self._running and not self._ready and self.executor.idle():
+                self._submit(*self._alone.pop(0), alone=True)
             answers = self.executor.collect(TICK)
             for answer in answers:
                 self._take(answer)
@@ -217,7 +221,7 @@ class Driver:
                 return False
         return True
 
-    def _submit(self, active: _Active, job: Job, chunk: int) -> None:
+    def _submit(self, active: _Active, job: Job, chunk: int, *, alone: bool = False) -> None:
         failed = next((r for r in self._chunks.get(job.key, {}).values() if r.status != "ok"), None)
         if failed is not None:
             # one chunk's failure is the job's: the others need not run
@@ -227,8 +231,8 @@ class Driver:
         self._running[self._tickets] = (active, job, chunk)
         stage = active.cell.stages(job)[chunk]
         request, final = active.cell.request(job), job.stage == "final"
-        limits = active.cell.bounds(job, self.limits)
-        self.executor.submit(self._tickets, request, limits, runtime=job.plugin.runtime, stage=stage, final=final)
+        limits = replace(active.cell.bounds(job, self.limits), alone=alone)
+        self.executor.submit(self._tickets, request, limits, runtime=job.plugin.runtime, stage=stage, final=final, fresh=alone)
         if chunk == 0:
             self.listen(JobStarted(active.cell.dataset, job.plugin.name, job.stage, job.number))
 
@@ -239,6 +243,11 @@ class Driver:
         elif isinstance(answer, Done):
             del self._running[answer.ticket]
             result = answer.result
+            if result.gpu_full and (job.key, chunk) not in self._retried:
+                self._retried.add((job.key, chunk))
+                self._alone.append((active, job, chunk))
+                self.listen(JobRetried(active.cell.dataset, job.plugin.name, "its GPU was full; it is run once more, alone"))
+                return
             if result.signal == signal.SIGKILL and (job.key, chunk) not in self._retried:
                 self._retried.add((job.key, chunk))
                 self._queue(active, job, chunk)
@@ -343,6 +352,7 @@ class Driver:
             **({"losses": list(result.losses), "epochs": result.epochs} if result.losses and not cell.local(job) else {}),
             "curve": [list(point) for point in result.curve],
             "device": cell.device,
+            **(_of_gpu(result) if cell.device == "cuda" else {}),
             # killed from outside, twice, or the disk was full: no property of the model, so the next run tries again
             "again": result.again or result.signal == signal.SIGKILL,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -428,3 +438,13 @@ class Driver:
 def _fitted(entry: Entry) -> bool:
     """Return whether an entry is of a fit, not of a mean of predictions that costs nothing."""
     return entry["fit_seconds"] + entry["predict_seconds"] > 0
+
+
+def _of_gpu(result: Result) -> Entry:
+    """Return what a ledger's line tells of the GPU that a job ran on."""
+    return {
+        "gpu": result.gpu,
+        "gpu_memory_mb": result.gpu_memory_mb,
+        "gpu_peak_mb": result.gpu_peak_mb,
+        "gpu_utilisation": result.gpu_utilisation,
+    }

@@ -161,6 +161,8 @@ def _of_entry(entry: Entry, split: Split) -> dict[str, Any]:
         "predict_seconds": entry["predict_seconds"],
         "peak_memory_mb": entry["peak_memory_mb"],
         "device": entry["device"],
+        "gpu": entry.get("gpu"),
+        "gpu_memory_mb": entry.get("gpu_memory_mb"),
         "params": json.dumps(entry["params"], sort_keys=True),
     }
 

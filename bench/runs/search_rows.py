@@ -33,6 +33,9 @@ def trial_rows(problem: Problem, outcomes: Mapping[str, Outcome]) -> list[dict[s
             "predict_seconds": trial["predict_seconds"],
             "peak_memory_mb": trial["peak_memory_mb"],
             "device": trial["device"],
+            "gpu": trial.get("gpu"),
+            "gpu_peak_mb": trial.get("gpu_peak_mb"),
+            "gpu_utilisation": trial.get("gpu_utilisation"),
             "params": json.dumps(trial["params"], sort_keys=True),
         }
         for name, outcome in outcomes.items()

@@ -57,6 +57,12 @@ class Entry(TypedDict, total=False):
     curve: Sequence[Sequence[float]]
     """What the fit reported: (epoch, holdout loss), oldest first; a ledger of before has none."""
     device: str
+    gpu: str
+    """Name of the GPU; this key and the next three stand only where a job ran on one."""
+    gpu_memory_mb: float | None
+    """Of the whole GPU."""
+    gpu_peak_mb: float | None
+    gpu_utilisation: float | None
     again: bool
     finished: str
     validations: Mapping[StageName, str]
@@ -152,6 +158,7 @@ class Trial:
             "fit_seconds": sum(e["fit_seconds"] for e in every),
             "predict_seconds": sum(e["predict_seconds"] for e in every),
             "peak_memory_mb": max(e["peak_memory_mb"] for e in every),
+            "gpu_peak_mb": max((held for e in every if (held := e.get("gpu_peak_mb")) is not None), default=None),
         }
 
 

@@ -69,3 +69,13 @@ def test_many_trials_and_a_long_ledger_take_little(tmp_path: Path) -> None:
     # what is kept of a trial: its scores under resamples as numbers, not as objects
     with soak.Ledger(tmp_path / "long") as found:
         assert {type(drawn).__name__ for e in found.entries.values() for drawn in e["replicates"].values()} == {"array"}
+
+
+def test_a_cluster_that_is_disturbed_leaves_the_ledger_of_a_local_run(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography", reason="cryptography is not installed; it comes with the extra ray")
+    from campaigns import cluster
+
+    found = campaign.run(cluster.rounds(tmp_path), 6, seed=5)
+    assert [line for line in found if line["end"] == "lost"] == []
+    kinds = {word for line in found for word in line["kind"].split(", ")}
+    assert kinds == {"churn", "forecasting", "anomaly", *cluster.DISTURBANCES}

@@ -14,10 +14,15 @@ import bench
 from bench.cli import invoke
 from bench.execute import devices
 from bench.execute.describe_plugin import gpus
+from bench.execute.gpus import Gpu
 from bench.execute.worker_env import environment
+from bench.runs import runner
 
-TORCH = "class cuda:\n    device_count = staticmethod(lambda: {n})\n\ndef manual_seed(seed): pass\n"
-TENSORFLOW = "class config:\n    list_physical_devices = staticmethod(lambda kind: [kind] * {n})\n\n"
+TORCH = "class cuda:\n    device_count = staticmethod(lambda: {n})\n"
+TORCH += "    get_device_properties = staticmethod(lambda n: type('Properties', (), dict(total_memory=2**34)))\n"
+TORCH += "    set_per_process_memory_fraction = staticmethod(lambda share, n: None)\n\ndef manual_seed(seed): pass\n"
+TENSORFLOW = "class config:\n    list_physical_devices = staticmethod(lambda kind: [kind] * {n})\n"
+TENSORFLOW += "    get_logical_device_configuration = staticmethod(lambda gpu: [2**10])\n\n"
 TENSORFLOW += "class random:\n    set_seed = staticmethod(lambda seed: None)\n"
 # it asks for its framework when it fits, as a plugin may; what it is given to compute on is what it answers
 MODEL = """
@@ -83,8 +88,12 @@ def devices_of(board: Any) -> dict[str, str]:
     return {row["model"]: row["device"] for row in board.rows if row["model"] != "mean-of-3"}
 
 
-def test_with_a_gpu_the_models_of_frameworks_train_on_it_and_the_others_do_not(seen, tmp_path):
+def test_with_a_gpu_the_models_of_frameworks_train_on_it_and_the_others_do_not(seen, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "gpus", lambda: (Gpu("T4", 16_000.0, 15_000.0),))
     board = run(tmp_path, seen(1, 1), device="cuda:0")
+    told = {row["model"]: (row["gpu"], row["gpu_memory_mb"]) for row in board.rows if row["status"] == "ok"}
+    assert told["odd-torch"] == told["odd-tensorflow"] == ("T4", 16_000.0)
+    assert told["base-rate"] == (None, None), "nothing of the GPU that its worker could see is its own"
     assert {row["model"]: row["device"] for row in board.rows if row["model"] != "mean-of-3"} == {
         "odd-torch": "cuda",
         "odd-tensorflow": "cuda",

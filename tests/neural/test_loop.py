@@ -12,8 +12,9 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from bench.api import Context  # noqa: E402
 from bench.errors import PluginError  # noqa: E402
 from bench.neural.batches import Sequences, batches  # noqa: E402
-from bench.neural.loop import LOSSES, Average, Loop, in_bf16, outputs  # noqa: E402
-from bench.neural.training import WIDE, DivergedError, TrainingRecipe  # noqa: E402
+from bench.neural.loop import LOSSES, Average, Loop, Weights, in_bf16, outputs  # noqa: E402
+from bench.neural.resident import MOST_BYTES, Resident, resident, rounded  # noqa: E402
+from bench.neural.training import WIDE, DivergedError, TrainingRecipe, enough  # noqa: E402
 
 
 class Sum(torch.nn.Module):
@@ -84,7 +85,7 @@ def test_without_a_holdout_all_epochs_run_and_the_last_weights_stay():
     ctx = Counting(epochs=3)
     net, loop = trained(fit, None, ctx)
     assert loop.best.weights is None
-    assert len(ctx.asked) == sum(len(batches(fit.lengths, 32, (0, epoch))) for epoch in range(3))
+    assert len(ctx.asked) == sum(len(batches(fit.lengths, size, (0, epoch))) for epoch, size in enumerate((32, 64, 128)))
     assert outputs(net, fit, ctx).mean() > outputs(untrained(), fit, ctx).mean()
 
 
@@ -122,14 +123,14 @@ def test_a_holdout_loss_that_is_no_number_is_a_clear_error():
 
 def test_the_averaged_weights_start_at_the_first_steps_and_swap_back():
     net = untrained()
-    mean = Average(net)
+    mean = Average(list(net.parameters()))
     for value in (1.0, 2.0, 3.0):
         with torch.no_grad():
             net.dense.weight.fill_(value)
-        mean.follow(net)
-    mean.swap(net)
+        mean.follow()
+    mean.swap()
     assert 2.0 < net.dense.weight[0, 0].item() < 3.0
-    mean.swap(net)
+    mean.swap()
     assert (net.dense.weight == 3.0).all()
 
 
@@ -203,3 +204,99 @@ def test_the_huber_loss_leaves_out_what_is_unknown_and_passes_no_gradient_to_it(
     assert loss.item() == pytest.approx((0.125 + 2.5) / 2)
     loss.backward()
     assert (raw.grad != 0).tolist() == [[True, False, True], [False, False, False]]
+
+
+def test_batches_grow_to_four_times_their_size_but_not_where_the_rate_falls():
+    shares = (0.0, 0.19, 0.2, 0.59, 0.6, 0.99)
+    assert [TrainingRecipe("bce").grown(share) for share in shares] == [32, 32, 64, 64, 128, 128]
+    assert [TrainingRecipe("bce", batch=64).grown(share) for share in shares] == [64, 64, 128, 128, 128, 128]
+    assert {TrainingRecipe("bce", batch=200).grown(share) for share in shares} == {200}
+    assert {TrainingRecipe("pinball", falling=True).grown(share) for share in shares} == {32}
+
+
+def test_an_epoch_of_long_windows_takes_others_each_time_and_no_more_than_usual_ones_would():
+    lengths = np.full(4000, 100)
+    taken = []
+    for epoch in range(6):
+        cut = batches(lengths, 32, seed=(0, epoch))
+        kept = enough(lengths, cut, 50 * 4000)
+        assert 50 * 4000 <= kept * 3200 < 50 * 4000 + 3200
+        taken.append(np.concatenate(cut[:kept]))
+    assert len(np.unique(np.concatenate(taken))) > 3900
+    short = batches(np.full(4000, 50), 32, seed=0)
+    assert enough(np.full(4000, 50), short, 50 * 4000) == len(short), "usual windows are all taken"
+
+
+def test_only_where_the_rate_falls_and_rows_are_bounded_is_an_epoch_cut():
+    asked = {}
+    for name, rows, falling in (("bounded", 1, True), ("free", None, True), ("stays", 1, False)):
+        ctx = Counting(epochs=1, rows=rows)
+        trained(sequences(320, target=1), None, ctx, falling=falling)
+        asked[name] = len(ctx.asked)
+    assert asked["bounded"] <= 2, "50 steps are one batch, or two of the shortest rows"
+    assert asked["free"] == asked["stays"] >= 10
+
+
+def test_a_step_on_one_vector_of_weights_is_the_step_on_each_weight():
+    rows, recipe = sequences(40, target=1), TrainingRecipe("bce", lr=0.05, batch=8, clip=0.5)
+    own, plain = untrained(), untrained()
+    loop, adam, mean = Loop(own, recipe, Context()), torch.optim.Adam(plain.parameters(), lr=0.05), Average(list(plain.parameters()))
+    optimiser = loop.optimiser()
+    for batch in batches(rows.lengths, 8, seed=0) * 3:
+        loop.step(rows, batch, optimiser)
+        x, length = (torch.from_numpy(part) for part in rows.padded(batch))
+        loss = LOSSES["bce"](plain(x, length), torch.from_numpy(rows.target[batch]), torch.tensor([]))
+        adam.zero_grad()
+        (loss / 8).backward()
+        torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.5)
+        adam.step()
+        mean.follow()
+    for mine, theirs in zip(own.parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-6)
+    assert torch.allclose(loop.mean.weights[0], torch.cat([w.flatten() for w in mean.weights]), atol=1e-6)
+
+
+def test_after_training_each_weight_has_memory_of_its_own_and_no_gradient():
+    net, loop = trained(sequences(40, target=1), None, Context(epochs=1))
+    assert len(loop.own.tensors) == 1
+    assert len({p.untyped_storage().data_ptr() for p in net.parameters()}) == len(list(net.parameters()))
+    assert all(p.grad is None for p in net.parameters())
+
+
+def test_weights_of_several_kinds_and_frozen_ones_are_left_as_they_are():
+    mixed = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2).double())
+    assert len(Weights(mixed).tensors) == 4
+    frozen = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2).requires_grad_(False))
+    before = frozen[1].weight
+    (whole,) = Weights(frozen).tensors
+    assert whole.numel() == 6
+    assert frozen[1].weight is before
+
+
+@pytest.mark.parametrize("context", [0, 3])
+def test_resident_rows_are_the_rows(context):
+    rows = sequences(50, target=np.arange(50), context=context)
+    kept = Resident(rows, "cpu")
+    for batch in (np.array([7]), np.arange(50), np.array([30, 2, 2, 49]), *batches(rows.lengths, 8, 0)):
+        (x, length), (expected, real) = kept.gathered(batch), rows.padded(batch)
+        assert (x.numpy() == expected).all()
+        assert (length.numpy() == real).all()
+        assert (kept.targets(batch).numpy() == rows.target[batch]).all()
+
+
+def test_rows_too_many_to_keep_are_made_batch_by_batch(monkeypatch):
+    rows = sequences(50, target=1)
+    assert isinstance(resident(rows, "cpu"), Resident)
+    size = int(rows.lengths.sum()) * 2 * 4
+    assert size < MOST_BYTES
+    monkeypatch.setattr("bench.neural.resident.MOST_BYTES", size - 1)
+    assert resident(rows, "cpu") is rows
+    one, other = (trained(given, None, Context(epochs=3))[0] for given in (rows, Resident(rows, "cpu")))
+    assert torch.equal(one.dense.weight, other.dense.weight)
+
+
+def test_a_gpu_sees_few_shapes_and_little_padding():
+    found = [rounded(steps) for steps in range(1, 257)]
+    assert all(steps <= given < 1.5 * steps for steps, given in enumerate(found, 1))
+    assert len(set(found)) == 16
+    assert rounded(257) == 384

@@ -61,7 +61,7 @@ def test_nothing_of_a_network_is_left_on_the_cpu(name, task):
     loss = training.learnt(encoder.training(train, there), np.arange(8))
     loss.backward()
     assert loss.device.type == "meta"
-    training.mean.follow(training.net)
+    training.mean.follow()
     rows = encoder.asked(inputs)
     raw = loop.forward(training.net.eval(), rows, np.arange(5), "meta")
     assert (raw.device.type, raw.shape) == ("meta", (5, encoder.sizes.o))

@@ -7,6 +7,7 @@ time limit of its own, so silence is watched here; an actor ends when the driver
 from __future__ import annotations
 
 import contextlib
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ from bench.execute.gpus import gpus
 from bench.execute.jobs import bench_source
 from bench.execute.local import LocalExecutor
 from bench.execute.machine import memory_mb
+from bench.execute.placement import placed
 from bench.execute.sandbox import chosen
 from bench.registry import needed
 
@@ -41,6 +43,8 @@ LOOK_SECONDS = 2.0
 SILENT_SECONDS = 300.0
 """After which an agent that does not answer counts as dead."""
 CLOSING_SECONDS = 10.0
+ANSWER_SECONDS = 10.0
+"""Given to the head's address to take a connection."""
 MOST_AGENTS = 3
 """Started on one node, one after the other, where they die and the node does not."""
 
@@ -57,6 +61,8 @@ class AgentOptions:
     """Folders that no worker may see, where they exist on the node too."""
     memory_mb: float | None = None
     """Bound on a job; None: half of the node's memory, shared by its slots."""
+    jobs_per_gpu: int | None = None
+    """Slots that share a GPU; None: as many as its memory suggests."""
 
 
 class Host:
@@ -74,12 +80,14 @@ class Host:
             # Ray's own folder, with its sockets, stands beside what is the user's
             hidden = [*map(Path, self._options["hidden"]), _ray_folder()]
             sandbox = chosen(self._options["sandbox"], hidden)
+            device, workers, each = (self._options[name] for name in ("device", "workers", "jobs_per_gpu"))
+            places = placed(resolved(device), workers, each, gpus(), self._slots)
         except BenchError as error:
             return {**about, "reason": str(error)}
         scratch = Path(tempfile.mkdtemp(prefix="bench-"))
-        executor = LocalExecutor(self._slots, resolved(self._options["device"]), scratch, sandbox)
-        self._agent = Agent(executor, scratch / "agent", self._options["memory_mb"] or memory_mb() / 2 / self._slots)
-        return {**about, "confined": executor.confined}
+        executor = LocalExecutor(len(places), "cpu", scratch, sandbox, places)
+        self._agent = Agent(executor, scratch / "agent", self._options["memory_mb"] or memory_mb() / 2 / len(places))
+        return {**about, "slots": len(places), "confined": executor.confined}
 
     def step(self, orders: list[bytes]) -> list[bytes]:
         """Decrypt orders, take a step, encrypt its answers."""
@@ -135,6 +143,10 @@ class RayTransport:
                 ref, handle.hello = handle.hello, None
                 found.append(self._heard(handle, ref))
         return found
+
+    def names(self) -> list[str]:
+        """Name the nodes on which an agent was started."""
+        return list(self._handles)
 
     def starting(self) -> int:
         """Return the number of agents that have not answered yet."""
@@ -242,6 +254,7 @@ def connected(address: str | None) -> Any:
         import ray
     except ImportError:
         raise ConfigError(f"--executor ray: {needed('ray')}") from None
+    _refuse_silent(address)
     try:
         ray.init(address or "auto", log_to_driver=False, logging_level="ERROR", configure_logging=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -249,6 +262,18 @@ def connected(address: str | None) -> Any:
         cure = "start one with ray start --head, and give its HOST:PORT as --address"
         raise ConfigError(f"--executor ray: no Ray cluster answers {where} ({_last_line(error)}); {cure}") from None
     return ray
+
+
+def _refuse_silent(address: str | None) -> None:
+    """Raise `ConfigError` where nobody listens at HOST:PORT: Ray would try for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        cure = "start one with ray start --head, and give its HOST:PORT as --address"
+        raise ConfigError(f"--executor ray: no Ray cluster answers at {address} ({error}); {cure}") from None
 
 
 def _last_line(error: BaseException) -> str:

@@ -105,7 +105,8 @@ def test_a_misspelt_hook_is_an_error_that_names_plugin_hook_and_the_known_ones(t
 def test_a_module_without_hooks_is_told_what_to_add(tmp_path: Path) -> None:
     (path := tmp_path / "empty.py").write_text("def bench_models():\n    return []\n")
     with pytest.raises(
-        PluginError, match=r"implements no hook; add a function bench_models, bench_datasets or bench_tasks decorated with @bench\.hookimpl"
+        PluginError,
+        match=r"implements no hook; add a function bench_models, .*, bench_tasks or bench_samplers decorated with @bench\.hookimpl",
     ):
         load(file_source(path))
 

@@ -16,6 +16,8 @@ from bench.registry import GROUPS, Group, Registry, Source, discover
 if TYPE_CHECKING:
     from bench.testing.scaffold import Kind
 
+SAMPLERS: Group = "bench.samplers"
+
 
 def new(name: str, folder: Path, *, kind: Kind, distribution: bool) -> None:
     """Write a plugin, and say what to do with it."""
@@ -83,7 +85,9 @@ def _sources(what: str, registry: Registry) -> Iterator[tuple[Source, tuple[Grou
     for group in GROUPS:
         if what in registry.broken[group]:
             raise PluginError(f"{what}: {registry.broken[group][what]}")
-    homes = [(registry.sources[group][what], (group,)) for group in GROUPS if what in registry.sources[group]]
+    homes = [(registry.sources[group][what], (group,)) for group in GROUPS if group != SAMPLERS and what in registry.sources[group]]
+    if not homes and what in registry.sources[SAMPLERS]:
+        raise ConfigError(f"{what!r} is a sampler, of which there is no check; what it proposes is checked each time it is asked")
     if not homes:
         names = [name for group in GROUPS for name in registry.names(group)]
         raise ConfigError(f"no plugin {what!r}; {suggest(what, names)} (for a file, give its path: ./{what}.py)")

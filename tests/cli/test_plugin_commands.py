@@ -221,3 +221,8 @@ def test_what_a_plugin_prints_stays_out_of_the_report(tmp_path, capsys):
     path = odd(tmp_path, head='print("noise", flush=True); os.write(1, b"noise")')
     rows = checked(path, "--task", "churn", code=0, capsys=capsys)
     assert "noise" not in json.dumps(rows)
+
+
+def test_a_sampler_is_no_model_that_could_be_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["plugin", "check", "sobol"]) == 2
+    assert "'sobol' is a sampler, of which there is no check" in capsys.readouterr().err

@@ -80,7 +80,9 @@ def publish_run(
     run_folder: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a finished run; to retract: also its id.")],
     to: Annotated[str | None, typer.Option(metavar="PLACE", help="A folder, s3://BUCKET/FOLDER, or what else fsspec opens.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
-    with_figures: Annotated[bool, typer.Option("--with-figures", help="Figures too: they show the last values of few series.")] = False,
+    with_figures: Annotated[
+        bool, typer.Option("--with-figures", help="Figures of single series too: they show the last values of a few.")
+    ] = False,
     retract: Annotated[bool, typer.Option("--retract", help="Take the run off the board; its files and the reason stay.")] = False,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why it is retracted.")] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="RUN is a place: derive its board and site anew.")] = False,

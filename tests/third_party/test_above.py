@@ -14,9 +14,15 @@ from execute.kit import PATIENCE, bench_process
 from run_kit import purchases
 
 from bench.errors import ConfigError, PluginError
-from bench.registry import discover
+from bench.registry import discover, models
+from bench.testing import TaskTests
 
 HERE = Path(__file__).resolve().parent / "above"
+
+
+class TestAbove(TaskTests):
+    task = type(discover([HERE / "above.py"]).task("above"))
+    model = models(discover([HERE / "above.py"]).files[0])["above-recent"]
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A task of someone else's: will a user's next order be above the median of their orders so far? Two models come with it."""
+"""A task of someone else's: will a user order again, and for more than the median of their orders so far? Two models come with it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 import bench
+from bench.errors import ConfigError, ProtocolError
 from bench.metrics.kinds import Metric
 from bench.tasks.base import InferenceInputs, Objective, RankingRule, Split, Stage, Truth
 from bench.tasks.new_data import inference_split
@@ -30,7 +31,7 @@ class Squares:
 
 
 class Above(bench.Task):
-    """Ask at one cut-off about all users who have ordered three times and order again."""
+    """Ask at one cut-off about all users who have ordered three times: who is asked does not depend on what comes."""
 
     name = "above"
     unit = "users"
@@ -42,7 +43,7 @@ class Above(bench.Task):
     options: ClassVar = {"share": "share of the log's time before the test (default 0.8)"}
 
     def splits(self, data: Any, options: Mapping[str, str], profile: Any, seed: int, *, simulated: bool) -> list[Split]:
-        share = float(options.get("share", 0.8))
+        share = share_of(options.get("share", "0.8"))
         first, last = data.frame["time"].min(), data.frame["time"].max()
         fit, valid, test = (first + (last - first) * part for part in (share - 0.4, share - 0.2, share))
         cuts = {"search": (fit, valid, test), "final": (valid, test, None)}
@@ -52,11 +53,15 @@ class Above(bench.Task):
             users, inputs, truth = rows_at(data, asked, end)
             stages[name], members[name] = Stage({**train, "y": y}, (inputs,)), users
             truths[name] = Truth(truth, np.arange(len(truth)))
+            if not len(y) or not len(truth):
+                raise ProtocolError(f"{data.name}: no user has {FEWEST} orders before {learnt}; give a longer log")
+        known = {"search": moment(valid), "final": moment(test)}
         facts = {"test_cutoff": str(test), "n_test": len(members["final"])}
         return [
             Split(
                 f"above/v1/share={share:g}/{profile.caps()}", stages, truths, facts,
                 ranking=RANKING, columns={"n_test": len(members["final"])}, members={"user": members["final"]},
+                known_until={name: (at, at) for name, at in known.items()},  # what the checks may change all events behind
             )
         ]  # fmt: skip
 
@@ -80,17 +85,34 @@ class Above(bench.Task):
         return pl.DataFrame({**asked.columns, "p_above": arrays["prediction"]})
 
 
+def share_of(text: str) -> float:
+    """Read the option; a wrong one is refused in one line."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0.5 <= share <= 0.95:
+        raise ConfigError(f"share={text!r} is no share of the log from 0.5 to 0.95")
+    return share
+
+
+def moment(time: Any) -> int:
+    """Write a time as microseconds since 1970."""
+    return int(pl.Series([time]).cast(pl.Datetime("us")).to_physical()[0])
+
+
 def rows_at(data: Any, cut: Any, end: Any, *, label: bool = True) -> tuple[list[str], dict[str, np.ndarray], np.ndarray]:
-    """Return users, the last orders over their median before a cut-off, [N, 3], and whether the next one is above, [N]."""
+    """Return users, the last orders over their median before a cut-off, [N, 3], and whether a next one comes and is above, [N]."""
     orders = data.frame.filter(pl.col("value") > 0).select(pl.col("user").cast(pl.String), "time", "value")
     before = orders.filter(pl.col("time") <= cut).group_by("user", maintain_order=True).agg("value")
     before = before.filter(pl.col("value").list.len() >= FEWEST).with_columns(median=pl.col("value").list.median())
     after = orders.filter(pl.col("time") > cut)
     after = after if end is None else after.filter(pl.col("time") <= end)
     if label:
-        before = before.join(after.group_by("user").agg(next=pl.col("value").first()), on="user", how="inner").sort("user")
+        before = before.join(after.group_by("user").agg(next=pl.col("value").first()), on="user", how="left")
+    before = before.sort("user")
     recent = np.array(before["value"].list.tail(FEWEST).to_list()).reshape(-1, FEWEST) / before["median"].to_numpy()[:, None]
-    y = (before["next"] > before["median"]).to_numpy().astype(np.int8) if label else np.zeros(len(before), np.int8)
+    y = (before["next"] > before["median"]).fill_null(value=False).to_numpy().astype(np.int8) if label else np.zeros(len(before), np.int8)
     return before["user"].to_list(), {"recent": recent}, y
 
 

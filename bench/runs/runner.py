@@ -172,7 +172,7 @@ def _said_before(config: Config, cells: Sequence[Cell], driver: Driver) -> tuple
     return time_limit.words(time_limit.seconds_of(config.time_limit), workers, len(cells), budget.seeds), words
 
 
-def _budget(config: Config, sampler: Sampler | None) -> Budget:
+def _budget(config: Config, sampler: Sampler | None = None) -> Budget:
     return Budget(config.n_trials(), config.n_seeds(), config.seed, config.minutes, sampler)
 
 

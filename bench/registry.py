@@ -284,6 +284,7 @@ def needed(module: str) -> str:
 
 
 def _clash(name: str, claims: list[Source]) -> str:
+    claims = sorted(claims, key=lambda c: c.distribution)
     both = " and ".join(f"{c.distribution} {c.version} ({c.target})" for c in claims)
     return f"two distributions offer the name {name!r}: {both}; uninstall one (pip uninstall {claims[-1].distribution})"
 

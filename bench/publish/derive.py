@@ -176,11 +176,19 @@ def _index(store: Store, seen: State, merged: Merged, tasks: Sequence[str]) -> P
     return Page(INDEX, TITLE, words, body, [], [])
 
 
+def _stored(store: Store, run: str) -> set[Any]:
+    """Return which rows of a run have a prediction; none where its list is refused, which `bench verify` reports."""
+    try:
+        return {row_key(entry) for entry in Published(store, run).index()}
+    except PlaceError:
+        return set()
+
+
 def checked(store: Store, merged: Merged, task: str) -> list[str]:
     """Describe how much of a task's rows others can check, and who stands for them."""
     own = [(row, run) for row, run in zip(merged.rows, merged.runs, strict=True) if row["task"] == task]
     runs = sorted({run for _, run in own})
-    stored = {run: {row_key(entry) for entry in Published(store, run).index()} for run in runs}
+    stored = {run: _stored(store, run) for run in runs}
     scored = [(row, run) for row, run in own if row["status"] == "ok"]
     able = sum(row_key(row) in stored[run] for row, run in scored)
     signed = sum(store.size(f"signatures/{run}.sig") is not None for run in runs)

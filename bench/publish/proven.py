@@ -17,6 +17,7 @@ from bench.execute.mean_of import params_of
 from bench.publish.searches import Cell, Searches, cell_of
 from bench.publish.truth import PublishedRun
 from bench.runs.ensemble import BLENDS
+from bench.runs.offline_rows import base_of
 from bench.tasks.base import RankingRule
 from bench.tasks.known import task_named
 from bench.tune.decide import FEW, decide, few_best, shares
@@ -31,7 +32,10 @@ Record = Mapping[str, Any]
 
 def unproven(rows: Sequence[Row], searches: Searches, run: PublishedRun) -> Iterator[str]:
     """Describe what rows say of their search that does not follow from it."""
-    own = [row for row in rows if row["model"] not in BLENDS and row["trials"] is not None]
+    asked = [row for row in rows if row["model"] not in BLENDS and row["trials"] is not None]
+    searched = {cell_of(row) for row in asked if base_of(row) == row["model"]}
+    # the offline row of a causal model is made of that model's fit, which has the search
+    own = [row for row in asked if base_of(row) == row["model"] or cell_of({**row, "model": base_of(row)}) not in searched]
     cells = dict.fromkeys(map(cell_of, own))
     for cell in sorted({*searches.trials, *searches.choices} - set(cells)):
         yield f"{_named(cell)}: a search without a row: one was removed"

@@ -19,14 +19,13 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from bench.api import Array, ArrayModel, Context, Model, Panel, Params, hookimpl
 from bench.tasks.anomaly.smoothing import rolling_mean, rolling_variance
+from bench_plugins._tails import rising
 from bench_plugins._windows import standardised
 
 SHARES = (1 / 12, 1 / 6, 1 / 3, 1.0)
 """Widths of the windows, of the longest."""
 NO_SEASON, LONGEST = 100, 1024
 """Steps that stand for a season where none is known; most steps of a window."""
-BLOCK = 256
-"""Steps that are placed among the earlier ones at once."""
 STATISTICS = ("level spread jump", "level jump", "spread jump")
 
 Tails: TypeAlias = Callable[[Array], Array]
@@ -131,41 +130,6 @@ def jump(x: Array, real: Array, start: Array, width: int, *, ahead: bool) -> Arr
     before = np.roll(level, width, axis=1)
     found = np.where(np.arange(x.shape[1]) < start[:, None] + width, 0.0, np.abs(level - before))
     return np.concatenate([found[:, width:], np.repeat(found[:, -1:], min(width, x.shape[1]), axis=1)], axis=1) if ahead else found
-
-
-def rising(x: Array, real: Array, until: Array) -> Array:
-    """Return -log of the share of values at least as large, float64 [N, T]: among those before `until` [N] and all up to the step.
-
-    Equal values count half; one is added to the count of all, so that no share is 0.
-    """
-    found = np.zeros(x.shape)
-    for n in range(len(x)):
-        at = np.flatnonzero(real[n])
-        first = int(np.searchsorted(at, until[n]))
-        found[n, at] = _placed(x[n, at], first)
-    return found
-
-
-def _placed(values: Array, first: int) -> Array:
-    """Place each value among the first ones and all before it, float64 [T] to [T]; see `rising`."""
-    known, share = np.sort(values[:first]), np.ones(len(values))
-    share[:first] = _share(_above(known, values[:first]), first)
-    for begin in range(first, len(values), BLOCK):
-        block = values[begin : begin + BLOCK]
-        earlier = np.tri(len(block), k=-1)  # row: the step, column: one of the same block before it
-        inside = ((block > block[:, None]) * earlier).sum(axis=1) + ((block == block[:, None]) * earlier).sum(axis=1) / 2
-        share[begin : begin + len(block)] = _share(_above(known, block) + inside, begin + np.arange(len(block)))
-        known = np.sort(np.concatenate([known, block]), kind="stable")
-    return np.asarray(-np.log(share))
-
-
-def _above(known: Array, values: Array) -> Array:
-    """Count the known values, rising, above each value; those equal to it half."""
-    return len(known) - (np.searchsorted(known, values) + np.searchsorted(known, values, side="right")) / 2
-
-
-def _share(above: Array, of: Array | int) -> Array:
-    return np.asarray((above + 0.5) / (np.asarray(of) + 1))
 
 
 @hookimpl

@@ -46,7 +46,7 @@ def test_what_models_serve_and_need_is_listed_as_they_say_when_they_are_loaded(c
     assert {n: row["needs"] for n, row in listed.items() if n in ("lstm", "keras-vae", "ets")} == {
         "lstm": "seqbench[torch]", "keras-vae": "seqbench[tensorflow]", "ets": "seqbench[stats]",
     }  # fmt: skip
-    assert listed["vae"]["serves"] == "anomaly, churn, forecasting"
+    assert listed["vae"]["serves"] == "anomaly, churn, forecasting, next-event"
     assert invoke(["list", "models", "--task", "churn", "--json"]) == 0
     assert {row["name"] for row in json.loads(capsys.readouterr().out)} == {
         n for n, r in listed.items() if "churn" in r["serves"].split(", ")

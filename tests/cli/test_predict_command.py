@@ -161,7 +161,7 @@ CASES = {
     "a cut-off that is none": (["forecasting", "--data", "series.csv", "--cutoff", "soon"], ["cutoff='soon' is no day"]),
     "a column of data that is no own log": (
         ["churn", "--dataset", "calm", "--data", "retail=log.csv", "--user", "who"],
-        ["--user names a column of an own log"],
+        ["--user names a column of your own data"],
     ),
     "a table of another form": (["forecasting", "--data", "series.csv", "--out", "x.xlsx"], ["ends in .csv or .parquet"]),
 }

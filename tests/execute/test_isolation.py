@@ -211,7 +211,7 @@ ODD_FILES: dict[str, tuple[str, str, str]] = {
         "failed",
         "bench_model.*hooks are bench_models, bench_datasets",
     ),
-    "hookless": (HEAD, "failed", "implements no hook; add a function bench_models, bench_datasets or bench_tasks"),
+    "hookless": (HEAD, "failed", "implements no hook; add a function bench_models, bench_datasets, bench_tasks or bench_samplers"),
     "no-list": (HEAD + OFFERS + "{}", "failed", "bench_models returned dict, expected a list of classes"),
     "no-class": (HEAD + OFFERS + "[3]", "failed", "bench_models returned 3, which has no name"),
     "hook-raises": (HEAD + OFFERS + "[][0]", "failed", "IndexError"),

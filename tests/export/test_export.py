@@ -185,5 +185,5 @@ def test_an_export_without_a_form_and_of_no_run_is_refused(tmp_path, churn, caps
     assert invoke(["export", str(churn)]) == 2
     assert "--mlflow, --tensorboard" in capsys.readouterr().err
     assert invoke(["export", str(tmp_path), "--optuna", str(tmp_path / "s.db")]) == 2
-    assert "no finished run" in capsys.readouterr().err
+    assert "no run lies there" in capsys.readouterr().err
     assert not (tmp_path / "s.db").exists()

@@ -65,4 +65,4 @@ def test_the_hook_gives_the_model_which_is_not_causal():
     assert bench_models() == [Seq2Seq]
     assert not Seq2Seq.causal
     assert Seq2Seq.pretrain
-    assert Seq2Seq.tasks == {"forecasting", "churn", "anomaly"}
+    assert Seq2Seq.tasks == {"forecasting", "churn", "anomaly", "next-event"}

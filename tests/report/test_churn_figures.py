@@ -107,4 +107,4 @@ def test_a_run_leaves_the_figures_of_each_log_with_both_cut_offs():
         assert {sum(map(sum, own["classes"].values())) for own in figure["models"].values()} == {figure["n"][figure["test_cutoff"]]}
     shown = [figure for figure in every if figure["kind"] == "overview"]
     assert [f["dataset"] for f in shown] == ["calm", "wild"]
-    assert [one["what"] for one in shown[0]["cutoffs"]] == ["training", "training", "validation", "test"]
+    assert [one["what"] for one in shown[0]["cutoffs"]] == ["training", "validation", "validation", "test"]

@@ -153,7 +153,7 @@ def test_the_run_folder_depends_on_the_file_and_on_its_columns() -> None:
         ({"user": "x"}, "--user goes with --data FILE"),
         ({"time_unit": "s"}, "--time-unit goes with --data FILE"),
         ({"data": ""}, "--data is empty"),
-        ({"data": "a.csv", "datasets": ("events=b.csv",)}, "shares its options; for two own logs: bench data add"),
+        ({"data": "a.csv", "datasets": ("events=b.csv",)}, "shares its options; for two of your own: bench data add"),
         ({"data": "a.csv", "datasets": ("retail", "netflix"), "source": "x"}, "--source goes with exactly one"),
     ],
 )

@@ -113,8 +113,8 @@ def test_an_adapter_that_writes_into_its_source_fails(ran):
     assert "FAILED reading leaves the source as it was" in ran["TestRestless"]
 
 
-@pytest.mark.parametrize("dataset", [False, True])
-def test_the_tests_of_a_written_distribution_pass(dataset: bool, tmp_path: Path):
-    home = write_distribution("my-own", tmp_path, dataset=dataset)
+@pytest.mark.parametrize("kind", ["model", "dataset"])
+def test_the_tests_of_a_written_distribution_pass(kind, tmp_path: Path):
+    home = write_distribution("my-own", tmp_path, kind=kind)
     found = outcomes(home, "-o", "pythonpath=src")
     assert found == {"TestMyOwn": set()}

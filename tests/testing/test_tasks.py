@@ -30,6 +30,7 @@ class TestForecasting(TaskTests):
 class TestAnomaly(TaskTests):
     task = type(REGISTRY.task("anomaly"))
     model = shipped("abs-median")
+    not_repeatable: ClassVar = dict.fromkeys(("vus_pr", "vus_roc"), "its thresholds are those of the full data")
 
 
 class TestNextEvent(TaskTests):

@@ -93,7 +93,6 @@ def package(folder: Path, *, with_figures: bool = False) -> Package:
         **{entry["file"]: folder / entry["file"] for entry in index},
     }
     searched, kept = tables(folder, parquet, scrubbed)
-    # the trials that a search can be derived from again stand for those that are drawn
     files |= {**pictures(folder, parquet, scrubbed, with_series=with_figures), **searched, **{name: folder / name for name in kept}}
     manifest, sizes = _manifest(files, rows)
     run = hashlib.sha256(manifest).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""What a run is published with beside its rows, so that others see the same pages: figures, trials, details.
+"""What a run is published with beside its rows and its search, so that others see the same pages: figures and details.
 
 Counts, curves and scores of whole boards alone: no value of a user or series, no name of one, no local path.
 """
@@ -15,15 +15,10 @@ import pyarrow as pa
 from bench.errors import RunFolderError
 
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
-TRIALS = pa.schema(
-    [(name, TEXT) for name in ("task_id", "dataset", "model", "status", "reason", "device", "params")]
-    + [(name, WHOLE) for name in ("number", "seed")]
-    + [(name, REAL) for name in ("value", "latest_value", "fit_seconds", "predict_seconds", "peak_memory_mb")]
-)
 DETAILS = pa.schema(
     [(name, TEXT) for name in ("task_id", "dataset", "model", "tuning", "by", "at", "cutoff", "targets")]
     + [(name, WHOLE) for name in ("k", "incidents", "found")]
-    + [(name, REAL) for name in ("predicted", "actual", "recall", "strength")]
+    + [(name, REAL) for name in ("predicted", "actual", "recall", "strength", "search_score", "vus_pr")]
     + [("decoy", pa.bool_())]
 )
 NAMED = frozenset({"series", "entity"})
@@ -40,10 +35,10 @@ AGGREGATED: Mapping[str, tuple[str, ...]] = {
 
 
 def pictures(folder: Path, write: Callable[[pa.Table], bytes], scrub: Callable[[Any], Any], *, with_series: bool) -> dict[str, bytes]:
-    """Read a run folder's figures, trials and details as they are published; `with_series`: figures with single series too."""
+    """Read a run folder's figures and details as they are published; `with_series`: figures with single series too."""
     return {
         "figures.json": json.dumps([scrub(one) for one in figures(folder, with_series=with_series)]).encode(),
-        **{name: write(table) for name, table in tables(folder, scrub).items()},
+        **{name: write(table) for name, table in tables(folder).items()},
     }
 
 
@@ -69,12 +64,9 @@ def aggregated(figure: Mapping[str, Any]) -> dict[str, Any]:
     return {**named, **{name: figure[name] for name in (*COMMON, *kept) if name in figure}}
 
 
-def tables(folder: Path, scrub: Callable[[Any], Any]) -> dict[str, pa.Table]:
-    """Read trials and details as they are published, those that there are."""
+def tables(folder: Path) -> dict[str, pa.Table]:
+    """Read details as they are published, where there are any."""
     made = {}
-    if trials := _records(folder / "trials.parquet"):
-        shown = [{**t, "reason": scrub(t.get("reason") or ""), "params": _params(t["params"], scrub)} for t in trials]
-        made["trials.parquet"] = pa.Table.from_pylist(shown, TRIALS)
     if details := [d for d in _records(folder / "details.parquet") if d.get("by") not in NAMED]:
         made["details.parquet"] = pa.Table.from_pylist([{**d, "cutoff": _text(d.get("cutoff"))} for d in details], DETAILS)
     return made
@@ -90,10 +82,6 @@ def _records(file: Path) -> Sequence[dict[str, Any]]:
     except (pa.ArrowException, OSError) as error:
         raise RunFolderError(f"{file}: not readable ({error}); give the run's command again to write it anew") from None
     return found
-
-
-def _params(text: str, scrub: Callable[[Any], Any]) -> str:
-    return json.dumps(scrub(json.loads(text or "{}")), sort_keys=True)
 
 
 def _text(value: Any) -> str | None:

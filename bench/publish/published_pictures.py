@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 
 from bench.board.merge import Merged
 from bench.publish import untrusted
-from bench.publish.pictures import DETAILS, TRIALS
+from bench.publish.pictures import DETAILS
 from bench.publish.place import SMALL, Published, State
+from bench.publish.search_tables import TRIALS
 from bench.publish.store import PlaceError, Store
 
 Cell: TypeAlias = tuple[str, str, str]

@@ -1,9 +1,8 @@
 """Variational autoencoders (Kingma and Welling 2014) for the four tasks; `_vae_torch` holds encoder, latent and decoder.
 
 Anomalies: the window is reconstructed from its latent's mean, and a step scores by what it loses (An and Cho 2015; the
-divergence is one number for the whole window and does not tell its steps apart). Churn: a classifier on the latent,
-trained jointly with the reconstruction (Kingma et al. 2014). Forecasts: conditional on the context, of which decoder and
-encoder are told (Sohn et al. 2015); quantiles are those of futures drawn from the prior. Next events: bags of items.
+divergence is one number a window and tells no steps apart). Churn: a classifier on the latent, trained with the reconstruction
+(Kingma et al. 2014). Forecasts: told of the context (Sohn et al. 2015); quantiles of futures drawn from the prior. Next events: bags.
 """
 
 from __future__ import annotations
@@ -119,15 +118,14 @@ class Prediction(VAE):
         return ((error.sum(1) + divergence) / there.sum(1).clamp(min=1)).sum()
 
 
-Made = Callable[[Sizes, Params], VAE]
-NETS: dict[str, Made] = {"churn": Classification, "forecasting": Prediction, "anomaly": Reconstruction, "next-event": Bag}
+NETS: dict[str, Callable[[Sizes, Params], VAE]] = {"churn": Classification, "forecasting": Prediction, "anomaly": Reconstruction}
 
 
 class Vae(TorchModel):
     """The textbooks' variational autoencoder; its default is their reference configuration."""
 
     name = "vae"
-    tasks = frozenset(NETS)
+    tasks = frozenset({*NETS, "next-event"})
     view = "echo"
     causal = False
 
@@ -143,7 +141,7 @@ class Vae(TorchModel):
 
     def make(self, sizes: Sizes) -> nn.Module:
         """Make the network of the task."""
-        return NETS[sizes.task](sizes, self.params)
+        return (Bag if sizes.task == "next-event" else NETS[sizes.task])(sizes, self.params)
 
 
 @hookimpl

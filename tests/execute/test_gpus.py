@@ -181,7 +181,7 @@ def test_a_job_for_which_a_whole_gpu_is_too_small_is_a_row(tmp_path, torch_of):
 
 def test_the_table_of_trials_tells_of_the_gpu_of_each():
     trial = dict.fromkeys(("number", "seed", "status", "reason", "value", "latest", "fit_seconds", "predict_seconds"), 1.0)
-    trial |= {"peak_memory_mb": 9.0, "device": "cuda", "params": {}}
+    trial |= {"peak_memory_mb": 9.0, "device": "cuda", "params": {}, "validations": {}, "scores": {}, "fits": 1.0}
     seen = {"gpu": "T4", "gpu_peak_mb": 500.0, "gpu_utilisation": 40.0}
     problem = SimpleNamespace(split=SimpleNamespace(task_id="id"), dataset="tiny")
     rows = trial_rows(problem, {"calm": SimpleNamespace(trials=[{**trial, **seen}, trial])})

@@ -236,8 +236,8 @@ class NetworkContract:
         inputs = panel(values, "anomaly", until=280)
         ctx = replace(QUICK, epochs=12, history=28, rows=400)
         score = answer(fitted(self.kind, TINY[self.kind.name], inputs.ending(inputs.until), ctx), inputs)
-        # behind the first window, of whose steps nothing is known but those few
-        assert (score[:, 330] > 2 * np.quantile(score[:, 96:280], 0.99, axis=1)).all()
+        # behind the first window, of whose steps nothing is known but those few; a score is the mean of a window's errors
+        assert (score[:, 330] > 1.5 * score[:, 96:280].max(axis=1)).all()
 
     def test_the_default_lies_inside_the_space(self):
         space, default = self.kind.space(), self.kind.default()

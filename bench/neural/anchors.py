@@ -30,7 +30,7 @@ TRIED = 1000
 
 @dataclass(frozen=True)
 class Anchor:
-    """Say how a window of this panel is measured."""
+    """Choose how a window of this panel is measured."""
 
     context: int
     """Steps of a context: the profile's history, 8 horizons and two of the longest cycle, unless the series are shorter."""

@@ -152,7 +152,7 @@ class AnomalyEncoder:
         return np.concatenate([*stacked, calendar], axis=-1).astype(np.float32)
 
     def shown(self, places: Places, turn: Array) -> tuple[Array, Array]:
-        """Give, for the W steps of each window, which step of the grid they are, [n, W], and whether their value is shown."""
+        """Return, for the W steps of each window, which step of the grid they are, [n, W], and whether their value is shown."""
         step, begin = np.arange(self.window), places.at[:, None]
         match self.view:
             case "lagged":

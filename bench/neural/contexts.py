@@ -160,5 +160,5 @@ def difference(value: Array, seen: Array, lag: int) -> Array:
 
 
 def first_positive(*choices: Array) -> Array:
-    """Give, window by window, the first of `choices` that is no smaller than the square root of the smallest number."""
+    """Return, window by window, the first of `choices` that is no smaller than the square root of the smallest number."""
     return np.asarray(np.select([choice > 1e-150 for choice in choices], choices, 1.0))

@@ -90,7 +90,7 @@ class Weights:
                 tensor.grad.zero_()
 
     def release(self) -> None:
-        """Give each weight memory of its own again, and drop its gradient."""
+        """Copy each weight into memory of its own again, and drop its gradient."""
         for own in self._own:
             own.grad = None
             own.data = own.data.clone()

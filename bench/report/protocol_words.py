@@ -1,4 +1,4 @@
-"""Say in a sentence what a task id spells: `h=28d/elig=h/split=time` and the like."""
+"""Describe a task id in a sentence: `h=28d/elig=h/split=time` and the like."""
 
 from __future__ import annotations
 

@@ -277,7 +277,7 @@ class Driver:
         self._estimate()
 
     def _estimate(self) -> None:
-        """Say once, when every cell has its first trial, what is still to come."""
+        """Report once, when every cell has its first trial, what is still to come."""
         if self._estimated or not all(active.entries for active in self._begun):
             return
         self._estimated = True
@@ -307,7 +307,7 @@ class Driver:
         return self._line(active.cell, job, Result("ok"), verdict, self._keep(job, mean.prediction, None))
 
     def _unmade(self, active: _Active, job: Job, key: str) -> Entry:
-        """Say why there is no mean: a fit that had worked failed when it was run again; the next run tries once more."""
+        """Explain why there is no mean: a fit that had worked failed when it was run again; the next run tries once more."""
         failed = active.entries[key]
         verdict = CheckedPrediction("failed", f"a configuration could not be fitted again: {failed['status']}: {failed['reason']}")
         return self._line(active.cell, job, Result("failed", again=True), verdict, {})

@@ -211,7 +211,7 @@ def little_data_is_refused_in_words(case: TaskCase) -> None:
 
 
 def hostile_options_are_refused_in_words(case: TaskCase) -> None:
-    """Give every option what nobody should: a task may take it, or raise `BenchError` in one line."""
+    """Set every option to what nobody should: a task may take it, or raise `BenchError` in one line."""
     for key in case.task.options:
         for value in HOSTILE:
             _refuse_surprise(case, f"{key}={value!r}", case.log, {key: value})

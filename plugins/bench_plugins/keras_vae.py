@@ -21,7 +21,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Reconstruction(VAE):
-    """Says a window again."""
+    """Reconstructs a window."""
 
     def __init__(self, sizes: Sizes, params: Params) -> None:
         super().__init__(sizes, params, read=sizes.steps * sizes.f, written=sizes.steps)
@@ -41,7 +41,7 @@ class Reconstruction(VAE):
 
 
 class Classification(VAE):
-    """Says a row's last steps and its aggregates again, and beside it what becomes of the user."""
+    """Reconstructs a row's last steps and its aggregates, and predicts beside it what becomes of the user."""
 
     def __init__(self, sizes: Sizes, params: Params) -> None:
         span = min(sizes.longest, shared.SPAN)
@@ -71,7 +71,7 @@ class Classification(VAE):
 
 
 class Prediction(VAE):
-    """Says what came after a context, told of the context, as a Laplace distribution at each step."""
+    """Reconstructs what came after a context, conditioned on the context, as a Laplace distribution at each step."""
 
     def __init__(self, sizes: Sizes, params: Params) -> None:
         told = params["hidden"] // 2
@@ -114,7 +114,7 @@ class Prediction(VAE):
 
 
 class Bag(VAE):
-    """Says which items followed those of a window, whatever their order: the score of each is its logit."""
+    """Predicts which items followed those of a window, whatever their order: the score of each is its logit."""
 
     def __init__(self, sizes: Sizes, params: Params) -> None:
         super().__init__(sizes, params, read=sizes.each, written=sizes.each)

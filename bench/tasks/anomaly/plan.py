@@ -129,7 +129,7 @@ def _planned(found: Entities, panel: Panel, recipe: InjectionRecipe, seed: int, 
 
 
 def _checked(marked: Marked) -> Marked:
-    """Give up tuning by labels where it would be undefined on one of the halves: all of its series have one kind of steps only."""
+    """Drop tuning by labels where it would be undefined on one of the halves: all of its series have one kind of steps only."""
     if marked.unaided:
         return marked
     panel = marked.entities.panel(marked.values)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from optuna.distributions import BaseDistribution
 
 from bench.api import Model, Params, hookimpl
-from bench.neural.keras_loop import Tensor, keras, known, tf
+from bench.neural.keras_loop import Tensor, keras, masked_target, tf
 from bench.neural.keras_model import KerasModel, last
 from bench.neural.keras_next_net import answered_or_scored
 from bench.neural.sizes import Sizes
@@ -106,7 +106,7 @@ class Prediction(VAE):
     def objective(self, x: Tensor, length: Tensor, target: Tensor, loss: Loss) -> Tensor:
         """Return the negative bound, a step; the task's loss, of quantiles, has no part in it."""
         code, straight = self.read(x, length)
-        there, came = tf.cast(~tf.math.is_nan(target), tf.float32), known(target)  # [N, H]
+        there, came = tf.cast(~tf.math.is_nan(target), tf.float32), masked_target(target)  # [N, H]
         z, divergence = self.sampled(tf.concat([code, came, there], 1))
         median, spread = self.decoded(z, code, straight)
         error = tf.reduce_sum((tf.abs(came - median) / spread + tf.math.log(spread)) * there, 1)

@@ -49,7 +49,7 @@ def derive(store: Store, *, everything: bool = False) -> Merged:
         files = derived_files(store, seen, merged)
         # the shared scripts are large and never change: one of the same size is left alone
         new = {n: c for n, c in files.items() if everything or not n.startswith("assets/") or store.size(n) != len(c)}
-        store.change(new, list(_gone(store, files)))
+        store.change(new, list(_outdated_files(store, files)))
         if state(store) == seen:
             return merged
 
@@ -88,7 +88,7 @@ def derived_files(store: Store, seen: State, merged: Merged) -> dict[str, bytes]
     return {**files, ABOUT: dumped(about)}
 
 
-def _gone(store: Store, files: Mapping[str, bytes]) -> Iterator[str]:
+def _outdated_files(store: Store, files: Mapping[str, bytes]) -> Iterator[str]:
     """List derived files of an earlier state, whose models may have been retracted."""
     for folder in FOLDERS:
         yield from (name for name in store.tree(folder) if name not in files)

@@ -100,7 +100,7 @@ def retract(run: str, to: str, reason: str, *, dry_run: bool = False) -> Publish
     if not reason or len(reason) > LONGEST:
         raise ConfigError(f"--retract needs --reason TEXT, of 1 to {LONGEST} characters")
     store = open_store(to)
-    name = _named(run, store)
+    name = _published_run(run, store)
     if not dry_run:
         document = dumped({"run": name, "reason": reason, "time": datetime.now(UTC).isoformat(timespec="seconds")})
         if not store.write_new(f"retractions/{name}.json", document):
@@ -127,7 +127,7 @@ def _refuse_misfit(made: Package, store: Store, seen: State) -> None:
         raise PlaceError(f"run {made.run} does not fit what is published at {store.shown}: {after[0]}; publish it to a place of its own")
 
 
-def _named(run: str, store: Store) -> str:
+def _published_run(run: str, store: Store) -> str:
     """Find the id of a run that is given by its id, the beginning of it, or its folder."""
     committed = state(store).committed
     if Path(run).is_dir():

@@ -168,7 +168,7 @@ def _cached(fingerprint: str) -> Events | Series | None:
     return None
 
 
-def given_sources(words: Sequence[str], known: Sequence[str]) -> dict[str, Path]:
+def parse_sources(words: Sequence[str], known: Sequence[str]) -> dict[str, Path]:
     """Read `--source NAME=PATH`; raise `ConfigError` for what is none, or names no data set of the place or no file."""
     found = {}
     for word in words:

@@ -30,7 +30,7 @@ from bench.publish.rescore import RescoredBoard, rescored
 from bench.publish.searches import Searches
 from bench.publish.searches import read as read_searches
 from bench.publish.store import PlaceError, Store, open_store
-from bench.publish.truth import PublishedRun, given_sources, read_run, splits_of
+from bench.publish.truth import PublishedRun, parse_sources, read_run, splits_of
 from bench.publish.validated import validated
 from bench.registry import Registry
 from bench.runs.ensemble import BLENDS
@@ -124,7 +124,7 @@ def verify(
             faults += [] if wrong else [str(error)]
     faults += _retractions(store, seen)
     board_faults, board_notes = _board(store, seen)
-    given = given_sources(sources, sorted({line.row["dataset"] for one in opened for line in one.lines}))
+    given = parse_sources(sources, sorted({line.row["dataset"] for one in opened for line in one.lines}))
     for one in opened:
         notes += [*_rescore(one, given, registry), *_known_truth(one, registry)]
         if one.searches is None:

@@ -119,11 +119,11 @@ def rows_csv(rows: Sequence[Row]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(used)
     for row in rows:
-        writer.writerow([_spelt(row.get(name)) for name in used])
+        writer.writerow([_csv_value(row.get(name)) for name in used])
     return text.getvalue()
 
 
-def _spelt(value: Any) -> Any:
+def _csv_value(value: Any) -> Any:
     if isinstance(value, list):
         return " ".join(value)
     # a spreadsheet runs text that begins like a formula

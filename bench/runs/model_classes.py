@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.api import Model
 from bench.errors import ConfigError
-from bench.sources.cache import cache_folder, write_whole
+from bench.sources.cache import cache_folder, write_atomically
 
 HOOK = """
 
@@ -38,7 +38,7 @@ def plugin_file(model: type[Model]) -> Path:
     text += HOOK.format(name=model.__name__)
     home = cache_folder().parent / "plugins"
     file = home / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.py"
-    write_whole(file, text.encode())
+    write_atomically(file, text.encode())
     return file
 
 

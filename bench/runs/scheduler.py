@@ -178,7 +178,7 @@ class Driver:
                 if entry is not None and not entry.get("again") and self._still_there(entry):
                     active.entries[key] = entry
                     if not job.of:
-                        self._tell(active, entry, reused=True)
+                        self._announce(active, entry, reused=True)
             lacking = [job for key, job in new.items() if key not in active.entries]
             missing = {need.key: need for job in lacking for need in (self._averaged(active, job) if job.of else [job])}
             if missing:
@@ -270,7 +270,7 @@ class Driver:
         if entry["log_tail"]:
             self.ledger.write_log(entry)
         active.entries[job.key] = self.ledger.entries[job.key]
-        self._tell(active, entry, reused=False)
+        self._announce(active, entry, reused=False)
         active.waiting.discard(job.key)
         if not active.waiting:
             self._schedule(active)
@@ -295,7 +295,7 @@ class Driver:
         for again in gone:
             active.entries.pop(again.key, None)
         if not gone:
-            entry = self._mean(active, job, list(files.values())) if not lost else self._unmade(active, job, lost[0])
+            entry = self._mean(active, job, list(files.values())) if not lost else self._no_mean(active, job, lost[0])
             self.ledger.append(entry)
             active.entries[job.key] = self.ledger.entries[job.key]
         return gone
@@ -306,13 +306,13 @@ class Driver:
         verdict = score_validation(self.task, split, job.stage, mean)
         return self._line(active.cell, job, Result("ok"), verdict, self._keep(job, mean.prediction, None))
 
-    def _unmade(self, active: _Active, job: Job, key: str) -> Entry:
+    def _no_mean(self, active: _Active, job: Job, key: str) -> Entry:
         """Explain why there is no mean: a fit that had worked failed when it was run again; the next run tries once more."""
         failed = active.entries[key]
         verdict = CheckedPrediction("failed", f"a configuration could not be fitted again: {failed['status']}: {failed['reason']}")
         return self._line(active.cell, job, Result("failed", again=True), verdict, {})
 
-    def _tell(self, active: _Active, entry: Entry, *, reused: bool) -> None:
+    def _announce(self, active: _Active, entry: Entry, *, reused: bool) -> None:
         active.seconds += entry["fit_seconds"] + entry["predict_seconds"]
         self.listen(JobDone(active.cell.dataset, active.cell.plugin.name, entry, reused))
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 
 from bench.api import Dataset
-from bench.testing.asking import NotApplicableError
+from bench.testing.answers import NotApplicableError
 from bench.testing.dataset_checks import DATASET_CHECKS, DatasetCheck
 from bench.testing.verdicts import announced, reason_for, refuse_unsound
 

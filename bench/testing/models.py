@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from bench.api import Model
-from bench.testing.asking import NotApplicableError
+from bench.testing.answers import NotApplicableError
 from bench.testing.checks import CHECKS, Check
 from bench.testing.verdicts import announced, reason_for, refuse_unsound
 

@@ -12,7 +12,7 @@ from bench.api import Model
 from bench.data.events import Events
 from bench.data.series import Series
 from bench.tasks.base import Task
-from bench.testing.asking import NotApplicableError
+from bench.testing.answers import NotApplicableError
 from bench.testing.task_checks import TASK_CHECKS, TaskCase, TaskCheck
 from bench.testing.verdicts import announced, reason_for, refuse_unsound
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.errors import BenchError, suggest
-from bench.testing.asking import CheckError, NotApplicableError
+from bench.testing.answers import CheckError, NotApplicableError
 
 Status = Literal["ok", "failed", "expected failure", "skipped"]
 SOUND = "expected failures are checks that exist, each with a reason"

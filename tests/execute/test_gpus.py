@@ -26,7 +26,7 @@ from bench.execute.messages import Result
 from bench.execute.placement import Place, placed
 from bench.execute.worker import failure
 from bench.runs.run_events import JobRetried
-from bench.runs.score_rows import trial_rows
+from bench.runs.search_rows import trial_rows
 from bench.tune.plan import Budget
 
 BIG, SMALL_GPU = Gpu("H200", 144_000.0, 140_000.0), Gpu("T4", 16_000.0, 15_000.0)

@@ -10,7 +10,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 
 from bench.api import ArrayModel, ChurnInputs, ChurnTrain, Context, Forecast
-from bench.testing.asking import CheckError
+from bench.testing.answers import CheckError
 from bench.testing.checks import CHECKS, it_imports_without_a_gpu
 from bench.testing.verdicts import judge, refuse_unsound
 

@@ -29,7 +29,7 @@ from bench.tasks.anomaly.injection_plan import (
     plan,
     with_strength,
 )
-from bench.tasks.anomaly.takeover import splice, with_donors
+from bench.tasks.anomaly.takeover import inject_takeovers, with_donors
 
 FEW = 6
 """Fewest entities whose labels tune: each half of them tunes what the other is scored by."""
@@ -113,7 +113,7 @@ def _made(family: str, found: Entities, seed: int, strength: float | None, recip
     except ProtocolError as error:
         nothing = np.zeros(panel.mask.shape, bool)
         return Marked(family, found, found.values, nothing, half, "nothing is injected", (), strength, reason=str(error))
-    values = finite(panel, panel.until, incidents, splice if family == SPLICED else apply)
+    values = finite(panel, panel.until, incidents, inject_takeovers if family == SPLICED else apply)
     marks = labels(incidents, values.shape) & panel.mask
     known = np.where(panel.mask, values, np.nan)
     return Marked(family, found, known, marks, half, OWN_LABELS, incidents, strength)

@@ -130,7 +130,7 @@ def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[]
     curve: list[list[float]] = []
     watch = RungWatch(fit.rungs)
     # what a fit that is kept costs, and a mean of several, is nobody's to compare
-    followed = None if fit.save or KEY in fit.params else watch.look
+    followed = None if fit.save or KEY in fit.params else watch.observe
     ctx = replace(_context(fit, order.seconds, _throttled(reply, curve), stopped), on_epoch=followed)
     with restored():
         began = time.perf_counter()
@@ -141,7 +141,7 @@ def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[]
         del train
         if watch.pruned:
             seconds = {"fit_seconds": fit_seconds, "peak_memory_mb": peak_memory_mb()}
-            return {"status": "pruned", "reason": watch.pruned, **seconds, **watch.told}
+            return {"status": "pruned", "reason": watch.pruned, **seconds, **watch.record}
         predict_seconds = 0.0
         for part in range(order.parts):
             if part:
@@ -160,7 +160,7 @@ def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[]
         "cut_short": bool(stopped),
         "curve": curve[:: -(-len(curve) // MOST_CURVE) or 1],
         "unsaved": unsaved,
-        **watch.told,
+        **watch.record,
     }
 
 

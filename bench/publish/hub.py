@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, ConfigError
-from bench.publish.store import MOST, NAME, PlaceError, checked, reason_of
+from bench.publish.store import MOST, NAME, PlaceError, checked, reason_of, refuse_unreadable
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -80,11 +80,7 @@ class Hub:
 
     def read(self, name: str, most: int = MOST) -> bytes:
         """Read a file."""
-        size = self.size(name)
-        if size is None:
-            raise PlaceError(f"{self.shown}/{name}: no such file")
-        if size > most:
-            raise PlaceError(f"{self.shown}/{name}: larger than {most:,} bytes, which is refused")
+        refuse_unreadable(self, name, most)
         with self._place_errors(name):
             return Path(str(self.api.hf_hub_download(self.repo, checked(name), repo_type="dataset"))).read_bytes()
 

@@ -98,6 +98,15 @@ def reason_of(error: BaseException) -> str:
     return text[:400]
 
 
+def refuse_unreadable(store: Store, name: str, most: int) -> None:
+    """Raise `PlaceError` for a file that is not there, or has more than `most` bytes, before any of it is fetched."""
+    size = store.size(name)
+    if size is None:
+        raise PlaceError(f"{store.shown}/{name}: no such file")
+    if size > most:
+        raise PlaceError(f"{store.shown}/{name}: larger than {most:,} bytes, which is refused")
+
+
 class Local(OneByOne):
     """A folder of this machine."""
 
@@ -223,11 +232,7 @@ class Remote(OneByOne):
 
     def read(self, name: str, most: int = MOST) -> bytes:
         """Read a file."""
-        size = self.size(name)
-        if size is None:
-            raise PlaceError(f"{self.shown}/{name}: no such file")
-        if size > most:
-            raise PlaceError(f"{self.shown}/{name}: larger than {most:,} bytes, which is refused")
+        refuse_unreadable(self, name, most)
         with self._place_errors(name):
             return bytes(self.fs.cat_file(self._path(name), end=most))
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
 from bench.api import Dataset
-from bench.testing.answers import NotApplicableError
 from bench.testing.dataset_checks import DATASET_CHECKS, DatasetCheck
+from bench.testing.outcomes import run_check
 from bench.testing.verdicts import announced, reason_for, refuse_unsound
 
 
@@ -28,16 +29,7 @@ class DatasetTests:
     def test_it_keeps_its_contract(self, check: DatasetCheck) -> None:
         """Run one check; it is skipped where it says nothing about this adapter."""
         excuse = reason_for(announced(self.dataset, self.expected_failures), "", check.name)
-        try:
-            check.call(self.dataset, self.path)
-        except NotApplicableError as reason:
-            pytest.skip(str(reason))
-        except Exception:
-            if not excuse:
-                raise
-            pytest.xfail(excuse)
-        if excuse:
-            pytest.fail(f"it passes, although it was expected to fail ({excuse}); take it off the list")
+        run_check(partial(check.call, self.dataset, self.path), excuse)
 
     def test_expected_failures_are_checks_that_exist_each_with_a_reason(self) -> None:
         """Refuse excuses for nothing, and without words."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import ClassVar
 
 import pytest
 
 from bench.api import Model
-from bench.testing.answers import NotApplicableError
 from bench.testing.checks import CHECKS, Check
+from bench.testing.outcomes import run_check
 from bench.testing.verdicts import announced, reason_for, refuse_unsound
 
 
@@ -31,16 +32,7 @@ class ModelTests:
     def test_it_keeps_its_contract(self, task: str, check: Check) -> None:
         """Run one check; it is skipped where it says nothing about this model."""
         excuse = reason_for(announced(self.model, self.expected_failures), task, check.name)
-        try:
-            check.run(self.model, task)
-        except NotApplicableError as reason:
-            pytest.skip(str(reason))
-        except Exception:
-            if not excuse:
-                raise
-            pytest.xfail(excuse)
-        if excuse:
-            pytest.fail(f"it passes, although it was expected to fail ({excuse}); take it off the list")
+        run_check(partial(check.run, self.model, task), excuse)
 
     def test_expected_failures_are_checks_that_exist_each_with_a_reason(self) -> None:
         """Refuse excuses for nothing, and without words."""

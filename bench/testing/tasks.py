@@ -12,7 +12,7 @@ from bench.api import Model
 from bench.data.events import Events
 from bench.data.series import Series
 from bench.tasks.base import Task
-from bench.testing.answers import NotApplicableError
+from bench.testing.outcomes import run_check
 from bench.testing.task_checks import TASK_CHECKS, TaskCase, TaskCheck
 from bench.testing.verdicts import announced, reason_for, refuse_unsound
 
@@ -40,17 +40,8 @@ class TaskTests:
     def test_it_keeps_its_contract(self, check: TaskCheck) -> None:
         """Run one check; it is skipped where it says nothing about this task."""
         excuse = reason_for(announced(self.task, self.expected_failures), "", check.name)
-        try:
-            own: Any = type(self)
-            check.call(_case(own))
-        except NotApplicableError as reason:
-            pytest.skip(str(reason))
-        except Exception:
-            if not excuse:
-                raise
-            pytest.xfail(excuse)
-        if excuse:
-            pytest.fail(f"it passes, although it was expected to fail ({excuse}); take it off the list")
+        own: Any = type(self)
+        run_check(lambda: check.call(_case(own)), excuse)
 
     def test_expected_failures_are_checks_that_exist_each_with_a_reason(self) -> None:
         """Refuse excuses for nothing, and without words."""

@@ -148,14 +148,14 @@ def _places(rows: Sequence[Row], standing: Sequence[int]) -> dict[int, tuple[int
 
 
 def _gap(row: Row) -> str:
-    return f"{clean(row['model'])} ({_difference(row, 1)})" if _known(row) else clean(row["model"])
+    return f"{clean(row['model'])} ({_difference(row, 1)})" if _has_difference(row) else clean(row["model"])
 
 
 def _parted(row: Row) -> str:
-    return f" ({_difference(row, -1)})" if _known(row) else ""
+    return f" ({_difference(row, -1)})" if _has_difference(row) else ""
 
 
-def _known(row: Row) -> bool:
+def _has_difference(row: Row) -> bool:
     return row.get("behind") is not None and not math.isnan(row["behind"])
 
 

@@ -105,7 +105,7 @@ def _columns(run: RunState, cells: Sequence[CellState], now: float, width: int) 
     budget = run.ready.trials if run.ready else 1
     count = max([len(f"{budget}/{budget}"), *(len(_count(c)) for c in cells)])
     times = max([4, *(len(clock(c.seconds(now))) for c in cells)])
-    left = max([len("left ~0:00"), *(len(_left(run, c, now)) for c in cells)])
+    left = max([len("left ~0:00"), *(len(_time_left(run, c, now)) for c in cells)])
     for most, layout in product((max(width // 3, 16), NAME), LAYOUTS):
         name = max([2, *(size for size in names if size <= most)])
         info = max([len(_score(run, 0.5, 29, layout.detail)), *(len(_info(run, c, layout.detail)) for c in cells)])
@@ -128,7 +128,7 @@ def _block(run: RunState, cell: CellState, now: float, width: int, columns: Colu
         count = f"{layout.gap}{_count(cell):>{columns.count}}{layout.gap}"
         line = [(f"{front}{layout.gap}", ""), (f"{cell.current_word:<{STATE}}", style), (count, "")]
         info = (f"{_info(run, cell, layout.detail):<{columns.info}}", "")
-        left = (f"{layout.gap}{_left(run, cell, now)}" if layout.left else "", "dim")
+        left = (f"{layout.gap}{_time_left(run, cell, now)}" if layout.left else "", "dim")
         lines = [[*line, info, *_times(cell, now, columns), left]]
     return [piece for each in (*above, *lines) for piece in _folded(each, width)]
 
@@ -184,7 +184,7 @@ def _score(run: RunState, best: float, trial: int | None, detail: int) -> str:
     return f"valid {run.metric} {plain(best)}{which}"
 
 
-def _left(run: RunState, cell: CellState, now: float) -> str:
+def _time_left(run: RunState, cell: CellState, now: float) -> str:
     left, whole = cell.seconds_left(now), run.seconds_left(now)
     # with the workers of cells that end sooner, none takes longer than the run
     return "" if left is None else f"left ~{clock(left if whole is None else min(left, whole))}"

@@ -237,7 +237,7 @@ def choose(
 
 
 @contextmanager
-def reading_shown(stream: TextIO, *, quiet: bool) -> Iterator[None]:
+def show_reading(stream: TextIO, *, quiet: bool) -> Iterator[None]:
     """Show how far the reading of large files is, while the body reads."""
     from bench.sources.read_progress import forwarded_progress
 

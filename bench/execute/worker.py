@@ -115,12 +115,12 @@ def failure(error: BaseException) -> dict[str, Any]:
 
 def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[], bytes]) -> dict[str, Any]:
     """Fit once and predict each part; predictions are left as files in the folder that the order names."""
-    from bench.execute.gpu_memory import bound_gpu_memory
+    from bench.execute.gpu_memory import limit_gpu_memory
     from bench.execute.mean_of import KEY, make
     from bench.registry import models
 
     model_class = models(fit.source)[fit.name]
-    bound_gpu_memory(model_class.runtime if fit.device.startswith("cuda") else "none", order.gpu_mb)
+    limit_gpu_memory(model_class.runtime if fit.device.startswith("cuda") else "none", order.gpu_mb)
     # unpickled for each job: whatever a plugin does to its inputs, the next job gets them whole
     train, inputs = pickle.loads(stage)  # noqa: S301 - made by our own supervisor
     seed_all(fit.seed)

@@ -57,9 +57,9 @@ def derive(store: Store, *, everything: bool = False) -> Merged:
 def merged_rows(store: Store, seen: State) -> Merged:
     """Read and merge the rows of all standing runs."""
     runs = {}
-    for run in seen.standing:
+    for run in seen.active_runs:
         runs[run] = Published(store, run).rows()
-        untrusted.fitting(runs, store.shown)
+        untrusted.refuse_too_many(runs, store.shown)
     return merge(runs)
 
 
@@ -75,7 +75,7 @@ def derived_files(store: Store, seen: State, merged: Merged) -> dict[str, bytes]
     files[GLOSSARY] = render(glossary_page(tasks, [(TITLE, INDEX)])).encode()
     files[INDEX] = render(_index(store, seen, merged, tasks)).encode()
     about = {
-        "runs": list(seen.standing),
+        "runs": list(seen.active_runs),
         "retracted": list(seen.retracted),
         "rows": len(merged.rows),
         "superseded": merged.superseded,
@@ -139,7 +139,7 @@ def about_boards(store: Store, seen: State, merged: Merged, task: str) -> dict[s
     found: dict[tuple[str, str], dict[str, Any]] = {}
     configs = []
     for run, _ in sorted(Counter(merged.runs).items(), key=lambda item: (item[1], item[0])):
-        about = Published(store, run).about() if run in seen.standing else {}
+        about = Published(store, run).about() if run in seen.active_runs else {}
         config = about.get("config")
         if not isinstance(config, dict) or config.get("task") != task:
             continue
@@ -201,7 +201,7 @@ def _checks() -> Html:
 def _runs(store: Store, seen: State, merged: Merged) -> Iterator[tuple[str | TableCell, ...]]:
     """State of each run what it is of, from its rows."""
     own = counts(merged)
-    for run in seen.standing:
+    for run in seen.active_runs:
         rows = Published(store, run).rows()
         texts = (", ".join(sorted({str(row[name]) for row in rows})) for name in ("task", "dataset", "bench_version"))
         task, datasets, version = texts

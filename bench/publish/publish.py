@@ -59,13 +59,13 @@ def publish(folder: Path, to: str, *, dry_run: bool = False, with_figures: bool 
     _refuse_misfit(made, store, seen)
     new = made.run not in seen.committed
     if dry_run:
-        return _done(made, store, merged_rows(store, seen), new=new)
+        return _result_of(made, store, merged_rows(store, seen), new=new)
     if new:
         upload(made, store)
     if sign is not None:
         # what stands there is signed: of two who publish one run at once, one finds the other's commit
         store.write(f"signatures/{made.run}.sig", signing.sign(store.read(f"commits/{made.run}.json", SMALL), sign))
-    return _done(made, store, derive(store), new=new)
+    return _result_of(made, store, derive(store), new=new)
 
 
 def upload(made: Package, store: Store) -> None:
@@ -120,7 +120,7 @@ def rebuild(place: str) -> PublishResult:
 
 
 def _refuse_misfit(made: Package, store: Store, seen: State) -> None:
-    published: dict[str, list[Row]] = {run: Published(store, run).rows() for run in seen.standing if run != made.run}
+    published: dict[str, list[Row]] = {run: Published(store, run).rows() for run in seen.active_runs if run != made.run}
     before = misfit(published)
     after = [words for words in misfit({**published, made.run: list(made.rows)}) if words not in before]
     if after:
@@ -141,7 +141,7 @@ def _published_run(run: str, store: Store) -> str:
     return found[0]
 
 
-def _done(made: Package, store: Store, merged: Merged, *, new: bool) -> PublishResult:
+def _result_of(made: Package, store: Store, merged: Merged, *, new: bool) -> PublishResult:
     files = made.sizes
     predictions = sum(name.startswith("predictions/") for name in files)
     return PublishResult(

@@ -93,7 +93,7 @@ def rows(content: bytes, what: str, *, most_rows: int = MOST_ROWS, most_text: in
     return found
 
 
-def fitting(runs: Mapping[str, Sequence[Row]], place: str) -> None:
+def refuse_too_many(runs: Mapping[str, Sequence[Row]], place: str) -> None:
     """Refuse a place whose runs, each small enough, are too many together."""
     rows_, text = 0, 0
     for found in runs.values():

@@ -119,7 +119,7 @@ def verify(
             one = _opened(Published(store, run))
             rows = [line.row for line in one.lines]
             faults += [] if wrong else contradictions(run, rows, one.published.manifest(), one.run, one.index, one.searches)
-            opened += [one] if run in seen.standing else []
+            opened += [one] if run in seen.active_runs else []
         except BenchError as error:
             faults += [] if wrong else [str(error)]
     faults += _retractions(store, seen)

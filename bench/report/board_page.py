@@ -14,7 +14,7 @@ from bench.board.schema import Row
 from bench.board.view import board_views, listed, tied_word
 from bench.metrics.kinds import Metric
 from bench.report.anytime_chart import anytime_chart
-from bench.report.board_figures import forest_chart, pareto_chart, spent
+from bench.report.board_figures import fit_seconds_of, forest_chart, pareto_chart
 from bench.report.chart import FIRST, Chart, figure_html
 from bench.report.coverage_chart import coverage_chart
 from bench.report.detection_tables import by_kind
@@ -141,7 +141,7 @@ def _cells(key: Key, row: Row, at: int, ends: tuple[float, float], tests: tuple[
         number(row.get(metric), up=higher),
         _interval(row, metric, tests, failed=failed),
         first,
-        TableCell(seconds(spent(row)), order=spent(row)),
+        TableCell(seconds(fit_seconds_of(row)), order=fit_seconds_of(row)),
         TableCell(row["tuning"]),
         TableCell("; ".join(filter(None, [", ".join(row.get("flags") or []), clean(row.get("reason") or "")])) or "none"),
         TableCell(gone),

@@ -30,7 +30,7 @@ To = Callable[[Figure, str], str]
 
 
 @dataclass(frozen=True)
-class Named:
+class PageNames:
     """Describe how pages of one kind of figure are called."""
 
     front: str
@@ -46,9 +46,9 @@ class Named:
 
 SERIES = "Best, median and worst series of each model"
 NAMES = {
-    "forecast": Named("forecasts", "Forecasts", "Forecasts, series by series", SERIES, "Series"),
-    "anomaly": Named("anomalies", "Anomaly scores", "Anomaly scores, series by series", SERIES, "Series"),
-    "churn": Named("churn", "Churn curves", "Churn: curves and calibration", "Gain, curves and calibration of all models", "Curves"),
+    "forecast": PageNames("forecasts", "Forecasts", "Forecasts, series by series", SERIES, "Series"),
+    "anomaly": PageNames("anomalies", "Anomaly scores", "Anomaly scores, series by series", SERIES, "Series"),
+    "churn": PageNames("churn", "Churn curves", "Churn: curves and calibration", "Gain, curves and calibration of all models", "Curves"),
 }
 """Kind of a figure -> its names."""
 

@@ -12,7 +12,7 @@ from bench.board.numbers import clean, plain
 from bench.board.ranking import label
 from bench.board.schema import SCHEMA, Row
 from bench.metrics.rounding import rounded
-from bench.report.board_figures import spent
+from bench.report.board_figures import fit_seconds_of
 from bench.report.html import Html, joined, tag
 from bench.report.index_page import counted
 from bench.report.page import Page, section
@@ -134,7 +134,7 @@ def _value(row: Row, key: str) -> Any:
     if key == "score":
         return rounded(row.get(ranking_metric(row)[0]))
     if key == "seconds":
-        return rounded(round(spent(row), 2))
+        return rounded(round(fit_seconds_of(row), 2))
     if key == "status":
         return status_word(row)
     found = row.get({"valid": "valid_score", "memory": "peak_memory_mb"}.get(key, key))

@@ -33,7 +33,7 @@ from bench.runs.config import Config, task_options
 from bench.runs.feature_importance import Occlusion
 from bench.runs.gpu_check import remembered
 from bench.runs.problem import Problem
-from bench.runs.run_events import DataReady, Listener, NodesChanged, Notice, Reading, RunReady, silent
+from bench.runs.run_events import DataReady, Listener, NodesChanged, Notice, Reading, RunReady, ignore
 from bench.runs.run_folder import claim
 from bench.runs.scheduler import Cell, Driver
 from bench.runs.score_rows import now
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from bench.board import Board
 
 
-def execute(config: Config, listen: Listener = silent) -> Board:
+def execute(config: Config, listen: Listener = ignore) -> Board:
     """Run what a configuration asks for, in its run folder; the same configuration continues there."""
     config = config.checked()
     truth_seed.checked(config.options)

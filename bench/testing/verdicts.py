@@ -62,7 +62,7 @@ def bare(key: str) -> str:
     return key.rpartition(": ")[2]
 
 
-def judge(plugin: str, task: str, name: str, call: Callable[[], None], excuse: str = "") -> Verdict:
+def verdict_of(plugin: str, task: str, name: str, call: Callable[[], None], excuse: str = "") -> Verdict:
     """Run a check; `excuse`: why it is expected to fail. What a plugin raises ends as a reason."""
     try:
         call()

@@ -195,7 +195,7 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
         widths.buffer, marked.pooled, kept,
     )  # fmt: skip
     facts = _facts(marked, final, widths, several.channels)
-    missing = {"label-free": why, "tuned": why} if why else {"tuned": marked.unaided} if marked.unaided else {}
+    missing = {"label-free": why, "tuned": why} if why else {"tuned": marked.why_not_tuned} if marked.why_not_tuned else {}
     flags, reason, notes = _ranking_terms(marked, final, facts, missing)
     return Split(
         _task_id(marked, widths, several.channels, profile),
@@ -263,7 +263,7 @@ def _search(marked: Marked, panel: Panel, several: Panel, buffer: int, seed: int
     parts = [part_to_score(several, values, over(begin, c), over(panel.until, c)) for values, _ in draws]
     truths = [_scored_part(panel, begin, panel.until, marks) for _, marks in draws]
     labelled = None
-    if not marked.unaided and not why:
+    if not marked.why_not_tuned and not why:
         # the labels come last: what injections say of a configuration must not know what follows a prefix
         end = np.full(len(panel), panel.steps)
         parts.append(part_to_score(several, several.values, over(begin, c), over(end, c)))

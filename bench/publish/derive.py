@@ -169,7 +169,7 @@ def _index(store: Store, seen: State, merged: Merged, tasks: Sequence[str]) -> P
         section("Recommendations", tag("div", cards, class_="cards") if tasks else tag("p", "No run is published.")),
         section("Runs", plain_table("Published runs", RUNS, runs)) if runs else None,
         section("Retracted", plain_table("Retracted runs", ("run", "when", "reason"), gone)) if gone else None,
-        section("How the runs were merged", _sentences(merged.words)) if merged.words else None,
+        section("How the runs were merged", tag("ul", (tag("li", name_of(word)) for word in merged.words))) if merged.words else None,
         section("Check it", tag("p", "All rows: ", tag("a", BOARD, href=BOARD), ". Every number of them can be checked:"), _checks()),
     )
     words = f"{len(merged.rows):,} row{'s' * (len(merged.rows) != 1)} of {len(runs):,} run{'s' * (len(runs) != 1)}."
@@ -215,7 +215,3 @@ def _runs(store: Store, seen: State, merged: Merged) -> Iterator[tuple[str | Tab
             f"{len(rows):,}",
             f"{own.get(run, 0):,}",
         )
-
-
-def _sentences(words: Sequence[str]) -> Html:
-    return tag("ul", (tag("li", name_of(word)) for word in words))

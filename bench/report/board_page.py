@@ -147,13 +147,9 @@ def _cells(key: Key, row: Row, at: int, ends: tuple[float, float], tests: tuple[
         TableCell(gone),
         _number(row.get("valid_score"), plain, up=higher),
         TableCell(str(row.get("trials") or 0), order=row.get("trials") or 0),
-        _number(row.get("peak_memory_mb"), _whole),
+        _number(row.get("peak_memory_mb"), lambda megabytes: plain(megabytes, 0)),
         *rest,
     ]
-
-
-def _whole(value: float | None) -> str:
-    return plain(value, 0)
 
 
 def _worst(*, up: bool) -> float:

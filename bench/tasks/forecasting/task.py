@@ -88,7 +88,7 @@ class Windows:
         found = []
         for y, p in zip(self.y, prediction, strict=True):
             whole, *pieces = (
-                _part(y[:, b], p["quantiles"][:, b], p["mean"][:, b], levels, self.scales)
+                metrics.parts(y[:, b], np.isfinite(y[:, b]), p["quantiles"][:, b], p["mean"][:, b], levels, self.scales)
                 for b in (slice(None), *(blocks if self.pieces > 1 else ()))
             )
             found.append(_shared(whole, pieces) if pieces else whole)
@@ -334,10 +334,6 @@ def _ranking_terms(
         notes.append(f"underpowered: {units} blocks of steps to resample, at least {FEW} to rank; more with --set windows=8")
         return ("underpowered",), "", tuple(notes)
     return (), "", tuple(notes)
-
-
-def _part(y: Array, quantiles: Array, mean: Array, levels: tuple[float, ...], scales: metrics.Scales) -> metrics.Parts:
-    return metrics.parts(y, np.isfinite(y), quantiles, mean, levels, scales)
 
 
 def _repaired_forecast(arrays: Arrays, levels: tuple[float, ...], *, counts: bool) -> tuple[Array, Array, float, float]:

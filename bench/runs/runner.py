@@ -29,13 +29,14 @@ from bench.execute.placement import Place, placed
 from bench.execute.sandbox import chosen, words_of
 from bench.registry import RESERVED, Registry, Source, discover, reserved_name_hint
 from bench.runs import cost, time_limit, truth_seed
+from bench.runs.cell import Cell
 from bench.runs.config import Config, task_options
 from bench.runs.feature_importance import Occlusion
 from bench.runs.gpu_check import remembered
 from bench.runs.problem import Problem
 from bench.runs.run_events import DataReady, Listener, NodesChanged, Notice, Reading, RunReady, ignore
 from bench.runs.run_folder import claim
-from bench.runs.scheduler import Cell, Driver
+from bench.runs.scheduler import Driver
 from bench.runs.score_rows import now
 from bench.runs.write_results import write_results
 from bench.sources import pool

@@ -137,7 +137,7 @@ def test_a_step_is_traced_once_whatever_the_shape_of_its_batch():
     made = trained(fit, fit, Context(epochs=2))
     assert len({rows.padded_shape for rows in shapes(fit)}) > 2
     assert made.compiled.experimental_get_tracing_count() == 1
-    assert made.net.asked.experimental_get_tracing_count() == 1
+    assert made.net.traced.experimental_get_tracing_count() == 1
 
 
 @dataclass(frozen=True)

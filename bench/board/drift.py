@@ -1,4 +1,4 @@
-"""Say in words how the leader's predicted churn compares with actual churn at each cut-off, and whether its level can be trusted."""
+"""Describe how the leader's predicted churn compares with actual churn at each cut-off, and whether its level can be trusted."""
 
 from __future__ import annotations
 

@@ -45,14 +45,14 @@ def family_words(rows: Sequence[Row]) -> list[str]:
     """Describe what beats each board's best floor, whether its search agreed with the labels, and its families with each other."""
     own = [row for row in rows if row["task"] == "anomaly"]
     told = [words for members in boards(own).values() if (words := _against_floor([own[at] for at in members], own))]
-    told += steered_words(own)
+    told += search_agreement_words(own)
     return told + [words for dataset in dict.fromkeys(r["dataset"] for r in own) for words in _agreement(own, dataset)]
 
 
-def steered_words(rows: Sequence[Row]) -> list[str]:
+def search_agreement_words(rows: Sequence[Row]) -> list[str]:
     """Describe, for each labelled anomaly board, whether the scores that steered its search agree with the labels."""
     each = [[r for r in rows if r["task_id"] == task_id] for task_id in dict.fromkeys(r["task_id"] for r in rows)]
-    return [words for own in each if (words := _steered(own))]
+    return [words for own in each if (words := _search_agreement(own))]
 
 
 def _against_floor(rows: Sequence[Row], own: Sequence[Row]) -> str:
@@ -93,7 +93,7 @@ def _scored(row: Row) -> bool:
     return row.get(ranking_metric(row)[0]) is not None
 
 
-def _steered(rows: Sequence[Row]) -> str:
+def _search_agreement(rows: Sequence[Row]) -> str:
     """Return how the scores that steered the search, without labels, rank the fits that the labels have scored."""
     from scipy.stats import spearmanr
 

@@ -54,7 +54,7 @@ def _one(folder: Path, row: dict[str, Any], facts: dict[str, Any], members: pl.D
     return whole.select(*order, *[c for c in whole.columns if c.startswith("q")])
 
 
-def standing(frame: pl.DataFrame) -> pl.DataFrame:
+def chosen_fits(frame: pl.DataFrame) -> pl.DataFrame:
     """Keep one fit for each model and data set: the tuned one where there is one, of the lowest seed."""
     order = pl.col("tuning").replace_strict({t: n for n, t in enumerate(STANDING)}, default=len(STANDING), return_dtype=pl.Int64)
     ranked = frame.with_columns(order=order)
@@ -86,7 +86,7 @@ def to_nixtla(frame: pl.DataFrame) -> Any:
     """
     keys, wide = ["dataset", "unique_id", "ds", "cutoff"], None
     ends = {"mean": "", "q0.5": "-median", "q0.1": "-lo-80", "q0.9": "-hi-80", "q0.2": "-lo-60", "q0.8": "-hi-60"}
-    for (model,), own in standing(frame).group_by("model", maintain_order=True):
+    for (model,), own in chosen_fits(frame).group_by("model", maintain_order=True):
         part = own.select(*keys, *[pl.col(c).alias(f"{model}{suffix}") for c, suffix in ends.items()])
         wide = part if wide is None else wide.join(part, on=keys, how="full", coalesce=True)
     return to_long(wide.sort(keys, maintain_order=True)) if wide is not None else None
@@ -98,6 +98,6 @@ def to_fev(frame: pl.DataFrame) -> Iterator[tuple[str, str, str, Any]]:
     Columns: `item_id`, `predictions` (the median, a list of H numbers) and a list for each quantile, named by its level.
     """
     levels = [c for c in frame.columns if c.startswith("q")]
-    for (dataset, model, cutoff), own in standing(frame).group_by("dataset", "model", "cutoff", maintain_order=True):
+    for (dataset, model, cutoff), own in chosen_fits(frame).group_by("dataset", "model", "cutoff", maintain_order=True):
         lists = [pl.col("q0.5").alias("predictions"), *[pl.col(c).alias(c[1:]) for c in levels]]
         yield str(dataset), str(model), str(cutoff), own.group_by(item_id="unique_id", maintain_order=True).agg(lists).to_pandas()

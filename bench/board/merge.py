@@ -63,8 +63,8 @@ def row_key(row: Mapping[str, Any]) -> Key:
 
 def merge(runs: Runs) -> Merged:
     """Merge rows; the same runs give the same board, in whatever order they come."""
-    fitting, left_out = _fitting(_ordered(runs))
-    kept = sorted(_standing(fitting), key=lambda owned: _order(owned[1]))
+    fitting, left_out = _consistent_rows(_ordered(runs))
+    kept = sorted(_newest_rows(fitting), key=lambda owned: _order(owned[1]))
     owners = [run for run, _ in kept]
     rows = [row for _, row in kept]
     distances = dict(_distances(rows, owners))
@@ -75,7 +75,7 @@ def merge(runs: Runs) -> Merged:
 
 def misfit(runs: Runs) -> list[str]:
     """Return which rows could not stand on one board, and why; empty: all can."""
-    return _fitting(_ordered(runs))[1]
+    return _consistent_rows(_ordered(runs))[1]
 
 
 def _ordered(runs: Runs) -> Runs:
@@ -90,7 +90,7 @@ def _age(row: Row) -> str:
     return made.isoformat(timespec="microseconds") if isinstance(made, datetime) else ""
 
 
-def _fitting(runs: Runs) -> tuple[list[Owned], list[str]]:
+def _consistent_rows(runs: Runs) -> tuple[list[Owned], list[str]]:
     """Choose the rows that agree with the earliest run on data and versions; say of the others why not."""
     first: dict[tuple[str, ...], tuple[str, str]] = {}
     kept, told = [], []
@@ -113,7 +113,7 @@ def _difference(key: tuple[str, ...], one: tuple[str, str], other: tuple[str, st
     return f"{what} is {one[0]} in run {one[1]} and {other[0]} in run {other[1]}: they cannot stand on one board"
 
 
-def _standing(owned: Sequence[Owned]) -> list[Owned]:
+def _newest_rows(owned: Sequence[Owned]) -> list[Owned]:
     """Choose the newest row of each name, and drop what another run has done better."""
     tried: dict[tuple[str, ...], set[str]] = defaultdict(set)
     worked: dict[tuple[str, ...], str] = {}

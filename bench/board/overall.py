@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.board.metrics import ranking_metric
-from bench.board.ranking import boards, candidates, judged, league, merit, value
+from bench.board.ranking import boards, candidates, league, merit, tuning_that_ranks, value
 from bench.board.schema import Row
 
 
@@ -78,7 +78,7 @@ def _failures(rows: Sequence[Row], members: Sequence[int], scored: set[str]) -> 
         if rows[at]["model"] not in scored:
             cells.setdefault(rows[at]["model"], []).append(at)
     # one failure a model, by the rows that would have stood for it; an unfinished search leaves only defaults
-    return [(judged(rows, cell) or cell)[0] for cell in cells.values()]
+    return [(tuning_that_ranks(rows, cell) or cell)[0] for cell in cells.values()]
 
 
 def _beside(one: Row, other: Row) -> bool:

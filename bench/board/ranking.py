@@ -52,11 +52,11 @@ def candidates(rows: Sequence[Row]) -> list[int]:
     cells: dict[tuple[str, str, str], list[int]] = {}
     for at, row in enumerate(rows):
         cells.setdefault((row["task_id"], row["dataset"], row["model"]), []).append(at)
-    picked = (_median(rows, [at for at in judged(rows, cell) if not math.isnan(value(rows[at]))]) for cell in cells.values())
+    picked = (_median(rows, [at for at in tuning_that_ranks(rows, cell) if not math.isnan(value(rows[at]))]) for cell in cells.values())
     return sorted(at for at in picked if at is not None)
 
 
-def judged(rows: Sequence[Row], cell: Sequence[int]) -> list[int]:
+def tuning_that_ranks(rows: Sequence[Row], cell: Sequence[int]) -> list[int]:
     """Choose, of one model's rows at the positions `cell`, those of the tuning by which the model is judged.
 
     A tuning that was skipped, because the data leaves no room for it, judges nobody.
@@ -148,14 +148,14 @@ def _places(rows: Sequence[Row], standing: Sequence[int]) -> dict[int, tuple[int
 
 
 def _gap(row: Row) -> str:
-    return f"{clean(row['model'])} ({_difference(row, 1)})" if _known(row) else clean(row["model"])
+    return f"{clean(row['model'])} ({_difference(row, 1)})" if _has_difference(row) else clean(row["model"])
 
 
 def _parted(row: Row) -> str:
-    return f" ({_difference(row, -1)})" if _known(row) else ""
+    return f" ({_difference(row, -1)})" if _has_difference(row) else ""
 
 
-def _known(row: Row) -> bool:
+def _has_difference(row: Row) -> bool:
     return row.get("behind") is not None and not math.isnan(row["behind"])
 
 

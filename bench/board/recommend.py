@@ -35,10 +35,10 @@ class Recommendation:
     def words(self) -> str:
         """Spell it in one sentence, and what it says of the board's ensemble."""
         worth = "" if self.ensemble is None else f"; the ensemble ({seconds(self.ensemble)} s) is not worth it"
-        return self._taken + worth
+        return self._advice + worth
 
     @property
-    def _taken(self) -> str:
+    def _advice(self) -> str:
         name = clean(self.model["model"])
         if self.model is not self.leader:
             return (

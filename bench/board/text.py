@@ -105,13 +105,13 @@ def _widths(view: BoardView, width: int) -> tuple[dict[int, int], list[str]]:
     names = [cell_len(line.cells[MODEL]) for line in view.lines]
     wide[len(wide) - 1] = max([wide[len(wide) - 1], *(cell_len(line.cells[-1]) for line in view.lines)])
     wide[MODEL] = max(cell_len("model"), min(max(names, default=0), NAME))
-    gone = _given_up(view, wide, width)
+    gone = _drop_columns(view, wide, width)
     room = width - (sum(wide.values()) - wide[MODEL]) - len(wide) - len("default")
     wide[MODEL] = max([wide[MODEL], *(size for size in names if size <= room)])
     return wide, gone
 
 
-def _given_up(view: BoardView, wide: dict[int, int], width: int) -> list[str]:
+def _drop_columns(view: BoardView, wide: dict[int, int], width: int) -> list[str]:
     """Take columns out of `wide` until it fits; name them."""
     gone: list[str] = []
     at_key = {column.key: at for at, column in enumerate(view.columns)}

@@ -14,7 +14,7 @@ def main() -> None:
 
 def invoke(arguments: list[str]) -> int:
     """Run one command and return its exit code; nothing but a defect of `bench` itself escapes as a traceback."""
-    from bench.cli.usage import Said, usage_error
+    from bench.cli.usage import ReportedExit, usage_error
     from bench.errors import BenchError
 
     try:
@@ -38,7 +38,7 @@ def invoke(arguments: list[str]) -> int:
         if words is None:
             raise
         return fail(words, 2, as_json="--json" in arguments)
-    if code == INTERRUPTED and not isinstance(code, Said):  # the argument parser makes a code of it, too
+    if code == INTERRUPTED and not isinstance(code, ReportedExit):  # the argument parser makes a code of it, too
         sys.stderr.write("interrupted\n")
     return code if isinstance(code, int) else 0
 

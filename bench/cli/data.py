@@ -56,13 +56,13 @@ def _adapter(registry: Registry, name: str) -> dict[str, str]:
 def info(dataset: str, columns: Mapping[str, str], sets: Sequence[str], size: int, seed: int, *, as_json: bool) -> None:
     """Describe one data set in the terminal."""
     from bench.cli.about import about
-    from bench.cli.progress import reading_shown
+    from bench.cli.progress import show_reading
     from bench.sources.load import loaded, requested
 
     registry = discover()
     own = "=" not in dataset and dataset not in registry.names("bench.datasets") and Path(dataset).exists()
     request = requested([f"events={dataset}" if own else dataset], None, registry)[0]
-    with reading_shown(sys.stderr, quiet=as_json):
+    with show_reading(sys.stderr, quiet=as_json):
         data = loaded(request, registry, adapter_options(request.adapter, sets, columns), size=size, seed=seed)
     facts = about(data.data)
     if as_json:
@@ -109,7 +109,7 @@ def _dropped(facts: Mapping[str, Any]) -> str:
 
 def check(adapter: str, path: Path, columns: Mapping[str, str], sets: Sequence[str], *, as_json: bool) -> None:
     """Read past the cache once; report counts, rate and the peak of this process's memory."""
-    from bench.cli.progress import reading_shown
+    from bench.cli.progress import show_reading
     from bench.data.events import Events
     from bench.sources.cache import captured_notes
     from bench.sources.load import refuse_options
@@ -120,7 +120,7 @@ def check(adapter: str, path: Path, columns: Mapping[str, str], sets: Sequence[s
         raise DataError(f"no file or folder {path}; check the path")
     form = reader.detect(path)
     began = time.perf_counter()
-    with captured_notes() as notes, reading_shown(sys.stderr, quiet=as_json):
+    with captured_notes() as notes, show_reading(sys.stderr, quiet=as_json):
         read = reader.read(path, options)
     took = time.perf_counter() - began
     scale = 1024**2 if sys.platform == "darwin" else 1024

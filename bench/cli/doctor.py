@@ -26,7 +26,7 @@ def examine(*, plugins: bool, as_json: bool) -> None:
     here, installed = machine(), libraries()
     rows = plugin_report() if plugins else []
     if as_json:
-        typer.echo(json.dumps({"machine": here, "libraries": installed, "plugins": rows if plugins else found()}))
+        typer.echo(json.dumps({"machine": here, "libraries": installed, "plugins": rows if plugins else installed_plugins()}))
         return
     for key, value in here.items():
         typer.echo(f"{key:10} {value}")
@@ -34,8 +34,8 @@ def examine(*, plugins: bool, as_json: bool) -> None:
     show_columns(installed)
     typer.echo("")
     if not plugins:
-        counts = {kind: sum(p["kind"] == kind for p in found()) for kind in ("model", "dataset")}
-        broken = [p["name"] for p in found() if p["status"] != "found"]
+        counts = {kind: sum(p["kind"] == kind for p in installed_plugins()) for kind in ("model", "dataset")}
+        broken = [p["name"] for p in installed_plugins() if p["status"] != "found"]
         typer.echo(f"{counts['model']} models and {counts['dataset']} adapters are installed; to load each: bench doctor --plugins")
         typer.echo(f"broken: {', '.join(broken)}; see bench list models" if broken else "none of them is broken by its name")
         return
@@ -68,7 +68,7 @@ def examine_gpus() -> None:
         raise typer.Exit(1)
 
 
-def found() -> list[dict[str, str]]:
+def installed_plugins() -> list[dict[str, str]]:
     """List the plugins that are installed, by name; nothing is imported."""
     from bench.registry import GROUPS, discover
 

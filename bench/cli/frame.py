@@ -85,7 +85,7 @@ def frame(run: RunState, now: float, width: int, height: int, logs: Logs) -> lis
 
 def _blocks(run: RunState, now: float, width: int, room: int, logs: Logs) -> dict[tuple[str, str], list[Line]]:
     """Lay out the cells for which there is room: those that run, the failed, the latest done, those that wait for a worker again."""
-    ended = [] if run.told else run.finished
+    ended = [] if run.ends_elsewhere else run.finished
     begun = [c for c in run.cells.values() if c.word in {"search", "final"}]
     running, paused = [c for c in begun if c.running], [c for c in begun if not c.running]
     cells = [*running, *(c for c in ended if c.word == "failed"), *[c for c in ended if c.word == "done"][:DONE_ROOM], *paused]
@@ -105,7 +105,7 @@ def _columns(run: RunState, cells: Sequence[CellState], now: float, width: int) 
     budget = run.ready.trials if run.ready else 1
     count = max([len(f"{budget}/{budget}"), *(len(_count(c)) for c in cells)])
     times = max([4, *(len(clock(c.seconds(now))) for c in cells)])
-    left = max([len("left ~0:00"), *(len(_left(run, c, now)) for c in cells)])
+    left = max([len("left ~0:00"), *(len(_time_left(run, c, now)) for c in cells)])
     for most, layout in product((max(width // 3, 16), NAME), LAYOUTS):
         name = max([2, *(size for size in names if size <= most)])
         info = max([len(_score(run, 0.5, 29, layout.detail)), *(len(_info(run, c, layout.detail)) for c in cells)])
@@ -117,7 +117,7 @@ def _columns(run: RunState, cells: Sequence[CellState], now: float, width: int) 
 
 def _block(run: RunState, cell: CellState, now: float, width: int, columns: Columns, logs: Logs) -> list[Line]:
     """Lay out one cell: a line, with the name before it where that is too long, and the failure's cause after it."""
-    name, layout, style = clean(run.label(cell)), columns.layout, STYLES[cell.shown]
+    name, layout, style = clean(run.label(cell)), columns.layout, STYLES[cell.current_word]
     indent = layout.gap[1:] * 2
     above = [[(indent + name, "bold")]] if cell_len(name) > columns.name else []
     front = indent + _padded("" if above else name, columns.name)
@@ -126,9 +126,9 @@ def _block(run: RunState, cell: CellState, now: float, width: int, columns: Colu
         lines = _failed(line, cell, now, width, columns, logs.get((cell.dataset, cell.model), ""))
     else:
         count = f"{layout.gap}{_count(cell):>{columns.count}}{layout.gap}"
-        line = [(f"{front}{layout.gap}", ""), (f"{cell.shown:<{STATE}}", style), (count, "")]
+        line = [(f"{front}{layout.gap}", ""), (f"{cell.current_word:<{STATE}}", style), (count, "")]
         info = (f"{_info(run, cell, layout.detail):<{columns.info}}", "")
-        left = (f"{layout.gap}{_left(run, cell, now)}" if layout.left else "", "dim")
+        left = (f"{layout.gap}{_time_left(run, cell, now)}" if layout.left else "", "dim")
         lines = [[*line, info, *_times(cell, now, columns), left]]
     return [piece for each in (*above, *lines) for piece in _folded(each, width)]
 
@@ -159,7 +159,7 @@ def _count(cell: CellState) -> str:
     if cell.word == "failed":
         return "error" if cell.status == "failed" else clean(cell.status)
     if cell.word == "final":
-        return f"{cell.finals}/{cell.wanted_finals}"
+        return f"{cell.finals}/{cell.expected_finals}"
     return f"{cell.searched}/{cell.searched if cell.closed else max(cell.trials, cell.searched)}"
 
 
@@ -184,8 +184,8 @@ def _score(run: RunState, best: float, trial: int | None, detail: int) -> str:
     return f"valid {run.metric} {plain(best)}{which}"
 
 
-def _left(run: RunState, cell: CellState, now: float) -> str:
-    left, whole = cell.left(now), run.left(now)
+def _time_left(run: RunState, cell: CellState, now: float) -> str:
+    left, whole = cell.seconds_left(now), run.seconds_left(now)
     # with the workers of cells that end sooner, none takes longer than the run
     return "" if left is None else f"left ~{clock(left if whole is None else min(left, whole))}"
 
@@ -193,7 +193,7 @@ def _left(run: RunState, cell: CellState, now: float) -> str:
 def _others(run: RunState, shown: Sequence[tuple[str, str]], width: int) -> str:
     """Return the number of cells that have no line; those that wait by name, where there is room."""
     called = {"search": "running", "final": "running"}
-    words = {key: called.get(cell.shown, cell.shown) for key, cell in run.cells.items()}
+    words = {key: called.get(cell.current_word, cell.current_word) for key, cell in run.cells.items()}
     hidden = [word for key, word in words.items() if key not in shown]
     seen = {words[key] for key in shown}
     counts = {word: hidden.count(word) for word in ("running", "waiting", "done", "failed")}

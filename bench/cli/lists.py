@@ -47,10 +47,10 @@ def list_models(files: Sequence[Path], folders: Sequence[Path], task: str, *, as
     rows = []
     for name, source in sorted(registry.sources["bench.models"].items()):
         facts = declared_models(source).get(name, Declared())
-        rows.append({"name": name, **_told(facts), "origin": source.origin()})
+        rows.append({"name": name, **_listed_facts(facts), "origin": source.origin()})
     for source in registry.files:
         rows += [
-            {"name": name, **_told(facts), "origin": source.origin()}
+            {"name": name, **_listed_facts(facts), "origin": source.origin()}
             for name, facts in (declared_models(source) or {source.name: Declared()}).items()
         ]
     if task:
@@ -60,7 +60,7 @@ def list_models(files: Sequence[Path], folders: Sequence[Path], task: str, *, as
     _show(rows, as_json=as_json)
 
 
-def _told(facts: Declared) -> dict[str, str]:
+def _listed_facts(facts: Declared) -> dict[str, str]:
     extras = ", ".join(f"seqbench[{extra}]" for extra in facts.extras)
     return {"serves": ", ".join(facts.tasks), "needs": extras}
 

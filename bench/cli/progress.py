@@ -168,11 +168,11 @@ class LiveProgress(Progress):
             self._say(self._about(event))
             for words in event.words:
                 self._say(clean(words))
-            self.run.told = len(event.cells) > DONE_ROOM
+            self.run.ends_elsewhere = len(event.cells) > DONE_ROOM
         elif isinstance(event, CellDone) and self.run.ready:
             log = log_file(Path(self.run.ready.folder), event.dataset, event.model)
             self._logs |= {(event.dataset, event.model): log} if log else {}
-            if self.run.told:
+            if self.run.ends_elsewhere:
                 style = "green" if event.status == "ok" else "red"
                 self._say(f"{self._stamp()} {self._outcome(event)}{f'; {log}' if log else ''}", style)
         elif isinstance(event, JobRetried):
@@ -237,7 +237,7 @@ def choose(
 
 
 @contextmanager
-def reading_shown(stream: TextIO, *, quiet: bool) -> Iterator[None]:
+def show_reading(stream: TextIO, *, quiet: bool) -> Iterator[None]:
     """Show how far the reading of large files is, while the body reads."""
     from bench.sources.read_progress import forwarded_progress
 

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bench.cli.study import read_study
-from bench.cli.usage import Said
+from bench.cli.usage import ReportedExit
 from bench.errors import ConfigError
 from bench.runs import arguments
 from bench.runs.config import Config
@@ -149,7 +149,7 @@ def _stopped(config: Config) -> int:
     kept = ledger.read_bytes().count(b"\n") if ledger.exists() else 0
     command = shlex.join(["bench", *sys.argv[1:]])
     sys.stderr.write(f"\nstopped; {kept} finished jobs are kept in {folder}\nto go on: {command}\n")
-    return Said(130)
+    return ReportedExit(130)
 
 
 def width() -> int | None:

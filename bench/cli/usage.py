@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Said(int):
+class ReportedExit(int):
     """An exit code whose cause the command has said itself."""
 
 

@@ -62,7 +62,7 @@ class CellState:
         return self.word in {"done", "failed"}
 
     @property
-    def shown(self) -> str:
+    def current_word(self) -> str:
         """Return the word for where it stands now: a cell that has begun and has no worker waits too."""
         return "waiting" if self.word in {"search", "final"} and not self.running else self.word
 
@@ -72,7 +72,7 @@ class CellState:
         return self.searched + self.finals
 
     @property
-    def wanted_finals(self) -> int:
+    def expected_finals(self) -> int:
         """Return the number of final fits to expect; where the default won (or nothing did), tuned and default are one.
 
         A deterministic model needs one seed, which is not known here: then it is done before this count is reached.
@@ -81,14 +81,14 @@ class CellState:
         return max(self.seeds * (1 if once else 2), self.finals, 1)
 
     @property
-    def wanted(self) -> int:
+    def expected_jobs(self) -> int:
         """Return the number of jobs to expect in all."""
-        return max(self.searched if self.closed else self.trials, self.searched, 1) + self.wanted_finals
+        return max(self.searched if self.closed else self.trials, self.searched, 1) + self.expected_finals
 
     @property
     def open(self) -> int:
         """Return the number of jobs to come, at least."""
-        return 0 if self.finished else max(self.wanted - self.jobs, 1)
+        return 0 if self.finished else max(self.expected_jobs - self.jobs, 1)
 
     def seconds(self, now: float) -> float:
         """Sum worker seconds: of the jobs that ended, and so far of those that run."""
@@ -105,11 +105,11 @@ class CellState:
             "search": self.search_seconds / self.searched if self.searched else mean,
             "final": self.final_seconds / self.finals if self.finals else mean,
         }
-        left = {"final": self.wanted_finals - self.finals, "search": self.wanted - self.wanted_finals - self.searched}
+        left = {"final": self.expected_finals - self.finals, "search": self.expected_jobs - self.expected_finals - self.searched}
         spent = sum(min(max(now - job.since, 0.0), means.get(job.stage, mean)) for job in self.running)
         return max(sum(n * means[stage] for stage, n in left.items()) - spent, 0.0)
 
-    def left(self, now: float) -> float | None:
+    def seconds_left(self, now: float) -> float | None:
         """Estimate the seconds until it ends, with the workers it has now; None where that cannot be told."""
         if self.finished or not self.begun:
             return None
@@ -185,7 +185,7 @@ class RunState:
     """How the score on validation is called."""
     higher: bool = True
     cells: dict[tuple[str, str], CellState] = field(default_factory=dict)
-    told: bool = False
+    ends_elsewhere: bool = False
     """How each cell ended is said elsewhere, and stays there: a view need not show those that ended."""
 
     def take(self, event: Event, now: float) -> None:
@@ -239,14 +239,14 @@ class RunState:
         jobs = sum(c.open for c in open_cells)
         return math.fsum(c.work(now) for c in open_cells) / max(min(self.workers, jobs), 1)
 
-    def left(self, now: float) -> float | None:
+    def seconds_left(self, now: float) -> float | None:
         """Estimate the seconds left; None until trial 0 of every cell is known."""
         return self.at_least(now) if all(c.begun for c in self.cells.values()) else None
 
 
 def remaining(run: RunState, now: float) -> str:
     """State in words how long the run still takes, as far as that is known."""
-    left, known = run.left(now), run.at_least(now)
+    left, known = run.seconds_left(now), run.at_least(now)
     if left is not None:
         return f"left ~{clock(left)}"
     return "estimating" if known < 1 else f"estimating, over {clock(known)} left"

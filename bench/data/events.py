@@ -70,7 +70,9 @@ class Events:
         frame = _typed(frame, where, labels)
         _refuse_nulls(frame, where)
         if frame.is_empty():
-            raise DataError(f"{where}: no event is left after cleaning ({_spelt(cleaning or {})}); check the column map and the file")
+            raise DataError(
+                f"{where}: no event is left after cleaning ({_cleaning_words(cleaning or {})}); check the column map and the file"
+            )
         frame = frame.select(*COLUMNS, *[c for c in frame.columns if c not in COLUMNS])
         if not in_order(frame.select("user", "time", "kind")):
             frame = frame.sort("user", "time", "kind", maintain_order=True)
@@ -189,5 +191,5 @@ def _refuse_nulls(frame: pl.DataFrame, where: str) -> None:
             raise DataError(f"{where}: column {name!r} is empty at event {at} ({n} in all); drop and count such rows")
 
 
-def _spelt(cleaning: Mapping[str, int]) -> str:
+def _cleaning_words(cleaning: Mapping[str, int]) -> str:
     return ", ".join(f"{reason}: {n:,}" for reason, n in cleaning.items()) or "nothing was dropped"

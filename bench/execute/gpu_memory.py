@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 
-def bound_gpu_memory(runtime: str, most_mb: float) -> None:
+def limit_gpu_memory(runtime: str, most_mb: float) -> None:
     """Let a framework of this process hold at most so much of the GPU that it sees; 0: it is not bounded.
 
     TensorFlow takes a bound only before it has touched the GPU: the first job of a process sets it, and a job with another

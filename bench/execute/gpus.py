@@ -37,7 +37,7 @@ def gpus() -> tuple[Gpu, ...]:
     with _library() as nvml:
         handles = [nvml.nvmlDeviceGetHandleByIndex(n) for n in range(nvml.nvmlDeviceGetCount())]
         found = [_gpu(nvml, handle) for handle in handles]
-    return tuple(found[n] for n in shown(len(found)))
+    return tuple(found[n] for n in visible_gpus(len(found)))
 
 
 def load(number: int, pids: Collection[int]) -> Load | None:
@@ -45,7 +45,7 @@ def load(number: int, pids: Collection[int]) -> Load | None:
     if not DRIVER.exists():
         return None
     with _library() as nvml:
-        at = shown(nvml.nvmlDeviceGetCount())
+        at = visible_gpus(nvml.nvmlDeviceGetCount())
         if number >= len(at):
             return None
         handle = nvml.nvmlDeviceGetHandleByIndex(at[number])
@@ -71,7 +71,7 @@ def _gpu(nvml: Any, handle: Any) -> Gpu:
     return Gpu(str(nvml.nvmlDeviceGetName(handle)), memory.total / 1024**2, memory.free / 1024**2)
 
 
-def shown(count: int) -> list[int]:
+def visible_gpus(count: int) -> list[int]:
     """Return which of `count` GPUs the user's environment shows us, by number; those named by their id are counted from 0."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is None:

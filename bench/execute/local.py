@@ -134,11 +134,11 @@ class LocalExecutor:
         ready = wait(list(busy), timeout)
         for connection, slot in busy.items():
             if connection in ready:
-                yield from self._heard(slot)
+                yield from self._receive(slot)
             else:
                 yield from self._watched(slot)
 
-    def _heard(self, slot: Slot) -> Iterator[Answer]:
+    def _receive(self, slot: Slot) -> Iterator[Answer]:
         if slot.connection is None or slot.ticket is None:
             return
         try:
@@ -147,12 +147,12 @@ class LocalExecutor:
             yield self._broken(slot)
             return
         try:
-            yield from self._understood(slot, slot.ticket, message)
+            yield from self._handle_message(slot, slot.ticket, message)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             # the plugin shares the worker's process, and may write to its pipe what it likes
             yield self._killed(slot, "failed", f"its worker's message cannot be read ({type(error).__name__}: {error})")
 
-    def _understood(self, slot: Slot, ticket: int, message: Mapping[str, Any]) -> Iterator[Answer]:
+    def _handle_message(self, slot: Slot, ticket: int, message: Mapping[str, Any]) -> Iterator[Answer]:
         match message["event"]:
             case "start" if slot.limits is not None:
                 # from here on the job's own clock runs: imports are not charged to it
@@ -211,7 +211,7 @@ class LocalExecutor:
         # a worker that was handed a later part knows the truth of those before it, which the next job is asked for: where its
         # plugin is not known to keep nothing, it does no other job
         knows, result = bool(slot.parts) and not slot.shipped, ending.result
-        look_at_gpu(slot)  # its framework still holds what it has held: nearly the peak
+        sample_gpu_load(slot)  # its framework still holds what it has held: nearly the peak
         if result.status == "ok" and slot.predicts:
             self._take(slot, Path.replace)
             self._take_model(slot)
@@ -259,7 +259,7 @@ class LocalExecutor:
         used = resident_mb(slot.worker_pid(), whole_tree=whole_tree)
         slot.tree_checked = now if whole_tree else slot.tree_checked
         if whole_tree:
-            look_at_gpu(slot)
+            sample_gpu_load(slot)
         if whole_tree and used > slot.limits.memory_mb:
             used = shared_once_mb(slot.worker_pid())
         slot.peak_mb = max(slot.peak_mb, used)
@@ -314,7 +314,7 @@ def _excess(slot: Slot) -> str:
     return ""
 
 
-def look_at_gpu(slot: Slot) -> None:
+def sample_gpu_load(slot: Slot) -> None:
     """Note what the slot's GPU, if it has one, is seen to do now."""
     if slot.place.number is not None and slot.process is not None:
         seen = load(slot.place.number, descendants(slot.worker_pid()))

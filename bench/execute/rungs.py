@@ -39,7 +39,7 @@ class RungWatch:
     pruned: str = ""
     """Why it was stopped."""
 
-    def look(self, epoch: int, epochs: int, loss: float) -> None:
+    def observe(self, epoch: int, epochs: int, loss: float) -> None:
         """Take the loss of an epoch, counted from 0, of `epochs`; raise `TrainingPrunedError` at a rung that it does not reach."""
         if epoch == 0:  # a second training of the same fit: the last one is what predicts
             self.losses.clear()
@@ -52,6 +52,6 @@ class RungWatch:
                 raise TrainingPrunedError(self.pruned)
 
     @property
-    def told(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """Return what a worker answers of it."""
         return {"losses": self.losses, "epochs": self.epochs}

@@ -46,7 +46,7 @@ class Sandbox:
 
     def granted(self, command: Sequence[str], root: Path, slot: Path, folder: Path, shown: Iterable[Path], handed: Sequence[int]) -> bytes:
         """Describe what a command is granted: `shown` beside what every worker needs, and `slot` to write to."""
-        visible = [p for p in dict.fromkeys((*needed(), *_given(), *shown)) if p.exists()]
+        visible = [p for p in dict.fromkeys((*needed(), *_pythonpath_entries(), *shown)) if p.exists()]
         hidden = list(dict.fromkeys(each for h in (Path.home(), *self.hidden) for each in (h.absolute(), h.resolve())))
         if self.way == "landlock":
             # it can only allow: of a folder that holds what is hidden, all beside it
@@ -78,7 +78,7 @@ def needed() -> tuple[Path, ...]:
     return tuple(dict.fromkeys(p for p in every if p.exists() and p != Path("/")))
 
 
-def _given() -> list[Path]:
+def _pythonpath_entries() -> list[Path]:
     """Return what can be imported besides for `PYTHONPATH`, which a worker inherits."""
     return [each for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry for each in _importable(Path(entry).absolute())]
 

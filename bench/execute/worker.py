@@ -115,12 +115,12 @@ def failure(error: BaseException) -> dict[str, Any]:
 
 def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[], bytes]) -> dict[str, Any]:
     """Fit once and predict each part; predictions are left as files in the folder that the order names."""
-    from bench.execute.gpu_memory import bound_gpu_memory
+    from bench.execute.gpu_memory import limit_gpu_memory
     from bench.execute.mean_of import KEY, make
     from bench.registry import models
 
     model_class = models(fit.source)[fit.name]
-    bound_gpu_memory(model_class.runtime if fit.device.startswith("cuda") else "none", order.gpu_mb)
+    limit_gpu_memory(model_class.runtime if fit.device.startswith("cuda") else "none", order.gpu_mb)
     # unpickled for each job: whatever a plugin does to its inputs, the next job gets them whole
     train, inputs = pickle.loads(stage)  # noqa: S301 - made by our own supervisor
     seed_all(fit.seed)
@@ -130,7 +130,7 @@ def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[]
     curve: list[list[float]] = []
     watch = RungWatch(fit.rungs)
     # what a fit that is kept costs, and a mean of several, is nobody's to compare
-    followed = None if fit.save or KEY in fit.params else watch.look
+    followed = None if fit.save or KEY in fit.params else watch.observe
     ctx = replace(_context(fit, order.seconds, _throttled(reply, curve), stopped), on_epoch=followed)
     with restored():
         began = time.perf_counter()
@@ -141,7 +141,7 @@ def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[]
         del train
         if watch.pruned:
             seconds = {"fit_seconds": fit_seconds, "peak_memory_mb": peak_memory_mb()}
-            return {"status": "pruned", "reason": watch.pruned, **seconds, **watch.told}
+            return {"status": "pruned", "reason": watch.pruned, **seconds, **watch.record}
         predict_seconds = 0.0
         for part in range(order.parts):
             if part:
@@ -160,7 +160,7 @@ def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[]
         "cut_short": bool(stopped),
         "curve": curve[:: -(-len(curve) // MOST_CURVE) or 1],
         "unsaved": unsaved,
-        **watch.told,
+        **watch.record,
     }
 
 

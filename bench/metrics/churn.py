@@ -53,7 +53,7 @@ METRICS: dict[str, Metric] = _table()
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """Hold, for each of the g groups of equal scores that have rows of one class, where its border lies in both classes."""
+    """Borders, in both classes, of each of the g groups of equal scores that have rows of one class."""
 
     first: Array
     """int64 [g]: rows of the class before the group."""

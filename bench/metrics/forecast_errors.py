@@ -1,4 +1,4 @@
-"""Give one forecasting metric at a time, as a plain number.
+"""Compute one forecasting metric at a time, as a plain number.
 
 Letters for shapes: N rows (series), H horizon, Q quantiles. Everywhere: `y`, truth, float [N, H]; `mask`, bool [N, H], the
 steps that are scored (None: all); `Scales`, one for each row. The result is nan where it is undefined, as

@@ -100,11 +100,11 @@ def parts(y: Array, mask: Array, quantiles: Array, mean: Array, levels: Sequence
     .5, .8 and .9. `mean`: [N, H]. `scales`: one for each row. Raises ValueError for shapes and levels that do not fit,
     and for a number on a scored step that is not finite.
     """
-    found = [_laid_out(block) for block in rows.blocks(y, mask, quantiles, mean, levels, scales)]
+    found = [_row_parts(block) for block in rows.blocks(y, mask, quantiles, mean, levels, scales)]
     return Parts(*(np.concatenate([block[side] for block in found]) for side in (0, 1)))
 
 
-def _laid_out(block: rows.Block) -> rows.Rows:
+def _row_parts(block: rows.Block) -> rows.Rows:
     y, mask, mean, at, scales = block.y, block.mask, block.mean, block.at, block.scales
     with np.errstate(over="ignore", invalid="ignore"):  # an exploded forecast scores inf; what is not scored may be anything
         found = {

@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.api import Array, Context, Panel
 from bench.neural.cycles import cycles
-from bench.neural.windows import Places, look, mean, some
+from bench.neural.windows import Places, mean, observed_at, some
 
 WINDOW = 7
 """Steps that a level is the mean of where there is no cycle and the metric's season is shorter."""
@@ -30,7 +30,7 @@ TRIED = 1000
 
 @dataclass(frozen=True)
 class Anchor:
-    """Say how a window of this panel is measured."""
+    """Choose how a window of this panel is measured."""
 
     context: int
     """Steps of a context: the profile's history, 8 horizons and two of the longest cycle, unless the series are shorter."""
@@ -84,7 +84,7 @@ def base_errors(train: Panel, tried: list[Anchor]) -> dict[Anchor, float]:
     last = np.full(len(train), train.steps - train.horizon)
     places = some(np.minimum(train.start + most, last), np.where(train.start < last, last, -1), TRIED, 0)
     size = mean(np.abs(train.values - mean(train.values, train.mask)), train.mask)[places.series]
-    wanted, seen = look(train, places.series[:, None], places.at[:, None] + np.arange(train.horizon))
+    wanted, seen = observed_at(train, places.series[:, None], places.at[:, None] + np.arange(train.horizon))
     seen = seen & (size > 0) & np.isfinite(size)
     if not seen.any():
         return dict.fromkeys(tried, np.inf)
@@ -96,7 +96,7 @@ def simple(panel: Panel, places: Places, anchor: Anchor) -> Array:
     """Return the base of the horizon behind each place, [n, H]."""
     ahead, reach = np.arange(panel.horizon), max(anchor.cycle, anchor.recent * (TURNS if anchor.phased else 1))
     series, at = places.series[:, None], places.at[:, None] - reach + np.arange(reach)
-    value, seen = look(panel, series, np.where(at >= panel.start[series], at, -1))
+    value, seen = observed_at(panel, series, np.where(at >= panel.start[series], at, -1))
     if anchor.cycle:
         return value[:, reach - anchor.cycle + ahead % anchor.cycle]
     level = mean(value[:, reach - anchor.recent :], seen[:, reach - anchor.recent :])

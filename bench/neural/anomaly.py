@@ -18,7 +18,7 @@ import numpy as np
 from bench.api import Array, Context, Panel
 from bench.neural.batches import Lazy
 from bench.neural.sizes import Sizes
-from bench.neural.windows import MOST, Places, ahead_known, every, local_mean, look, some, varying
+from bench.neural.windows import MOST, Places, ahead_known, every, local_mean, observed_at, some, varying
 
 View: TypeAlias = Literal["lagged", "echo", "hidden"]
 BLOCKS = 8
@@ -74,7 +74,7 @@ class AnomalyEncoder:
         """Return the number of windows that a stretch of steps needs: two where each hides the half of it."""
         return 2 if self.view == "hidden" else 1
 
-    def training(self, fit: Panel, ctx: Context) -> Lazy:
+    def training_rows(self, fit: Panel, ctx: Context) -> Lazy:
         """Cut overlapping windows before `until`: all of a small panel, else a seeded choice (`COVER`, `ctx.rows`, `MOST`)."""
         fit = fit.ending(fit.until)  # what comes later is not even shown
         last = np.where(fit.start < fit.until, np.maximum(fit.until - self.scored, fit.start), -1)
@@ -82,12 +82,12 @@ class AnomalyEncoder:
         most = min(max(COVER * total // self.scored, FEWEST), MOST if ctx.rows is None else ctx.rows)
         return self.rows(fit, some(fit.start, last, max(most // self.passes, 1), ctx.seed), np.zeros_like(last), fit.until)
 
-    def held(self, held: Panel) -> Lazy:
+    def holdout_rows(self, holdout: Panel) -> Lazy:
         """Cut windows that follow one another from `until` on."""
-        end = np.full(len(held), held.steps)
-        return self.rows(held, self.tiles(held, held.until), held.until, end)
+        end = np.full(len(holdout), holdout.steps)
+        return self.rows(holdout, self.tiles(holdout, holdout.until), holdout.until, end)
 
-    def asked(self, inputs: Panel) -> Lazy:
+    def prediction_rows(self, inputs: Panel) -> Lazy:
         """Cut windows that follow one another from each series' start on: where a series is cut later changes none of them."""
         return self.rows(inputs, self.tiles(inputs, inputs.start), inputs.start, np.full(len(inputs), inputs.steps))
 
@@ -100,7 +100,7 @@ class AnomalyEncoder:
         Steps that were not observed score 0.
         """
         places = self.tiles(inputs, inputs.start)
-        wanted = self.wanted(inputs, places, inputs.start, np.full(len(inputs), inputs.steps))  # [n, S], NaN: not asked
+        wanted = self.targets(inputs, places, inputs.start, np.full(len(inputs), inputs.steps))  # [n, S], NaN: not asked
         step = np.repeat(places.at, self.passes)[:, None] + np.arange(self.scored)
         asked, series = ~np.isnan(wanted), np.repeat(places.series, self.passes)[:, None]
         error = np.zeros(inputs.values.shape)
@@ -125,9 +125,9 @@ class AnomalyEncoder:
             return self.features(panel, own, rows % self.passes, level[own.series], spread[own.series])
 
         count = len(places) * self.passes
-        return Lazy(np.full(count, self.window), self.wanted(panel, places, low, high), features)
+        return Lazy(np.full(count, self.window), self.targets(panel, places, low, high), features)
 
-    def wanted(self, panel: Panel, places: Places, low: Array, high: Array) -> Array:
+    def targets(self, panel: Panel, places: Places, low: Array, high: Array) -> Array:
         """Return the standardised values that are asked for, float32 [n, S], NaN at the other steps."""
         level, spread = robust(panel)
         twice = places.take(np.repeat(np.arange(len(places)), self.passes))
@@ -135,24 +135,24 @@ class AnomalyEncoder:
         ask = (at >= low[series]) & (at < high[series])
         if self.view == "hidden":
             ask &= self.hidden(np.arange(len(twice)) % 2)
-        z, seen = standardised(panel, series, at, level[series], spread[series])
+        z, seen = standardise(panel, series, at, level[series], spread[series])
         return np.where(ask & seen, z, np.nan).astype(np.float32)
 
     def features(self, panel: Panel, places: Places, turn: Array, level: Array, spread: Array) -> Array:
         """Return float32 [n, W, F]: value, seen, asked [, value and seen a season before], then what is known in advance."""
         step, series = np.arange(self.window), places.series[:, None]
         level, spread = level[:, None], spread[:, None]
-        at, shown = self.shown(places, turn)
-        own = standardised(panel, series, at - (self.view == "lagged"), level, spread)
+        at, shown = self.visible_steps(places, turn)
+        own = standardise(panel, series, at - (self.view == "lagged"), level, spread)
         columns = [*(np.where(shown, x, 0.0) for x in own), ~shown]
         if self.view == "lagged" and self.season > 1:
-            columns += standardised(panel, series, at - panel.cycles[series], level, spread)
+            columns += standardise(panel, series, at - panel.cycles[series], level, spread)
         calendar = ahead_known(panel, series, at, self.known)
         stacked = [np.broadcast_to(c, (len(places), len(step)))[..., None] for c in columns]
         return np.concatenate([*stacked, calendar], axis=-1).astype(np.float32)
 
-    def shown(self, places: Places, turn: Array) -> tuple[Array, Array]:
-        """Give, for the W steps of each window, which step of the grid they are, [n, W], and whether their value is shown."""
+    def visible_steps(self, places: Places, turn: Array) -> tuple[Array, Array]:
+        """Return, for the W steps of each window, which step of the grid they are, [n, W], and whether their value is shown."""
         step, begin = np.arange(self.window), places.at[:, None]
         match self.view:
             case "lagged":
@@ -174,12 +174,12 @@ def window_of(train: Panel, history: int) -> int:
     return max(min(WINDOW, int(np.median(learnt)) // 3 if len(learnt) else 0), history)
 
 
-def standardised(panel: Panel, series: Array, at: Array, level: Array, spread: Array) -> tuple[Array, Array]:
+def standardise(panel: Panel, series: Array, at: Array, level: Array, spread: Array) -> tuple[Array, Array]:
     """Return values at grid steps `at`, [n, W], in interquartile ranges from the median, tails compressed; and whether observed.
 
     Outside of the grid, and where nothing was observed: 0. Large values: asinh(x), near x around 0, near log 2x far out.
     """
-    value, seen = look(panel, series, at)
+    value, seen = observed_at(panel, series, at)
     far = np.clip((value / 2 - level / 2) / spread, -FAR, FAR)  # halves: a difference of two may be too large for a number
     return np.where(seen, np.arcsinh(2 * far), 0.0), seen
 

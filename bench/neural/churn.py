@@ -84,15 +84,15 @@ class ChurnEncoder:
         own, beside = len(self.steps.mean), len(self.rows.mean)
         return Sizes("churn", own + beside, longest=self.longest, beside=beside)
 
-    def training(self, fit: ChurnTrain, ctx: Context) -> Sequences:
+    def training_rows(self, fit: ChurnTrain, ctx: Context) -> Sequences:
         """Return all rows to learn from."""
-        return self.asked(fit)
+        return self.prediction_rows(fit)
 
-    def held(self, held: ChurnTrain) -> Sequences:
+    def holdout_rows(self, holdout: ChurnTrain) -> Sequences:
         """Return the rows that decide when to stop."""
-        return self.asked(held)
+        return self.prediction_rows(holdout)
 
-    def asked(self, inputs: ChurnInputs) -> Sequences:
+    def prediction_rows(self, inputs: ChurnInputs) -> Sequences:
         """Turn inputs into sequences of log features; the target is 1 where the user churned."""
         target = inputs.y if isinstance(inputs, ChurnTrain) else np.zeros(0)
         return Sequences(

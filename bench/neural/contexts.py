@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.api import Array, Panel
 from bench.neural.anchors import Anchor, phases
-from bench.neural.windows import Places, ahead_known, look, mean
+from bench.neural.windows import Places, ahead_known, mean, observed_at
 
 OWN = 7
 """Features of a step besides values further back and what is known in advance."""
@@ -54,7 +54,7 @@ class Contexts:
         context = np.minimum(places.at - panel.start[places.series], anchor.context)[:, None]  # [n, 1]
         step = np.arange(int(context.max(initial=0)) + panel.horizon)  # [P]
         at, series = places.at[:, None] - context + step, places.series[:, None]
-        value, seen = look(panel, series, np.where(step < context, at, -1))
+        value, seen = observed_at(panel, series, np.where(step < context, at, -1))
         level = recent_mean(value, seen, step >= context - anchor.recent)
         phase = phases(value, seen, context, anchor)[np.arange(len(value))[:, None], (step - context) % anchor.recent]
         base, back = lagged(value, context, level + phase, anchor)
@@ -94,7 +94,7 @@ class Contexts:
 
     def target(self, panel: Panel) -> Array:
         """Return the departures of what came, float32 [n, H]; NaN where nothing was observed."""
-        value, there = look(panel, self.series, self.ahead(self.at))
+        value, there = observed_at(panel, self.series, self.ahead(self.at))
         departure = (value - self.ahead(self.base)) / self.scale
         return np.where(there, np.clip(departure, -FARTHEST, FARTHEST), np.nan).astype(np.float32)
 
@@ -160,5 +160,5 @@ def difference(value: Array, seen: Array, lag: int) -> Array:
 
 
 def first_positive(*choices: Array) -> Array:
-    """Give, window by window, the first of `choices` that is no smaller than the square root of the smallest number."""
+    """Return, window by window, the first of `choices` that is no smaller than the square root of the smallest number."""
     return np.asarray(np.select([choice > 1e-150 for choice in choices], choices, 1.0))

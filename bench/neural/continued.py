@@ -34,13 +34,13 @@ class Continued:
         whole = self.encoder.sizes
         return replace(whole, each=whole.f - whole.beside - RECENCY)
 
-    def training(self, fit: ChurnTrain, ctx: Context) -> Sequences:
+    def training_rows(self, fit: ChurnTrain, ctx: Context) -> Sequences:
         """Cut each row at a step of its own; rows of fewer than two steps have no next one."""
-        return self.cut(self.encoder.asked(fit), ctx.seed)
+        return self.cut(self.encoder.prediction_rows(fit), ctx.seed)
 
-    def held(self, held: ChurnTrain) -> Sequences:
+    def holdout_rows(self, holdout: ChurnTrain) -> Sequences:
         """Cut the rows that decide when to stop."""
-        return self.cut(self.encoder.asked(held), 0)
+        return self.cut(self.encoder.prediction_rows(holdout), 0)
 
     def cut(self, rows: Sequences, seed: int) -> Sequences:
         """Keep the steps of each row before one that a seeded hash chooses, which becomes the target."""
@@ -50,9 +50,9 @@ class Continued:
         target = rows.features[rows.offsets[many] + kept, RECENCY:]
         return Sequences(offsets, rows.features[at], rows.context[many], np.asarray(target, np.float32))
 
-    def asked(self, inputs: Any) -> Sequences:
+    def prediction_rows(self, inputs: Any) -> Sequences:
         """Return the rows as the classifier sees them."""
-        return self.encoder.asked(inputs)
+        return self.encoder.prediction_rows(inputs)
 
     def decode(self, raw: Array, inputs: Any) -> Array:
         """Return the features as they are: nobody is told what comes next."""

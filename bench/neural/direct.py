@@ -18,7 +18,7 @@ from bench.neural.batches import Lazy
 from bench.neural.contexts import FARTHEST, recent_mean, units
 from bench.neural.forecasting import ends
 from bench.neural.sizes import Sizes
-from bench.neural.windows import MOST, Places, ahead_known, look, some, varying
+from bench.neural.windows import MOST, Places, ahead_known, observed_at, some, varying
 
 FEWEST = 12_288
 """Windows that an epoch has in any case: those of a small panel come several times."""
@@ -51,14 +51,14 @@ class Window:
         """Cut the contexts that end before `places.at`."""
         step = np.arange(anchor.context)
         series, at = places.series[:, None], places.at[:, None] - anchor.context + step
-        value, seen = look(panel, series, np.where(at >= panel.start[series], at, -1))
+        value, seen = observed_at(panel, series, np.where(at >= panel.start[series], at, -1))
         length = np.clip(places.at - panel.start[places.series], 0, anchor.context)[:, None]
         level = recent_mean(value, seen, step >= anchor.context - anchor.recent)
         spread, scale = units(value, seen, level, anchor.cycle, counts=panel.counts)
         end = np.full((len(value), 1), anchor.context)
         return cls(anchor, value, length, level, phases(value, seen, end, anchor), spread, scale)
 
-    def shown(self) -> Array:
+    def scaled_context(self) -> Array:
         """Return the context in spreads from the level, [n, L]; 0 before the start."""
         inside = np.arange(self.anchor.context) >= self.anchor.context - self.length
         return np.where(inside, np.clip((self.value - self.level) / self.spread, -FAR, FAR), 0.0)
@@ -136,7 +136,7 @@ class DirectEncoder:
         """Return the turns of the short cycle in a context, each shown by its mean."""
         return self.anchor.context // self.anchor.recent
 
-    def training(self, fit: Panel, ctx: Context) -> Lazy:
+    def training_rows(self, fit: Panel, ctx: Context) -> Lazy:
         """Cut training windows: all of a small panel, again and again, else a seeded choice."""
         last = np.minimum(np.maximum(fit.steps - self.horizon, fit.start + 1), fit.steps - 1)
         first = np.maximum(np.minimum(fit.start + 2 * self.anchor.recent, last), fit.start + 1)
@@ -144,12 +144,12 @@ class DirectEncoder:
         times = max(FEWEST // max(len(places), 1), 1)
         return self.rows(fit, places.take(np.tile(np.arange(len(places)), times)))
 
-    def held(self, held: Panel) -> Lazy:
+    def holdout_rows(self, holdout: Panel) -> Lazy:
         """Return a window for each series that has a context: the horizon from `until` on."""
-        series = np.flatnonzero(held.start < held.until)
-        return self.rows(held, Places(series, held.until[series]))
+        series = np.flatnonzero(holdout.start < holdout.until)
+        return self.rows(holdout, Places(series, holdout.until[series]))
 
-    def asked(self, inputs: Panel) -> Lazy:
+    def prediction_rows(self, inputs: Panel) -> Lazy:
         """Return a window for each series, its context the last steps."""
         if inputs.horizon != self.horizon:
             raise PluginError(f"the network was trained to forecast {self.horizon} steps and is asked for {inputs.horizon}; fit it again")
@@ -158,15 +158,15 @@ class DirectEncoder:
     def rows(self, panel: Panel, places: Places) -> Lazy:
         """Return windows as rows, all made at once: a row is short."""
         window = Window.cut(panel, places, self.anchor)
-        base, scale, x = window.base(self.horizon), window.scale, self.laid(panel, places, window)
+        base, scale, x = window.base(self.horizon), window.scale, self.window_features(panel, places, window)
         at = places.at[:, None] + np.arange(self.horizon)
-        value, there = look(panel, places.series[:, None], at)
+        value, there = observed_at(panel, places.series[:, None], at)
         target = np.where(there, np.clip((value - base) / scale, -FARTHEST, FARTHEST), np.nan).astype(np.float32)
         return Lazy(np.ones(len(places), np.int64), target, lambda rows: x[rows, None])
 
-    def laid(self, panel: Panel, places: Places, window: Window) -> Array:
+    def window_features(self, panel: Panel, places: Places, window: Window) -> Array:
         """Return rows, float32 [n, D]: two turns in spreads and in scales, turns' means, the profile, the longer cycle, the whole."""
-        a, x = self.anchor, window.shown()
+        a, x = self.anchor, window.scaled_context()
         turned = x[:, a.context - self.turns * a.recent :].reshape(len(x), self.turns, a.recent)
         average = turned.mean(axis=2)  # [n, turns]
         profile = (turned - average[..., None]).mean(axis=1)  # [n, recent]

@@ -35,13 +35,13 @@ class Encoder(Protocol):
     def sizes(self) -> Sizes:
         """Return the sizes of the network."""
 
-    def training(self, fit: Any, ctx: Context) -> Rows:
+    def training_rows(self, fit: Any, ctx: Context) -> Rows:
         """Return the rows to learn from, with their target."""
 
-    def held(self, held: Any) -> Rows:
+    def holdout_rows(self, holdout: Any) -> Rows:
         """Return the rows, with their target, that decide when to stop."""
 
-    def asked(self, inputs: Any) -> Rows:
+    def prediction_rows(self, inputs: Any) -> Rows:
         """Return the rows whose outputs `decode` needs."""
 
     def decode(self, raw: Array, inputs: Any) -> Any:

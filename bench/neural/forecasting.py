@@ -74,7 +74,7 @@ class ForecastEncoder:
         longest = int(self.anchor.tokens(np.array(self.anchor.context)))
         return Sizes("forecasting", f, h, q, longest=longest + h, levels=self.levels)
 
-    def training(self, fit: Panel, ctx: Context) -> Lazy:
+    def training_rows(self, fit: Panel, ctx: Context) -> Lazy:
         """Cut training windows: all of a small panel, else a seeded choice (`COVER`, `ctx.rows`, `MOST`).
 
         A context has at least two turns where its series allows that; a series no longer than the horizon gives
@@ -85,12 +85,12 @@ class ForecastEncoder:
         enough = max(COVER * int(fit.lengths.sum()) // self.horizon, FEWEST)
         return self.rows(fit, some(first, last, min(enough, MOST if ctx.rows is None else ctx.rows), ctx.seed))
 
-    def held(self, held: Panel) -> Lazy:
+    def holdout_rows(self, holdout: Panel) -> Lazy:
         """Return a window for each series that has a context: the horizon from `until` on."""
-        series = np.flatnonzero(held.start < held.until)
-        return self.rows(held, Places(series, held.until[series]))
+        series = np.flatnonzero(holdout.start < holdout.until)
+        return self.rows(holdout, Places(series, holdout.until[series]))
 
-    def asked(self, inputs: Panel) -> Lazy:
+    def prediction_rows(self, inputs: Panel) -> Lazy:
         """Return a window for each series, its context the last steps."""
         if inputs.horizon != self.horizon:
             raise PluginError(f"the network was trained to forecast {self.horizon} steps and is asked for {inputs.horizon}; fit it again")
@@ -108,12 +108,12 @@ class ForecastEncoder:
         length = self.anchor.tokens(np.minimum(places.at - panel.start[places.series], self.anchor.context)) + self.horizon
         shape = len(places), int(length.max(initial=self.horizon)), self.sizes.f
         if 4 * math.prod(shape) <= KEPT:
-            x, target = self.laid(panel, places, shape)
+            x, target = self.window_features(panel, places, shape)
             return Lazy(length, target, lambda rows: x[rows, : length[rows].max(initial=1)])
         target = np.concatenate([cut.target(panel) for cut in self.cuts(panel, places)])
         return Lazy(length, target, lambda rows: self.cut(panel, places.take(rows)).features(panel, self.known))
 
-    def laid(self, panel: Panel, places: Places, shape: tuple[int, int, int]) -> tuple[Array, Array]:
+    def window_features(self, panel: Panel, places: Places, shape: tuple[int, int, int]) -> tuple[Array, Array]:
         """Return the features of all windows, float32 [n, P, F] = `shape`, right-padded, and their targets, float32 [n, H]."""
         x, target, begin = np.zeros(shape, np.float32), np.zeros((len(places), self.horizon), np.float32), 0
         for cut in self.cuts(panel, places):

@@ -32,7 +32,7 @@ import tensorflow as tf
 if keras.config.backend() != "tensorflow":
     raise PluginError(f"Keras runs on {keras.config.backend()} in this process; leave KERAS_BACKEND unset, the plugins need tensorflow")
 
-__all__ = ["LOSSES", "KerasLoop", "Objective", "Tensor", "keras", "known", "outputs", "placed", "tf"]
+__all__ = ["LOSSES", "KerasLoop", "Objective", "Tensor", "keras", "masked_target", "outputs", "placed", "tf"]
 """Plugins take `keras` and `tf` from here, so that they are imported behind the settings above."""
 
 Tensor = Any
@@ -49,17 +49,17 @@ def bce(raw: Tensor, target: Tensor, _: Tensor) -> Tensor:
 def pinball(raw: Tensor, target: Tensor, levels: Tensor) -> Tensor:
     """Sum over rows twice the mean quantile loss of the observed steps; as `bench.neural.loop.pinball`."""
     shape = tf.concat([tf.shape(target), tf.shape(levels)], 0)
-    departure = (known(target)[..., None] - tf.reshape(raw, shape)) * 2  # [n, H, Q]
+    departure = (masked_target(target)[..., None] - tf.reshape(raw, shape)) * 2  # [n, H, Q]
     return observed(tf.reduce_mean(tf.maximum(levels * departure, (levels - 1) * departure), 2), target)
 
 
 def huber(raw: Tensor, target: Tensor, _: Tensor) -> Tensor:
     """Sum over rows the mean Huber loss of the observed steps; `raw`, `target`: [n, O], NaN where unknown."""
-    far = tf.abs(raw - known(target))
+    far = tf.abs(raw - masked_target(target))
     return observed(tf.where(far < 1, far**2 / 2, far - 0.5), target)
 
 
-def known(target: Tensor) -> Tensor:
+def masked_target(target: Tensor) -> Tensor:
     """Put 0 where the target is unknown."""
     return tf.where(tf.math.is_nan(target), 0.0, target)
 
@@ -137,7 +137,7 @@ class KerasLoop(Training):
         """Sum the task's loss over rows; `raw`: [n, O]."""
         return LOSSES[self.recipe.loss](raw, target, tf.constant(self.recipe.levels, tf.float32))
 
-    def measured(self, held: Rows) -> float:
+    def loss_sum(self, held: Rows) -> float:
         """Sum the task's loss over rows, without learning."""
         return float(self.loss(outputs(self.net, held, self.ctx), held.target))
 
@@ -152,18 +152,18 @@ class KerasLoop(Training):
         """Copy the network's weights."""
         return [np.array(w) for w in self.net.get_weights()]
 
-    def put(self, weights: list[Array]) -> None:
+    def restore(self, weights: list[Array]) -> None:
         """Put a copy of weights back into the network."""
         self.net.set_weights(weights)
 
 
 def outputs(net: Any, rows: Rows, ctx: Context) -> Array:
     """Ask a network for its raw outputs, float32 [N, O], in the order of the rows."""
-    if not hasattr(net, "asked"):  # traced once a network
-        net.asked = tf.function(lambda x, length: net(x, length, training=False), input_signature=[X, LENGTH], autograph=False)
+    if not hasattr(net, "traced"):  # traced once a network
+        net.traced = tf.function(lambda x, length: net(x, length, training=False), input_signature=[X, LENGTH], autograph=False)
     cut = batches(rows.lengths, WIDE)
     with placed(ctx):
-        parts = [net.asked(*rows.padded(batch)).numpy() for batch in cut]
+        parts = [net.traced(*rows.padded(batch)).numpy() for batch in cut]
     return np.asarray(np.concatenate(parts)[np.argsort(np.concatenate(cut))])
 
 

@@ -90,7 +90,7 @@ class Weights:
                 tensor.grad.zero_()
 
     def release(self) -> None:
-        """Give each weight memory of its own again, and drop its gradient."""
+        """Copy each weight into memory of its own again, and drop its gradient."""
         for own in self._own:
             own.grad = None
             own.data = own.data.clone()
@@ -175,14 +175,14 @@ class Loop(Training):
         target = rows.targets(batch) if isinstance(rows, Resident) else sent(rows.target[batch], device)
         if self.objective is None:
             return self.loss(forward(self.net, rows, batch, device), target)
-        loss: Tensor = self.objective(*given(rows, batch, device), target, self.loss)
+        loss: Tensor = self.objective(*padded_batch(rows, batch, device), target, self.loss)
         return loss
 
     def loss(self, raw: Tensor, target: Tensor) -> Tensor:
         """Sum the task's loss over rows; `raw`: [n, O]."""
         return LOSSES[self.recipe.loss](raw, target, self.levels)
 
-    def measured(self, held: Rows) -> float:
+    def loss_sum(self, held: Rows) -> float:
         """Sum the task's loss over rows, without learning."""
         raw = outputs(self.net, held, self.ctx)
         return self.loss(sent(raw, self.ctx.device), sent(held.target, self.ctx.device)).item()
@@ -195,7 +195,7 @@ class Loop(Training):
         """Copy the network's weights."""
         return {name: w.clone() for name, w in self.net.state_dict().items()}
 
-    def put(self, weights: Mapping[str, Any]) -> None:
+    def restore(self, weights: Mapping[str, Any]) -> None:
         """Put a copy of weights back into the network."""
         self.net.load_state_dict(weights)
 
@@ -211,13 +211,13 @@ def outputs(net: nn.Module, rows: Rows, ctx: Context) -> Array:
 
 def forward(net: nn.Module, rows: Rows, batch: Array, device: str) -> Tensor:
     """Run a network on one padded batch; returns float32 [n, O]."""
-    x, length = given(rows, batch, device)
+    x, length = padded_batch(rows, batch, device)
     with torch.autocast(device.partition(":")[0], torch.bfloat16) if in_bf16(net, device) else nullcontext():
         raw: Tensor = net(x, length)
     return raw.float()
 
 
-def given(rows: Rows, batch: Array, device: str) -> tuple[Tensor, Tensor]:
+def padded_batch(rows: Rows, batch: Array, device: str) -> tuple[Tensor, Tensor]:
     """Return a batch on the device: (float32 [n, T, F], right-padded; its lengths, int64 [n])."""
     if isinstance(rows, Resident):
         return rows.gathered(batch)

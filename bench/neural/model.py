@@ -74,7 +74,7 @@ class NetworkModel(Model):
             if not recipe.falling:
                 self.learnt(self.network, encoder, train, (fit, held), ctx)
             elif ctx.epochs <= recipe.patience:
-                self.run(self.network, recipe, (encoder.training(train, ctx), None), ctx)
+                self.run(self.network, recipe, (encoder.training_rows(train, ctx), None), ctx)
             elif (epochs := self.learnt(self.network, encoder, train, (fit, held), ctx)) and not ctx.should_stop():
                 self.again(encoder, train, epochs, ctx)
 
@@ -87,16 +87,16 @@ class NetworkModel(Model):
 
         Where one of the parts is empty: on `train`, and 0.
         """
-        rows, judged = encoder.training(parts[0], ctx), encoder.held(parts[1])
+        rows, judged = encoder.training_rows(parts[0], ctx), encoder.holdout_rows(parts[1])
         enough = len(rows) > 0 and len(judged) > 0
-        return self.run(network, self.recipe(encoder), (rows, judged) if enough else (encoder.training(train, ctx), None), ctx)
+        return self.run(network, self.recipe(encoder), (rows, judged) if enough else (encoder.training_rows(train, ctx), None), ctx)
 
     def again(self, encoder: Encoder, train: Any, epochs: int, ctx: Context) -> None:
         """Train a new network on all of `train`; the one before stays where the time does not suffice for that."""
         stopped: list[bool] = []
         fresh = self.make(encoder.sizes)
         noted = replace(ctx, epochs=epochs, on_stop=lambda: stopped.append(True))
-        self.run(fresh, self.recipe(encoder), (encoder.training(train, ctx), None), noted)
+        self.run(fresh, self.recipe(encoder), (encoder.training_rows(train, ctx), None), noted)
         if not stopped:
             self.network = fresh
 
@@ -105,7 +105,7 @@ class NetworkModel(Model):
         encoder = self.fitted()
         if isinstance(encoder, NextEncoder):
             return encoder.answered(inputs, lambda rows: self.outputs(rows, ctx))
-        rows = encoder.asked(inputs)
+        rows = encoder.prediction_rows(inputs)
         raw = self.outputs(rows, ctx) if len(rows) else np.zeros((0, encoder.sizes.o), np.float32)
         return encoder.decode(raw, inputs)
 

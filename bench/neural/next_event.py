@@ -58,21 +58,21 @@ class NextEncoder:
         """Return the sizes: one number an item."""
         return Sizes("next-event", SEEN, each=self.items, longest=self.longest)
 
-    def training(self, fit: NextTrain, ctx: Context) -> Lazy:
+    def training_rows(self, fit: NextTrain, ctx: Context) -> Lazy:
         """Return all windows, at most `ctx.rows`, chosen by a seeded hash of their place in the log."""
         return self._windows(fit, ctx.rows)
 
-    def held(self, held: NextTrain) -> Lazy:
+    def holdout_rows(self, holdout: NextTrain) -> Lazy:
         """Return all windows of the users that decide when to stop."""
-        return self._windows(held, None)
+        return self._windows(holdout, None)
 
-    def asked(self, inputs: NextInputs) -> Lazy:
+    def prediction_rows(self, inputs: NextInputs) -> Lazy:
         """Return the latest events of each row; a row without any has one step of nothing known."""
         length = np.minimum(inputs.lengths, self.longest)
         end, gap = inputs.offsets[1:], gaps(inputs)
 
         def features(rows: Array) -> Array:
-            x = self._laid(inputs.item, gap, end[rows] - length[rows], length[rows], np.maximum(length[rows], 1), SEEN)
+            x = self._padded_windows(inputs.item, gap, end[rows] - length[rows], length[rows], np.maximum(length[rows], 1), SEEN)
             x[length[rows] == 0, 0, 0] = self.items
             return x
 
@@ -80,7 +80,7 @@ class NextEncoder:
 
     def answered(self, inputs: NextInputs, outputs: Any) -> Ranking:
         """Rank by the network's scores, a chunk of users at a time; `outputs`: rows -> float32 [n, I]."""
-        return rank_rows(inputs, lambda part: outputs(self.asked(part)))
+        return rank_rows(inputs, lambda part: outputs(self.prediction_rows(part)))
 
     def decode(self, raw: Array, inputs: NextInputs) -> Ranking:
         """Rank scores [N, I] that are all at hand."""
@@ -100,7 +100,7 @@ class NextEncoder:
         gap, length = gaps(train), end - begin
 
         def features(rows: Array) -> Array:
-            x = self._laid(train.item, gap, begin[rows], length[rows], length[rows], ANSWERED)
+            x = self._padded_windows(train.item, gap, begin[rows], length[rows], length[rows], ANSWERED)
             inside = np.arange(x.shape[1]) < length[rows, None]
             x[..., 2] = self.items
             x[inside, 2] = train.item[spans(begin[rows] + 1, length[rows])[0]]
@@ -108,7 +108,7 @@ class NextEncoder:
 
         return Lazy(length, np.zeros((len(begin), 1), np.float32), features)
 
-    def _laid(self, item: Array, gap: Array, begin: Array, length: Array, wide: Array, features: int) -> Array:
+    def _padded_windows(self, item: Array, gap: Array, begin: Array, length: Array, wide: Array, features: int) -> Array:
         """Lay windows side by side, float32 [n, T, features], right-padded; numbers of items are exact in float32."""
         inside = np.arange(int(wide.max(initial=1))) < length[:, None]  # [n, T]
         at = spans(begin, length)[0]

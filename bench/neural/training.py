@@ -108,12 +108,12 @@ class Training(ABC):
         for epoch in range(self.ctx.epochs):
             self.epoch(fit, optimiser, epoch)
             if held is not None and not self.stopped:
-                self.judge(held, epoch)
+                self.measure_holdout(held, epoch)
             if self.stopped or self.out_of_patience(epoch):
                 break
         self.swap()
         if self.best.weights is not None:
-            self.put(self.best.weights)
+            self.restore(self.best.weights)
         return self.best.epoch + 1
 
     def epoch(self, rows: Rows, optimiser: Any, epoch: int) -> None:
@@ -132,10 +132,10 @@ class Training(ABC):
             total += self.step(rows, batch, optimiser)
         self.refuse_nan(float(total), epoch)
 
-    def judge(self, held: Rows, epoch: int) -> None:
+    def measure_holdout(self, held: Rows, epoch: int) -> None:
         """Measure the holdout loss of the averaged weights, report it and keep them if it is the lowest."""
         self.swap()
-        value = self.refuse_nan(self.measured(held) / len(held), epoch)
+        value = self.refuse_nan(self.loss_sum(held) / len(held), epoch)
         self.ctx.report(epoch, value, of=self.ctx.epochs)
         self.best.offer(value, epoch, self.weights)
         self.swap()
@@ -164,7 +164,7 @@ class Training(ABC):
         """Learn from one batch, int [n]; returns the loss summed over its rows, which may still be on the device."""
 
     @abstractmethod
-    def measured(self, held: Rows) -> float:
+    def loss_sum(self, held: Rows) -> float:
         """Sum the task's loss over rows, without learning."""
 
     @abstractmethod
@@ -176,7 +176,7 @@ class Training(ABC):
         """Copy the network's weights."""
 
     @abstractmethod
-    def put(self, weights: Any) -> None:
+    def restore(self, weights: Any) -> None:
         """Put a copy of weights back into the network."""
 
 

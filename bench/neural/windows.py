@@ -58,7 +58,7 @@ def some(first: Array, last: Array, most: int, seed: int) -> Places:
     return Places(found.series[chosen], found.at[chosen])
 
 
-def look(panel: Panel, series: Array, at: Array) -> tuple[Array, Array]:
+def observed_at(panel: Panel, series: Array, at: Array) -> tuple[Array, Array]:
     """Return the values at grid steps `at` and whether they were observed; outside of the grid 0, and not.
 
     `series` and `at`: int, of shapes that broadcast to [n, P]. Returns float64 and bool, [n, P].

@@ -65,7 +65,7 @@ def read(file: pq.ParquetFile, what: str, *, most_rows: int) -> pa.Table:
     return table
 
 
-def spelt_out(table: pa.Table, what: str, *, most: int) -> pa.Table:
+def decode_dictionaries(table: pa.Table, what: str, *, most: int) -> pa.Table:
     """Replace dictionaries by their texts; raise `PlaceError` where that takes more than `most` bytes."""
     size = sum(_text(chunk) for column in table.columns for chunk in column.chunks)
     if size > most:

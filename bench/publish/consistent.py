@@ -46,7 +46,7 @@ def _versions(rows: Sequence[Row], manifest: Mapping[str, Any]) -> Iterator[str]
 def _protocols(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         if row["protocol"] != protocol_of(row["task_id"]) or not row["task_id"].startswith(f"{row['task']}/v"):
-            yield f"{_named(row_key(row))}: protocol {str(row['protocol'])[:40]!r} is not that of its task id {row['task_id'][:40]!r}"
+            yield f"{_fit_words(row_key(row))}: protocol {str(row['protocol'])[:40]!r} is not that of its task id {row['task_id'][:40]!r}"
 
 
 def _removed(rows: Sequence[Row], manifest: Mapping[str, Any], about: PublishedRun, index: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -54,9 +54,9 @@ def _removed(rows: Sequence[Row], manifest: Mapping[str, Any], about: PublishedR
     if manifest.get("rows") != len(rows):
         yield f"its manifest counts {manifest.get('rows')!r:.20} rows, there are {len(rows):,}"
     counted = Counter(row_key(row) for row in rows)
-    yield from (f"{_named(key)}: {n} rows of one name" for key, n in counted.items() if n > 1)
+    yield from (f"{_fit_words(key)}: {n} rows of one name" for key, n in counted.items() if n > 1)
     scored = {row_key(row) for row in rows if row["status"] == "ok"}
-    yield from (f"{_named(row_key(e))}: a prediction without a row: one was removed" for e in index if row_key(e) not in scored)
+    yield from (f"{_fit_words(row_key(e))}: a prediction without a row: one was removed" for e in index if row_key(e) not in scored)
     there = {key[:3] for key in counted}
     for task_id, dataset in dict.fromkeys(key[:2] for key in counted):
         missing = [model for model in about.models if (task_id, dataset, model) not in there]
@@ -81,5 +81,5 @@ def _unplanned(rows: Sequence[Row], about: PublishedRun) -> Iterator[str]:
             yield f"{row['model']} on {row['dataset']}: a row of a model that the run did not have"
 
 
-def _named(key: Key) -> str:
+def _fit_words(key: Key) -> str:
     return f"{key[2]} on {key[1]} ({key[3]}, seed {key[4]})"

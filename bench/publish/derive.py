@@ -49,7 +49,7 @@ def derive(store: Store, *, everything: bool = False) -> Merged:
         files = derived_files(store, seen, merged)
         # the shared scripts are large and never change: one of the same size is left alone
         new = {n: c for n, c in files.items() if everything or not n.startswith("assets/") or store.size(n) != len(c)}
-        store.change(new, list(_gone(store, files)))
+        store.change(new, list(_outdated_files(store, files)))
         if state(store) == seen:
             return merged
 
@@ -57,9 +57,9 @@ def derive(store: Store, *, everything: bool = False) -> Merged:
 def merged_rows(store: Store, seen: State) -> Merged:
     """Read and merge the rows of all standing runs."""
     runs = {}
-    for run in seen.standing:
+    for run in seen.active_runs:
         runs[run] = Published(store, run).rows()
-        untrusted.fitting(runs, store.shown)
+        untrusted.refuse_too_many(runs, store.shown)
     return merge(runs)
 
 
@@ -75,7 +75,7 @@ def derived_files(store: Store, seen: State, merged: Merged) -> dict[str, bytes]
     files[GLOSSARY] = render(glossary_page(tasks, [(TITLE, INDEX)])).encode()
     files[INDEX] = render(_index(store, seen, merged, tasks)).encode()
     about = {
-        "runs": list(seen.standing),
+        "runs": list(seen.active_runs),
         "retracted": list(seen.retracted),
         "rows": len(merged.rows),
         "superseded": merged.superseded,
@@ -88,7 +88,7 @@ def derived_files(store: Store, seen: State, merged: Merged) -> dict[str, bytes]
     return {**files, ABOUT: dumped(about)}
 
 
-def _gone(store: Store, files: Mapping[str, bytes]) -> Iterator[str]:
+def _outdated_files(store: Store, files: Mapping[str, bytes]) -> Iterator[str]:
     """List derived files of an earlier state, whose models may have been retracted."""
     for folder in FOLDERS:
         yield from (name for name in store.tree(folder) if name not in files)
@@ -139,7 +139,7 @@ def about_boards(store: Store, seen: State, merged: Merged, task: str) -> dict[s
     found: dict[tuple[str, str], dict[str, Any]] = {}
     configs = []
     for run, _ in sorted(Counter(merged.runs).items(), key=lambda item: (item[1], item[0])):
-        about = Published(store, run).about() if run in seen.standing else {}
+        about = Published(store, run).about() if run in seen.active_runs else {}
         config = about.get("config")
         if not isinstance(config, dict) or config.get("task") != task:
             continue
@@ -169,7 +169,7 @@ def _index(store: Store, seen: State, merged: Merged, tasks: Sequence[str]) -> P
         section("Recommendations", tag("div", cards, class_="cards") if tasks else tag("p", "No run is published.")),
         section("Runs", plain_table("Published runs", RUNS, runs)) if runs else None,
         section("Retracted", plain_table("Retracted runs", ("run", "when", "reason"), gone)) if gone else None,
-        section("How the runs were merged", _sentences(merged.words)) if merged.words else None,
+        section("How the runs were merged", tag("ul", (tag("li", name_of(word)) for word in merged.words))) if merged.words else None,
         section("Check it", tag("p", "All rows: ", tag("a", BOARD, href=BOARD), ". Every number of them can be checked:"), _checks()),
     )
     words = f"{len(merged.rows):,} row{'s' * (len(merged.rows) != 1)} of {len(runs):,} run{'s' * (len(runs) != 1)}."
@@ -209,7 +209,7 @@ def _checks() -> Html:
 def _runs(store: Store, seen: State, merged: Merged) -> Iterator[tuple[str | TableCell, ...]]:
     """State of each run what it is of, from its rows."""
     own = counts(merged)
-    for run in seen.standing:
+    for run in seen.active_runs:
         rows = Published(store, run).rows()
         texts = (", ".join(sorted({str(row[name]) for row in rows})) for name in ("task", "dataset", "bench_version"))
         task, datasets, version = texts
@@ -223,7 +223,3 @@ def _runs(store: Store, seen: State, merged: Merged) -> Iterator[tuple[str | Tab
             f"{len(rows):,}",
             f"{own.get(run, 0):,}",
         )
-
-
-def _sentences(words: Sequence[str]) -> Html:
-    return tag("ul", (tag("li", name_of(word)) for word in words))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, ConfigError
-from bench.publish.store import MOST, NAME, PlaceError, checked, reason_of
+from bench.publish.store import MOST, NAME, PlaceError, checked, reason_of, refuse_unreadable
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -71,7 +71,7 @@ class Hub:
         """Return a file's bytes; None where there is none."""
         from huggingface_hub.errors import RepositoryNotFoundError
 
-        with self._told(name):
+        with self._place_errors(name):
             try:
                 found = self.api.get_paths_info(self.repo, [checked(name)], repo_type="dataset")
             except RepositoryNotFoundError:
@@ -80,12 +80,8 @@ class Hub:
 
     def read(self, name: str, most: int = MOST) -> bytes:
         """Read a file."""
-        size = self.size(name)
-        if size is None:
-            raise PlaceError(f"{self.shown}/{name}: no such file")
-        if size > most:
-            raise PlaceError(f"{self.shown}/{name}: larger than {most:,} bytes, which is refused")
-        with self._told(name):
+        refuse_unreadable(self, name, most)
+        with self._place_errors(name):
             return Path(str(self.api.hf_hub_download(self.repo, checked(name), repo_type="dataset"))).read_bytes()
 
     def write(self, name: str, content: bytes) -> None:
@@ -97,8 +93,8 @@ class Hub:
         from huggingface_hub import CommitOperationAdd
         from huggingface_hub.errors import HfHubHTTPError
 
-        self._made()
-        with self._told(name):
+        self._create_missing()
+        with self._place_errors(name):
             for _ in range(TIMES):
                 head = self.api.repo_info(self.repo, repo_type="dataset").sha
                 if self.size(name) is not None:
@@ -119,7 +115,7 @@ class Hub:
 
     def change(self, files: Mapping[str, bytes], gone: Collection[str] = ()) -> None:
         """Remove files and write others in one commit, and those of the site in one commit of the Space."""
-        self._made()
+        self._create_missing()
         self._commit("dataset", files, gone)
         shown = {name: content for name, content in files.items() if not name.startswith(RECORDS)}
         self._commit("space", shown, [name for name in gone if not name.startswith(RECORDS)])
@@ -131,17 +127,17 @@ class Hub:
         operations: list[Any] = [CommitOperationDelete(checked(name)) for name in gone if name in there]
         operations += [CommitOperationAdd(checked(name), content) for name, content in files.items()]
         if operations:
-            with self._told(kind):
+            with self._place_errors(kind):
                 self.api.create_commit(self.repo, operations, commit_message="Results of bench", repo_type=kind)
 
-    def _made(self) -> None:
+    def _create_missing(self) -> None:
         """Create both repositories where they are missing, each with the page that the Hub shows of it."""
         from huggingface_hub import CommitOperationAdd
         from huggingface_hub.errors import RepositoryNotFoundError
 
         title = self.repo.partition("/")[2]
         for kind, sdk, page in (("dataset", None, CARD), ("space", "static", SPACE)):
-            with self._told(kind):
+            with self._place_errors(kind):
                 try:
                     self.api.repo_info(self.repo, repo_type=kind)
                 except RepositoryNotFoundError:
@@ -154,7 +150,7 @@ class Hub:
         from huggingface_hub import RepoFile
         from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
-        with self._told(folder):
+        with self._place_errors(folder):
             try:
                 found = list(self.api.list_repo_tree(self.repo, folder or None, recursive=True, repo_type=kind))
             except (EntryNotFoundError, RepositoryNotFoundError):
@@ -162,7 +158,7 @@ class Hub:
         return [one.path for one in found if isinstance(one, RepoFile)]
 
     @contextlib.contextmanager
-    def _told(self, what: str) -> Iterator[None]:
+    def _place_errors(self, what: str) -> Iterator[None]:
         try:
             yield
         except BenchError:

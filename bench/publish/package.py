@@ -87,7 +87,7 @@ def package(folder: Path, *, with_figures: bool = False) -> Package:
     index = _index(folder, rows)
     files: dict[str, Content] = {
         "rows.parquet": parquet(rows_to_table(rows)),
-        "run.json": dumped(_stripped(about, rows)),
+        "run.json": dumped(_published_about(about, rows)),
         "predictions.parquet": parquet(pa.Table.from_pylist(index, INDEX)),
         "members.parquet": parquet(_members(folder, rows)),
         **{entry["file"]: folder / entry["file"] for entry in index},
@@ -219,7 +219,7 @@ def _ids(frame: Any, board: tuple[str, str], fingerprint: str) -> Iterator[dict[
         yield {"task_id": board[0], "dataset": board[1], "member": member}
 
 
-def _stripped(about: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
+def _published_about(about: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
     """Keep of `run.json` what is needed to score and to run again, and nothing of where things lie."""
     config = about["config"]
     words = [*config["datasets"]]

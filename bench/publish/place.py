@@ -29,7 +29,7 @@ class State:
     retracted: tuple[str, ...]
 
     @property
-    def standing(self) -> list[str]:
+    def active_runs(self) -> list[str]:
         """List the runs that are on the board."""
         return [run for run in self.committed if run not in self.retracted]
 

@@ -38,17 +38,17 @@ def unproven(rows: Sequence[Row], searches: Searches, run: PublishedRun) -> Iter
     own = [row for row in asked if base_of(row) == row["model"] or cell_of({**row, "model": base_of(row)}) not in searched]
     cells = dict.fromkeys(map(cell_of, own))
     for cell in sorted({*searches.trials, *searches.choices} - set(cells)):
-        yield f"{_named(cell)}: a search without a row: one was removed"
+        yield f"{_cell_words(cell)}: a search without a row: one was removed"
     for cell in cells:
         of_cell = [row for row in own if cell_of(row) == cell]
         trials, choices = list(searches.trials.get(cell, ())), searches.choices.get(cell, {})
         if "default" not in choices:
-            yield f"{_named(cell)}: its search is not among those published"
+            yield f"{_cell_words(cell)}: its search is not among those published"
             continue
         found = [_of_numbers(trials, choices), *_of_budget(trials, choices["default"], run), *_of_choices(trials, choices, of_cell[0])]
-        yield from (f"{_named(cell)}: {words}" for words in found if words)
+        yield from (f"{_cell_words(cell)}: {words}" for words in found if words)
         for row in of_cell:
-            where = f"{_named(cell)} ({row['tuning']}, seed {row['seed']})"
+            where = f"{_cell_words(cell)} ({row['tuning']}, seed {row['seed']})"
             yield from (f"{where}: {words}" for words in _of_row(row, trials, choices))
 
 
@@ -133,7 +133,7 @@ def _of_row(row: Row, trials: Sequence[Record], choices: Mapping[str, Record]) -
         wanted |= {"flag kept-default": choice["kept_default"], "flag few-trials": few}
     for name, value in wanted.items():
         if not _same(said[name], value):
-            yield f"{name}: the row says {_spelt(said[name])}, its search gives {_spelt(value)}"
+            yield f"{name}: the row says {_format_value(said[name])}, its search gives {_format_value(value)}"
 
 
 def score(choice: Record, tuning: str) -> float | None:
@@ -163,9 +163,9 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _spelt(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return "nothing" if value is None else f"{value:.10g}" if isinstance(value, float) else str(value)[:80]
 
 
-def _named(cell: Cell) -> str:
+def _cell_words(cell: Cell) -> str:
     return f"{cell[2]} on {cell[1]}"

@@ -59,13 +59,13 @@ def publish(folder: Path, to: str, *, dry_run: bool = False, with_figures: bool 
     _refuse_misfit(made, store, seen)
     new = made.run not in seen.committed
     if dry_run:
-        return _done(made, store, merged_rows(store, seen), new=new)
+        return _result_of(made, store, merged_rows(store, seen), new=new)
     if new:
         upload(made, store)
     if sign is not None:
         # what stands there is signed: of two who publish one run at once, one finds the other's commit
         store.write(f"signatures/{made.run}.sig", signing.sign(store.read(f"commits/{made.run}.json", SMALL), sign))
-    return _done(made, store, derive(store), new=new)
+    return _result_of(made, store, derive(store), new=new)
 
 
 def upload(made: Package, store: Store) -> None:
@@ -100,7 +100,7 @@ def retract(run: str, to: str, reason: str, *, dry_run: bool = False) -> Publish
     if not reason or len(reason) > LONGEST:
         raise ConfigError(f"--retract needs --reason TEXT, of 1 to {LONGEST} characters")
     store = open_store(to)
-    name = _named(run, store)
+    name = _published_run(run, store)
     if not dry_run:
         document = dumped({"run": name, "reason": reason, "time": datetime.now(UTC).isoformat(timespec="seconds")})
         if not store.write_new(f"retractions/{name}.json", document):
@@ -120,14 +120,14 @@ def rebuild(place: str) -> PublishResult:
 
 
 def _refuse_misfit(made: Package, store: Store, seen: State) -> None:
-    published: dict[str, list[Row]] = {run: Published(store, run).rows() for run in seen.standing if run != made.run}
+    published: dict[str, list[Row]] = {run: Published(store, run).rows() for run in seen.active_runs if run != made.run}
     before = misfit(published)
     after = [words for words in misfit({**published, made.run: list(made.rows)}) if words not in before]
     if after:
         raise PlaceError(f"run {made.run} does not fit what is published at {store.shown}: {after[0]}; publish it to a place of its own")
 
 
-def _named(run: str, store: Store) -> str:
+def _published_run(run: str, store: Store) -> str:
     """Find the id of a run that is given by its id, the beginning of it, or its folder."""
     committed = state(store).committed
     if Path(run).is_dir():
@@ -141,7 +141,7 @@ def _named(run: str, store: Store) -> str:
     return found[0]
 
 
-def _done(made: Package, store: Store, merged: Merged, *, new: bool) -> PublishResult:
+def _result_of(made: Package, store: Store, merged: Merged, *, new: bool) -> PublishResult:
     files = made.sizes
     predictions = sum(name.startswith("predictions/") for name in files)
     return PublishResult(

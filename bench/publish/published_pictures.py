@@ -52,7 +52,7 @@ def published_pictures(store: Store, seen: State, merged: Merged) -> Pictures:
     trials: list[dict[str, Any]] = []
     details: list[dict[str, Any]] = []
     for run, _ in sorted(Counter(merged.runs).items(), key=lambda item: (-item[1], item[0])):
-        if run not in seen.standing:
+        if run not in seen.active_runs:
             continue
         published = Published(store, run)
         files = published.manifest()["files"]

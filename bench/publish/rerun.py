@@ -29,10 +29,10 @@ from bench.publish import untrusted
 from bench.publish.rescore import RescoredBoard
 from bench.publish.truth import PublishedRun
 from bench.registry import Registry, Source
+from bench.runs.cell import Cell
 from bench.runs.check_prediction import validate_prediction
 from bench.runs.ensemble import BLENDS
 from bench.runs.offline_rows import base_of
-from bench.runs.scheduler import Cell
 from bench.tasks.base import Prediction
 
 SECONDS = 3600.0

@@ -127,7 +127,7 @@ def _numbers(board: RescoredBoard, at: int, found: Mapping[str, Any], *, whole: 
         return ""
     name = wrong[0]
     more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-    return f"{name}{more}: the row says {_spelt(row.get(name))}, its prediction gives {_spelt(found.get(name))}"
+    return f"{name}{more}: the row says {_format_value(row.get(name))}, its prediction gives {_format_value(found.get(name))}"
 
 
 def _measured(board: RescoredBoard, at: int) -> tuple[str, ...]:
@@ -147,5 +147,5 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _spelt(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return "nothing" if value is None else f"{value:.10g}" if isinstance(value, float) else str(value)

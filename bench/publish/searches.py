@@ -67,7 +67,7 @@ def _records(published: Published, name: str, schema: pa.Schema, documents: Sequ
     found = bounded.schema(file)
     if [(f.name, f.type) for f in found] != [(f.name, f.type) for f in schema]:
         raise PlaceError(f"{what}: its columns are {', '.join(found.names)[:200]}; expected {', '.join(schema.names)}")
-    table = bounded.spelt_out(bounded.read(file, what, most_rows=MOST_TRIALS), what, most=MOST_TEXT)
+    table = bounded.decode_dictionaries(bounded.read(file, what, most_rows=MOST_TRIALS), what, most=MOST_TEXT)
     if empty := [column for column in table.column_names if table[column].null_count and column not in NULLABLE]:
         raise PlaceError(f"{what}: column {empty[0]!r} has empty values, expected none")
     rows: list[dict[str, Any]] = table.to_pylist()

@@ -98,6 +98,15 @@ def reason_of(error: BaseException) -> str:
     return text[:400]
 
 
+def refuse_unreadable(store: Store, name: str, most: int) -> None:
+    """Raise `PlaceError` for a file that is not there, or has more than `most` bytes, before any of it is fetched."""
+    size = store.size(name)
+    if size is None:
+        raise PlaceError(f"{store.shown}/{name}: no such file")
+    if size > most:
+        raise PlaceError(f"{store.shown}/{name}: larger than {most:,} bytes, which is refused")
+
+
 class Local(OneByOne):
     """A folder of this machine."""
 
@@ -108,13 +117,13 @@ class Local(OneByOne):
 
     def names(self, folder: str) -> list[str]:
         """List the files in a folder, sorted."""
-        with self._told(folder):
+        with self._place_errors(folder):
             found = self._path(folder)
             return sorted(f.name for f in found.iterdir() if f.is_file() and NAME.fullmatch(f.name)) if found.is_dir() else []
 
     def tree(self, folder: str) -> list[str]:
         """List all files below a folder, with it in front."""
-        with self._told(folder):
+        with self._place_errors(folder):
             files = [f.relative_to(self.root).as_posix() for f in self._path(folder).rglob("*") if f.is_file()]
             return sorted(name for name in files if NAME.fullmatch(name))
 
@@ -125,7 +134,7 @@ class Local(OneByOne):
 
     def read(self, name: str, most: int = MOST) -> bytes:
         """Read a file."""
-        with self._told(name), self._path(name).open("rb") as stream:
+        with self._place_errors(name), self._path(name).open("rb") as stream:
             content = stream.read(most + 1)
         if len(content) > most:
             raise PlaceError(f"{self.shown}/{name}: larger than {most:,} bytes, which is refused")
@@ -133,12 +142,12 @@ class Local(OneByOne):
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file over what is there."""
-        with self._told(name), self._partial(name, content) as partial:
+        with self._place_errors(name), self._partial(name, content) as partial:
             partial.replace(self._path(name))
 
     def write_new(self, name: str, content: bytes) -> bool:
         """Write a file unless there is one."""
-        with self._told(name), self._partial(name, content) as partial:
+        with self._place_errors(name), self._partial(name, content) as partial:
             try:
                 # a link, unlike a rename, fails where the name is taken
                 self._path(name).hardlink_to(partial)
@@ -148,7 +157,7 @@ class Local(OneByOne):
 
     def remove(self, name: str) -> None:
         """Remove a file."""
-        with self._told(name):
+        with self._place_errors(name):
             self._path(name).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
@@ -172,7 +181,7 @@ class Local(OneByOne):
             partial.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _told(self, name: str) -> Iterator[None]:
+    def _place_errors(self, name: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -207,7 +216,7 @@ class Remote(OneByOne):
 
     def tree(self, folder: str) -> list[str]:
         """List all files below a folder, with it in front."""
-        with self._told(folder):
+        with self._place_errors(folder):
             self.fs.invalidate_cache()
             found = self.fs.find(f"{self.root}/{checked(folder)}")
         names = [str(path)[len(self.root) :].lstrip("/") for path in found]
@@ -215,7 +224,7 @@ class Remote(OneByOne):
 
     def size(self, name: str) -> int | None:
         """Return a file's bytes; None where there is none."""
-        with self._told(name):
+        with self._place_errors(name):
             try:
                 return int(self.fs.info(self._path(name))["size"])
             except FileNotFoundError:
@@ -223,22 +232,18 @@ class Remote(OneByOne):
 
     def read(self, name: str, most: int = MOST) -> bytes:
         """Read a file."""
-        size = self.size(name)
-        if size is None:
-            raise PlaceError(f"{self.shown}/{name}: no such file")
-        if size > most:
-            raise PlaceError(f"{self.shown}/{name}: larger than {most:,} bytes, which is refused")
-        with self._told(name):
+        refuse_unreadable(self, name, most)
+        with self._place_errors(name):
             return bytes(self.fs.cat_file(self._path(name), end=most))
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file over what is there."""
-        with self._told(name):
+        with self._place_errors(name):
             self.fs.pipe_file(self._path(name), content)
 
     def write_new(self, name: str, content: bytes) -> bool:
         """Write a file unless there is one."""
-        with self._told(name):
+        with self._place_errors(name):
             try:
                 self.fs.pipe_file(self._path(name), content, mode="create")
             except FileExistsError:
@@ -247,14 +252,14 @@ class Remote(OneByOne):
 
     def remove(self, name: str) -> None:
         """Remove a file."""
-        with self._told(name), contextlib.suppress(FileNotFoundError):
+        with self._place_errors(name), contextlib.suppress(FileNotFoundError):
             self.fs.rm_file(self._path(name))
 
     def _path(self, name: str) -> str:
         return f"{self.root}/{checked(name)}"
 
     @contextlib.contextmanager
-    def _told(self, name: str) -> Iterator[None]:
+    def _place_errors(self, name: str) -> Iterator[None]:
         """Turn whatever a library raises into one line; its own words may hold a key, so nothing of it is passed on."""
         try:
             yield

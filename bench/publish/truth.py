@@ -48,7 +48,7 @@ class PublishedRun:
 
 
 @dataclass(frozen=True)
-class Found:
+class SplitsOfDataSet:
     """The splits of one data set, by task id, or why there are none."""
 
     splits: Mapping[str, Split] = field(default_factory=dict)
@@ -78,7 +78,7 @@ def read_run(about: Mapping[str, Any], what: str) -> PublishedRun:
         raise BenchError(f"{what}: not what a run writes ({type(error).__name__}: {reason_of(error)})") from None
 
 
-def splits_of(run: PublishedRun, rows: Sequence[Row], sources: Mapping[str, Path], registry: Registry) -> dict[str, Found]:
+def splits_of(run: PublishedRun, rows: Sequence[Row], sources: Mapping[str, Path], registry: Registry) -> dict[str, SplitsOfDataSet]:
     """Split the data of each data set that the rows name, anew."""
     from bench.tasks.known import NAMES
 
@@ -88,44 +88,48 @@ def splits_of(run: PublishedRun, rows: Sequence[Row], sources: Mapping[str, Path
         about = next((d for d in run.datasets if d["name"] == name), None)
         try:
             if about is None or run.task not in NAMES or any(row["task"] != run.task for row in own):
-                found[name] = Found(wrong=f"run.json knows no data set {name!r} of task {own[0]['task']}")
+                found[name] = SplitsOfDataSet(wrong=f"run.json knows no data set {name!r} of task {own[0]['task']}")
             else:
                 found[name] = _split(run, about, own, registry.task(run.task), sources, registry)
         except BenchError as error:
             words = f"the data cannot be read or split here: {error}"
             # data that was given for this check must not be passed over in silence
-            found[name] = Found(wrong=words) if name in sources else Found(missing=words)
+            found[name] = SplitsOfDataSet(wrong=words) if name in sources else SplitsOfDataSet(missing=words)
     return found
 
 
 def _split(
     run: PublishedRun, about: Mapping[str, Any], rows: Sequence[Row], task: Task, sources: Mapping[str, Path], registry: Registry
-) -> Found:
+) -> SplitsOfDataSet:
     claimed = rows[0]["fingerprint"]
     if any(row["fingerprint"] != claimed for row in rows):
-        return Found(wrong="the rows of one data set have several fingerprints")
+        return SplitsOfDataSet(wrong="the rows of one data set have several fingerprints")
     data, fingerprint, simulated, how = _data(run, about, str(claimed), sources, registry)
     if data is None:
-        return Found(missing=how)
+        return SplitsOfDataSet(missing=how)
     if fingerprint != claimed:
-        return Found(wrong=f"fingerprint: the rows say {claimed}, the data ({how}) has {fingerprint}")
+        return SplitsOfDataSet(wrong=f"fingerprint: the rows say {claimed}, the data ({how}) has {fingerprint}")
     if any(bool(row["simulated"]) != simulated for row in rows):
-        return Found(wrong=f"simulated: the rows say {not simulated}, the data ({how}) says {simulated}")
+        return SplitsOfDataSet(wrong=f"simulated: the rows say {not simulated}, the data ({how}) says {simulated}")
     own = {key: value for key, value in run.options.items() if key in task.options}
     splits = {s.task_id: s for s in task.splits(data, own, run.profile, run.truth_seed, simulated=simulated)}
     return _of_ids(run, sorted({row["task_id"] for row in rows}), splits)
 
 
-def _of_ids(run: PublishedRun, published: Sequence[str], splits: Mapping[str, Split]) -> Found:
+def _of_ids(run: PublishedRun, published: Sequence[str], splits: Mapping[str, Split]) -> SplitsOfDataSet:
     """Compare the task ids of the rows with those that the data gives; those of another protocol cannot be made here."""
     ours = sorted(map(protocol_of, splits))
     other = sorted(set(map(protocol_of, published)) - set(ours))
     if other and run.bench_source != bench_source():
-        return Found(missing=f"made by protocol {other[0][:40]}, this bench has {ours[0]}; check it with bench {run.bench_version[:40]}")
+        return SplitsOfDataSet(
+            missing=f"made by protocol {other[0][:40]}, this bench has {ours[0]}; check it with bench {run.bench_version[:40]}"
+        )
     unknown = [task_id for task_id in published if task_id not in splits]
     if unknown:
-        return Found(splits, wrong=f"task id: the rows say {unknown[0]}, the data and the run's options give {', '.join(sorted(splits))}")
-    return Found(splits)
+        return SplitsOfDataSet(
+            splits, wrong=f"task id: the rows say {unknown[0]}, the data and the run's options give {', '.join(sorted(splits))}"
+        )
+    return SplitsOfDataSet(splits)
 
 
 def _data(
@@ -168,7 +172,7 @@ def _cached(fingerprint: str) -> Events | Series | None:
     return None
 
 
-def given_sources(words: Sequence[str], known: Sequence[str]) -> dict[str, Path]:
+def parse_sources(words: Sequence[str], known: Sequence[str]) -> dict[str, Path]:
     """Read `--source NAME=PATH`; raise `ConfigError` for what is none, or names no data set of the place or no file."""
     found = {}
     for word in words:

@@ -57,7 +57,7 @@ def document(content: bytes, what: str) -> dict[str, Any]:
 def records(content: bytes, what: str, columns: Mapping[str, pa.DataType]) -> list[dict[str, Any]]:
     """Read a Parquet file as dicts that have these columns, of these types, none of them missing."""
     table = bounded.strings(content, what, columns, most_rows=MOST_RECORDS)
-    found: list[dict[str, Any]] = bounded.spelt_out(table, what, most=MOST_TEXT).to_pylist()
+    found: list[dict[str, Any]] = bounded.decode_dictionaries(table, what, most=MOST_TEXT).to_pylist()
     return found
 
 
@@ -67,7 +67,7 @@ def loose_records(content: bytes, what: str, columns: Mapping[str, pa.DataType])
     found = {field.name: field.type for field in bounded.schema(file)}
     if wrong := next((name for name, kind in columns.items() if name in found and found[name] not in {kind, pa.null()}), ""):
         raise PlaceError(f"{what}: its column {wrong!r} is {found[wrong]}, expected {columns[wrong]}")
-    table = bounded.spelt_out(bounded.read(file, what, most_rows=MOST_RECORDS), what, most=MOST_TEXT)
+    table = bounded.decode_dictionaries(bounded.read(file, what, most_rows=MOST_RECORDS), what, most=MOST_TEXT)
     table = table.select([name for name in columns if name in found])
     return [{**dict.fromkeys(columns), **row} for row in table.to_pylist()]
 
@@ -81,7 +81,7 @@ def rows(content: bytes, what: str, *, most_rows: int = MOST_ROWS, most_text: in
         raise PlaceError(f"{what}: the rows' version is {version[:20]!r}, this bench reads {SCHEMA_VERSION}; use the bench that wrote them")
     if wrong := differing(found_schema):
         raise PlaceError(f"{what}: its columns are not those of version {version} ({wrong[:200]})")
-    read = bounded.spelt_out(bounded.read(file, what, most_rows=most_rows), what, most=most_text)
+    read = bounded.decode_dictionaries(bounded.read(file, what, most_rows=most_rows), what, most=most_text)
     try:
         found: list[Row] = completed(read).to_pylist()
         rows_to_table(found)
@@ -93,7 +93,7 @@ def rows(content: bytes, what: str, *, most_rows: int = MOST_ROWS, most_text: in
     return found
 
 
-def fitting(runs: Mapping[str, Sequence[Row]], place: str) -> None:
+def refuse_too_many(runs: Mapping[str, Sequence[Row]], place: str) -> None:
     """Refuse a place whose runs, each small enough, are too many together."""
     rows_, text = 0, 0
     for found in runs.values():

@@ -64,7 +64,8 @@ def _wrong(board: RescoredBoard, choice: Mapping[str, Any]) -> str:
 def _differing(choice: Mapping[str, Any], scores: Mapping[str, Sequence[float]], mean: Mapping[str, Array]) -> str:
     for tuning, values in choice["scores"].items():
         if not _close(values, scores.get(tuning, []), TOLERANCE):
-            return f"valid_score: its search says {_spelt(values)} for {tuning[:40]}, the prediction gives {_spelt(scores.get(tuning, []))}"
+            found = _format_values(scores.get(tuning, []))
+            return f"valid_score: its search says {_format_values(values)} for {tuning[:40]}, the prediction gives {found}"
         if not _close(choice["replicates"].get(tuning, []), mean[tuning], CLOSE):
             return f"its scores under resamples ({tuning[:40]}) are not those that its validation predictions give"
     return ""
@@ -77,5 +78,5 @@ def _close(one: Sequence[float], other: Sequence[float] | Array, tolerance: floa
     return bool((np.abs(a - b) <= tolerance * np.maximum(1.0, np.abs(a))).all())
 
 
-def _spelt(values: Sequence[float]) -> str:
+def _format_values(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.10g}" for value in values[:3]) or "nothing"

@@ -30,7 +30,7 @@ from bench.publish.rescore import RescoredBoard, rescored
 from bench.publish.searches import Searches
 from bench.publish.searches import read as read_searches
 from bench.publish.store import PlaceError, Store, open_store
-from bench.publish.truth import PublishedRun, given_sources, read_run, splits_of
+from bench.publish.truth import PublishedRun, parse_sources, read_run, splits_of
 from bench.publish.validated import validated
 from bench.registry import Registry
 from bench.runs.ensemble import BLENDS
@@ -111,20 +111,11 @@ def verify(
     faults, notes = list(chain.broken(store, seen.committed, heads)), list(_strays(store, seen))
     signed, unsigned = _signatures(store, seen, signers)
     faults, notes = [*faults, *unsigned], [*notes, *signed]
-    opened: list[_Open] = []
-    for run in seen.committed:
-        wrong = list(_files(Published(store, run)))
-        faults += wrong
-        try:
-            one = _opened(Published(store, run))
-            rows = [line.row for line in one.lines]
-            faults += [] if wrong else contradictions(run, rows, one.published.manifest(), one.run, one.index, one.searches)
-            opened += [one] if run in seen.standing else []
-        except BenchError as error:
-            faults += [] if wrong else [str(error)]
+    opened, wrong = _opened_runs(store, seen)
+    faults += wrong
     faults += _retractions(store, seen)
     board_faults, board_notes = _board(store, seen)
-    given = given_sources(sources, sorted({line.row["dataset"] for one in opened for line in one.lines}))
+    given = parse_sources(sources, sorted({line.row["dataset"] for one in opened for line in one.lines}))
     for one in opened:
         notes += [*_rescore(one, given, registry), *_known_truth(one, registry)]
         if one.searches is None:
@@ -134,6 +125,23 @@ def verify(
     notes += [f"--rerun: {lacking}"] if rerun and (lacking := words_of(confined, sandbox)) else []
     lines = [line for one in opened for line in one.lines]
     return Checked(lines, [*dict.fromkeys(faults), *board_faults], notes, chain.heads(store, seen.committed) if not faults else [])
+
+
+def _opened_runs(store: Store, seen: State) -> tuple[list[_Open], list[str]]:
+    """Open every run, and return those that are not retracted and what is wrong with any."""
+    opened: list[_Open] = []
+    faults: list[str] = []
+    for run in seen.committed:
+        wrong = list(_files(Published(store, run)))
+        faults += wrong
+        try:
+            one = _opened(Published(store, run))
+            rows = [line.row for line in one.lines]
+            faults += [] if wrong else contradictions(run, rows, one.published.manifest(), one.run, one.index, one.searches)
+            opened += [one] if run in seen.active_runs else []
+        except BenchError as error:
+            faults += [] if wrong else [str(error)]
+    return opened, faults
 
 
 def _files(published: Published) -> Iterator[str]:

@@ -71,19 +71,21 @@ def pareto_chart(rows: Sequence[Row]) -> Chart | None:
             annotations=[_label(row, metric, at) for at, row in enumerate(front[-LABELS:])],
         ),
         head=("model", f"test {label}", "seconds", "beaten in both"),
-        rows=[(row["model"], plain(row[metric]), seconds(spent(row)), "no" if row in front else "yes") for row in shown[: 2 * FIRST]],
+        rows=[
+            (row["model"], plain(row[metric]), seconds(fit_seconds_of(row)), "no" if row in front else "yes") for row in shown[: 2 * FIRST]
+        ],
         note=f"Below {LEAST} s a model stands at {LEAST} s.",
     )
 
 
 def _pareto_finding(front: Sequence[Row], count: int, metric: str) -> str:
-    quick, best = (f"{clean(row['model'])} ({plain(row[metric])} in {seconds(spent(row))} s)" for row in (front[0], front[-1]))
+    quick, best = (f"{clean(row['model'])} ({plain(row[metric])} in {seconds(fit_seconds_of(row))} s)" for row in (front[0], front[-1]))
     if len(front) == 1:
         return f"{quick} is both the quickest and the best of {count} models."
     return f"{len(front)} of {count} models are not beaten in both; the quickest is {quick}, the best {best}."
 
 
-def spent(row: Row) -> float:
+def fit_seconds_of(row: Row) -> float:
     """Return the seconds that a row took, as `bench.board.recommend.cost` counts them."""
     found = row.get("seconds")
     return cost(row, ()) if found is None else float(found)
@@ -92,7 +94,7 @@ def spent(row: Row) -> float:
 def front_of(rows: Sequence[Row]) -> list[Row]:
     """Choose the models that no other beats in both score and seconds, the quickest first."""
     found: list[Row] = []
-    for row in sorted(rows, key=lambda row: (spent(row), -merit(row), row["model"])):
+    for row in sorted(rows, key=lambda row: (fit_seconds_of(row), -merit(row), row["model"])):
         if not found or merit(row) > merit(found[-1]):
             found.append(row)
     return found
@@ -165,7 +167,7 @@ def _points(rows: Sequence[Row], metric: str) -> dict[str, Any]:
         "type": "scatter",
         "mode": "markers",
         "name": "beaten in both",
-        "x": [rounded(max(spent(row), LEAST)) for row in rows],
+        "x": [rounded(max(fit_seconds_of(row), LEAST)) for row in rows],
         "y": [rounded(row[metric]) for row in rows],
         "text": [mark(row["model"]) for row in rows],
         "hovertemplate": "%{text}: %{y} in %{x} s<extra></extra>",
@@ -181,5 +183,10 @@ def _label(row: Row, metric: str, at: int) -> dict[str, Any]:
     from math import log10
 
     # neighbours on the front take turns above and below, so that their names do not lie on each other
-    place = {"x": rounded(log10(max(spent(row), LEAST))), "y": rounded(row[metric]), "showarrow": False, "yshift": (16, -16)[at % 2]}
+    place = {
+        "x": rounded(log10(max(fit_seconds_of(row), LEAST))),
+        "y": rounded(row[metric]),
+        "showarrow": False,
+        "yshift": (16, -16)[at % 2],
+    }
     return {**place, "text": wrapped(row["model"]), "font": {"size": 12, "color": INK}}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.board.drift import drift_words
-from bench.board.families import agreement_words, steered_words
+from bench.board.families import agreement_words, search_agreement_words
 from bench.board.metrics import metrics_of, ranking_label, ranking_metric, shown_metrics, way
 from bench.board.numbers import clean, plain, seconds, signed, span
 from bench.board.ranking import merit, verdict
@@ -14,7 +14,7 @@ from bench.board.schema import Row
 from bench.board.view import board_views, listed, tied_word
 from bench.metrics.kinds import Metric
 from bench.report.anytime_chart import anytime_chart
-from bench.report.board_figures import forest_chart, pareto_chart, spent
+from bench.report.board_figures import fit_seconds_of, forest_chart, pareto_chart
 from bench.report.chart import FIRST, Chart, figure_html
 from bench.report.coverage_chart import coverage_chart
 from bench.report.detection_tables import by_kind
@@ -141,19 +141,15 @@ def _cells(key: Key, row: Row, at: int, ends: tuple[float, float], tests: tuple[
         number(row.get(metric), up=higher),
         _interval(row, metric, tests, failed=failed),
         first,
-        TableCell(seconds(spent(row)), order=spent(row)),
+        TableCell(seconds(fit_seconds_of(row)), order=fit_seconds_of(row)),
         TableCell(row["tuning"]),
         TableCell("; ".join(filter(None, [", ".join(row.get("flags") or []), clean(row.get("reason") or "")])) or "none"),
         TableCell(gone),
         _number(row.get("valid_score"), plain, up=higher),
         TableCell(str(row.get("trials") or 0), order=row.get("trials") or 0),
-        _number(row.get("peak_memory_mb"), _whole),
+        _number(row.get("peak_memory_mb"), lambda megabytes: plain(megabytes, 0)),
         *rest,
     ]
-
-
-def _whole(value: float | None) -> str:
-    return plain(value, 0)
 
 
 def _worst(*, up: bool) -> float:
@@ -235,19 +231,21 @@ def _linked(run: Run, key: Key) -> Html | None:
 def _about(run: Run, key: Key) -> Html:
     found = next((d for d in run.about.get("datasets", ()) if (d["task_id"], d["name"]) == (key[0], run.dataset(key))), None)
     drift = drift_words(run.boards[key], list(run.of(run.details, key))) if run.task == "churn" else []
-    notes = [*(found["notes"] if found else ()), *drift, *(_steering(run, key) if run.task == "anomaly" else ())]
-    facts = [(str(k).replace("_", " "), _spelt(v)) for k, v in found["facts"].items() if not isinstance(v, dict | list)] if found else []
+    notes = [*(found["notes"] if found else ()), *drift, *(_search_agreement(run, key) if run.task == "anomaly" else ())]
+    facts = (
+        [(str(k).replace("_", " "), _format_value(v)) for k, v in found["facts"].items() if not isinstance(v, dict | list)] if found else []
+    )
     table = plain_table("Facts of the split", ("what", "value"), facts) if facts else None
     return joined(simulated_mark(run.boards[key]), tag("ul", (tag("li", name_of(note)) for note in notes)) if notes else None, table)
 
 
-def _steering(run: Run, key: Key) -> list[str]:
+def _search_agreement(run: Run, key: Key) -> list[str]:
     """Describe how what chose without labels ranks beside them, over the detectors of both modes."""
     rows = [row for place, own in run.boards.items() if place[0] == key[0] and run.dataset(place) == run.dataset(key) for row in own]
-    return [*steered_words(rows), *agreement_words(list(run.of(run.details, key)))]
+    return [*search_agreement_words(rows), *agreement_words(list(run.of(run.details, key)))]
 
 
-def _spelt(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return (
         plain(value) if isinstance(value, float) and not value.is_integer() else f"{value:,.0f}" if isinstance(value, float) else str(value)
     )

@@ -72,7 +72,7 @@ def rates_chart(figure: Data, models: Sequence[str]) -> Chart:
             yaxis=axis("churn rate", tickformat=".0%", rangemode="tozero"),
         ),
         head=("cut-off", "actual", *(f"predicted by {m}" for m in models)),
-        rows=[(one["cutoff"], plain(one["rate"]), *(_asked(known[m], one["cutoff"]) for m in models)) for one in figure["rates"]],
+        rows=[(one["cutoff"], plain(one["rate"]), *(_plain_or_absent(known[m], one["cutoff"]) for m in models)) for one in figure["rates"]],
         note="Models are asked at the validation and the test cut-off; the earlier ones are what they learn from.",
     )
 
@@ -134,7 +134,7 @@ def _predicted(figure: Data, model: str, at: int) -> dict[str, Any]:
     }
 
 
-def _asked(known: Mapping[str, float], cutoff: str) -> str:
+def _plain_or_absent(known: Mapping[str, float], cutoff: str) -> str:
     return plain(known[cutoff]) if cutoff in known else "not asked"
 
 

@@ -8,7 +8,7 @@ from bench.board.metrics import metrics_of, ranking_label, ranking_metric, way
 from bench.board.numbers import clean, plain, seconds, signed, span
 from bench.board.recommend import is_mixture
 from bench.board.schema import Row
-from bench.report.board_figures import spent
+from bench.report.board_figures import fit_seconds_of
 from bench.report.chart import Chart, figure_html
 from bench.report.detection_tables import by_strength
 from bench.report.html import Html, joined, tag
@@ -29,7 +29,7 @@ TASKS_DRAWN = ("churn", "forecasting", "anomaly")
 def cell_page(run: Run, key: Key, model: str) -> Page:
     """Make the page of one cell: score, command, status, task charts, search, parameters, log."""
     own = run.cells[key][model]
-    best = run.standing(key, model)
+    best = run.chosen_row(key, model)
     drawn = [(figure, model_charts(figure, model)) for figure in run.of(run.drawn, key)]
     charts = [chart for _, own in drawn for chart in own]
     searched, words = _search(run, key, model, best)
@@ -39,7 +39,7 @@ def cell_page(run: Run, key: Key, model: str) -> Page:
         protocol_html(key[0]),
         section("Score", _score(run, key, best), _all_rows(own)),
         _repeat(run, key, model),
-        *(_drawn(run, figure, model, own) for figure, own in drawn if own),
+        *(_figure_section(run, figure, model, own) for figure, own in drawn if own),
         section("Recall", figure_html(recall)) if recall is not None else None,
         _absent(run, key, model),
         _rates(run, key, model),
@@ -70,7 +70,7 @@ def _repeat(run: Run, key: Key, model: str) -> Html | None:
     return section("Repeat", command_html(command(config, "" if mixed else model), said))
 
 
-def _drawn(run: Run, figure: Figure, model: str, charts: Sequence[Chart]) -> Html:
+def _figure_section(run: Run, figure: Figure, model: str, charts: Sequence[Chart]) -> Html:
     """Show the charts of the task, with the way to those of all models."""
     named, to = NAMES[figure["kind"]], overview_files(run.drawn)[at_board(figure)]
     said = words_of(figure, model)
@@ -93,7 +93,7 @@ def _score(run: Run, key: Key, row: Row) -> Html:
     metric, higher = ranking_metric(row)
     name = str(row.get("reference") or "")
     cells = run.cells[key]
-    reference = run.standing(key, name) if name in cells else None
+    reference = run.chosen_row(key, name) if name in cells else None
     default = next((r for r in cells[row["model"]] if r["tuning"] == "default" and r["status"] == "ok"), None)
     default = None if default is row else default
     named = [(f"this model, {row['tuning']}", row), ("this model, default", default), ("reference", reference)]
@@ -124,7 +124,7 @@ def _all_rows(own: Sequence[Row]) -> Html:
             status_word(r),
             plain(r.get(metric)),
             plain(r.get("valid_score")),
-            seconds(spent(r)),
+            seconds(fit_seconds_of(r)),
             plain(r.get("peak_memory_mb"), 0),
         )
         for r in own
@@ -169,7 +169,7 @@ def _absent(run: Run, key: Key, model: str) -> Html | None:
     """State what a published run has not brought with it; nothing on the page of a run's own report."""
     if not run.merged or any(model in figure["models"] for figure in run.of(run.drawn, key)) or run.task not in TASKS_DRAWN:
         return None
-    if run.standing(key, model)["status"] != "ok":
+    if run.chosen_row(key, model)["status"] != "ok":
         return None
     return tag("p", f"Curves and series are {UNPUBLISHED}.", class_="note")
 
@@ -218,5 +218,5 @@ def _neighbours(run: Run, key: Key, model: str) -> Html:
 
 
 def _plugin(run: Run, key: Key, model: str) -> str:
-    row = run.standing(key, model)
+    row = run.chosen_row(key, model)
     return " ".join(filter(None, [row.get("plugin"), row.get("plugin_version"), (row.get("source_hash") or "")[:12]]))

@@ -11,7 +11,7 @@ from bench.report.chart import Chart, figure_html
 from bench.report.churn_charts import beside, curves_chart, gain_chart, ordered_churn
 from bench.report.classes_chart import churn_classes
 from bench.report.html import Html, tag
-from bench.report.looks_charts import looks_chart, looks_words
+from bench.report.occlusion_charts import occlusion_chart, occlusion_gap
 from bench.report.page import section
 from bench.report.profit_chart import profit_chart, profit_form
 
@@ -51,7 +51,7 @@ def overview_parts(figure: Data) -> list[PagePart]:
         PagePart("What does it earn?", [profit_chart(figure, models)], form=profit_form()),
         PagePart("Is it calibrated?", [*calibrated, rates_chart(figure, two)]),
         PagePart("How do the scores part the classes?", _classes(figure, two)),
-        looks_part(figure, two),
+        occlusion_part(figure, two),
     ]
 
 
@@ -60,10 +60,10 @@ def _classes(figure: Data, models: Sequence[str]) -> list[Chart]:
     return [chart for chart in found if chart is not None]
 
 
-def looks_part(figure: Data, models: Sequence[str]) -> PagePart:
+def occlusion_part(figure: Data, models: Sequence[str]) -> PagePart:
     """Make the part on what models look at; one that could not be asked has a sentence."""
-    drawn = [looks_chart(figure, m, f"looks-{at}") for at, m in enumerate(models)]
-    words = [said for m in models if (said := looks_words(figure, m))]
+    drawn = [occlusion_chart(figure, m, f"looks-{at}") for at, m in enumerate(models)]
+    words = [said for m in models if (said := occlusion_gap(figure, m))]
     return PagePart("What it looks at", [chart for chart in drawn if chart is not None], words)
 
 
@@ -72,7 +72,7 @@ def churn_model_charts(figure: Data, model: str) -> list[Chart]:
     if model not in figure["models"]:
         return []
     models = beside(figure, model)
-    asked = looks_chart(figure, model) if model in figure.get("looks_at", {}) else None
+    asked = occlusion_chart(figure, model) if model in figure.get("looks_at", {}) else None
     return [
         reliability_chart(figure, model),
         gain_chart(figure, models),

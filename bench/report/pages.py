@@ -18,7 +18,7 @@ from bench.report.compared_chart import compared_chart, compared_data, compared_
 from bench.report.figures import anomaly_chart, forecast_chart, horizon_chart
 from bench.report.glossary_page import glossary_page
 from bench.report.html import Html, joined, slug, tag
-from bench.report.looks_charts import looks_words
+from bench.report.occlusion_charts import occlusion_gap
 from bench.report.page import Link, Page, links, section, write_page
 from bench.report.profit_chart import profit_data
 from bench.report.protocol_words import protocol_html
@@ -30,7 +30,7 @@ To = Callable[[Figure, str], str]
 
 
 @dataclass(frozen=True)
-class Named:
+class PageNames:
     """Describe how pages of one kind of figure are called."""
 
     front: str
@@ -46,9 +46,9 @@ class Named:
 
 SERIES = "Best, median and worst series of each model"
 NAMES = {
-    "forecast": Named("forecasts", "Forecasts", "Forecasts, series by series", SERIES, "Series"),
-    "anomaly": Named("anomalies", "Anomaly scores", "Anomaly scores, series by series", SERIES, "Series"),
-    "churn": Named("churn", "Churn curves", "Churn: curves and calibration", "Gain, curves and calibration of all models", "Curves"),
+    "forecast": PageNames("forecasts", "Forecasts", "Forecasts, series by series", SERIES, "Series"),
+    "anomaly": PageNames("anomalies", "Anomaly scores", "Anomaly scores, series by series", SERIES, "Series"),
+    "churn": PageNames("churn", "Churn curves", "Churn: curves and calibration", "Gain, curves and calibration of all models", "Curves"),
 }
 """Kind of a figure -> its names."""
 
@@ -147,12 +147,12 @@ def _overview(figure: Figure, file: str, title: str, boards: Sequence[Link], tra
         section("Two models on one series", compared_form(figure, pair), figure_html(charts[-1])) if len(pair) == 2 else None,
     )
     name = f"{NAMES[figure['kind']].title}: {_title(figure)}"
-    words = f"{_led(figure, models[0])}; {_shown(figure)}." if models else "No model has predictions."
+    words = f"{_led(figure, models[0])}; {_figure_words(figure)}." if models else "No model has predictions."
     more = {"profit": profit_data(figure, models)} if parts else {"compared": compared_data(figure)} if len(pair) == 2 else {}
     return Page(file, name, words, body, trail, [title] if title else [], charts, more=more)
 
 
-def _shown(figure: Figure) -> str:
+def _figure_words(figure: Figure) -> str:
     if figure["kind"] != "churn":
         drawn = any(figure["models"].values())
         return "the best, the median and the worst series by its own scores" if drawn else "its series are not published with this run"
@@ -182,7 +182,7 @@ def charts_html(figure: Figure, charts: Sequence[Chart]) -> Html:
 def words_of(figure: Figure, model: str) -> str:
     """Describe what cannot be drawn of a model that should be: what a leader looks at; empty where there is nothing to say."""
     wanted = figure["kind"] == "churn" and model in {figure["leader"], *figure.get("looks_at", {})}
-    return looks_words(figure, model) if wanted else ""
+    return occlusion_gap(figure, model) if wanted else ""
 
 
 def _chosen(figure: Figure, count: int) -> str:
@@ -195,6 +195,6 @@ def _model_page(figure: Figure, model: str, files: Mapping[tuple[str, str], str]
     said = words_of(figure, model)
     body = joined(links(pairs, "Models"), charts_html(figure, charts), tag("p", said) if said else None)
     leads = _led(figure, model) if model == figure["leader"] else f"The leader here is {clean(figure['leader'] or 'unknown')}"
-    words = f"{leads}; {_shown(figure) if figure['kind'] == 'churn' else _chosen(figure, len(charts))}."
+    words = f"{leads}; {_figure_words(figure) if figure['kind'] == 'churn' else _chosen(figure, len(charts))}."
     above = (f"{NAMES[figure['kind']].title}: {_title(figure)}", files[at_board(figure)])
     return Page(model_file(figure, model), f"{model} on {_title(figure)}", words, body, [*trail, above], [figure["task_id"]], charts)

@@ -32,7 +32,7 @@ def parallel_chart(trials: Sequence[Trial], order: Sequence[str], label: str, *,
     good = max(1, len(shown) // 3)
     traces = [_line(shown[at], at, names, places, good) for at in reversed(range(len(shown)))]
     best = shown[0]
-    told = ", ".join(f"{clean(name)} {_spelt(best[1].get(name))}" for name in names[:3])
+    told = ", ".join(f"{clean(name)} {_format_value(best[1].get(name))}" for name in names[:3])
     columns = [*names, ""]
     return Chart(
         key="parallel",
@@ -49,7 +49,7 @@ def parallel_chart(trials: Sequence[Trial], order: Sequence[str], label: str, *,
             annotations=[note for at, name in enumerate(columns) for note in _ends(at, places[name])],
         ),
         head=("trial", f"valid {label}", *names),
-        rows=[(str(n), plain(value), *(_spelt(params.get(name)) for name in names)) for value, params, n in scored],
+        rows=[(str(n), plain(value), *(_format_value(params.get(name)) for name in names)) for value, params, n in scored],
         note=f"A line a trial, each axis from its least to its greatest value{_few(len(scored), len(names), order)}.",
     )
 
@@ -71,9 +71,9 @@ def _places(values: Sequence[Any]) -> dict[str, Any]:
         low, high = min(numbers), max(numbers)
         turn = log if low > 0 and high / low > WIDE else float
         at = {repr(v): (turn(v) - turn(low)) / ((turn(high) - turn(low)) or 1) for v in numbers}
-        return {"at": at, "ends": [(0.0, _spelt(low)), (1.0, _spelt(high))]}
-    words = sorted({_spelt(v) for v in values})
-    at = {repr(v): words.index(_spelt(v)) / max(len(words) - 1, 1) for v in values}
+        return {"at": at, "ends": [(0.0, _format_value(low)), (1.0, _format_value(high))]}
+    words = sorted({_format_value(v) for v in values})
+    at = {repr(v): words.index(_format_value(v)) / max(len(words) - 1, 1) for v in values}
     return {"at": at, "ends": [(n / max(len(words) - 1, 1), word) for n, word in enumerate(words)]}
 
 
@@ -102,7 +102,7 @@ def _line(one: tuple[float, Mapping[str, Any], int], at: int, names: Sequence[st
     }
 
 
-def _spelt(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None:
         return "not set"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

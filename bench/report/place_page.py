@@ -14,7 +14,7 @@ from bench.report.across_page import FILE as ACROSS
 from bench.report.html import Html, joined, name_of, tag
 from bench.report.interval_strip import Span, scale, strip
 from bench.report.page import links
-from bench.report.protocol_words import asked, protocol_html
+from bench.report.protocol_words import protocol_html, question_of
 from bench.report.run_folder import Key, board_file, board_titles, cell_file
 from bench.report.tables import TableCell, plain_table
 from bench.report.words import simulated_mark
@@ -38,7 +38,7 @@ def task_card(task: str, rows: Sequence[Row], folder: str, checked: Sequence[str
     return tag(
         "article",
         tag("h3", tag("a", f"{task} benchmark", href=f"{folder}index.html")),
-        tag("p", asked(task), class_="card-verdict") if asked(task) else None,
+        tag("p", question_of(task), class_="card-verdict") if question_of(task) else None,
         tag("ul", (tag("li", name_of(fact)) for fact in facts), class_="facts"),
         (tag("p", clean(words), class_="caption") for words in checked),
         links(pages, f"Pages of {task}") if pages else None,

@@ -1,4 +1,4 @@
-"""Say in a sentence what a task id spells: `h=28d/elig=h/split=time` and the like."""
+"""Describe a task id in a sentence: `h=28d/elig=h/split=time` and the like."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from bench.board.numbers import clean
 from bench.report.html import Html, tag
 
-ASKED = {
+QUESTIONS = {
     "churn": "Which users, active until a cut-off, do nothing in the time after it?",
     "forecasting": "What will the series be over the next steps?",
     "next-event": "What will each user do next?",
@@ -15,7 +15,7 @@ ASKED = {
 }
 """Task -> the question that its models answer."""
 FAMILIES = {"labelled": "labelled anomalies", "injected": "injected anomalies", "spliced": "takeovers by another user"}
-SPELT: dict[str, Callable[[str], str]] = {
+DESCRIPTIONS: dict[str, Callable[[str], str]] = {
     "h": lambda v: f"horizon {v}" if v.endswith("d") else f"horizon {v} steps",
     "elig": lambda v: "eligible: active within one horizon before the cut-off" if v == "h" else "eligible: ever active before the cut-off",
     "split": lambda v: {"time": "split by time", "time+user": "split by time and user"}.get(v, f"split by {v}"),
@@ -43,9 +43,9 @@ SPELT: dict[str, Callable[[str], str]] = {
 """Key of a task id -> what its value means."""
 
 
-def asked(task: str) -> str:
+def question_of(task: str) -> str:
     """Return the question of a task; empty for one that has not said it."""
-    return ASKED.get(task, "")
+    return QUESTIONS.get(task, "")
 
 
 def protocol_html(task_id: str) -> Html:
@@ -62,4 +62,4 @@ def protocol_words(task_id: str) -> str:
 
 def _part(part: str) -> str:
     key, equals, value = part.partition("=")
-    return SPELT[key](value) if equals and key in SPELT else part
+    return DESCRIPTIONS[key](value) if equals and key in DESCRIPTIONS else part

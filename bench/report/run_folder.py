@@ -128,12 +128,12 @@ class Run:
         return found
 
     @cached_property
-    def _standing(self) -> dict[Key, dict[str, Row]]:
+    def _chosen_rows(self) -> dict[Key, dict[str, Row]]:
         return {key: {rows[at]["model"]: rows[at] for at in candidates(rows)} for key, rows in self.boards.items()}
 
-    def standing(self, key: Key, model: str) -> Row:
+    def chosen_row(self, key: Key, model: str) -> Row:
         """Choose the row that stands for a model on a board; where none does, its first."""
-        return self._standing[key].get(model) or self.cells[key][model][0]
+        return self._chosen_rows[key].get(model) or self.cells[key][model][0]
 
     def of(self, what: Sequence[Mapping[str, Any]], key: Key, model: str | None = None) -> list[Mapping[str, Any]]:
         """Choose from trials, details or figures what belongs to a board, or to one of its cells."""

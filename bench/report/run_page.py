@@ -12,7 +12,7 @@ from bench.board.numbers import clean, plain
 from bench.board.ranking import label
 from bench.board.schema import SCHEMA, Row
 from bench.metrics.rounding import rounded
-from bench.report.board_figures import spent
+from bench.report.board_figures import fit_seconds_of
 from bench.report.html import Html, joined, tag
 from bench.report.index_page import counted
 from bench.report.page import Page, section
@@ -119,11 +119,11 @@ def rows_csv(rows: Sequence[Row]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(used)
     for row in rows:
-        writer.writerow([_spelt(row.get(name)) for name in used])
+        writer.writerow([_csv_value(row.get(name)) for name in used])
     return text.getvalue()
 
 
-def _spelt(value: Any) -> Any:
+def _csv_value(value: Any) -> Any:
     if isinstance(value, list):
         return " ".join(value)
     # a spreadsheet runs text that begins like a formula
@@ -134,7 +134,7 @@ def _value(row: Row, key: str) -> Any:
     if key == "score":
         return rounded(row.get(ranking_metric(row)[0]))
     if key == "seconds":
-        return rounded(round(spent(row), 2))
+        return rounded(round(fit_seconds_of(row), 2))
     if key == "status":
         return status_word(row)
     found = row.get({"valid": "valid_score", "memory": "peak_memory_mb"}.get(key, key))

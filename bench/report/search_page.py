@@ -73,13 +73,13 @@ def _trials(trials: Sequence[Mapping[str, Any]], row: Row) -> Html:
             t["status"],
             plain(t["value"]),
             plain(t.get("fit_seconds"), 1),
-            *(_spelt(json.loads(t["params"]), n) for n in names),
+            *(_format_value(json.loads(t["params"]), n) for n in names),
         )
         for t in shown
     ]
     return plain_table(f"Trials{left}", ("trial", "status", f"valid {ranking_label(row)}", "seconds to fit", *names), lines)
 
 
-def _spelt(params: Mapping[str, Any], name: str) -> str:
+def _format_value(params: Mapping[str, Any], name: str) -> str:
     value = params.get(name)
     return "not set" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

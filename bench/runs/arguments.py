@@ -111,14 +111,11 @@ def _typed(name: str, value: Any) -> Any:
     try:
         return pydantic.TypeAdapter(types()[name]).validate_python(plain, strict=True)
     except pydantic.ValidationError:
-        wanted = next(t for t in (get_args(types()[name]) if _optional(name) else (types()[name],)) if t is not type(None))
+        kind = types()[name]
+        wanted = next(t for t in (get_args(kind) if isinstance(kind, UnionType) else (kind,)) if t is not type(None))
         expected = EXPECTED.get(get_origin(wanted) or wanted, "keys with a value each")
         quoted = "; write it without quotes" if wanted in {int, float} and isinstance(value, str) else ""
         raise ConfigError(f"{name}={value!r} is not {expected}{quoted}") from None
-
-
-def _optional(name: str) -> bool:
-    return isinstance(types()[name], UnionType)
 
 
 def _plain(name: str, value: Any) -> Any:

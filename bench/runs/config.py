@@ -150,9 +150,9 @@ class Config:
         if any(word.startswith(f"{adapter}=") for word in self.datasets):
             raise ConfigError(f"--data is --dataset {adapter}=FILE and shares its options; for two of your own: bench data add NAME PATH")
         if not isinstance(self.data, str | Path):
-            from bench.sources.load import holds_series, kept_frame
+            from bench.sources.load import cache_frame, holds_series
 
-            path = str(kept_frame(self.data, self.name or "data"))
+            path = str(cache_frame(self.data, self.name or "data"))
             if not given and holds_series(self.data):
                 return replace(self, data=None, datasets=(*self.datasets, f"series={path}"))
         elif not str(self.data):

@@ -23,7 +23,7 @@ from bench.tune.decide import FEW
 from bench.tune.plan import Budget
 
 if TYPE_CHECKING:
-    from bench.runs.scheduler import Cell
+    from bench.runs.cell import Cell
     from bench.tune.trials import Entry
 
 WORTH = 60.0

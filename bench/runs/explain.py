@@ -29,10 +29,10 @@ def with_reasons(
     if not isinstance(data, Events) or not isinstance(asked.inputs, ChurnInputs):
         raise ConfigError("--explain gives reasons for churn; leave it out for other tasks")
     if shares is not None and shares.shape == (len(asked.inputs), len(STATIC) + len(FEATURES) + 1) and np.isfinite(shares).all():
-        return _told(asked, explain.by_columns(shares[:, :-1], asked.inputs))
-    rows = explain.AskedUsers.of(data, asked.columns["user"], asked.inputs, asked.split.context["horizon"], longest)
+        return _add_reasons(asked, explain.by_columns(shares[:, :-1], asked.inputs))
+    rows = explain.ExplainedUsers.of(data, asked.columns["user"], asked.inputs, asked.split.context["horizon"], longest)
     answers = [(part, ask(_instead(asked, part.inputs))["prediction"]) for part in explain.parts(rows)]
-    return _told(asked, explain.by_parts(answer["prediction"], answers))
+    return _add_reasons(asked, explain.by_parts(answer["prediction"], answers))
 
 
 def _instead(asked: InferenceInputs, inputs: ChurnInputs) -> InferenceInputs:
@@ -40,5 +40,5 @@ def _instead(asked: InferenceInputs, inputs: ChurnInputs) -> InferenceInputs:
     return replace(asked, inputs=inputs, split=replace(asked.split, stages={"final": Stage((), (inputs,))}))
 
 
-def _told(asked: InferenceInputs, reasons: list[str]) -> InferenceInputs:
+def _add_reasons(asked: InferenceInputs, reasons: list[str]) -> InferenceInputs:
     return replace(asked, columns={**asked.columns, "reasons": reasons})

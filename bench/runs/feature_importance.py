@@ -43,7 +43,7 @@ class Occlusion:
     context: Mapping[str, Any]
     """Fields of `bench.Context` that the profile sets."""
 
-    def looks_at(self, problem: Problem, one: ModelResult, task: Task, folder: Path) -> dict[str, Any]:
+    def measure_importance(self, problem: Problem, one: ModelResult, task: Task, folder: Path) -> dict[str, Any]:
         """Ask one model; gives `key` of its fit, `reason` where it cannot be asked, else `users`, `auc` and `rows`.
 
         A row has `group` and `what`, and `drop` with its interval (paired bootstrap by user) or `reason`.
@@ -65,7 +65,7 @@ class Occlusion:
         for probe in occlusion.probes(whole, _seed(problem)):
             after, reason = (None, stopped) if stopped else self._answer(problem, one, task, folder, split, probe.inputs)
             stopped = stopped or (f"not asked: of the one before it, {SLOW}" if reason == SLOW else "")
-            lost = {"reason": reason} if after is None else _lost(before, ranked(truth.y, after, 0.5), truth.group, _seed(problem))
+            lost = {"reason": reason} if after is None else _auc_drop(before, ranked(truth.y, after, 0.5), truth.group, _seed(problem))
             rows.append({"group": probe.group, "what": probe.what, **lost})
         return {**found, "users": len(truth.y), "auc": rounded(_auc(before, np.ones((1, len(truth.y))))[0]), "rows": rows}
 
@@ -92,18 +92,20 @@ class Occlusion:
                     shutil.rmtree(file.parent, ignore_errors=True)
 
 
-def look(
-    asker: Occlusion, problem: Problem, chosen: Sequence[ModelResult], task: Task, folder: Path, known: Mapping[str, Any]
+def measure_importances(
+    occluded: Occlusion, problem: Problem, chosen: Sequence[ModelResult], task: Task, folder: Path, known: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """Ask each of the chosen models; `known`: model -> what the same run has found before, kept where the fit is the same."""
     kept = {one.model: known.get(one.model, {}) for one in chosen}
     return {
-        one.model: kept[one.model] if kept[one.model].get("key") == one.final["key"] else asker.looks_at(problem, one, task, folder)
+        one.model: kept[one.model]
+        if kept[one.model].get("key") == one.final["key"]
+        else occluded.measure_importance(problem, one, task, folder)
         for one in chosen
     }
 
 
-def first_of(models: Sequence[str], shown: Sequence[ModelResult], reference: str) -> list[ModelResult]:
+def models_to_probe(models: Sequence[str], shown: Sequence[ModelResult], reference: str) -> list[ModelResult]:
     """Choose who is asked: of `models`, the best first, the first that has a fit of its own; and the reference."""
     by_name = {one.model: one for one in shown if not one.combined}
     leader = next((m for m in models if m in by_name), "")
@@ -121,7 +123,7 @@ def _seed(problem: Problem) -> int:
     return stable_seed(problem.fingerprint, problem.split.task_id, "looks")
 
 
-def _lost(before: Any, after: Any, group: Array, seed: int) -> dict[str, Any]:
+def _auc_drop(before: Any, after: Any, group: Array, seed: int) -> dict[str, Any]:
     """Return the ROC AUC that is lost, and its 95 % interval over the same draws of users for both."""
     point = np.ones((1, len(group)))
     drop = _auc(before, point) - _auc(after, point)

@@ -167,18 +167,18 @@ def keep(name: str, jobs: int) -> None:
     path = _file()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
-    partial.write_text(json.dumps({**_kept(), name: jobs}))
+    partial.write_text(json.dumps({**_measured_jobs(), name: jobs}))
     partial.replace(path)
 
 
 def remembered(found: Sequence[Gpu]) -> int | None:
     """Return how many jobs the GPUs of this machine are best given at once: the fewest of their kinds; None: not measured."""
-    kept = _kept()
+    kept = _measured_jobs()
     measured = [kept[gpu.name] for gpu in found if gpu.name in kept]
     return min(measured, default=None)
 
 
-def _kept() -> dict[str, int]:
+def _measured_jobs() -> dict[str, int]:
     try:
         found = json.loads(_file().read_text())
     except FileNotFoundError:

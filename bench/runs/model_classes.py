@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.api import Model
 from bench.errors import ConfigError
-from bench.sources.cache import cache_folder, write_whole
+from bench.sources.cache import cache_folder, write_atomically
 
 HOOK = """
 
@@ -34,11 +34,11 @@ def plugin_file(model: type[Model]) -> Path:
     name = getattr(model, "name", None)
     if not isinstance(name, str) or not name:
         raise ConfigError(f"models: class {model.__name__} has no name; add a line such as: name = {model.__name__.lower()!r}")
-    text = _importing(model) if _installed(model) else _standing_alone(model)
+    text = _importing(model) if _installed(model) else _standalone_source(model)
     text += HOOK.format(name=model.__name__)
     home = cache_folder().parent / "plugins"
     file = home / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.py"
-    write_whole(file, text.encode())
+    write_atomically(file, text.encode())
     return file
 
 
@@ -54,12 +54,12 @@ def _importing(model: type[Model]) -> str:
     return f'"""The model {model.__name__} of {model.__module__}."""\n\nfrom {model.__module__} import {model.__name__}\n'
 
 
-def _standing_alone(model: type[Model]) -> str:
+def _standalone_source(model: type[Model]) -> str:
     """Return the class and the statements of its module that it needs, in their order."""
     statements = list(_statements(model))
     last: dict[str, int] = {}
     for at, node in enumerate(statements):
-        last |= dict.fromkeys(_bound(node), at)
+        last |= dict.fromkeys(_bound_names(node), at)
     if model.__name__ not in last:
         raise ConfigError(f"models: the source of class {model.__name__} cannot be found; save it in a file and give plugins=[FILE]")
     needed: set[int] = set()
@@ -95,7 +95,7 @@ def _texts(model: type[Model]) -> list[str]:
         return []
 
 
-def _bound(node: ast.stmt) -> Iterator[str]:
+def _bound_names(node: ast.stmt) -> Iterator[str]:
     """List the names that a top-level statement binds; `if __name__ == ...` and the like bind none that a model needs."""
     if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         yield node.name
@@ -107,7 +107,7 @@ def _bound(node: ast.stmt) -> Iterator[str]:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         yield from (n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name))
     elif isinstance(node, ast.Try | ast.If):
-        yield from (name for inner in node.body if not isinstance(node, ast.If) or _checks_types(node) for name in _bound(inner))
+        yield from (name for inner in node.body if not isinstance(node, ast.If) or _checks_types(node) for name in _bound_names(inner))
 
 
 def _checks_types(node: ast.If) -> bool:

@@ -17,7 +17,7 @@ def forest(rows: Sequence[Row]) -> go.Figure:
     """Draw each model's score with its 95 % interval, the best on top."""
     import plotly.graph_objects as go
 
-    metric, higher, standing = _standing(rows)
+    metric, higher, standing = _ranked_rows(rows)
     # plotly counts from the bottom
     shown = sorted(standing, key=lambda r: r[metric], reverse=not higher)
     score = [r[metric] for r in shown]
@@ -35,7 +35,7 @@ def pareto(rows: Sequence[Row]) -> go.Figure:
     """Draw each model's score against its seconds (search, fit and predict), and a line along those that no other beats in both."""
     import plotly.graph_objects as go
 
-    metric, higher, standing = _standing(rows)
+    metric, higher, standing = _ranked_rows(rows)
     points = sorted((_seconds(r), r[metric], r["model"]) for r in standing)
     front, best = [], float("-inf")
     for seconds, score, _ in points:
@@ -57,7 +57,7 @@ def pareto(rows: Sequence[Row]) -> go.Figure:
 PLOTS: Mapping[str, Callable[[Sequence[Row]], go.Figure]] = {"forest": forest, "pareto": pareto}
 
 
-def _standing(rows: Sequence[Row]) -> tuple[str, bool, list[Row]]:
+def _ranked_rows(rows: Sequence[Row]) -> tuple[str, bool, list[Row]]:
     """Return the metric that ranks, whether higher is better, and the row that stands for each model."""
     metric, higher = ranking_metric(rows[0])
     return metric, higher, [rows[at] for at in candidates(rows) if rows[at][metric] is not None]

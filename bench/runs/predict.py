@@ -35,7 +35,7 @@ from bench.runs.config import own_columns
 from bench.runs.explain import with_reasons
 from bench.runs.saved_models import Fitted, answering, board_of, fits, run_document, words_of
 from bench.sources.cache import cache_folder
-from bench.sources.load import Request, holds_series, kept_frame, loaded
+from bench.sources.load import Request, cache_frame, holds_series, loaded
 from bench.sources.registered import registered
 from bench.tasks.base import Arrays, InferenceInputs, Prediction, Stage, Task, weighted
 from bench.tasks.profiles import profile
@@ -126,18 +126,18 @@ def answered(
     confined = chosen(sandbox, hidden)
     with _executor(confined) as executor:
         sources = _sources([one.model for one in fitted], registry, executor)
-        ask = partial(_whole, fitted, sources, task, context, executor, itertools.count())
+        ask = partial(_blended_answer, fitted, sources, task, context, executor, itertools.count())
         whole = ask(asked)
         if explain:
             shares = _shares(fitted, sources, asked, context, executor)
             asked = with_reasons(new, asked, whole, ask, shares, caps.history)
     frame = task.answer_frame(asked, whole).with_columns(model=pl.lit(answering(fitted)))
     unsafe = lacking_confinement(confined, sandbox)
-    about = (f"{words_of(document, board, fitted)}; {asked.about}", *_left_out(asked, frame), *([unsafe] if unsafe else []))
+    about = (f"{words_of(document, board, fitted)}; {asked.about}", *_exclusion_words(asked, frame), *([unsafe] if unsafe else []))
     return Answer(_with_everybody(frame, asked) if everybody else frame, about)
 
 
-def _whole(
+def _blended_answer(
     fitted: Sequence[Fitted], sources: Mapping[str, Source], task: Task, context: Mapping[str, Any], executor: Executor,
     tickets: Iterator[int], asked: InferenceInputs,
 ) -> Arrays:  # fmt: skip
@@ -161,7 +161,7 @@ def _shares(
     return None if shares is None else np.array(shares, np.float64)
 
 
-def _left_out(asked: InferenceInputs, frame: pl.DataFrame) -> list[str]:
+def _exclusion_words(asked: InferenceInputs, frame: pl.DataFrame) -> list[str]:
     """Count those who are not asked about, by reason."""
     counts = Counter(asked.excluded.values())
     words = "; ".join(f"{n:,} not eligible: {reason}" for reason, n in counts.most_common())
@@ -198,7 +198,7 @@ def until(data: Events | Series, cutoff: str | date | None) -> Events | Series:
 def _request(data: Any, board: Mapping[str, Any], columns: Mapping[str, str], named_by: str) -> Request:
     """Describe who reads the data: `named_by` where columns are named; what a registered set was told holds for new data too."""
     if not isinstance(data, str | Path):
-        return Request("series" if holds_series(data) else "events", kept_frame(data))
+        return Request("series" if holds_series(data) else "events", cache_frame(data))
     adapter, equals, path = str(data).partition("=")
     if not equals or Path(data).expanduser().exists():
         adapter, path = named_by if columns else board["adapter"], str(data)

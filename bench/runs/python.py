@@ -13,7 +13,7 @@ from bench.board import Board
 from bench.errors import BenchError, ConfigError, suggest
 from bench.runs.arguments import configurations, parts, types
 from bench.runs.results import RunBoard
-from bench.runs.run_events import Listener, silent
+from bench.runs.run_events import Listener, ignore
 
 if TYPE_CHECKING:
     import polars as pl
@@ -68,7 +68,7 @@ def run(
     prune: bool = False,
     plugins: Names | None = None,
     plugins_dirs: Names | None = None,
-    listen: Listener = silent,
+    listen: Listener = ignore,
     **more: Any,
 ) -> RunBoard:
     """Tune every model fairly on every data set and return the leaderboard; what `bench run` does.
@@ -112,7 +112,7 @@ def run(
     from bench.runs.runner import execute
 
     given = {key: value for key, value in locals().items() if key in types()}
-    with arguments_named(data):
+    with errors_about_arguments(data):
         if not task:
             raise ConfigError(f"task={task!r} names none; give churn, forecasting or anomaly, or several of them")
         given["models"], files = _models(models)
@@ -168,7 +168,7 @@ def predict(
         if key not in (known := (*OWN_FILE, *OWN_SERIES)):
             raise ConfigError(f"unknown argument {key!r}; {suggest(key, ['cutoff', 'model', 'dataset', 'family', 'options', *known])}")
     spelt = {key: str(value) for key, value in (options or {}).items()}
-    with arguments_named(data):
+    with errors_about_arguments(data):
         return on_new_data.predict(
             folder,
             data,
@@ -190,7 +190,7 @@ def load(run: str | Path) -> RunBoard:
 
 
 @contextmanager
-def arguments_named(data: Any) -> Iterator[None]:
+def errors_about_arguments(data: Any) -> Iterator[None]:
     """Let errors speak of arguments, not of options of the command line, and of `data`, not of the file that a frame is kept in."""
     try:
         yield

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bench.board import Board
 from bench.board.schema import Row
 from bench.errors import ConfigError, PluginError, RunFolderError, suggest
-from bench.runs.saved_models import board_of, fits, run_document, standing_row
+from bench.runs.saved_models import board_of, chosen_row, fits, run_document
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -25,7 +25,7 @@ class RunBoard(Board):
 
         Raises `ConfigError` where there are several boards to choose from, `RunFolderError` where no model worked.
         """
-        return standing_row(self._rows_of(dataset, family), "", "no model worked on this board; its rows say why")
+        return chosen_row(self._rows_of(dataset, family), "", "no model worked on this board; its rows say why")
 
     def model(self, name: str = "", dataset: str = "", family: str = "") -> Model:
         """Load a fitted model of the run, the leader where no name is given; its plugin is imported into this process.

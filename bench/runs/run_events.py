@@ -127,5 +127,5 @@ Event: TypeAlias = Reading | Notice | NodesChanged | DataReady | RunReady | JobS
 Listener: TypeAlias = Callable[[Event], None]
 
 
-def silent(event: Event) -> None:
+def ignore(event: Event) -> None:
     """Take an event and say nothing."""

@@ -25,12 +25,12 @@ def claim(config: Config) -> None:
     folder = config.folder()
     old = _stored(folder)
     if config.overwrite and (old is not None or (folder / "ledger.jsonl").exists()):
-        log.warning("the old run is kept as %s", moved_aside(folder))
+        log.warning("the old run is kept as %s", move_to_numbered(folder))
     elif old is not None:
         _refuse_other(folder, config, *old)
 
 
-def moved_aside(folder: Path) -> Path:
+def move_to_numbered(folder: Path) -> Path:
     """Rename a run folder to the first free of `NAME.1`, `NAME.2`, ...; raise `RunFolderError` where a run is going on in it."""
     with Ledger(folder):
         n = 1
@@ -63,7 +63,7 @@ def _refuse_other(folder: Path, config: Config, old: Config, finished: bool) -> 
     other = [name for name in ours if theirs[name] != ours[name]]
     cure = "give another --out DIR, or --overwrite to move that run aside"
     if other:
-        pairs = ", ".join(f"{name} {_spelt(theirs[name])} there, {_spelt(ours[name])} here" for name in other)
+        pairs = ", ".join(f"{name} {_format_value(theirs[name])} there, {_format_value(ours[name])} here" for name in other)
         raise RunFolderError(f"run folder {folder} holds another run ({pairs}); {cure}")
     for name in BUDGET:
         before, now = old.budget(name), config.budget(name)
@@ -71,7 +71,7 @@ def _refuse_other(folder: Path, config: Config, old: Config, finished: bool) -> 
             raise RunFolderError(f"run folder {folder} holds a finished run of {before} {name}, {now} are asked for; give more, or {cure}")
 
 
-def _spelt(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, Mapping):
         return " ".join(f"{key}={item}" for key, item in value.items()) or "none"
     return ", ".join(map(str, value)) or "none" if isinstance(value, list) else "none" if value is None else str(value)

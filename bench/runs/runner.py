@@ -29,13 +29,14 @@ from bench.execute.placement import Place, placed
 from bench.execute.sandbox import chosen, words_of
 from bench.registry import RESERVED, Registry, Source, discover, reserved_name_hint
 from bench.runs import cost, time_limit, truth_seed
+from bench.runs.cell import Cell
 from bench.runs.config import Config, task_options
 from bench.runs.feature_importance import Occlusion
 from bench.runs.gpu_check import remembered
 from bench.runs.problem import Problem
-from bench.runs.run_events import DataReady, Listener, NodesChanged, Notice, Reading, RunReady, silent
+from bench.runs.run_events import DataReady, Listener, NodesChanged, Notice, Reading, RunReady, ignore
 from bench.runs.run_folder import claim
-from bench.runs.scheduler import Cell, Driver
+from bench.runs.scheduler import Driver
 from bench.runs.score_rows import now
 from bench.runs.write_results import write_results
 from bench.sources import pool
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from bench.board import Board
 
 
-def execute(config: Config, listen: Listener = silent) -> Board:
+def execute(config: Config, listen: Listener = ignore) -> Board:
     """Run what a configuration asks for, in its run folder; the same configuration continues there."""
     config = config.checked()
     truth_seed.checked(config.options)
@@ -78,18 +79,18 @@ def execute(config: Config, listen: Listener = silent) -> Board:
             Problem(data.name, data.simulated, data.fingerprint, split, plugins, data.adapter.name, overview(data.data))
             for data, split in problems
         ]
-        with Ledger(config.folder()) as ledger, _told_where(ledger.folder):
+        with Ledger(config.folder()) as ledger, _folder_errors(ledger.folder):
             _write_run(ledger.folder, config, solved, task, finished=False)
             outcomes = _outcomes(solved, config, Driver(task, executor, ledger, limits, _budget(config, sampler), listen))
-            asker = Occlusion(executor, limits.memory_mb, _caps(config))
+            occlusion = Occlusion(executor, limits.memory_mb, _caps(config))
             common = {"workers": executor.workers, "git_commit": git_commit()}
-            board = write_results(ledger.folder, solved, outcomes, task, common, asker)
+            board = write_results(ledger.folder, solved, outcomes, task, common, occlusion)
             _write_run(ledger.folder, config, solved, task, finished=True)
     return board
 
 
 @contextlib.contextmanager
-def _told_where(folder: Path) -> Iterator[None]:
+def _folder_errors(folder: Path) -> Iterator[None]:
     """Return which folder could not be written; the writers' own words often do not."""
     try:
         yield
@@ -145,7 +146,7 @@ def _outcomes(problems: Sequence[Problem], config: Config, driver: Driver) -> Ma
     names = tuple((c.dataset, c.plugin.name) for c in cells)
     workers = driver.executor.workers
     budget = driver.budget = _shared(driver.budget, config, workers, len(cells))
-    words = _said_before(config, cells, driver)
+    words = _forecast_cost(config, cells, driver)
     driver.listen(RunReady(names, budget.trials, budget.seeds, workers, config.profile, str(driver.ledger.folder), words))
     try:
         return driver.run(cells)
@@ -162,7 +163,7 @@ def _shared(budget: Budget, config: Config, workers: int, cells: int) -> Budget:
     return replace(budget, minutes=min(each, budget.minutes or each))
 
 
-def _said_before(config: Config, cells: Sequence[Cell], driver: Driver) -> tuple[str, ...]:
+def _forecast_cost(config: Config, cells: Sequence[Cell], driver: Driver) -> tuple[str, ...]:
     """State before the run starts how its time is shared, and what it will cost as far as that is known."""
     workers, budget = driver.executor.workers, driver.budget
     found = cost.estimate(cells, budget, {c.name: driver.stored(c) for c in cells if driver.begun(c)}, cost.earlier())
@@ -328,7 +329,7 @@ def _size(series: Series) -> str:
 def _write_run(folder: Path, config: Config, problems: Sequence[Problem], task: Task, *, finished: bool) -> None:
     """Write `run.json`: what was asked, of which data, on which machine, with which versions."""
     document = {
-        "config": _shown(config),
+        "config": _recorded_config(config),
         "cwd": str(Path.cwd()),
         "finished": finished,
         # while plugins run it stands in a file of its own
@@ -367,7 +368,7 @@ def _write_run(folder: Path, config: Config, problems: Sequence[Problem], task: 
     partial.replace(folder / "run.json")
 
 
-def _shown(config: Config) -> dict[str, Any]:
+def _recorded_config(config: Config) -> dict[str, Any]:
     """Return the configuration as it was given, with the plugins' paths in full: predictions load them from other folders."""
     anchored = config.anchored()
     # where a cluster listens is no part of what a run is, and nothing that a plugin should find in its folder

@@ -91,7 +91,7 @@ def fits(folder: Path, board: Mapping[str, Any], model: str = "") -> list[Fitted
     """List the fits to ask with their weights, which sum to 1; raise `BenchError` where one cannot be asked."""
     place = board["task_id"], board["name"]
     rows = [r for r in rank(table_to_rows(read_rows(folder / "leaderboard.parquet"))) if (r["task_id"], r["dataset"]) == place]
-    best = standing_row(rows, model, f"{folder}: no model worked on {board['name']}")
+    best = chosen_row(rows, model, f"{folder}: no model worked on {board['name']}")
     parts = [(best, 1.0)]
     if best["model"] in {NAME, FLOOR}:
         parts = [(_member(rows, name, best["tuning"]), weight) for name, weight in json.loads(best["params"]).items()]
@@ -101,7 +101,7 @@ def fits(folder: Path, board: Mapping[str, Any], model: str = "") -> list[Fitted
     return [replace(one, row=best["model"]) for one in found]
 
 
-def standing_row(rows: Sequence[Row], model: str, nothing: str) -> Row:
+def chosen_row(rows: Sequence[Row], model: str, nothing: str) -> Row:
     """Choose the row of the winner, or the one that stands for a named model on the board, were it ranked or not."""
     if not model:
         best = leading(rows)

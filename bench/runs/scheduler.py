@@ -12,90 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from bench.execute.executor import Executor
-from bench.execute.jobs import Job, Limits, Plugin, job_key, stable_seed
-from bench.execute.mean_of import configurations
-from bench.execute.messages import Answer, Done, Fit, Report, Result
+from bench.execute.jobs import Job, Limits, stable_seed
+from bench.execute.messages import Answer, Done, Report, Result
 from bench.execute.prediction_files import keep_folder, read_prediction, stored_digest, write_prediction
-from bench.execute.rungs import Rung
 from bench.runs import cost
+from bench.runs.cell import Cell
 from bench.runs.check_prediction import CheckedPrediction, score_validation, validate_prediction
+from bench.runs.final_predictions import adjusted
 from bench.runs.run_events import CellDone, JobDone, JobReport, JobRetried, JobStarted, Listener, Notice, Tick
-from bench.tasks.base import SECOND, TUNED, Prediction, Split, Stage, StageName, Task
+from bench.tasks.base import Prediction, Task
 from bench.tune.ledger import FORMAT, Ledger
-from bench.tune.plan import Budget, Outcome, Plan, Scope, plan
-from bench.tune.trials import Entry, prediction_file
+from bench.tune.plan import Budget, Outcome, Plan, plan
+from bench.tune.trials import Entry
 
 TICK = 1.0
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One model on one data set."""
-
-    dataset: str
-    """The data set, and the family where it has several boards."""
-    split: Split
-    plugin: Plugin
-    device: str
-    key_parts: Mapping[str, Any]
-    """What every job key of this cell shares."""
-    context: Mapping[str, Any]
-    portfolio: tuple[Mapping[str, Any], ...] = ()
-    """Configurations to try right after the default."""
-    pruned: bool = False
-    """Trainings that are far behind are stopped early."""
-
-    def stages(self, job: Job) -> tuple[Stage, ...]:
-        """Return the stages that a job is made of: chunks of series for a local model, the whole for others."""
-        whole = self.split.stages[job.stage]
-        return whole.chunks if self.local(job) else (whole,)
-
-    def local(self, job: Job) -> bool:
-        """Return whether a job's model fits each series by itself, as it predicts: then it is handed chunks, and saves nothing."""
-        return self.plugin.local and self.split.stages[job.stage].divisible
-
-    @property
-    def name(self) -> str:
-        """Name the cell for seeds and logs."""
-        return f"{self.dataset}/{self.plugin.name}"
-
-    @property
-    def scope(self) -> Scope:
-        """Return what the search depends on, besides its budget."""
-        seed = stable_seed(self.key_parts.get("data"), self.split.task_id, self.plugin.name)
-        searched = not self.split.no_search_reason
-        # losses of configurations that reconstruct other windows say nothing of which finds more
-        pruned = self.pruned and self.split.context.get("loss") != "reconstruction"
-        return Scope(seed, self.split.ranking, self.split.validations, searched, portfolio=self.portfolio, pruned=pruned)
-
-    def job(
-        self, stage: StageName, params: Mapping[str, Any], seed: int, number: int, of: tuple[str, ...] = (), rungs: tuple[Rung, ...] = ()
-    ) -> Job:
-        """Make the spec and key of one job."""
-        parts = {**self.key_parts, "stage": stage, "split": self.split.stages[stage].digest, "params": dict(params), "seed": seed}
-        more = {**({"of": of} if of else {}), **({"rungs": [[rung.epoch, rung.most] for rung in rungs]} if rungs else {})}
-        key = job_key({**parts, **more})
-        return Job(self.name, self.plugin, stage, params, seed, key, self.context, number, keep=stage == "final", of=of, rungs=rungs)
-
-    def bounds(self, job: Job, limits: Limits) -> Limits:
-        """Return the limits of one job: as many times the seconds of a fit as it has configurations."""
-        return replace(limits, seconds=limits.seconds * len(configurations(job.params)))
-
-    def request(self, job: Job) -> Fit:
-        """Return what a worker is asked to do."""
-        device = "cuda:0" if self.device == "cuda" else "cpu"
-        # what a local model learns, it learns in `predict`: there is nothing to keep
-        save = job.keep and not self.local(job)
-        return Fit(
-            job.plugin.source,
-            job.plugin.name,
-            dict(job.params),
-            job.seed,
-            dict(job.context),
-            device,
-            save,
-            () if self.local(job) else job.rungs,
-        )
 
 
 @dataclass
@@ -178,7 +108,7 @@ class Driver:
                 if entry is not None and not entry.get("again") and self._still_there(entry):
                     active.entries[key] = entry
                     if not job.of:
-                        self._tell(active, entry, reused=True)
+                        self._announce(active, entry, reused=True)
             lacking = [job for key, job in new.items() if key not in active.entries]
             missing = {need.key: need for job in lacking for need in (self._averaged(active, job) if job.of else [job])}
             if missing:
@@ -270,14 +200,14 @@ class Driver:
         if entry["log_tail"]:
             self.ledger.write_log(entry)
         active.entries[job.key] = self.ledger.entries[job.key]
-        self._tell(active, entry, reused=False)
+        self._announce(active, entry, reused=False)
         active.waiting.discard(job.key)
         if not active.waiting:
             self._schedule(active)
         self._estimate()
 
     def _estimate(self) -> None:
-        """Say once, when every cell has its first trial, what is still to come."""
+        """Report once, when every cell has its first trial, what is still to come."""
         if self._estimated or not all(active.entries for active in self._begun):
             return
         self._estimated = True
@@ -295,7 +225,7 @@ class Driver:
         for again in gone:
             active.entries.pop(again.key, None)
         if not gone:
-            entry = self._mean(active, job, list(files.values())) if not lost else self._unmade(active, job, lost[0])
+            entry = self._mean(active, job, list(files.values())) if not lost else self._no_mean(active, job, lost[0])
             self.ledger.append(entry)
             active.entries[job.key] = self.ledger.entries[job.key]
         return gone
@@ -306,13 +236,13 @@ class Driver:
         verdict = score_validation(self.task, split, job.stage, mean)
         return self._line(active.cell, job, Result("ok"), verdict, self._keep(job, mean.prediction, None))
 
-    def _unmade(self, active: _Active, job: Job, key: str) -> Entry:
-        """Say why there is no mean: a fit that had worked failed when it was run again; the next run tries once more."""
+    def _no_mean(self, active: _Active, job: Job, key: str) -> Entry:
+        """Explain why there is no mean: a fit that had worked failed when it was run again; the next run tries once more."""
         failed = active.entries[key]
         verdict = CheckedPrediction("failed", f"a configuration could not be fitted again: {failed['status']}: {failed['reason']}")
         return self._line(active.cell, job, Result("failed", again=True), verdict, {})
 
-    def _tell(self, active: _Active, entry: Entry, *, reused: bool) -> None:
+    def _announce(self, active: _Active, entry: Entry, *, reused: bool) -> None:
         active.seconds += entry["fit_seconds"] + entry["predict_seconds"]
         self.listen(JobDone(active.cell.dataset, active.cell.plugin.name, entry, reused))
 
@@ -372,59 +302,9 @@ class Driver:
         stored = [name, *([kept["saved"]] if "saved" in kept else [])]
         return {**kept, "digests": {each: stored_digest(self.ledger.folder / each) for each in stored}}
 
-    def _cross_fitted(self, split: Split, outcome: Outcome) -> Outcome:
-        """Make one final prediction of those that either half of the labels chose; of equal choices there is one already.
-
-        Its entry keeps the key of the first half's fit, which is the one that answers about new data.
-        """
-        seeds = [seed for tuning, seed in outcome.finals if tuning == SECOND]
-        if not seeds:
-            return outcome
-        finals = {key: entry for key, entry in outcome.finals.items() if key[0] not in {TUNED, SECOND}}
-        for seed in seeds:
-            pair = outcome.finals[TUNED, seed], outcome.finals[SECOND, seed]
-            lost = next((entry for entry in pair if entry["status"] != "ok"), None)
-            finals[TUNED, seed] = lost or (pair[0] if pair[0]["key"] == pair[1]["key"] else self._joined(split, *pair))
-        kept = outcome.kept_default - {SECOND} if SECOND in outcome.kept_default else outcome.kept_default - {TUNED}
-        return replace(outcome, finals=finals, best={t: e for t, e in outcome.best.items() if t != SECOND}, kept_default=kept)
-
-    def _joined(self, split: Split, one: Entry, other: Entry) -> Entry:
-        both = [read_prediction(self.ledger.folder / prediction_file(entry)) for entry in (one, other)]
-        file = f"predictions/{one['key']}-{other['key']}.npz"
-        write_prediction(self.ledger.folder / file, self.task.cross_fitted(split, *both))
-        joined: Entry = {**one, "prediction": file, "flags": [*one["flags"], "cross-fitted"]}
-        joined["params"] = {"halves": [dict(one["params"]), dict(other["params"])]}
-        joined["fit_seconds"] = one["fit_seconds"] + other["fit_seconds"]
-        joined["predict_seconds"] = one["predict_seconds"] + other["predict_seconds"]
-        return joined
-
-    def _calibrated(self, split: Split, outcome: Outcome) -> Outcome:
-        """Correct the final predictions of each tuning by what its validations say; the fits' own predictions stay beside them."""
-        finals: dict[tuple[str, int], Entry] = {}
-        lines: dict[str, dict[str, float]] = {}
-        for (tuning, seed), entry in outcome.finals.items():
-            if entry["status"] == "ok" and tuning not in lines:
-                lines[tuning] = self._calibration(split, outcome.best.get(tuning, outcome.valid))
-            finals[tuning, seed] = entry
-            if entry["status"] == "ok" and lines[tuning]:
-                raw = read_prediction(self.ledger.folder / prediction_file(entry))
-                file = f"predictions/{entry['key']}-{tuning}.npz"
-                write_prediction(self.ledger.folder / file, self.task.calibrated(raw, lines[tuning]))
-                flags = [*entry["flags"], "calibrated"]
-                finals[tuning, seed] = {
-                    **entry, "prediction": file, "raw": prediction_file(entry), "calibration": lines[tuning], "flags": flags
-                }  # fmt: skip
-        return replace(outcome, finals=finals)
-
-    def _calibration(self, split: Split, valid: Entry) -> dict[str, float]:
-        files = {stage: self.ledger.folder / "valid" / f"{key}.npz" for stage, key in valid["validations"].items()}
-        if valid["status"] != "ok" or not all(file.is_file() for file in files.values()):
-            return {}
-        return self.task.calibration(split, {stage: read_prediction(file) for stage, file in files.items()})
-
     def _finish(self, active: _Active, outcome: Outcome) -> None:
         cell = active.cell
-        outcome = self._calibrated(cell.split, self._cross_fitted(cell.split, outcome))
+        outcome = adjusted(self.task, cell.split, outcome, self.ledger.folder)
         self.outcomes[cell.name] = outcome
         best = {key for entry in (*outcome.best.values(), outcome.valid) for key in entry["validations"].values()}
         for key in {key for trial in outcome.trials for key in trial["validations"].values()} - best:

@@ -177,7 +177,7 @@ def _about(plugin: Plugin) -> dict[str, Any]:
     }
 
 
-def shown(outcomes: Mapping[str, Outcome], folder: Path, blends: Sequence[Blend] = ()) -> list[ModelResult]:
+def model_results(outcomes: Mapping[str, Outcome], folder: Path, blends: Sequence[Blend] = ()) -> list[ModelResult]:
     """Choose for each model the final fit that stands for it: of its best tuning, the first seed that worked; then the blends."""
     found = []
     for name, outcome in outcomes.items():

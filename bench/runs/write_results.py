@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from bench.runs.ensemble import Blend, blended
-from bench.runs.feature_importance import Occlusion, first_of, look
+from bench.runs.feature_importance import Occlusion, measure_importances, models_to_probe
 from bench.runs.offline_rows import offline_rows
 from bench.runs.problem import Problem
 from bench.runs.run_figures import run_figures
-from bench.runs.score_rows import details, now, prediction_rows, rows_of, shown
+from bench.runs.score_rows import details, model_results, now, prediction_rows, rows_of
 from bench.runs.search_rows import choice_rows, trial_rows
 from bench.tasks.base import ModelResult, Task
 from bench.tune.plan import Outcome
@@ -27,11 +27,11 @@ TABLES = ("trials", "choices", "details", "predictions", "members", "intervals")
 
 
 def write_results(
-    folder: Path, problems: Sequence[Problem], outcomes: Mapping[str, Outcome], task: Task, common: Mapping[str, Any], asker: Occlusion
+    folder: Path, problems: Sequence[Problem], outcomes: Mapping[str, Outcome], task: Task, common: Mapping[str, Any], occlusion: Occlusion
 ) -> Board:
     """Score everything once and write `leaderboard.parquet`, `TABLES` and `figures.json`.
 
-    `common`: columns of all rows; `asker`: asks the saved fits what they look at.
+    `common`: columns of all rows; `occlusion`: asks the saved fits what they look at.
     """
     from bench.board import Board
     from bench.board.families import flag_trivial
@@ -45,14 +45,14 @@ def write_results(
         own = problem.outcomes(outcomes)
         blends = [*blended(problem, own, task, folder), *offline_rows(problem, own, task, folder)]
         rows += rows_of(problem, own, task, folder, common, blends)
-        drawn.append((problem, shown(own, folder, blends)))
+        drawn.append((problem, model_results(own, folder, blends)))
         for name, table in _tables(problem, own, task, drawn[-1][1], folder, blends).items():
             tables[name].append(table)
     board = Board.build(flag_trivial(rows), folder)
     write_rows(folder / "leaderboard.parquet", board.rows)
     for name, found in tables.items():
         _write_table(folder / f"{name}.parquet", pl.concat(found, how="diagonal_relaxed") if found else pl.DataFrame())
-    _write_figures(folder / "figures.json", board, drawn, outcomes, task, asker)
+    _write_figures(folder / "figures.json", board, drawn, outcomes, task, occlusion)
     return board
 
 
@@ -78,13 +78,13 @@ def _write_figures(
     drawn: Sequence[tuple[Problem, list[ModelResult]]],
     outcomes: Mapping[str, Outcome],
     task: Task,
-    asker: Occlusion,
+    occlusion: Occlusion,
 ) -> None:
     """Write what a report draws, one item a board; what it shows of the data is a tail of few series."""
     from bench.board.ranking import leading
     from bench.board.view import listed
 
-    known = _looked(path)
+    known = _earlier_importances(path)
     figures = []
     for problem, found in drawn:
         own = [r for r in board.rows if (r["task_id"], r["dataset"]) == (problem.split.task_id, problem.dataset) and r["status"] == "ok"]
@@ -92,8 +92,10 @@ def _write_figures(
         if figure := task.figures(problem.split, found, leader):
             at = {"task_id": problem.split.task_id, "dataset": problem.dataset}
             if figure["kind"] == "churn":
-                chosen = first_of([row["model"] for row in listed(own)], found, problem.split.ranking.reference)
-                figure["looks_at"] = look(asker, problem, chosen, task, path.parent, known.get((at["task_id"], at["dataset"]), {}))
+                chosen = models_to_probe([row["model"] for row in listed(own)], found, problem.split.ranking.reference)
+                figure["looks_at"] = measure_importances(
+                    occlusion, problem, chosen, task, path.parent, known.get((at["task_id"], at["dataset"]), {})
+                )
             figures.append({**at, **figure})
         figures += run_figures(problem, outcomes)
     partial = path.with_suffix(".part")
@@ -101,7 +103,7 @@ def _write_figures(
     partial.replace(path)
 
 
-def _looked(path: Path) -> dict[tuple[str, str], Any]:
+def _earlier_importances(path: Path) -> dict[tuple[str, str], Any]:
     """Read what an earlier end of the same run has found by asking; nothing where there is none or it is damaged: it is asked anew."""
     try:
         return {(f["task_id"], f["dataset"]): f.get("looks_at", {}) for f in json.loads(path.read_text())}

@@ -273,7 +273,7 @@ def _described(entry: Path) -> CacheEntry:
         return CacheEntry(entry.name, "", "", "", 0, size)
 
 
-def write_whole(file: Path, content: bytes) -> None:
+def write_atomically(file: Path, content: bytes) -> None:
     """Write a file into the cache, whole or not at all; raise `DataError` where there is no room."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from bench.data.names import as_name
 from bench.data.series import Series
 from bench.errors import ConfigError, DataError, PluginError, suggest
 from bench.registry import Registry
-from bench.sources.cache import cache_folder, read_cached, write_whole
+from bench.sources.cache import cache_folder, read_cached, write_atomically
 from bench.sources.registered import Registered, registered
 
 log = logging.getLogger("bench")
@@ -66,7 +66,9 @@ def requested(words: Sequence[str], source: str | None, registry: Registry, *, h
         return [_requested(word, source, registry, named) for word in words]
     known = [n for n in registry.names("bench.datasets") if n not in registry.broken["bench.datasets"]]
     simulated = [Request(name, None) for name in known if _simulates(registry, name)]
-    return simulated + [_named(name, found) for name, found in named.items() if found.holds in holds and _is_there(name, found)]
+    return simulated + [
+        _registered_request(name, found) for name, found in named.items() if found.holds in holds and _is_there(name, found)
+    ]
 
 
 def _requested(word: str, source: str | None, registry: Registry, named: Mapping[str, Registered]) -> Request:
@@ -75,7 +77,7 @@ def _requested(word: str, source: str | None, registry: Registry, named: Mapping
     if not equals and word in named and word not in adapters:
         if source is not None:
             raise ConfigError(f"--source {source}: data set {word!r} is registered with its own path; leave --source out")
-        return _named(word, named[word])
+        return _registered_request(word, named[word])
     if adapter not in adapters and not registry.files:
         raise ConfigError(f"unknown dataset {word!r}; {suggest(adapter, [*adapters, *named])} (write ADAPTER=PATH for your own data)")
     if equals and not path:
@@ -84,7 +86,7 @@ def _requested(word: str, source: str | None, registry: Registry, named: Mapping
     return Request(adapter, Path(given).expanduser() if given else None)
 
 
-def _named(name: str, found: Registered) -> Request:
+def _registered_request(name: str, found: Registered) -> Request:
     return Request(found.adapter, Path(found.path), name, found.options)
 
 
@@ -177,7 +179,7 @@ def with_index(frame: Any) -> Any:
     return frame.reset_index() if hasattr(frame, "reset_index") and any(name is not None for name in names) else frame
 
 
-def kept_frame(frame: Any, name: str = "data") -> Path:
+def cache_frame(frame: Any, name: str = "data") -> Path:
     """Write a frame (pandas, polars, lazy too, Arrow) to a Parquet file in a folder named by its content.
 
     The same frame is found there again; boards are titled by `name`.
@@ -195,7 +197,7 @@ def kept_frame(frame: Any, name: str = "data") -> Path:
         raise DataError(f"data is a {type(frame).__name__} that cannot be kept as Parquet ({error}); give a file or a frame") from error
     file = cache_folder().parent / FRAMES / hashlib.sha256(content.getvalue()).hexdigest()[:12] / f"{name}.parquet"
     if not file.exists():
-        write_whole(file, content.getvalue())
+        write_atomically(file, content.getvalue())
     return file
 
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.testing.adapters import DatasetTests
-    from bench.testing.asking import CheckError
+    from bench.testing.answers import CheckError
     from bench.testing.models import ModelTests
     from bench.testing.tasks import TaskTests
 
 # name -> module: the classes need pytest, which the command line does without
 _HOME = {
-    "CheckError": "bench.testing.asking",
+    "CheckError": "bench.testing.answers",
     "DatasetTests": "bench.testing.adapters",
     "ModelTests": "bench.testing.models",
     "TaskTests": "bench.testing.tasks",

@@ -11,7 +11,7 @@ import pytest
 
 from bench.api import Dataset
 from bench.testing.dataset_checks import DATASET_CHECKS, DatasetCheck
-from bench.testing.excused import run_check
+from bench.testing.outcomes import run_check
 from bench.testing.verdicts import announced, reason_for, refuse_unsound
 
 

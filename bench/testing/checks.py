@@ -17,17 +17,17 @@ import numpy as np
 
 from bench.api import ChurnInputs, Context, Model
 from bench.errors import BenchError
-from bench.testing.asking import (
+from bench.testing.answers import (
     CLOSE,
     EXACT,
     CheckError,
     NotApplicableError,
-    answered,
-    asked,
     changed,
     difference,
     disturbed,
-    fitted,
+    fit_and_predict,
+    fit_model,
+    predict_checked,
     rows_of,
 )  # fmt: skip
 from bench.testing.data import alone, constant, context, example
@@ -50,7 +50,7 @@ def first_fit(model: type[Model], task: str, ctx: Context) -> tuple[Model, str]:
     """
     problem = example(task)
     before = copy.deepcopy(problem.train)
-    fit = fitted(model, problem, ctx)
+    fit = fit_model(model, problem, ctx)
     return fit, changed(before, problem.train)
 
 
@@ -99,13 +99,13 @@ def it_imports_without_a_gpu(model: type[Model], task: str, ctx: Context) -> Non
 
 def it_answers_every_row_with_finite_numbers(model: type[Model], task: str, ctx: Context) -> None:
     """Look for the task's shape and type: P(churn) [N]; quantiles [N, H, Q]; scores [N, T]; a ranking [N, K]."""
-    asked(once(model, task, ctx), example(task).inputs, ctx)
+    predict_checked(once(model, task, ctx), example(task).inputs, ctx)
 
 
 def the_same_seed_gives_the_same_answer(model: type[Model], task: str, ctx: Context) -> None:
     """Fit twice."""
     problem = example(task)
-    if off := difference(asked(once(model, task, ctx), problem.inputs, ctx), answered(model, problem, ctx), EXACT):
+    if off := difference(predict_checked(once(model, task, ctx), problem.inputs, ctx), fit_and_predict(model, problem, ctx), EXACT):
         raise CheckError(f"fitted twice with seed {ctx.seed}, it gives two answers: {off}; draw from ctx.seed alone")
 
 
@@ -114,7 +114,7 @@ def the_seed_changes_nothing_where_it_is_deterministic(model: type[Model], task:
     if not model.deterministic:
         raise NotApplicableError("it does not call itself deterministic")
     problem, other = example(task), replace(ctx, seed=ctx.seed + 1)
-    if off := difference(asked(once(model, task, ctx), problem.inputs, ctx), answered(model, problem, other), EXACT):
+    if off := difference(predict_checked(once(model, task, ctx), problem.inputs, ctx), fit_and_predict(model, problem, other), EXACT):
         raise CheckError(f"deterministic is True, but another seed gives another answer: {off}")
 
 
@@ -125,7 +125,7 @@ def inputs_are_left_as_they_were(model: type[Model], task: str, ctx: Context) ->
         raise CheckError(f"fit changes {spoilt!r} of its inputs; work on a copy")
     inputs = example(task).inputs
     before = copy.deepcopy(inputs)
-    asked(fit, inputs, ctx)
+    predict_checked(fit, inputs, ctx)
     if name := changed(before, inputs):
         raise CheckError(f"predict changes {name!r} of its inputs; work on a copy")
 
@@ -134,7 +134,7 @@ def asked_twice_it_gives_the_same_answer(model: type[Model], task: str, ctx: Con
     """Ask one fitted model twice: a cut-off's forecast must not depend on those asked before."""
     problem = example(task)
     fit = once(model, task, ctx)
-    if off := difference(asked(fit, problem.inputs, ctx), asked(fit, problem.inputs, ctx), EXACT):
+    if off := difference(predict_checked(fit, problem.inputs, ctx), predict_checked(fit, problem.inputs, ctx), EXACT):
         raise CheckError(f"predict gives another answer when asked again: {off}; keep no state there")
 
 
@@ -142,10 +142,10 @@ def a_row_alone_gets_the_answer_it_gets_among_others(model: type[Model], task: s
     """Ask for three rows one by one, and for all at once: score(batch) == score(single)."""
     problem = example(task)
     fit = once(model, task, ctx)
-    together = asked(fit, problem.inputs, ctx)
+    together = predict_checked(fit, problem.inputs, ctx)
     for row in np.unique(np.linspace(0, len(problem.inputs) - 1, 3).astype(int)):
         at = np.array([row])
-        if off := difference(rows_of(together, at), asked(fit, problem.inputs.take(at), ctx), CLOSE):
+        if off := difference(rows_of(together, at), predict_checked(fit, problem.inputs.take(at), ctx), CLOSE):
             raise CheckError(f"row {row} gets one answer among others, another one alone: {off}")
 
 
@@ -154,7 +154,9 @@ def the_order_of_rows_does_not_matter(model: type[Model], task: str, ctx: Contex
     problem = example(task)
     fit = once(model, task, ctx)
     order = np.random.default_rng(1).permutation(len(problem.inputs))
-    if off := difference(rows_of(asked(fit, problem.inputs, ctx), order), asked(fit, problem.inputs.take(order), ctx), CLOSE):
+    if off := difference(
+        rows_of(predict_checked(fit, problem.inputs, ctx), order), predict_checked(fit, problem.inputs.take(order), ctx), CLOSE
+    ):
         raise CheckError(f"in another order, rows get other answers: {off}")
 
 
@@ -164,8 +166,8 @@ def a_local_model_learns_nothing_across_series(model: type[Model], task: str, ct
         raise NotApplicableError("it does not call itself local")
     problem, half = example(task), np.arange(2)
     part = replace(problem, train=problem.train.take(half), inputs=problem.inputs.take(half))
-    whole = asked(once(model, task, ctx), problem.inputs, ctx)
-    if off := difference(rows_of(whole, half), answered(model, part, ctx), CLOSE):
+    whole = predict_checked(once(model, task, ctx), problem.inputs, ctx)
+    if off := difference(rows_of(whole, half), fit_and_predict(model, part, ctx), CLOSE):
         raise CheckError(f"local is True, but without the other series the answer is another: {off}")
 
 
@@ -177,10 +179,10 @@ def a_causal_score_depends_on_no_later_step(model: type[Model], task: str, ctx: 
     panel, fit = problem.inputs, once(model, task, ctx)
     at = int(panel.until[0]) + (panel.steps - int(panel.until[0])) // 2
     everywhere = np.full(len(panel), at)
-    before = {"prediction": asked(fit, panel, ctx)["prediction"][:, :at]}
+    before = {"prediction": predict_checked(fit, panel, ctx)["prediction"][:, :at]}
     cut = replace(panel.ending(everywhere), until=panel.until)
     for what, other in (("change", disturbed(panel, everywhere)), ("are missing", cut)):
-        if off := difference(before, {"prediction": asked(fit, other, ctx)["prediction"][:, :at]}, CLOSE):
+        if off := difference(before, {"prediction": predict_checked(fit, other, ctx)["prediction"][:, :at]}, CLOSE):
             raise CheckError(f"causal is True, but when the steps from {at} on {what}, an earlier score does: {off}")
 
 
@@ -200,11 +202,11 @@ def told_to_stop_it_ends_soon_and_still_predicts(model: type[Model], task: str, 
     """Describe stop when `fit` asks for the second time."""
     problem = example(task)
     told = Stopping(**{**vars(ctx), "epochs": 50})
-    fit = fitted(model, problem, told)
+    fit = fit_model(model, problem, told)
     asks = len(told.asks)
     if asks > 1 + PATIENCE:
         raise CheckError(f"fit asked {asks - 2} times more after should_stop() was True; wind down at once")
-    asked(fit, problem.inputs, told)
+    predict_checked(fit, problem.inputs, told)
     if not told.asks:
         raise NotApplicableError("it never asks ctx.should_stop()")
 
@@ -220,7 +222,7 @@ def saved_and_loaded_it_gives_the_same_answer_without_a_pickle(model: type[Model
             raise CheckError(f"save writes a pickle, {found[0]}; write JSON, npz, safetensors or text")
         other = model(fit.params)
         other.load(folder)
-        if off := difference(asked(fit, problem.inputs, ctx), asked(other, problem.inputs, ctx), EXACT):
+        if off := difference(predict_checked(fit, problem.inputs, ctx), predict_checked(other, problem.inputs, ctx), EXACT):
             raise CheckError(f"what was saved and loaded answers otherwise: {off}")
 
 
@@ -228,24 +230,24 @@ def one_user_or_series_is_answered_or_refused_in_one_line(model: type[Model], ta
     """Fit and ask with a single one; what cannot be fitted may be refused, as a `BenchError` in words."""
     problem = alone(example(task))
     try:
-        fit = fitted(model, problem, ctx)
+        fit = fit_model(model, problem, ctx)
     except BenchError as error:
         if not str(error).strip() or "\n" in str(error):
             raise CheckError(f"its refusal is not one line: {str(error)!r}") from error
         return
-    asked(fit, problem.inputs, ctx)
+    predict_checked(fit, problem.inputs, ctx)
 
 
 def constant_data_gets_an_answer(model: type[Model], task: str, ctx: Context) -> None:
     """Fit and ask where no series ever changes, or all users are alike."""
-    answered(model, constant(example(task)), ctx)
+    fit_and_predict(model, constant(example(task)), ctx)
 
 
 def kinds_unseen_in_training_get_an_answer(model: type[Model], task: str, ctx: Context) -> None:
     """Ask for rows all of whose events are of a kind that training never saw: number 0."""
     problem = example(task)
     inputs: ChurnInputs = problem.inputs
-    asked(once(model, task, ctx), replace(inputs, kind=np.zeros_like(inputs.kind)), ctx)
+    predict_checked(once(model, task, ctx), replace(inputs, kind=np.zeros_like(inputs.kind)), ctx)
 
 
 def it_fits_at_seeded_draws_from_its_space(model: type[Model], task: str, ctx: Context) -> None:
@@ -260,7 +262,7 @@ def it_fits_at_seeded_draws_from_its_space(model: type[Model], task: str, ctx: C
     for _ in range(DRAWS):
         params = dict(study.ask(space).params)
         try:
-            answered(model, example(task), ctx, params)
+            fit_and_predict(model, example(task), ctx, params)
         except Exception as error:
             raise CheckError(f"at {params}: {type(error).__name__}: {error}") from error
 

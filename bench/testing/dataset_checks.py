@@ -18,7 +18,7 @@ from bench.api import Dataset
 from bench.data.events import Events
 from bench.data.series import Series
 from bench.errors import BenchError, DataError
-from bench.testing.asking import CheckError, NotApplicableError
+from bench.testing.answers import CheckError, NotApplicableError
 
 DatasetCall: TypeAlias = Callable[[type[Dataset], Path | None], None]
 SIZE, SEED = 60, 0

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from functools import cache
 
-from bench.testing.asking import CheckError
+from bench.testing.answers import CheckError
 
 SECONDS = 120
 FIND = """

@@ -10,7 +10,7 @@ import pytest
 
 from bench.api import Model
 from bench.testing.checks import CHECKS, Check
-from bench.testing.excused import run_check
+from bench.testing.outcomes import run_check
 from bench.testing.verdicts import announced, reason_for, refuse_unsound
 
 

@@ -38,12 +38,12 @@ def check_all(source: Source, groups: Sequence[str], task: str, done: Sequence[t
     except BaseException as error:  # noqa: BLE001 - whatever a plugin raises at import ends as an answer
         tell(unloaded(error))
         return
-    from bench.testing.verdicts import judge
+    from bench.testing.verdicts import verdict_of
 
     for item in items:
         if item.key not in done:
             tell({"event": "begin", "key": item.key})
-            tell({"event": "verdict", **judge(*item.key, item.call, item.excuse).as_dict()})
+            tell({"event": "verdict", **verdict_of(*item.key, item.call, item.excuse).as_dict()})
 
 
 def unloaded(error: BaseException) -> dict[str, Any]:

@@ -44,13 +44,13 @@ def _checked(executor: Executor, source: Source, asked: Mapping[str, Any], limit
         at: tuple[str, str, str] | None = None
         for answer in _until_done(executor):
             if isinstance(answer, Note):
-                at, verdict = _heard(answer.content, source)
+                at, verdict = _read_note(answer.content, source)
                 # nothing is left to check where a plugin could not be loaded
                 ended |= verdict is not None and verdict.check == LOADED
             else:
                 # where nothing was running, the next worker would end there too
                 ended |= at is None
-                verdict = _broken(answer, at or (source.name, "", LOADED))
+                verdict = _crash_verdict(answer, at or (source.name, "", LOADED))
             if verdict is not None:
                 done.append((verdict.plugin, verdict.task, verdict.check))
                 yield verdict
@@ -66,7 +66,7 @@ def _until_done(executor: Executor) -> Iterator[Note | Done]:
                 return
 
 
-def _heard(note: Mapping[str, Any], source: Source) -> tuple[tuple[str, str, str] | None, Verdict | None]:
+def _read_note(note: Mapping[str, Any], source: Source) -> tuple[tuple[str, str, str] | None, Verdict | None]:
     """Read what the worker tells: the check that begins now, or the verdict on the one that has ended."""
     match note["event"]:
         case "begin":
@@ -80,7 +80,7 @@ def _heard(note: Mapping[str, Any], source: Source) -> tuple[tuple[str, str, str
             return None, Verdict(**{k: v for k, v in note.items() if k != "event"})
 
 
-def _broken(done: Done, at: tuple[str, str, str]) -> Verdict | None:
+def _crash_verdict(done: Done, at: tuple[str, str, str]) -> Verdict | None:
     """Return the verdict on a check that the worker did not survive; None: all were made."""
     if done.result.status == "ok":
         return None

@@ -22,7 +22,7 @@ from bench.data.series import Series
 from bench.errors import BenchError
 from bench.tasks.base import Prediction, Split, Stage, StageName, Task
 from bench.tasks.profiles import PROFILES
-from bench.testing.asking import CheckError, NotApplicableError
+from bench.testing.answers import CheckError, NotApplicableError
 from bench.testing.same import other
 from bench.testing.task_data import changed_after, deleted_after, example_events, example_series, rebuilt, shuffled
 
@@ -70,9 +70,9 @@ class TaskCase:
     @cached_property
     def predictions(self) -> Mapping[StageName, Prediction]:
         """Fit the model on both kinds of stage and ask it, as a worker does."""
-        return {name: self._asked(self.first, name) for name in (self.first.validations[0], "final")}
+        return {name: self._predictions(self.first, name) for name in (self.first.validations[0], "final")}
 
-    def _asked(self, split: Split, name: StageName) -> Prediction:
+    def _predictions(self, split: Split, name: StageName) -> Prediction:
         if self.model is None:
             raise NotApplicableError("no model that serves the task is at hand")
         model, ctx = self.model(self.model.default()), Context(epochs=2, history=16, rows=PROFILE.rows, seed=SEED, **split.context)
@@ -211,7 +211,7 @@ def little_data_is_refused_in_words(case: TaskCase) -> None:
 
 
 def hostile_options_are_refused_in_words(case: TaskCase) -> None:
-    """Give every option what nobody should: a task may take it, or raise `BenchError` in one line."""
+    """Set every option to what nobody should: a task may take it, or raise `BenchError` in one line."""
     for key in case.task.options:
         for value in HOSTILE:
             _refuse_surprise(case, f"{key}={value!r}", case.log, {key: value})
@@ -264,11 +264,11 @@ def _compare(one: Sequence[Split], two: Sequence[Split], words: str) -> None:
         raise CheckError(f"{words}: task ids differ")
     for a, b in zip(one, two, strict=True):
         for name in a.stages:
-            if where := other(_seen(a.stages[name]), _seen(b.stages[name])) or other(a.truths[name], b.truths[name]):
+            if where := other(_model_inputs(a.stages[name]), _model_inputs(b.stages[name])) or other(a.truths[name], b.truths[name]):
                 raise CheckError(f"{words}: {where} of stage {name!r}")
 
 
-def _seen(stage: Stage) -> tuple[Any, ...]:
+def _model_inputs(stage: Stage) -> tuple[Any, ...]:
     return (stage.train, *stage.parts)
 
 
@@ -279,7 +279,7 @@ def _refuse_leak(case: TaskCase, later: Events, name: StageName, at: int, what: 
             raise NotApplicableError("its cut-offs follow the later events; fix them by options, in TaskTests.options")
         if name not in split.stages:  # an earlier validation in which nothing can be scored now
             continue
-        if where := other(_seen(before[split.task_id].stages[name])[at], _seen(split.stages[name])[at]):
+        if where := other(_model_inputs(before[split.task_id].stages[name])[at], _model_inputs(split.stages[name])[at]):
             part = "the training data" if at == 0 else f"part {at}"
             raise CheckError(f"with later events {what}, {part} of stage {name!r} differ: {where}; a model would see its future")
 

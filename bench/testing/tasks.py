@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import pytest
@@ -12,7 +12,7 @@ from bench.api import Model
 from bench.data.events import Events
 from bench.data.series import Series
 from bench.tasks.base import Task
-from bench.testing.excused import run_check
+from bench.testing.outcomes import run_check
 from bench.testing.task_checks import TASK_CHECKS, TaskCase, TaskCheck
 from bench.testing.verdicts import announced, reason_for, refuse_unsound
 
@@ -41,7 +41,7 @@ class TaskTests:
         """Run one check; it is skipped where it says nothing about this task."""
         excuse = reason_for(announced(self.task, self.expected_failures), "", check.name)
         own: Any = type(self)
-        run_check(partial(check.call, _case(own)), excuse)
+        run_check(lambda: check.call(_case(own)), excuse)
 
     def test_expected_failures_are_checks_that_exist_each_with_a_reason(self) -> None:
         """Refuse excuses for nothing, and without words."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.errors import BenchError, suggest
-from bench.testing.asking import CheckError, NotApplicableError
+from bench.testing.answers import CheckError, NotApplicableError
 
 Status = Literal["ok", "failed", "expected failure", "skipped"]
 SOUND = "expected failures are checks that exist, each with a reason"
@@ -62,7 +62,7 @@ def bare(key: str) -> str:
     return key.rpartition(": ")[2]
 
 
-def judge(plugin: str, task: str, name: str, call: Callable[[], None], excuse: str = "") -> Verdict:
+def verdict_of(plugin: str, task: str, name: str, call: Callable[[], None], excuse: str = "") -> Verdict:
     """Run a check; `excuse`: why it is expected to fail. What a plugin raises ends as a reason."""
     try:
         call()

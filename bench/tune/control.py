@@ -41,17 +41,17 @@ def _controlled(plugin: Plugin, params: Mapping[str, str], space: Mapping[str, s
     found = {name: kinds.json_to_distribution(text) for name, text in plugin.space.items()}
     default = dict(plugin.default)
     for name, text in space.items():
-        found[name] = _narrowed(found[_known(name, found, plugin, "space")], text, f"--space {plugin.name}.{name}={text}")
+        found[name] = _narrowed(found[_checked_parameter(name, found, plugin, "space")], text, f"--space {plugin.name}.{name}={text}")
         default[name] = _inside(default[name], found[name])
     for name, text in params.items():
-        value = _value(found[_known(name, found, plugin, "param")], text, f"--param {plugin.name}.{name}={text}")
+        value = _value(found[_checked_parameter(name, found, plugin, "param")], text, f"--param {plugin.name}.{name}={text}")
         found[name], default[name] = kinds.CategoricalDistribution([value]), value
     # where nothing is left to choose, there is nothing to search
     left = {} if all(kind.single() for kind in found.values()) else found
     return replace(plugin, space={name: kinds.distribution_to_json(kind) for name, kind in left.items()}, default=default)
 
 
-def _known(name: str, space: Mapping[str, Any], plugin: Plugin, option: str) -> str:
+def _checked_parameter(name: str, space: Mapping[str, Any], plugin: Plugin, option: str) -> str:
     if name not in space:
         raise ConfigError(f"--{option} {plugin.name}.{name}: the model has no such parameter; {suggest(name, list(space))}")
     return name

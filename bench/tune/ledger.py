@@ -53,7 +53,7 @@ class Ledger:
         """Write one entry and wait until it is on the disk; raise `RunFolderError` where it cannot be (disk full)."""
         if self._file is None:
             raise RunFolderError("the ledger is not open")
-        line = json.dumps(entry, sort_keys=True, allow_nan=False, default=_spelt_out).encode() + b"\n"
+        line = json.dumps(entry, sort_keys=True, allow_nan=False, default=_as_list).encode() + b"\n"
         try:
             while line:
                 line = line[self._file.write(line) :]
@@ -87,7 +87,7 @@ class Ledger:
                 file.close()
 
 
-def _spelt_out(value: object) -> list[float]:
+def _as_list(value: object) -> list[float]:
     """Return the numbers of a compact entry as a list; raise `TypeError` for what no entry holds."""
     if isinstance(value, array):
         return list(value)

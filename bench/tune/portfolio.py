@@ -54,7 +54,7 @@ def portfolio(task: str, model: str, space: Mapping[str, str], fingerprint: str)
 
     Empty where the model has none for this task, or has another search space than when it was scored.
     """
-    scored = _known().get(task, {}).get(model)
+    scored = _stored_portfolio().get(task, {}).get(model)
     if scored is None or scored["space"] != space_digest(space):
         return ()
     logs = [log for log in scored["logs"] if log["fingerprint"] != fingerprint]
@@ -90,6 +90,6 @@ def chosen(utility: Array, size: int) -> list[int]:
 
 
 @cache
-def _known() -> Mapping[str, Mapping[str, Scored]]:
+def _stored_portfolio() -> Mapping[str, Mapping[str, Scored]]:
     known: Mapping[str, Mapping[str, Scored]] = json.loads(FILE.read_text())
     return known

@@ -60,11 +60,11 @@ def ask(
         return proposed(sampler, distributions, scored, seed=stable_seed(seed, batch), higher=higher)[:size]
     tpe = optuna.samplers.TPESampler(seed=stable_seed(seed, batch), n_startup_trials=STARTUP)
     study = optuna.create_study(direction="maximize" if higher else "minimize", sampler=tpe)
-    study.add_trials([_told(dict(params), distributions, value, higher=higher) for params, value in finished])
+    study.add_trials([_finished_trial(dict(params), distributions, value, higher=higher) for params, value in finished])
     return [dict(study.ask(distributions).params) for _ in range(size)]
 
 
-def _told(params: dict[str, Any], distributions: Mapping[str, Any], value: float | Pruned, *, higher: bool) -> Any:
+def _finished_trial(params: dict[str, Any], distributions: Mapping[str, Any], value: float | Pruned, *, higher: bool) -> Any:
     """Make a finished trial of the study; what was seen of a pruned one is turned to its direction."""
     from optuna.trial import TrialState, create_trial
 

@@ -57,7 +57,7 @@ def chunks(log: Log, tally: Tally, probe: pl.Series | None = None) -> Iterator[p
             movie = int(typed["item"][-1])
         if log.form.name == "movielens-csv" and i == 0:
             typed = _without_header(typed)
-        yield _judged(typed, block, tally, probe)
+        yield _dropping_faults(typed, block, tally, probe)
 
 
 def pairs(file: Path) -> pl.Series:
@@ -67,7 +67,7 @@ def pairs(file: Path) -> pl.Series:
     for block, raw in _ahead(blocks([file], f"{NO_MOVIE}:\n".encode()), form):
         typed = typed_lines(raw, form, movie)
         movie = int(typed["item"][-1])
-        found.append(_judged(typed, block, tally, None).select(_pair()).to_series())
+        found.append(_dropping_faults(typed, block, tally, None).select(_pair()).to_series())
     tally.refuse_many(form)
     if not tally.rows:
         raise DataError(f"{file} holds no pair; give the probe.txt that came with the training files")
@@ -98,7 +98,7 @@ def _without_header(typed: pl.DataFrame) -> pl.DataFrame:
     return typed.with_columns(skip=pl.col("skip") | (pl.int_range(pl.len()) == first))
 
 
-def _judged(typed: pl.DataFrame, block: Block, tally: Tally, probe: pl.Series | None) -> pl.DataFrame:
+def _dropping_faults(typed: pl.DataFrame, block: Block, tally: Tally, probe: pl.Series | None) -> pl.DataFrame:
     """Drop and count what is no rating; keep the first place of each reason."""
     row, line = ~pl.col("skip"), pl.col("line")
     dated, rated = pl.col("time").is_not_null(), pl.col("half").is_not_null()

@@ -8,7 +8,7 @@ import polars as pl
 
 from bench.errors import DataError, suggest
 
-from ._tables import IMPLAUSIBLE, NOBODY, Cleaned, Names, Part, Stack, implausible, judged, numbers, parsed, refuse_many, zoned
+from ._tables import IMPLAUSIBLE, NOBODY, Cleaned, Names, Part, Stack, implausible, numbers, parsed, refuse_many, with_drop_reasons, zoned
 
 UCI: Names = {
     "invoice": ("InvoiceNo", "Invoice"),
@@ -55,7 +55,7 @@ def clean_uci(parts: Sequence[Part], *, sheets: bool) -> Cleaned:
         "stock correction": (pl.col("quantity") < 0) & (pl.col("kind") == "purchase"),
         "no price": pl.col("price") <= 0,
     }
-    return judged(rows, tests)
+    return with_drop_reasons(rows, tests)
 
 
 def clean_cdnow(part: Part) -> Cleaned:
@@ -70,7 +70,7 @@ def clean_cdnow(part: Part) -> Cleaned:
         IMPLAUSIBLE: pl.lit(implausible(rows["time"])),
         "bad number": pl.col("value").is_null() | pl.col("quantity").is_null(),
     }
-    return judged(rows, tests)
+    return with_drop_reasons(rows, tests)
 
 
 def _stacked(parts: Sequence[Part], names: Names) -> Stack:

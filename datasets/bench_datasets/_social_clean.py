@@ -11,7 +11,7 @@ from bench.errors import DataError
 
 from ._social_forms import Edges
 from ._social_text import readable
-from ._tables import IMPLAUSIBLE, implausible, judged
+from ._tables import IMPLAUSIBLE, implausible, with_drop_reasons
 
 LATEST = 4_102_444_800
 """Unix seconds of 2100: beyond it a number is no time in seconds."""
@@ -38,8 +38,8 @@ def clean(parts: Sequence[Edges], *, drop_duplicates: bool) -> CleanEdges:
         "bad weight": pl.col("value").is_nan(),
         "self-loop": pl.col("source") == pl.col("target"),
     }
-    cleaned = judged(rows, tests)
-    kept, counts = cleaned.kept, cleaned.counts
+    cleaned = with_drop_reasons(rows, tests)
+    kept, counts = cleaned.clean_rows, cleaned.counts
     repeated = ~kept.select(pl.struct(pl.all()).is_first_distinct()).to_series()
     duplicates = int(repeated.sum())
     if drop_duplicates and duplicates:

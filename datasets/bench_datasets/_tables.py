@@ -71,12 +71,12 @@ class Cleaned:
     counts: dict[str, int]
 
     @property
-    def kept(self) -> pl.DataFrame:
+    def clean_rows(self) -> pl.DataFrame:
         """Return the rows that stay."""
         return self.rows.filter(pl.col(REASON).is_null()).drop(REASON)
 
 
-def judged(rows: pl.DataFrame, tests: Mapping[str, pl.Expr]) -> Cleaned:
+def with_drop_reasons(rows: pl.DataFrame, tests: Mapping[str, pl.Expr]) -> Cleaned:
     """Return each row the first of the reasons that hold for it, and count them in that order."""
     reason = pl.coalesce(pl.when(test).then(pl.lit(name)) for name, test in tests.items())
     rows = rows.with_columns(reason.alias(REASON))

@@ -31,7 +31,7 @@ from bench.errors import DataError, suggest
 from bench.sources.cache import source_files
 
 from ._social_text import Table, read_table, readable, sniffed, suffix_of
-from ._tables import IMPLAUSIBLE, Cleaned, implausible, judged
+from ._tables import IMPLAUSIBLE, Cleaned, implausible, with_drop_reasons
 
 USER, DAY, PREFIX, LABEL = "enrollment_id", "time", "event_", "label"
 KINDS = ("access", "discussion", "navigate", "page_close", "problem", "video", "wiki")
@@ -82,7 +82,7 @@ class Activity(Dataset):
             labels, unknown = _labels(truth, cleaned.rows)
         known = (len(cleaned.rows), 0 if labels is None else len(labels))
         return Events.build(
-            _events(cleaned.kept, kinds),
+            _events(cleaned.clean_rows, kinds),
             name="kddcup2015-mooc" if known == KDD_CUP else self.plain_name(path),
             activity=kinds,
             where=str(path),
@@ -102,7 +102,7 @@ def course_files(path: Path) -> list[Path]:
 def clean(tables: Sequence[Table]) -> tuple[Cleaned, tuple[str, ...]]:
     """Type and judge the rows of all courses: `id`, `course`, `user`, `time`, a count for each kind; and list the kinds."""
     kinds = tuple(sorted({c.removeprefix(PREFIX) for t in tables for c in t.rows.columns if c.startswith(PREFIX)}))
-    rows = _told_apart(pl.concat(_typed(t, kinds) for t in tables))
+    rows = _split_shared_ids(pl.concat(_typed(t, kinds) for t in tables))
     total = pl.sum_horizontal(kinds, ignore_nulls=False)
     tests = {
         "no user": pl.col("user").fill_null("") == "",
@@ -112,7 +112,7 @@ def clean(tables: Sequence[Table]) -> tuple[Cleaned, tuple[str, ...]]:
         "duplicate": ~pl.struct("user", "time").is_first_distinct(),
         "all zero": total == 0,
     }
-    return judged(rows, tests), kinds
+    return with_drop_reasons(rows, tests), kinds
 
 
 def _is_course(file: Path) -> bool:
@@ -140,7 +140,7 @@ def _counts(table: Table, kind: str) -> pl.Series:
     return readable(counts, text, table.file, PREFIX + kind, "write whole numbers, 0 for none")
 
 
-def _told_apart(rows: pl.DataFrame) -> pl.DataFrame:
+def _split_shared_ids(rows: pl.DataFrame) -> pl.DataFrame:
     """Put the course before the enrolment where an id stands in two courses: those are two users."""
     shared = rows.group_by("user").agg(pl.col("course").n_unique()).filter(pl.col("course") > 1)
     user = pl.when(pl.col("user").is_in(shared["user"].implode())).then(pl.col("course") + "/" + pl.col("user")).otherwise(pl.col("user"))

@@ -39,7 +39,7 @@ from ._any_table import (
     typed,
 )
 from ._moments import HELP, Clock, moments
-from ._tables import IMPLAUSIBLE, NOBODY, Cleaned, Part, Stack, implausible, judged, numbers, refuse_many
+from ._tables import IMPLAUSIBLE, NOBODY, Cleaned, Part, Stack, implausible, numbers, refuse_many, with_drop_reasons
 
 KNOWN = {
     "user": (
@@ -111,7 +111,7 @@ class EventsFile(Dataset):
         say_others(path, files)
         raw = _stacked([read_part(file) for file in files], options)
         cleaned = _cleaned(raw, clock, drop=drop)
-        kept = cleaned.kept.drop(DUPLICATE)
+        kept = cleaned.clean_rows.drop(DUPLICATE)
         kinds = kept["kind"].unique().sort().to_list()
         return Events.build(
             kept,
@@ -190,7 +190,7 @@ def _cleaned(raw: Stack, clock: Clock, *, drop: bool) -> Cleaned:
         IMPLAUSIBLE: pl.lit(implausible(rows["time"])),
         "duplicate": pl.col(DUPLICATE),
     }
-    return judged(_counted(rows), tests)
+    return with_drop_reasons(_counted(rows), tests)
 
 
 def _extra(rows: pl.DataFrame) -> list[pl.Series]:

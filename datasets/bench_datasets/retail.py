@@ -81,7 +81,7 @@ class Retail(Dataset):
             cleaned = clean_uci(parts, sheets=len(parts) > len(files))
             columns, name = ["item", "quantity", "invoice", "country"], _uci_name(cleaned)
         return Events.build(
-            cleaned.kept.select("user", "time", "kind", "value", *columns),
+            cleaned.clean_rows.select("user", "time", "kind", "value", *columns),
             name=name or self.plain_name(path),
             activity=ACTIVITY,
             where=str(path),

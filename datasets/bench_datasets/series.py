@@ -26,7 +26,7 @@ from . import _series_wide as wide
 from ._any_table import column_named, columns_of, guessed, likely, read_part, say_others, stem, table_files, typed
 from ._moments import HELP, SMALLEST, Clock, moments
 from ._series_long import broadened
-from ._tables import Cleaned, Part, Stack, judged, numbers, refuse_many
+from ._tables import Cleaned, Part, Stack, numbers, refuse_many, with_drop_reasons
 
 KNOWN = {
     "series": ("unique_id", "item_id", "series_id", "series"),
@@ -103,7 +103,7 @@ class SeriesFile(Dataset):
         clock = Clock.of(options)
         tables = _tables(path, options)
         cleaned = [_cleaned(part, form, clock) for part, form in tables]
-        frame = pl.concat([c.kept for c in cleaned], how="diagonal_relaxed")
+        frame = pl.concat([c.clean_rows for c in cleaned], how="diagonal_relaxed")
         counts = {reason: n for reason in REASONS if (n := sum(c.counts.get(reason, 0) for c in cleaned))}
         rows = sum(len(c.rows) for c in cleaned)
         return Series.build(_filled(frame, str(path)), name=stem(path), where=str(path), rows_read=rows, cleaning=counts)
@@ -179,7 +179,7 @@ def _cleaned(part: Part, form: Form, clock: Clock) -> Cleaned:
     else:
         rows = rows.with_columns(*columns, pl.lit(None).alias("time"), steps.alias("step"))
         bad = pl.col("step").is_null()
-    return judged(rows, dict(zip(REASONS, (pl.col("series").is_null(), bad), strict=True)))
+    return with_drop_reasons(rows, dict(zip(REASONS, (pl.col("series").is_null(), bad), strict=True)))
 
 
 def _steps(column: pl.Series, clock: Clock) -> pl.Series | None:

@@ -44,7 +44,7 @@ def summed(inputs: NextInputs, weight: Array | float = 1.0) -> Any:
     return sparse.csr_array((weights, (inputs.row[known], inputs.item[known])), shape=(len(inputs), inputs.items))
 
 
-def held(inputs: NextInputs) -> Any:
+def items_of_history(inputs: NextInputs) -> Any:
     """Mark the items of each row's history, sparse float32 [n, I] of ones."""
     found = summed(inputs)
     found.sum_duplicates()

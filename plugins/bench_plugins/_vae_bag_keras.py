@@ -15,7 +15,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Bag(VAE):
-    """Says which items followed those of a window, whatever their order: the score of each is its logit."""
+    """Predicts which items followed those of a window, whatever their order: the score of each is its logit."""
 
     def __init__(self, sizes: Sizes, params: Params) -> None:
         super().__init__(sizes, params, read=sizes.each, written=sizes.each)

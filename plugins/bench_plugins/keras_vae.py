@@ -10,7 +10,7 @@ from collections.abc import Callable
 from optuna.distributions import BaseDistribution
 
 from bench.api import Model, Params, hookimpl
-from bench.neural.keras_loop import Tensor, keras, known, tf
+from bench.neural.keras_loop import Tensor, keras, masked_target, tf
 from bench.neural.keras_model import KerasModel, last
 from bench.neural.sizes import Sizes
 from bench_plugins import _vae_shared as shared
@@ -21,7 +21,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Reconstruction(VAE):
-    """Says a window again."""
+    """Reconstructs a window."""
 
     def __init__(self, sizes: Sizes, params: Params) -> None:
         super().__init__(sizes, params, read=sizes.steps * sizes.f, written=sizes.steps)
@@ -41,7 +41,7 @@ class Reconstruction(VAE):
 
 
 class Classification(VAE):
-    """Says a row's last steps and its aggregates again, and beside it what becomes of the user."""
+    """Reconstructs a row's last steps and its aggregates, and predicts beside it what becomes of the user."""
 
     def __init__(self, sizes: Sizes, params: Params) -> None:
         span = min(sizes.longest, shared.SPAN)
@@ -71,7 +71,7 @@ class Classification(VAE):
 
 
 class Prediction(VAE):
-    """Says what came after a context, told of the context, as a Laplace distribution at each step."""
+    """Reconstructs what came after a context, conditioned on the context, as a Laplace distribution at each step."""
 
     def __init__(self, sizes: Sizes, params: Params) -> None:
         told = params["hidden"] // 2
@@ -106,7 +106,7 @@ class Prediction(VAE):
     def objective(self, x: Tensor, length: Tensor, target: Tensor, loss: Loss) -> Tensor:
         """Return the negative bound, a step; the task's loss, of quantiles, has no part in it."""
         code, straight = self.read(x, length)
-        there, came = tf.cast(~tf.math.is_nan(target), tf.float32), known(target)  # [N, H]
+        there, came = tf.cast(~tf.math.is_nan(target), tf.float32), masked_target(target)  # [N, H]
         z, divergence = self.sampled(tf.concat([code, came, there], 1))
         median, spread = self.decoded(z, code, straight)
         error = tf.reduce_sum((tf.abs(came - median) / spread + tf.math.log(spread)) * there, 1)

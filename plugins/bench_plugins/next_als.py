@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from bench.api import Array, Context, Model, Params, hookimpl
 from bench.data.ranking import NextInputs, NextTrain
 
-from ._next_floor import NextFloor, held
+from ._next_floor import NextFloor, items_of_history
 
 SWEEPS = 15
 
@@ -49,12 +49,12 @@ class ALS(NextFloor):
                 factors=self.params["factors"], regularization=self.params["penalty"], alpha=self.params["weight"],
                 iterations=SWEEPS, num_threads=ctx.threads, random_state=ctx.seed % 2**31, use_cg=False,
             )  # fmt: skip
-            model.fit(sparse.csr_matrix(held(train)), show_progress=False)
+            model.fit(sparse.csr_matrix(items_of_history(train)), show_progress=False)
         self.state = {"factors": np.asarray(model.item_factors, np.float32)}
 
     def scores(self, inputs: NextInputs) -> Array:
         """Solve each row's factors by least squares and multiply: (Y'Y + (w - 1) Y_h'Y_h + p) u = w Y_h' 1."""
-        items, had, weight = self.state["factors"], held(inputs), self.params["weight"]  # [I, F], [n, I]
+        items, had, weight = self.state["factors"], items_of_history(inputs), self.params["weight"]  # [I, F], [n, I]
         f = items.shape[1]
         common = items.T @ items + self.params["penalty"] * np.eye(f, dtype=np.float32)
         own = had @ (items[:, :, None] * items[:, None]).reshape(-1, f * f)  # [n, F * F]

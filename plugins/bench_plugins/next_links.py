@@ -15,7 +15,7 @@ from bench.api import Array, Context, Model, Params, hookimpl
 from bench.data.ranking import NextInputs, NextTrain, best
 from bench.errors import PluginError
 
-from ._next_floor import NextFloor, held, last_known, shares
+from ._next_floor import NextFloor, items_of_history, last_known, shares
 
 AT_ONCE = 1 << 22
 """Similarities made at once."""
@@ -74,7 +74,7 @@ class ItemKNN(NextFloor):
 
     def fit(self, train: NextTrain, ctx: Context) -> None:
         """Keep each item's nearest neighbours, a chunk of items at a time."""
-        users = held(train)  # [U, I]
+        users = items_of_history(train)  # [U, I]
         size = np.sqrt(np.asarray(users.sum(0), np.float32))
         columns = users.tocsc()
         parts: list[Any] = []
@@ -93,7 +93,7 @@ class ItemKNN(NextFloor):
 
     def scores(self, inputs: NextInputs) -> Array:
         """Sum the likeness of each item to those of the history."""
-        return np.asarray((held(inputs) @ _matrix(self.state, inputs.items)).toarray(), np.float32)
+        return np.asarray((items_of_history(inputs) @ _matrix(self.state, inputs.items)).toarray(), np.float32)
 
 
 class EASE(NextFloor):
@@ -115,7 +115,7 @@ class EASE(NextFloor):
         """Invert the penalised matrix of common users; raise `PluginError` for a catalogue that no memory holds."""
         if train.items > MOST_ITEMS:
             raise PluginError(f"ease links {train.items:,} items, at most {MOST_ITEMS:,} fit; raise the support (--set support=20)")
-        users = held(train)
+        users = items_of_history(train)
         gram = (users.T @ users).toarray().astype(np.float64 if train.items < 8_000 else np.float32)
         gram[np.diag_indices_from(gram)] += self.params["penalty"]
         inverse = np.linalg.inv(gram)
@@ -125,7 +125,7 @@ class EASE(NextFloor):
 
     def scores(self, inputs: NextInputs) -> Array:
         """Sum the links from each item of the history."""
-        return np.asarray(held(inputs) @ self.state["links"])
+        return np.asarray(items_of_history(inputs) @ self.state["links"])
 
 
 def _matrix(state: dict[str, Array], items: int) -> Any:

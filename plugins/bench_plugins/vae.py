@@ -25,7 +25,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Reconstruction(VAE):
-    """Says a window again."""
+    """Reconstructs a window."""
 
     def __init__(self, sizes: Sizes, params: Params) -> None:
         super().__init__(sizes, params, read=sizes.steps * sizes.f, written=sizes.steps)
@@ -46,7 +46,7 @@ class Reconstruction(VAE):
 
 
 class Classification(VAE):
-    """Says a row's last steps and its aggregates again, and beside it what becomes of the user."""
+    """Reconstructs a row's last steps and its aggregates, and predicts beside it what becomes of the user."""
 
     def __init__(self, sizes: Sizes, params: Params) -> None:
         span = min(sizes.longest, shared.SPAN)
@@ -77,7 +77,7 @@ class Classification(VAE):
 
 
 class Prediction(VAE):
-    """Says what came after a context, told of the context, as a Laplace distribution at each step.
+    """Reconstructs what came after a context, conditioned on the context, as a Laplace distribution at each step.
 
     What is known of a step also goes straight to its distribution (the highway of Lai et al. 2018): it gained much on naive.
     """

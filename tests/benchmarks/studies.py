@@ -13,7 +13,7 @@ from bench.execute.machine import memory_mb
 from bench.runs import runner, scheduler
 from bench.runs.config import Config
 from bench.runs.problem import Problem
-from bench.runs.run_events import silent
+from bench.runs.run_events import ignore
 from bench.tasks.base import Task
 from bench.tasks.known import task_named
 from bench.tune.ledger import Ledger
@@ -36,10 +36,10 @@ def run_plan(config: Config, plan: Callable[[Any, Any, Any, Scope], Plan]) -> tu
         own = [p for p in plugins if p.name in config.models]
         problems = [
             Problem(data.name, data.simulated, data.fingerprint, split, own, data.adapter.name)
-            for data, split in runner._problems(requests, config, registry, task, silent)
+            for data, split in runner._problems(requests, config, registry, task, ignore)
         ]
         with Ledger(folder) as ledger:
-            driver = scheduler.Driver(task, executor, ledger, Limits(600.0, memory_mb() / 4), runner._budget(config), silent)
+            driver = scheduler.Driver(task, executor, ledger, Limits(600.0, memory_mb() / 4), runner._budget(config), ignore)
             runner._outcomes(problems, config, driver)
     finally:
         executor.close()

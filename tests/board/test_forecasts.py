@@ -12,7 +12,7 @@ import run_kit
 from run_kit import SERIES, STEPS
 
 from bench.board import Board
-from bench.board.forecasts import forecasts, standing, to_nixtla
+from bench.board.forecasts import chosen_fits, forecasts, to_nixtla
 from bench.errors import ConfigError, RunFolderError
 
 LEVELS = [f"q{q / 10:g}" for q in range(1, 10)]
@@ -113,7 +113,7 @@ def test_of_several_seeds_the_lowest_stands_and_steps_without_time_are_numbers()
     base = {"dataset": "d", "unique_id": "a", "cutoff": "5", "ds": "6", "model": "m"} | dict.fromkeys(LEVELS, 1.0)
     rows = [{**base, "tuning": t, "seed": s, "mean": v} for t, s, v in (("default", 0, 1.0), ("tuned", 1, 2.0), ("tuned", 0, 3.0))]
     frame = pl.DataFrame(rows)
-    assert standing(frame)["mean"].to_list() == [3.0]
+    assert chosen_fits(frame)["mean"].to_list() == [3.0]
     wide = to_nixtla(frame)
     assert wide["ds"].tolist() == [6]
     assert wide["cutoff"].dtype == "int64"

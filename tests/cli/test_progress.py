@@ -104,21 +104,21 @@ def test_jobs_of_the_ledger_are_counted_as_reused():
 
 def test_time_left_is_unknown_until_trial_0_of_every_cell_is_known():
     run = fed([ready([("retail", "lstm"), ("retail", "gru")]), job("gru", number=1), job("lstm", value=0.7)])
-    assert run.left(0.0) is None
+    assert run.seconds_left(0.0) is None
     assert run.at_least(0.0) == pytest.approx(2.0 * 5 / 2)  # 3 trials and 2 finals of 2 s each, 2 workers
     run.take(job("gru", number=0), 0.0)
-    assert run.left(0.0) == pytest.approx(2.0 * (5 + 4) / 2)
+    assert run.seconds_left(0.0) == pytest.approx(2.0 * (5 + 4) / 2)
 
 
 def test_time_left_shrinks_while_jobs_run_and_never_below_what_has_not_begun():
     run = fed([ready([("retail", "lstm")], workers=1), job("lstm", value=0.7), JobStarted("retail", "lstm", "search", 1)], every=0.0)
-    assert [run.left(now) for now in (0.0, 1.0, 50.0)] == [10.0, 9.0, 8.0]
+    assert [run.seconds_left(now) for now in (0.0, 1.0, 50.0)] == [10.0, 9.0, 8.0]
 
 
 def test_a_model_without_space_and_one_with_early_finals_leave_no_phantom_trials():
     run = fed([ready([("retail", "base-rate")], trials=30), job("base-rate", value=0.5), JobStarted("retail", "base-rate", "final", 0)])
     cell = run.cells["retail", "base-rate"]
-    assert (cell.wanted, cell.wanted_finals, cell.open) == (2, 1, 1)
+    assert (cell.expected_jobs, cell.expected_finals, cell.open) == (2, 1, 1)
 
 
 def test_odd_numbers_and_unknown_cells_never_break_the_state():

@@ -19,8 +19,9 @@ from bench.execute.describe_plugins import Describer
 from bench.execute.jobs import Limits, Plugin
 from bench.execute.local import LocalExecutor
 from bench.registry import Source
-from bench.runs.run_events import Event, silent
-from bench.runs.scheduler import Cell, Driver
+from bench.runs.cell import Cell
+from bench.runs.run_events import Event, ignore
+from bench.runs.scheduler import Driver
 from bench.tasks.base import Split, Stage, Truth
 from bench.tasks.churn.task import Churn
 from bench.tune.ledger import Ledger
@@ -171,7 +172,7 @@ def drive(
     *,
     limits: Limits = SMALL,
     budget: Budget | None = None,
-    listen: Callable[[Event], None] = silent,
+    listen: Callable[[Event], None] = ignore,
 ) -> Done:
     """Run cells with a ledger in `folder`."""
     events: list[Event] = []

@@ -212,7 +212,7 @@ def test_tensorflow_gets_its_bound_before_it_touches_the_gpu_and_once(monkeypatc
     )
     monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace(config=config))
     for bound in (0.0, 1500.5, 3000.0):
-        gpu_memory.bound_gpu_memory("tensorflow", bound)
+        gpu_memory.limit_gpu_memory("tensorflow", bound)
     assert told == [1500]
 
 

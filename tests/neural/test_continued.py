@@ -16,7 +16,7 @@ CTX = Context()
 def test_a_row_is_cut_before_a_step_of_its_own_which_is_the_target():
     train = users(200)
     encoder = ChurnEncoder.fit(train, CTX.horizon)
-    whole, cut = encoder.asked(train), Continued(encoder).training(train, CTX)
+    whole, cut = encoder.prediction_rows(train), Continued(encoder).training_rows(train, CTX)
     many = np.flatnonzero(whole.lengths > 1)
     assert len(cut) == len(many) > 100
     assert (cut.context == whole.context[many]).all()
@@ -31,7 +31,7 @@ def test_a_row_is_cut_before_a_step_of_its_own_which_is_the_target():
 def test_the_network_has_a_number_for_each_feature_of_the_next_step():
     train = users(50)
     before = Continued(ChurnEncoder.fit(train, CTX.horizon))
-    assert before.sizes.o == before.training(train, CTX).target.shape[1] == 6  # gap, value, count, three kinds
+    assert before.sizes.o == before.training_rows(train, CTX).target.shape[1] == 6  # gap, value, count, three kinds
     assert before.sizes.f == before.encoder.sizes.f
 
 
@@ -39,7 +39,7 @@ def test_labels_play_no_part_in_it():
     train = users(50)
     other = users(50)
     other.y[:] = 1 - other.y
-    first, second = (Continued(ChurnEncoder.fit(rows, CTX.horizon)).training(rows, CTX) for rows in (train, other))
+    first, second = (Continued(ChurnEncoder.fit(rows, CTX.horizon)).training_rows(rows, CTX) for rows in (train, other))
     assert (first.target == second.target).all()
     assert (first.features == second.features).all()
 

@@ -25,9 +25,9 @@ def encoder_and_panel(kind: str):
 def test_features_are_the_same_whether_kept_or_made_anew(kind, monkeypatch):
     encoder, made = encoder_and_panel(kind)
     monkeypatch.setattr(forecasting, "CHUNK", 100)
-    kept = encoder.training(made, QUICK)
+    kept = encoder.training_rows(made, QUICK)
     monkeypatch.setattr(forecasting, "KEPT", 0)
-    lazy = encoder.training(made, QUICK)
+    lazy = encoder.training_rows(made, QUICK)
     assert (kept.lengths == lazy.lengths).all()
     np.testing.assert_array_equal(kept.target, lazy.target)
     for batch in batches(kept.lengths, 32, seed=0):
@@ -42,7 +42,7 @@ def test_features_that_are_kept_are_made_once(monkeypatch):
     calls = []
     own = forecasting.Contexts.features
     monkeypatch.setattr(forecasting.Contexts, "features", lambda *given: (calls.append(1), own(*given))[1])
-    rows = encoder.training(made, QUICK)
+    rows = encoder.training_rows(made, QUICK)
     begun = len(calls)
     for _ in range(3):
         rows.padded(np.arange(8))
@@ -52,5 +52,5 @@ def test_features_that_are_kept_are_made_once(monkeypatch):
 
 def test_a_step_is_a_target_twice_in_an_epoch_of_a_large_panel():
     made = panel(weekly(40, 400))
-    rows = ForecastEncoder.fit(made, QUICK).training(made, replace(QUICK, rows=None))
+    rows = ForecastEncoder.fit(made, QUICK).training_rows(made, replace(QUICK, rows=None))
     assert len(rows) * 7 == pytest.approx(2 * 40 * 400, rel=0.01)

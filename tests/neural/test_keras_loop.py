@@ -122,7 +122,7 @@ def test_the_weights_with_the_lowest_holdout_loss_are_kept():
     made = trained(sequences(40, target=1), held, ctx, lr=0.1, patience=3)  # learning 1 makes the holdout, all 0, worse each epoch
     assert len(told) == 4
     assert told[-1] > told[0] == min(told)
-    assert made.measured(held) / len(held) == pytest.approx(told[0], rel=1e-6)
+    assert made.loss_sum(held) / len(held) == pytest.approx(told[0], rel=1e-6)
 
 
 def test_the_stop_signal_is_asked_at_every_step_and_honoured_at_once():
@@ -137,7 +137,7 @@ def test_a_step_is_traced_once_whatever_the_shape_of_its_batch():
     made = trained(fit, fit, Context(epochs=2))
     assert len({rows.padded_shape for rows in shapes(fit)}) > 2
     assert made.compiled.experimental_get_tracing_count() == 1
-    assert made.net.asked.experimental_get_tracing_count() == 1
+    assert made.net.traced.experimental_get_tracing_count() == 1
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def test_a_network_may_learn_by_an_objective_of_its_own_and_is_judged_by_the_tas
     made = trained(fit, fit, Context(epochs=40, on_report=lambda _, loss: told.append(loss)), Counted(), lr=0.1, patience=50)
     assert np.abs(outputs(made.net, fit, Context()) - 3).mean() < 1.5
     assert made.best.loss == min(told)
-    assert made.measured(fit) / len(fit) == pytest.approx(min(told), rel=1e-5)
+    assert made.loss_sum(fit) / len(fit) == pytest.approx(min(told), rel=1e-5)
 
 
 def test_outputs_come_in_the_order_of_the_rows_over_several_batches():

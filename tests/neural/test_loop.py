@@ -171,7 +171,7 @@ def test_a_network_may_learn_by_an_objective_of_its_own_and_is_judged_by_the_tas
     loop.run(fit, fit)
     assert np.abs(outputs(net, fit, Context()) - 3).mean() < 1.5
     assert loop.best.loss == min(told)
-    assert loop.measured(fit) / len(fit) == pytest.approx(min(told), rel=1e-5)
+    assert loop.loss_sum(fit) / len(fit) == pytest.approx(min(told), rel=1e-5)
 
 
 def test_outputs_come_in_the_order_of_the_rows_over_several_batches():

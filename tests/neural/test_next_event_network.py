@@ -28,18 +28,18 @@ def histories(lists: list[list[int]], items: int) -> NextTrain:
 
 def test_each_step_is_answered_by_the_item_after_it_and_windows_miss_none():
     train = histories([[0, 1, 2, 3, 4], [5], [], [6, 7]], 8)
-    rows = NextEncoder(8, 3).training(train, Context())
+    rows = NextEncoder(8, 3).training_rows(train, Context())
     pairs = set()
     for row in range(len(rows)):
         x, length = rows.padded(np.array([row]))
         pairs |= {(int(a), int(b)) for a, _, b in x[0, : length[0]]}
     assert pairs == {(0, 1), (1, 2), (2, 3), (3, 4), (6, 7)}
     assert rows.lengths.max() <= 3
-    assert len(NextEncoder(8, 3).training(train, Context(rows=1))) == 1
+    assert len(NextEncoder(8, 3).training_rows(train, Context(rows=1))) == 1
 
 
 def test_asked_rows_hold_the_latest_events_and_nobody_has_one_step_of_nothing():
-    rows = NextEncoder(8, 3).asked(histories([[0, 1, 2, 3, 4], [], [6]], 8))
+    rows = NextEncoder(8, 3).prediction_rows(histories([[0, 1, 2, 3, 4], [], [6]], 8))
     x, length = rows.padded(np.arange(3))
     assert length.tolist() == [3, 1, 1]
     assert x[0, :, 0].tolist() == [2, 3, 4]

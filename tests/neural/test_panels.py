@@ -262,13 +262,13 @@ def test_each_series_is_shown_what_stood_its_own_season_before():
     values = np.random.default_rng(0).normal(size=(2, 60))
     mixed = panel(values, horizon=0, seasons=np.array([4, 7]))
     encoder = AnomalyEncoder.fit(mixed, replace(QUICK, history=16), "lagged")
-    whole = encoder.asked(mixed).features(np.arange(len(encoder.asked(mixed).target)))
+    whole = encoder.prediction_rows(mixed).features(np.arange(len(encoder.prediction_rows(mixed).target)))
     for n, season in enumerate((4, 7)):
         alone = panel(values[[n]], horizon=0, season=season)
-        own = encoder.asked(alone)
+        own = encoder.prediction_rows(alone)
         half = len(whole) // 2
         np.testing.assert_array_equal(whole[n * half : (n + 1) * half, :, :5], own.features(np.arange(len(own.target)))[..., :5])
-    assert not np.array_equal(whole[:half, :, 3], encoder.asked(panel(values[[0]], horizon=0)).features(np.arange(half))[..., 3])
+    assert not np.array_equal(whole[:half, :, 3], encoder.prediction_rows(panel(values[[0]], horizon=0)).features(np.arange(half))[..., 3])
 
 
 @every_model

@@ -155,10 +155,10 @@ def test_training_windows_see_no_held_out_step_and_held_ones_ask_for_just_these(
     fit, held = panel(values).holdout(0)
     other = panel(np.where(np.arange(40) < 35, values, 1e6)).holdout(0)[0]
     encoder = ForecastEncoder.fit(fit, CTX)
-    rows, again = encoder.training(fit, CTX), encoder.training(other, CTX)
+    rows, again = encoder.training_rows(fit, CTX), encoder.training_rows(other, CTX)
     assert (rows.target == again.target).all()
     assert not np.isnan(rows.target).any()
-    at = encoder.held(held)
+    at = encoder.holdout_rows(held)
     cut = Contexts.cut(held, Places(np.arange(3), np.full(3, 35)), encoder.anchor)
     assert np.allclose(at.target * cut.scale + cut.ahead(cut.base), values[:, 35:], atol=1e-5)
 
@@ -167,14 +167,14 @@ def test_training_windows_see_no_held_out_step_and_held_ones_ask_for_just_these(
 def test_the_profile_caps_the_training_windows(rows):
     given = panel(np.random.default_rng(0).normal(size=(3, 400)))
     ctx = replace(CTX, rows=rows)
-    assert len(ForecastEncoder.fit(given, ctx).training(given, ctx)) <= rows
+    assert len(ForecastEncoder.fit(given, ctx).training_rows(given, ctx)) <= rows
 
 
 @pytest.mark.parametrize("view", ["lagged", "echo", "hidden"])
 def test_every_step_is_scored_once_or_more_and_processed_about_twice(view):
     given = panel(np.random.default_rng(0).normal(size=(2, 100)), horizon=0, until=[50, 50])
     encoder = AnomalyEncoder.fit(given, CTX, view)
-    rows = encoder.asked(given)
+    rows = encoder.prediction_rows(given)
     assert rows.lengths.sum() <= 2 * 2 * 100 + 2 * 2 * 12
     perfect = encoder.decode(np.nan_to_num(rows.target), given)
     assert (perfect == 0).all()
@@ -194,7 +194,7 @@ def visible(view, season=1):
     for t in range(60):
         other = values.copy()
         other[0, t] += 1
-        here, there = (encoder.asked(panel(x, horizon=0, season=season, until=[0])) for x in (values, other))
+        here, there = (encoder.prediction_rows(panel(x, horizon=0, season=season, until=[0])) for x in (values, other))
         rows.append([(here.padded(np.array([r]))[0] != there.padded(np.array([r]))[0]).any(axis=(0, 2)) for r in range(4)])
     return np.array(rows).transpose(1, 2, 0), encoder  # [rows, W, T]
 
@@ -227,7 +227,7 @@ def test_an_echo_has_the_window_first_and_then_as_many_steps_without_values():
 def test_each_step_is_hidden_in_one_of_two_rows_and_asked_for_there_alone():
     shown, encoder = visible("hidden")
     given = panel(np.random.default_rng(0).normal(size=(1, 60)), horizon=0)
-    asked = ~np.isnan(encoder.asked(given).target)
+    asked = ~np.isnan(encoder.prediction_rows(given).target)
     for row in (0, 2):
         one, two = shown[row].any(axis=1), shown[row + 1].any(axis=1)
         assert (one != two).all()

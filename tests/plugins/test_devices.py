@@ -58,11 +58,11 @@ def test_nothing_of_a_network_is_left_on_the_cpu(name, task):
     training = loop.Loop(deepcopy(model.network), model.recipe(encoder), there)
     assert {p.device.type for p in training.net.parameters()} == {"meta"}
     assert {p.device.type for p in training.mean.weights} == {"meta"}
-    loss = training.learnt(encoder.training(train, there), np.arange(8))
+    loss = training.learnt(encoder.training_rows(train, there), np.arange(8))
     loss.backward()
     assert loss.device.type == "meta"
     training.mean.follow()
-    rows = encoder.asked(inputs)
+    rows = encoder.prediction_rows(inputs)
     raw = loop.forward(training.net.eval(), rows, np.arange(5), "meta")
     assert (raw.device.type, raw.shape) == ("meta", (5, encoder.sizes.o))
 
@@ -72,7 +72,7 @@ def test_a_tensor_that_stays_on_the_cpu_is_found():
         def forward(self, x, length):
             return super().forward(x).sum(1) * (torch.arange(len(x)) + 1.0)[:, None]
 
-    rows = known("lstm", "churn").fitted().asked(data("churn")[1])
+    rows = known("lstm", "churn").fitted().prediction_rows(data("churn")[1])
     with pytest.raises(RuntimeError, match="device"):
         loop.forward(Left(rows.padded(np.arange(5))[0].shape[2], 1).to("meta"), rows, np.arange(5), "meta")
 

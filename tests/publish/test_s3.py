@@ -112,7 +112,7 @@ def test_a_failure_in_the_middle_leaves_no_half_run_and_the_next_try_mends_it(
     with monkeypatch.context() as patch:
 
         def write(store: Remote, name: str, content: bytes) -> None:
-            with store._told(name):
+            with store._place_errors(name):
                 broken(store, name, content)
 
         patch.setattr(Remote, "write", write)

@@ -12,7 +12,7 @@ from bench.report import build
 from bench.report.calibration_charts import rates_chart, reliability_chart
 from bench.report.churn_charts import COLOURED, curves_chart, gain_chart, ordered_churn
 from bench.report.churn_page import churn_model_charts, overview_parts
-from bench.report.looks_charts import looks_chart
+from bench.report.occlusion_charts import occlusion_chart
 from bench.report.pages import write_plots
 
 browsed = [
@@ -97,7 +97,7 @@ def looks(**more):
 
 
 def test_what_a_model_looks_at_is_drawn_with_the_largest_loss_in_words():
-    chart = looks_chart({**churn(), "looks_at": {"lstm": looks()}}, "lstm")
+    chart = occlusion_chart({**churn(), "looks_at": {"lstm": looks()}}, "lstm")
     assert "it loses most, .120 (+.100 to +.140), with recency shuffled." in chart.finding
     assert chart.traces[0]["x"] == [0.12], "what changes nothing has no bar"
     assert "1 of 2 changes leave the order" in chart.note
@@ -106,7 +106,7 @@ def test_what_a_model_looks_at_is_drawn_with_the_largest_loss_in_words():
 
 def test_a_loss_that_chance_may_explain_is_said_to_be_so():
     row = {"group": "aggregate", "what": "recency", "drop": 0.01, "low": -0.1, "high": 0.14}
-    assert "which chance may explain" in looks_chart({**churn(), "looks_at": {"lstm": looks(rows=[row])}}, "lstm").finding
+    assert "which chance may explain" in occlusion_chart({**churn(), "looks_at": {"lstm": looks(rows=[row])}}, "lstm").finding
 
 
 @pytest.mark.parametrize(

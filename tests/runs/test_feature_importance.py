@@ -17,7 +17,7 @@ from bench.data.events import Events
 from bench.execute.jobs import Plugin
 from bench.execute.messages import Apply, Done, Result
 from bench.registry import Source
-from bench.runs.feature_importance import SLOW, Occlusion, first_of, look
+from bench.runs.feature_importance import SLOW, Occlusion, measure_importances, models_to_probe
 from bench.runs.problem import Problem
 from bench.tasks.base import ModelResult
 from bench.tasks.churn.task import Churn
@@ -67,8 +67,8 @@ def by_recency(inputs: ChurnInputs) -> np.ndarray:
 
 def asked(problem: Problem, folder: Path, model: Any, **final: Any) -> tuple[dict[str, Any], FakeExecutor]:
     executor = FakeExecutor(folder, model)
-    asker = Occlusion(executor, 1000.0, {"epochs": 1})
-    return asker.looks_at(problem, shown(folder, **final), Churn(), folder), executor
+    occlusion = Occlusion(executor, 1000.0, {"epochs": 1})
+    return occlusion.measure_importance(problem, shown(folder, **final), Churn(), folder), executor
 
 
 def test_a_model_that_reads_the_last_event_loses_by_it_and_by_nothing_else(problem: Problem, tmp_path: Path) -> None:
@@ -127,13 +127,13 @@ def test_after_a_question_that_takes_too_long_no_more_are_asked(problem: Problem
 
 def test_leader_and_reference_are_asked_once_and_what_is_known_is_kept(problem: Problem, tmp_path: Path) -> None:
     of_all = [shown(tmp_path, name) for name in ("reference", "best", "other")]
-    assert [one.model for one in first_of(["ensemble", "best", "other"], of_all, "reference")] == ["best", "reference"]
-    assert [one.model for one in first_of(["reference"], of_all, "reference")] == ["reference"]
+    assert [one.model for one in models_to_probe(["ensemble", "best", "other"], of_all, "reference")] == ["best", "reference"]
+    assert [one.model for one in models_to_probe(["reference"], of_all, "reference")] == ["reference"]
     executor = FakeExecutor(tmp_path, by_recency)
-    asker = Occlusion(executor, 1000.0, {})
+    occlusion = Occlusion(executor, 1000.0, {})
     known = {"m": {"key": "k", "reason": "kept"}}
-    assert look(asker, problem, [shown(tmp_path)], Churn(), tmp_path, known)["m"]["reason"] == "kept"
-    assert look(asker, problem, [shown(tmp_path, key="new")], Churn(), tmp_path, known)["m"]["reason"] == ""
+    assert measure_importances(occlusion, problem, [shown(tmp_path)], Churn(), tmp_path, known)["m"]["reason"] == "kept"
+    assert measure_importances(occlusion, problem, [shown(tmp_path, key="new")], Churn(), tmp_path, known)["m"]["reason"] == ""
 
 
 def test_a_run_asks_its_leader_and_reference_and_they_answer_as_on_the_board() -> None:

@@ -17,7 +17,7 @@ from run_kit import purchases
 import bench
 from bench.errors import BenchError, ConfigError, RunFolderError
 from bench.runs.python import as_arguments
-from bench.sources.load import holds_series, kept_frame
+from bench.sources.load import cache_frame, holds_series
 
 LOG = purchases(0.006, seed=1).rename({"user": "client_no"})
 HELPER = 0.5
@@ -59,13 +59,13 @@ def test_the_api_is_shown_has_types_and_a_docstring_that_names_every_argument() 
 def test_frames_of_every_library_are_the_same_run_and_titled_by_their_name(tmp_path: Path) -> None:
     LOG.write_csv(tmp_path / "first.csv")
     LOG.sample(fraction=1.0, shuffle=True, seed=1).write_csv(tmp_path / "second.csv")
-    assert len({kept_frame(form) for form in (LOG, LOG.lazy(), LOG.to_arrow())}) == 1, "one file: then one run, too"
+    assert len({cache_frame(form) for form in (LOG, LOG.lazy(), LOG.to_arrow())}) == 1, "one file: then one run, too"
     forms = {"pandas": LOG.to_pandas(), "file": tmp_path / "second.csv", "named": tmp_path / "first.csv"}
     boards = [quick(form, out=tmp_path / key, name="shop" if key == "named" else None) for key, form in forms.items()]
     assert [board.rows[0]["dataset"] for board in boards] == ["data", "second", "shop"]
     assert len({board.rows[0]["roc_auc"] for board in boards}) == 1
     assert len({board.rows[0]["fingerprint"] for board in boards}) == 1
-    assert kept_frame(LOG, "shop").stem == "shop"
+    assert cache_frame(LOG, "shop").stem == "shop"
 
 
 def test_the_order_of_rows_and_the_name_of_a_file_change_neither_trials_nor_scores(tmp_path: Path) -> None:
@@ -187,10 +187,10 @@ def test_a_fitted_model_is_given_as_the_run_saved_it() -> None:
 
 def test_columns_that_pandas_holds_in_its_index_are_columns() -> None:
     frame = LOG.to_pandas()
-    kept = {kept_frame(form).read_bytes() for form in (frame.set_index("client_no"), frame.set_index(["client_no", "time"]))}
-    assert kept == {kept_frame(frame).read_bytes()}, "both are the columns that the log has, in its order"
+    kept = {cache_frame(form).read_bytes() for form in (frame.set_index("client_no"), frame.set_index(["client_no", "time"]))}
+    assert kept == {cache_frame(frame).read_bytes()}, "both are the columns that the log has, in its order"
     assert holds_series(frame.rename(columns={"client_no": "unique_id", "time": "ds", "value": "y"}).set_index("ds"))
 
 
 def test_a_lazy_frame_is_kept_as_the_frame_that_it_becomes() -> None:
-    assert kept_frame(LOG.lazy()) == kept_frame(LOG)
+    assert cache_frame(LOG.lazy()) == cache_frame(LOG)

@@ -12,7 +12,7 @@ import bench
 from bench.board import Board
 from bench.errors import RunFolderError
 from bench.runs.config import Config
-from bench.runs.run_folder import claim, moved_aside, run_again
+from bench.runs.run_folder import claim, move_to_numbered, run_again
 from bench.tune.ledger import Ledger
 
 
@@ -77,7 +77,7 @@ def test_overwriting_moves_the_old_run_aside_and_says_where(tmp_path: Path, capl
 
 def test_a_run_that_is_going_on_is_not_moved(tmp_path: Path) -> None:
     with Ledger(tmp_path / "run"), pytest.raises(RunFolderError, match="is in use"):
-        moved_aside(tmp_path / "run")
+        move_to_numbered(tmp_path / "run")
     assert (tmp_path / "run").is_dir()
 
 

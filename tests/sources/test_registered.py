@@ -13,7 +13,7 @@ import pytest
 from bench.errors import ConfigError, DataError
 from bench.registry import discover
 from bench.runs.config import Config
-from bench.sources.load import Request, kept_frame, loaded, requested
+from bench.sources.load import Request, cache_frame, loaded, requested
 from bench.sources.registered import Registered, forget, refuse_name, register, registered, sources_file
 
 
@@ -164,18 +164,18 @@ def test_own_files_that_cannot_be_meant_are_refused(given: dict[str, object], wo
 
 def test_frames_of_every_library_are_kept_as_one_file_named_by_content() -> None:
     frame = pl.DataFrame({"who": ["a", "b"], "n": [1, 2]})
-    paths = {kept_frame(f) for f in (frame, frame.to_arrow(), frame.clone())}
+    paths = {cache_frame(f) for f in (frame, frame.to_arrow(), frame.clone())}
     assert len(paths) == 1
-    kept = kept_frame(pd.DataFrame({"who": ["a", "b"], "n": [1, 2]}))
+    kept = cache_frame(pd.DataFrame({"who": ["a", "b"], "n": [1, 2]}))
     assert pl.read_parquet(kept).rows() == frame.rows()
-    assert kept_frame(frame.with_columns(n=0)) not in paths
+    assert cache_frame(frame.with_columns(n=0)) not in paths
     config = Config("churn", data=frame, user="who").checked()
     assert config.datasets == (f"events={paths.pop()}",)
 
 
 def test_what_is_no_frame_is_refused() -> None:
     with pytest.raises(DataError, match="data is a object that cannot be kept"):
-        kept_frame(object())
+        cache_frame(object())
 
 
 def test_an_entry_is_plain_json(log: Path) -> None:

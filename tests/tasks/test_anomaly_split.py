@@ -19,7 +19,7 @@ from bench.data.series import Series
 from bench.metrics.volume import pooled, vus_of
 from bench.tasks.anomaly.injection_plan import INJECTED, SCORING, STEERING
 from bench.tasks.anomaly.split import FEW_ANOMALOUS
-from bench.tasks.anomaly.steering import KINDS, LABELLED, MOST_DRAWS, SteeringRecipe, steering
+from bench.tasks.anomaly.steering import KINDS, LABELLED, MOST_DRAWS, SteeringRecipe, inject_for_search
 from bench.tasks.anomaly.task import Anomaly
 from bench.tasks.base import ModelResult, validation_scores
 from bench.tasks.profiles import PROFILES
@@ -165,7 +165,9 @@ def test_pooled_entities_take_turns_to_stay_clean():
 
 def test_injections_into_values_near_the_largest_number_stay_finite():
     panel = only(data([1e308 * np.clip(row, -1, 1) for row in noise(20)], [LATE] * 20)).stages["final"].parts[0]
-    draws = steering(panel, np.full(20, 30), [f"s{k}" for k in range(20)], SteeringRecipe(KINDS[LABELLED], 100, alternate=False, seed=0))
+    draws = inject_for_search(
+        panel, np.full(20, 30), [f"s{k}" for k in range(20)], SteeringRecipe(KINDS[LABELLED], 100, alternate=False, seed=0)
+    )
     assert 1 < len(draws) <= MOST_DRAWS
     for values, marks in draws:
         assert marks.any()

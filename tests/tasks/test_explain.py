@@ -34,7 +34,7 @@ def log(seed: int, users: int = 400) -> pl.DataFrame:
                          "value": rng.gamma(2, 5, len(user))})  # fmt: skip
 
 
-def asked_of(frame: pl.DataFrame) -> tuple[explain.AskedUsers, ChurnTrain]:
+def asked_of(frame: pl.DataFrame) -> tuple[explain.ExplainedUsers, ChurnTrain]:
     events = Events.build(frame, name="made", activity=("purchase",))
     history = prepare(events)
     users = eligible(history, CUTOFF, HORIZON, ever=False)
@@ -42,7 +42,7 @@ def asked_of(frame: pl.DataFrame) -> tuple[explain.AskedUsers, ChurnTrain]:
     active = history.active
     y = (active.events_until(CUTOFF + HORIZON) == active.events_until(CUTOFF))[users].astype(np.int8)
     own = {f.name: getattr(inputs, f.name) for f in fields(inputs)}
-    return explain.AskedUsers.of(events, ids_of(events)[users].tolist(), inputs, 28.0, 32), ChurnTrain(**own, y=y)
+    return explain.ExplainedUsers.of(events, ids_of(events)[users].tolist(), inputs, 28.0, 32), ChurnTrain(**own, y=y)
 
 
 def test_a_part_taken_away_leaves_what_a_log_without_its_events_gives() -> None:
@@ -80,7 +80,7 @@ def test_nobody_is_given_a_reason_that_is_no_part_of_their_past() -> None:
 
 
 @pytest.fixture(scope="module")
-def fitted() -> tuple[Gbm, explain.AskedUsers, ChurnTrain]:
+def fitted() -> tuple[Gbm, explain.ExplainedUsers, ChurnTrain]:
     model, (_, rows) = Gbm(Gbm.default()), asked_of(log(2))
     model.fit(rows, Context(horizon=28.0))
     return model, *asked_of(log(3))

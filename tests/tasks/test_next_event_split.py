@@ -14,7 +14,7 @@ from bench.data.events import Events
 from bench.errors import ConfigError, ProtocolError
 from bench.tasks.next_event.log import prepare
 from bench.tasks.next_event.protocol import DAY, Catalogue, Protocol, catalogue, choose, day
-from bench.tasks.next_event.rows import asked, training
+from bench.tasks.next_event.rows import stage_rows, training
 
 FIRST = 19_000
 
@@ -74,7 +74,7 @@ def test_items_of_one_moment_are_one_row_and_its_history_ends_before_it():
     events = log_of([1] * 9 + [2] * 3, [0, 1, 2, 3, 4, 5, 9, 9, 9, 0, 6, 9], [1, 2, 1, 2, 1, 2, 1, 2, 2, 1, 2, 1])
     log, protocol, found = cut(events, horizon="1d", support="1")
     assert (log.tied, log.merged) == (2, 1)
-    rows = asked(log, (protocol.test, protocol.end), found, protocol)
+    rows = stage_rows(log, (protocol.test, protocol.end), found, protocol)
     assert rows.targets.group.tolist() == rows.inputs.group.tolist()
     assert rows.inputs.lengths.tolist() == [6, 2]
     assert np.diff(rows.targets.offsets).tolist() == [2, 1]
@@ -91,10 +91,10 @@ def test_of_equal_moments_the_order_is_not_that_of_the_file():
 def test_successive_asks_every_moment_and_last_one_a_user():
     events = log_of([1] * 20 + [2] * 20, [*np.arange(0, 20), *np.arange(0, 20) + 0.5], [1, 2] * 20)
     log, protocol, found = cut(events, horizon="4d")
-    every = asked(log, (protocol.test, protocol.end), found, protocol)
+    every = stage_rows(log, (protocol.test, protocol.end), found, protocol)
     assert every.inputs.lengths.tolist() == [16, 17, 18, 19] * 2
     assert every.targets.last.tolist() == [False, False, False, True] * 2
-    last = asked(log, (protocol.test, protocol.end), found, replace(protocol, asked="last"))
+    last = stage_rows(log, (protocol.test, protocol.end), found, replace(protocol, asked="last"))
     assert last.inputs.lengths.tolist() == [19, 19]
     assert last.targets.item.tolist() == every.targets.item[[3, 7]].tolist()
 
@@ -104,7 +104,7 @@ def test_where_items_are_taken_once_a_repeat_is_no_question():
     log, protocol, found = cut(events, horizon="1d", support="1", once=True)
     assert protocol.once
     assert "repeats=filtered" in protocol.task_id("")
-    rows = asked(log, (protocol.test, protocol.end), found, protocol)
+    rows = stage_rows(log, (protocol.test, protocol.end), found, protocol)
     assert len(rows.inputs) == 0, "1 was had, 4 is not in the catalogue"
     assert (rows.had, rows.outside) == (1, 1)
 
@@ -159,7 +159,7 @@ def test_no_later_event_changes_a_bit_of_what_a_model_learns_from(seed):
 def test_no_event_of_a_moment_or_later_changes_a_bit_of_the_history_asked_with(seed):
     events = random_log(seed)
     log, protocol, found = cut(events)
-    rows = asked(log, (protocol.test, protocol.end), found, protocol)
+    rows = stage_rows(log, (protocol.test, protocol.end), found, protocol)
     at = int(np.random.default_rng(seed).integers(len(rows.inputs)))
     moment, one = int(rows.moment[at]), rows.inputs.take(np.array([at]))
     user = int(rows.inputs.group[at])

@@ -11,7 +11,7 @@ from bench.errors import DataError
 from bench.sources.incident_files import read_incidents
 from bench.tasks.anomaly.incidents import incident_labels, simulated_incidents
 from bench.tasks.anomaly.injection_plan import TAKEOVER, Incident, labels, plan, with_strength
-from bench.tasks.anomaly.takeover import splice, with_donors
+from bench.tasks.anomaly.takeover import inject_takeovers, with_donors
 from bench_datasets import ratings_simulator, retail_simulator, social_simulator
 from bench_datasets.retail import Retail
 
@@ -37,7 +37,7 @@ def planned(panel, seed=0, strength=None):
 def test_a_full_takeover_is_the_donors_own_steps_and_all_else_stays(seed):
     panel = values, mask, until, _ = drawn(seed=seed)
     found = planned(panel, seed, 1.0)
-    after = splice(values, mask, until, found, counts=True)
+    after = inject_takeovers(values, mask, until, found, counts=True)
     takeovers = [i for i in found if not i.decoy]
     assert takeovers
     for i in takeovers:
@@ -55,7 +55,7 @@ def test_at_strength_zero_nothing_is_changed_and_labels_stay(seed):
     panel = values, mask, until, _ = drawn(seed=seed)
     found = planned(panel, seed)
     none = with_strength(found, 0.0)
-    assert np.array_equal(splice(values, mask, until, none, counts=True), values)
+    assert np.array_equal(inject_takeovers(values, mask, until, none, counts=True), values)
     assert labels(none, values.shape).sum() == labels(found, values.shape).sum() > 0
 
 
@@ -63,7 +63,9 @@ def test_strength_is_the_share_of_steps_that_are_the_donors():
     rng = np.random.default_rng(0)
     values, mask = rng.permutation(2 * 4000).reshape(2, 4000).astype(float), np.ones((2, 4000), bool)
     for strength in (0.25, 0.5, 1.0):
-        after = splice(values, mask, np.full(2, 1000), [Incident(0, 1000, 4000, "takeover", strength, donor=1, seed=3)], counts=True)
+        after = inject_takeovers(
+            values, mask, np.full(2, 1000), [Incident(0, 1000, 4000, "takeover", strength, donor=1, seed=3)], counts=True
+        )
         theirs = after[0, 1000:] == values[1, 1000:]
         assert theirs.mean() == pytest.approx(strength, abs=0.03)
         assert np.array_equal(after[0, 1000:][~theirs], values[0, 1000:][~theirs])
@@ -110,7 +112,7 @@ def test_donors_do_not_depend_on_the_order_of_the_entities():
 def test_a_takeover_without_donor_is_refused():
     values, mask, until, _ = drawn(5)
     with pytest.raises(ValueError, match="call with_donors"):
-        splice(values, mask, until, [Incident(0, 200, 205, "takeover", 1.0)], counts=True)
+        inject_takeovers(values, mask, until, [Incident(0, 200, 205, "takeover", 1.0)], counts=True)
 
 
 def table(*rows):

@@ -10,9 +10,9 @@ import pytest
 from optuna.distributions import FloatDistribution
 
 from bench.api import ArrayModel, ChurnInputs, ChurnTrain, Context, Forecast
-from bench.testing.asking import CheckError
+from bench.testing.answers import CheckError
 from bench.testing.checks import CHECKS, it_imports_without_a_gpu
-from bench.testing.verdicts import judge, refuse_unsound
+from bench.testing.verdicts import refuse_unsound, verdict_of
 
 CASES = [(task, c) for task in ("", "anomaly", "churn", "forecasting") for c in CHECKS if task in c.tasks or not (task or c.tasks)]
 
@@ -220,18 +220,18 @@ BROKEN = [
 
 
 def failures(model) -> set[tuple[str, str]]:
-    verdicts = [judge(model.__name__, task, c.name, partial(c.run, model, task)) for task, c in CASES]
+    verdicts = [verdict_of(model.__name__, task, c.name, partial(c.run, model, task)) for task, c in CASES]
     return {(v.task, v.check) for v in verdicts if v.status == "failed"}
 
 
 def failing(check: str, model, task: str):
     (found,) = (c for c in CHECKS if c.name == check)
-    return judge("m", task, check, partial(found.run, model, task))
+    return verdict_of("m", task, check, partial(found.run, model, task))
 
 
 @pytest.mark.parametrize(("task", "check"), CASES, ids=[f"{task} {c.name}" for task, c in CASES])
 def test_a_good_model_passes(task, check):
-    verdict = judge("good", task, check.name, partial(check.run, Good, task))
+    verdict = verdict_of("good", task, check.name, partial(check.run, Good, task))
     assert verdict.status == ("skipped" if "told to stop" in check.name else "ok"), verdict.reason
 
 
@@ -302,9 +302,9 @@ def test_an_expected_failure_keeps_its_reason_and_one_that_passes_is_a_failure()
     def raises():
         raise CheckError("no")
 
-    assert judge("m", "churn", "c", raises, "it draws").status == "expected failure"
-    assert judge("m", "churn", "c", raises, "it draws").reason == "it draws"
-    passing = judge("m", "churn", "c", lambda: None, "it draws")
+    assert verdict_of("m", "churn", "c", raises, "it draws").status == "expected failure"
+    assert verdict_of("m", "churn", "c", raises, "it draws").reason == "it draws"
+    passing = verdict_of("m", "churn", "c", lambda: None, "it draws")
     assert (passing.status, "take it off the list" in passing.reason) == ("failed", True)
 
 

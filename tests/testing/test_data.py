@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.errors import ConfigError
-from bench.testing.asking import changed
+from bench.testing.answers import changed
 from bench.testing.data import alone, constant, example
 
 

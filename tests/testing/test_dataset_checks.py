@@ -16,7 +16,7 @@ from bench.data.events import Events
 from bench.errors import DataError
 from bench.testing.dataset_checks import DATASET_CHECKS
 from bench.testing.scaffold import write_file
-from bench.testing.verdicts import judge
+from bench.testing.verdicts import verdict_of
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ CHECKED = [c for c in DATASET_CHECKS if "gpu" not in c.name]
 
 
 def verdicts_of(adapter, data: Path | None = None) -> dict[str, str]:
-    return {c.name: judge("a", "", c.name, partial(c.call, adapter, data)).status for c in CHECKED}
+    return {c.name: verdict_of("a", "", c.name, partial(c.call, adapter, data)).status for c in CHECKED}
 
 
 def test_the_adapter_that_is_written_for_an_author_passes(good):

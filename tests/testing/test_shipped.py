@@ -17,7 +17,7 @@ from bench.registry import MissingDependencyError, discover, models, needed
 from bench.testing.checks import CHECKS, it_imports_without_a_gpu
 from bench.testing.dataset_checks import DATASET_CHECKS
 from bench.testing.dataset_checks import it_imports_without_a_gpu as adapter_imports
-from bench.testing.verdicts import announced, judge, reason_for, refuse_unsound
+from bench.testing.verdicts import announced, reason_for, refuse_unsound, verdict_of
 
 ROOT = Path(__file__).resolve().parents[2]
 HOMES = {"bench.models": ("plugins", "bench_plugins"), "bench.datasets": ("datasets", "bench_datasets")}
@@ -45,7 +45,7 @@ def test_a_shipped_model_passes_in_each_of_its_tasks(name: str) -> None:
     for task in ("", *sorted(model.tasks)):
         # importing is looked at for all modules together, below
         checks = [c for c in CHECKS if c.call is not it_imports_without_a_gpu and (task in c.tasks or not (task or c.tasks))]
-        verdicts = [judge(name, task, c.name, partial(c.run, model, task), reason_for(expected, task, c.name)) for c in checks]
+        verdicts = [verdict_of(name, task, c.name, partial(c.run, model, task), reason_for(expected, task, c.name)) for c in checks]
         assert [f"{task}: {v.check}: {v.reason}" for v in verdicts if v.status == "failed"] == []
         assert sum(v.status == "ok" for v in verdicts) > len(checks) // 2
 
@@ -86,7 +86,7 @@ def test_every_shipped_module_is_imported_where_there_is_no_gpu() -> None:
 def test_a_shipped_adapter_passes(name: str) -> None:
     adapter = type(REGISTRY.dataset(name))
     checks = [c for c in DATASET_CHECKS if c.call is not adapter_imports]
-    verdicts = [judge(name, "", c.name, partial(c.call, adapter, None), reason_for(announced(adapter), "", c.name)) for c in checks]
+    verdicts = [verdict_of(name, "", c.name, partial(c.call, adapter, None), reason_for(announced(adapter), "", c.name)) for c in checks]
     assert [f"{v.check}: {v.reason}" for v in verdicts if v.status == "failed"] == []
     if adapter.simulated_name:
         assert all(v.status == "ok" for v in verdicts)

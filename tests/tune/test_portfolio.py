@@ -30,7 +30,7 @@ PARAMS = [{"rate": n} for n in range(4)]
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
     table = {"churn": {"m": {"space": space_digest(SPACE), "params": PARAMS, "logs": LOGS}}}
-    monkeypatch.setattr(portfolios, "_known", lambda: table)
+    monkeypatch.setattr(portfolios, "_stored_portfolio", lambda: table)
 
 
 @pytest.mark.usefixtures("known")

@@ -45,11 +45,11 @@ def test_a_rung_to_which_few_have_come_stops_nobody() -> None:
 def test_a_training_is_stopped_by_its_best_loss_so_far_and_at_rungs_alone() -> None:
     watch = RungWatch((Rung(2, 0.5),))
     for epoch, loss in enumerate((0.4, 0.9, 0.9, 0.9)):
-        watch.look(epoch, EPOCHS, loss)
+        watch.observe(epoch, EPOCHS, loss)
     assert (watch.losses, watch.pruned) == ([0.4] * 4, "")
-    watch.look(0, EPOCHS, 0.8)  # a second training of the same fit begins
+    watch.observe(0, EPOCHS, 0.8)  # a second training of the same fit begins
     with pytest.raises(TrainingPrunedError, match=r"0\.7 after 2 of 6 epochs"):
-        watch.look(1, EPOCHS, 0.7)
+        watch.observe(1, EPOCHS, 0.7)
     assert not issubclass(TrainingPrunedError, Exception), "a plugin that catches its own errors must not go on"
 
 
@@ -57,7 +57,7 @@ def test_a_training_is_stopped_by_its_best_loss_so_far_and_at_rungs_alone() -> N
 def test_what_is_told_is_finite_and_never_rises_whatever_a_model_reports(losses: list[float]) -> None:
     watch = RungWatch()
     for epoch, loss in enumerate(losses):
-        watch.look(epoch, 9, loss)
+        watch.observe(epoch, 9, loss)
     assert watch.losses == sorted(watch.losses, reverse=True)
     assert all(abs(loss) < float("inf") for loss in watch.losses)
 
@@ -80,10 +80,10 @@ def trained(job: Job) -> dict[str, Any]:
     watch = RungWatch(job.rungs)
     try:
         for epoch in range(EPOCHS):
-            watch.look(epoch, EPOCHS, abs(job.params["x"] - 0.6) + 0.1 / (1 + epoch))
+            watch.observe(epoch, EPOCHS, abs(job.params["x"] - 0.6) + 0.1 / (1 + epoch))
     except TrainingPrunedError:
-        return {**found, "status": "pruned", "value": None, "values": {}, "scores": {}, "replicates": {}, **watch.told}
-    return {**found, **watch.told}
+        return {**found, "status": "pruned", "value": None, "values": {}, "scores": {}, "replicates": {}, **watch.record}
+    return {**found, **watch.record}
 
 
 def test_what_stopped_trainings_leave_over_buys_further_trials_and_no_fit_beyond_the_budget() -> None:

@@ -66,10 +66,10 @@ class Agent:
             self._stages[order.digest] = order.stage
         self._sent[order.ticket] = 0
         stage = PartialStage(order.digest, (self._stages[order.digest], *[None] * (order.parts - 1))) if order.digest else None
-        request, limits = self._localised(order), self._bounded(order.limits)
+        request, limits = self._localised(order), self._with_own_memory(order.limits)
         self._executor.submit(order.ticket, request, limits, runtime=order.runtime, stage=stage, final=order.final, fresh=order.fresh)
 
-    def _bounded(self, limits: Limits) -> Limits:
+    def _with_own_memory(self, limits: Limits) -> Limits:
         return limits if self._memory_mb is None else replace(limits, memory_mb=self._memory_mb)
 
     def _localised(self, order: Submission) -> Request:

@@ -136,12 +136,12 @@ class RayTransport:
 
     def arrived(self) -> list[NodeFacts]:
         """Return the nodes whose agents have started since the last call."""
-        self._look()
+        self._discover_nodes()
         found = []
         for handle in list(self._handles.values()):
             if handle.hello is not None and self._ready([handle.hello], 0.0):
                 ref, handle.hello = handle.hello, None
-                found.append(self._heard(handle, ref))
+                found.append(self._node_facts(handle, ref))
         return found
 
     def names(self) -> list[str]:
@@ -187,7 +187,7 @@ class RayTransport:
             self.dismiss(node)
         self._ray.shutdown()
 
-    def _look(self) -> None:
+    def _discover_nodes(self) -> None:
         """See which nodes there are; start agents on new ones, and tell of those that went while nothing was asked of them."""
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return
@@ -224,7 +224,7 @@ class RayTransport:
         )
         self._handles[name] = Handle(node_id, name, actor, actor.hello.remote())
 
-    def _heard(self, handle: Handle, ref: ObjectRef) -> NodeFacts:
+    def _node_facts(self, handle: Handle, ref: ObjectRef) -> NodeFacts:
         try:
             return NodeFacts(name=handle.name, **self._ray.get(ref))
         except (self._ray.exceptions.RayError, TypeError) as error:

@@ -31,7 +31,7 @@ def survey(address: str | None) -> list[dict[str, str]]:
 
 
 def described(found: Sequence[NodeFacts]) -> list[dict[str, str]]:
-    """Say of each node what it has, and whether it serves; the first that does is what the GPUs of others are compared with."""
+    """Describe what each node has, and whether it serves; the first that does is what the GPUs of others are compared with."""
     rows, first = [], None
     for facts in found:
         reason = facts.reason or difference(facts, first)

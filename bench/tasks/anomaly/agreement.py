@@ -12,13 +12,13 @@ import numpy as np
 from scipy.stats import rankdata
 
 from bench.data.ragged import Array
-from bench.tasks.anomaly.steering import Drawn
+from bench.tasks.anomaly.steering import ScoredPart
 
 LEAST = 3
 """Detectors of which agreement says something."""
 
 
-def open_steps(view: Drawn) -> Array:
+def open_steps(view: ScoredPart) -> Array:
     """Mark the steps of a search stage that were not learnt from, bool [N, T]."""
     return np.asarray(view.mask & ~np.stack([view.learnt(n) for n in range(len(view.mask))]))
 

@@ -131,7 +131,7 @@ def from_series(series: Series, options: Mapping[str, str]) -> Entities:
     share = _share(options, "labelled")
     labelled = None if given.labels is None else given.labels & np.isfinite(given.values)
     until, contaminated = _prefixes(labelled, given.start, steps, share)
-    season = whole_number(options, "season", clock.season)
+    season = integer_option(options, "season", clock.season)
     clocks, number = (clock,) * entities, given.time
     if clock != NO_TIME:
         clocks = tuple(own_clock(row[n:], clock) for row, n in zip(given.time, given.start.tolist(), strict=True))
@@ -194,7 +194,7 @@ def _aligned(series: Series) -> _Aligned:
 def from_log(events: Events, options: Mapping[str, str], profile: Profile, *, simulated: bool, among: Collection[str] | None) -> Entities:
     """Return the number of a log's events by user and step: the most active users of the training part; `among`: only these users."""
     most, longest = (profile.entities, profile.steps) if simulated else (USERS, STEPS)
-    most = whole_number(options, "users", most)
+    most = integer_option(options, "users", most)
     share = _share(options, "users")
 
     def narrowed(frame: pl.DataFrame, clock: Clock, last: int) -> pl.DataFrame:
@@ -212,7 +212,7 @@ def from_log(events: Events, options: Mapping[str, str], profile: Profile, *, si
     grid = from_events(events, {**options, "level": "user"}, narrowed)
     steps = grid.values.shape[1]
     until = np.full(len(grid.names), int(share * steps), np.int64)
-    season = whole_number(options, "season", grid.clock.season)
+    season = integer_option(options, "season", grid.clock.season)
     nobody = np.zeros(len(grid.names), bool)
     time, number = grid.time[None], grid.number[None]
     choices = f"target={options.get('target', 'count')}/users={most}/steps={longest}/prefix={share:g}"
@@ -257,7 +257,7 @@ def _share(options: Mapping[str, str], of: str) -> float:
     return share
 
 
-def whole_number(options: Mapping[str, str], key: str, default: int) -> int:
+def integer_option(options: Mapping[str, str], key: str, default: int) -> int:
     """Read an option that is a whole number of at least 1; raise `ConfigError`."""
     text = options.get(key, str(default))
     if not text.isdecimal() or len(text) > 6 or int(text) < 1:

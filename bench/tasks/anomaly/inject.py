@@ -82,7 +82,7 @@ def apply(values: Array, mask: Array, until: Array, incidents: Sequence[Incident
     new = found.value.copy()
     for name in np.unique(kind):
         new[kind == name] = CHANGES[name](found.take(kind == name))
-    new = np.where(found.whole, _whole(new, found.noise), new)
+    new = np.where(found.whole, _rounded_at_random(new, found.noise), new)
     changed = values.copy()
     changed[row, col] = np.maximum(new, 0) if counts else new
     return refilled(changed, values, mask)
@@ -206,7 +206,7 @@ def _median(values: Array, seen: Array) -> Array:
     return np.where(n > 0, middle, 0.0)
 
 
-def _whole(values: Floats, u: Floats) -> Floats:
+def _rounded_at_random(values: Floats, u: Floats) -> Floats:
     """Round fractions up with their own probability, so that the mean stays; `u` uniform, all [C]."""
     down = np.floor(values)
     return np.where(u < values - down, down + 1, down)

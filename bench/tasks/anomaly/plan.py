@@ -29,7 +29,7 @@ from bench.tasks.anomaly.injection_plan import (
     plan,
     with_strength,
 )
-from bench.tasks.anomaly.takeover import splice, with_donors
+from bench.tasks.anomaly.takeover import inject_takeovers, with_donors
 
 FEW = 6
 """Fewest entities whose labels tune: each half of them tunes what the other is scored by."""
@@ -50,7 +50,7 @@ class Marked:
     """bool [N, T]."""
     half: Array
     """bool [N]: the first of two halves, each tuned by the labels of the other."""
-    unaided: str = ""
+    why_not_tuned: str = ""
     """Why there is no choice by labels; empty: there is."""
     incidents: Sequence[Incident] = ()
     strength: float | None = None
@@ -87,12 +87,12 @@ def labelled(found: Entities, seed: int) -> Marked:
 
 def injected(found: Entities, seed: int, strength: float | None) -> Marked:
     """Inject parametric anomalies and decoys after the prefixes."""
-    return _made(INJECTED, found, seed, strength, SCORING)
+    return _with_injections(INJECTED, found, seed, strength, SCORING)
 
 
 def spliced(found: Entities, seed: int, strength: float | None) -> Marked:
     """Splice blocks of other users in after the prefixes."""
-    return _made(SPLICED, found, seed, strength, TAKEOVER)
+    return _with_injections(SPLICED, found, seed, strength, TAKEOVER)
 
 
 def halved(names: Sequence[str], seed: int) -> tuple[Array, str]:
@@ -106,14 +106,14 @@ def halved(names: Sequence[str], seed: int) -> tuple[Array, str]:
     return chosen, ""
 
 
-def _made(family: str, found: Entities, seed: int, strength: float | None, recipe: InjectionRecipe) -> Marked:
+def _with_injections(family: str, found: Entities, seed: int, strength: float | None, recipe: InjectionRecipe) -> Marked:
     panel, half = found.panel(), np.zeros(len(found.names), bool)
     try:
         incidents = _planned(found, panel, recipe, seed, strength)
     except ProtocolError as error:
         nothing = np.zeros(panel.mask.shape, bool)
         return Marked(family, found, found.values, nothing, half, "nothing is injected", (), strength, reason=str(error))
-    values = finite(panel, panel.until, incidents, splice if family == SPLICED else apply)
+    values = finite(panel, panel.until, incidents, inject_takeovers if family == SPLICED else apply)
     marks = labels(incidents, values.shape) & panel.mask
     known = np.where(panel.mask, values, np.nan)
     return Marked(family, found, known, marks, half, OWN_LABELS, incidents, strength)
@@ -129,8 +129,8 @@ def _planned(found: Entities, panel: Panel, recipe: InjectionRecipe, seed: int, 
 
 
 def _checked(marked: Marked) -> Marked:
-    """Give up tuning by labels where it would be undefined on one of the halves: all of its series have one kind of steps only."""
-    if marked.unaided:
+    """Drop tuning by labels where it would be undefined on one of the halves: all of its series have one kind of steps only."""
+    if marked.why_not_tuned:
         return marked
     panel = marked.entities.panel(marked.values)
     step, begin = np.arange(panel.steps), search_begin(panel)
@@ -140,7 +140,9 @@ def _checked(marked: Marked) -> Marked:
     mixed = np.asarray(after.any(axis=1) & usual.any(axis=1) & able)
     if all(mixed[rows].any() for rows in (marked.half, ~marked.half)):
         return marked
-    return replace(marked, unaided="a half of the entities has no anomaly after its prefixes, or nothing else: no labels tune the other")
+    return replace(
+        marked, why_not_tuned="a half of the entities has no anomaly after its prefixes, or nothing else: no labels tune the other"
+    )
 
 
 def search_begin(panel: Panel) -> Array:

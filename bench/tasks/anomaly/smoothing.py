@@ -94,7 +94,7 @@ def distance(x: Array, usual: Array) -> Array:
 
 
 def _shifted(x: Array, width: int, *, centred: bool) -> list[Array]:
-    """Give, for each place in a window, the values that stand there, like `x`; 0 beyond the ends."""
+    """Yield, for each place in a window, the values that stand there, like `x`; 0 beyond the ends."""
     if width < 1:
         raise ValueError(f"width is {width}; expected a window of at least 1 step")
     steps = x.shape[-1]

@@ -19,13 +19,13 @@ from bench.metrics.anomaly import threshold
 from bench.metrics.volume import pooled, vus_of
 from bench.tasks.anomaly.alarms import Rule, raised
 from bench.tasks.anomaly.channels import COMBINE, SEARCHED, apart, over, together
-from bench.tasks.anomaly.entities import Entities, whole_number
+from bench.tasks.anomaly.entities import Entities, integer_option
 from bench.tasks.anomaly.inject import oracle
 from bench.tasks.anomaly.injection_plan import Incident, manifest
 from bench.tasks.anomaly.plan import Marked, search_begin
 from bench.tasks.anomaly.scores import Averaged, Summed, averaged, summed
 from bench.tasks.anomaly.smoothing import abs_median, rolling_mean
-from bench.tasks.anomaly.steering import KINDS, Drawn, MeanVolume, SteeringRecipe, asked_of, mean_volume, steering
+from bench.tasks.anomaly.steering import KINDS, MeanVolume, ScoredPart, SteeringRecipe, inject_for_search, mean_volume, part_to_score
 from bench.tasks.base import SECOND, TUNED, Prediction, RankingRule, Split, Stage
 from bench.tasks.clock import NO_TIME, Clock, format_time
 from bench.tasks.profiles import Profile
@@ -43,27 +43,27 @@ BUFFER = 100
 
 
 @dataclass(frozen=True)
-class Steered:
+class SearchTruth:
     """The truth of the search stage: several draws of injections, a part each, and where labels tune one more part with them."""
 
-    draws: tuple[Drawn, ...]
+    draws: tuple[ScoredPart, ...]
     half: Array
     """bool [N]: the first half of the entities."""
     buffer: int
     pooled: bool
-    labelled: Drawn | None = None
+    labelled: ScoredPart | None = None
     """The last part: the series as they are, to their end. Each half chooses by its labels, for the other."""
-    steered: bool = True
+    searchable: bool = True
 
-    def view(self, part: int) -> Drawn:
+    def view(self, part: int) -> ScoredPart:
         """Return what is known of one part."""
         return self.draws[part] if self.labelled is None or part < len(self.draws) else self.labelled
 
     def objectives(self, prediction: Prediction, metric: str = "vus_pr") -> dict[str, MeanVolume]:
         """Prepare the score by the injections (`label-free`), and by the labels of either half (`tuned`, `tuned-2`)."""
-        if not self.steered:
+        if not self.searchable:
             return {}
-        found = {"label-free": self.steering(prediction, metric)}
+        found = {"label-free": self.search_score(prediction, metric)}
         if self.labelled is not None:
             draw, score = self.labelled, prediction[-1]["prediction"]
             for tuning, rows in ((TUNED, self.half), (SECOND, ~self.half)):
@@ -72,7 +72,7 @@ class Steered:
                 found[tuning] = mean_volume([parts], group, self.buffer, together=self.pooled, metric=metric)
         return found
 
-    def steering(self, prediction: Prediction, metric: str = "vus_pr") -> MeanVolume:
+    def search_score(self, prediction: Prediction, metric: str = "vus_pr") -> MeanVolume:
         """Prepare the score by the injections alone; what was learnt from is as unlabelled as the rest of a prefix."""
         group = np.arange(len(self.half))
         both = [(draw, part["prediction"]) for draw, part in zip(self.draws, prediction[: len(self.draws)], strict=True)]
@@ -177,7 +177,7 @@ class _Widths:
         combine = options.get("combine", SEARCHED)
         if combine not in {*COMBINE, SEARCHED}:
             raise ConfigError(f"combine={combine!r} is unknown; use {', '.join(COMBINE)} or {SEARCHED}")
-        buffer = whole_number(options, "buffer", max(found.season, 2) if found.of_log else BUFFER)
+        buffer = integer_option(options, "buffer", max(found.season, 2) if found.of_log else BUFFER)
         smooth = _width(options, "smooth", max(buffer // 2, 1))
         return cls(buffer, smooth, _width(options, "smooth_causal", 1), combine)
 
@@ -195,8 +195,8 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
         widths.buffer, marked.pooled, kept,
     )  # fmt: skip
     facts = _facts(marked, final, widths, several.channels)
-    missing = {"label-free": why, "tuned": why} if why else {"tuned": marked.unaided} if marked.unaided else {}
-    flags, reason, notes = _judged(marked, final, facts, missing)
+    missing = {"label-free": why, "tuned": why} if why else {"tuned": marked.why_not_tuned} if marked.why_not_tuned else {}
+    flags, reason, notes = _ranking_terms(marked, final, facts, missing)
     return Split(
         _task_id(marked, widths, several.channels, profile),
         stages={"search": search, "final": Stage(several.ending(several.until), (several,))},
@@ -215,9 +215,9 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
     )
 
 
-def _combination(parts: Sequence[Panel], steered: Steered, widths: _Widths) -> str:
+def _combination(parts: Sequence[Panel], steered: SearchTruth, widths: _Widths) -> str:
     """Return how channels are combined: as asked, or as finds the injections best when |x - median|, smoothed, scores each channel."""
-    if widths.combine != SEARCHED or parts[0].channels == 1 or not steered.steered:
+    if widths.combine != SEARCHED or parts[0].channels == 1 or not steered.searchable:
         return COMBINE[0] if widths.combine == SEARCHED else widths.combine
     found: dict[str, list[Mapping[str, Array]]] = {how: [] for how in COMBINE}
     for part, draw in zip(parts, steered.draws, strict=False):
@@ -226,7 +226,7 @@ def _combination(parts: Sequence[Panel], steered: Steered, widths: _Widths) -> s
         learnt = np.stack([draw.learnt(n) for n in range(len(draw.mask))])
         for how, scores in found.items():
             scores.append({"prediction": together(score, learnt, part.channels, how)})
-    return max(COMBINE, key=lambda how: steered.steering(found[how]).value)
+    return max(COMBINE, key=lambda how: steered.search_score(found[how]).value)
 
 
 def _task_id(marked: Marked, widths: _Widths, channels: int, profile: Profile) -> str:
@@ -242,7 +242,7 @@ def _task_id(marked: Marked, widths: _Widths, channels: int, profile: Profile) -
 
 def _width(options: Mapping[str, str], key: str, default: int) -> int:
     """Read a width of smoothing; `off` is one step, which changes nothing."""
-    return 1 if options.get(key) == "off" else whole_number(options, key, default)
+    return 1 if options.get(key) == "off" else integer_option(options, key, default)
 
 
 def _oracle(marked: Marked, panel: Panel, incidents: Sequence[Incident], buffer: int) -> Array:
@@ -251,29 +251,31 @@ def _oracle(marked: Marked, panel: Panel, incidents: Sequence[Incident], buffer:
     return np.where(np.arange(panel.steps) < panel.until[:, None], 0.0, score)
 
 
-def _search(marked: Marked, panel: Panel, several: Panel, buffer: int, seed: int) -> tuple[Stage, Steered, str]:
+def _search(marked: Marked, panel: Panel, several: Panel, buffer: int, seed: int) -> tuple[Stage, SearchTruth, str]:
     """Make the search stage, one part a draw and one for the labels; the third item says why nothing can steer it."""
     begin, why, c = search_begin(panel), "", several.channels
     try:
-        draws = steering(panel, begin, marked.entities.names, SteeringRecipe(KINDS[marked.family], buffer, marked.pooled, seed), several)
+        draws = inject_for_search(
+            panel, begin, marked.entities.names, SteeringRecipe(KINDS[marked.family], buffer, marked.pooled, seed), several
+        )
     except ProtocolError as error:
         draws, why = [(several.values, np.zeros(panel.values.shape, bool))], f"nothing can steer a search: {error}"
-    parts = [asked_of(several, values, over(begin, c), over(panel.until, c)) for values, _ in draws]
-    truths = [_drawn(panel, begin, panel.until, marks) for _, marks in draws]
+    parts = [part_to_score(several, values, over(begin, c), over(panel.until, c)) for values, _ in draws]
+    truths = [_scored_part(panel, begin, panel.until, marks) for _, marks in draws]
     labelled = None
-    if not marked.unaided and not why:
+    if not marked.why_not_tuned and not why:
         # the labels come last: what injections say of a configuration must not know what follows a prefix
         end = np.full(len(panel), panel.steps)
-        parts.append(asked_of(several, several.values, over(begin, c), over(end, c)))
-        labelled = _drawn(panel, begin, end, marked.labels)
-    truth = Steered(tuple(truths), marked.half, buffer, marked.pooled, labelled, not why)
+        parts.append(part_to_score(several, several.values, over(begin, c), over(end, c)))
+        labelled = _scored_part(panel, begin, end, marked.labels)
+    truth = SearchTruth(tuple(truths), marked.half, buffer, marked.pooled, labelled, not why)
     return Stage(several.ending(over(begin, c)), tuple(parts)), truth, why
 
 
-def _drawn(panel: Panel, begin: Array, at: Array, marks: Array) -> Drawn:
+def _scored_part(panel: Panel, begin: Array, at: Array, marks: Array) -> ScoredPart:
     """Describe a part that is asked up to `at` [N], with its labels, bool [N, T]."""
-    asked = asked_of(panel, panel.values, begin, at)
-    return Drawn(asked.mask, asked.start, asked.until, panel.until + (int(at.max()) - at), aligned(marks, at))
+    asked = part_to_score(panel, panel.values, begin, at)
+    return ScoredPart(asked.mask, asked.start, asked.until, panel.until + (int(at.max()) - at), aligned(marks, at))
 
 
 def aligned(x: Array, at: Array) -> Array:
@@ -303,7 +305,7 @@ def _facts(marked: Marked, final: Final, widths: _Widths, channels: int) -> dict
     }
 
 
-def _judged(
+def _ranking_terms(
     marked: Marked, final: Final, facts: Mapping[str, Any], missing: Mapping[str, str]
 ) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
     """Decide what the split allows: flags, the reason why nothing can be scored, and sentences for the user."""

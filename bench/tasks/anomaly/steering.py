@@ -47,7 +47,7 @@ LEAST_ROOM = 4
 
 
 @dataclass(frozen=True)
-class Drawn:
+class ScoredPart:
     """What is asked in one part of the search stage, and the truth about it."""
 
     mask: Array
@@ -123,7 +123,7 @@ class SteeringRecipe:
     seed: int
 
 
-def steering(
+def inject_for_search(
     panel: Panel, begin: Array, names: Sequence[str], recipe: SteeringRecipe, channels: Panel | None = None
 ) -> list[tuple[Array, Array]]:
     """Inject into the prefixes from `begin` [N] to `until`: a list of draws (values, labels), [N, T] each.
@@ -190,7 +190,7 @@ def _mean(values: Sequence[float]) -> float:
     return sum(known) / len(known) if known else math.nan
 
 
-def asked_of(panel: Panel, values: Array, begin: Array, at: Array) -> Panel:
+def part_to_score(panel: Panel, values: Array, begin: Array, at: Array) -> Panel:
     """Return what is asked in a part: values up to `at` [N], of which the steps before `begin` [N] are learnt from."""
     found = replace(panel, values=values).ending(at)
     return replace(found, until=np.maximum(begin + (int(at.max()) - at), found.start))

@@ -66,7 +66,7 @@ def with_donors(values: Array, mask: Array, until: Array, keys: Array, incidents
     return [i for i in found if i.kind != KIND or i.donor >= 0]
 
 
-def splice(values: Array, mask: Array, until: Array, incidents: Sequence[Incident], *, counts: bool) -> Array:
+def inject_takeovers(values: Array, mask: Array, until: Array, incidents: Sequence[Incident], *, counts: bool) -> Array:
     """Return a copy of `values` [N, T] with takeovers spliced in, and decoys injected; arguments as for `inject.apply`.
 
     Of each takeover's steps the share `strength` is the donor's: at 1 all are, at 0 none. Donors give what they did

@@ -179,7 +179,7 @@ class Anomaly(Task):
         """List each model's VUS-PR by entity, and what it found by kind and strength."""
         truth: Final = split.truths["final"]
         rows: list[dict[str, Any]] = []
-        agreed = self._agreed(split, shown)
+        agreed = self._agreement_by_model(split, shown)
         for one in shown:
             base = {"model": one.model, "tuning": one.tuning}
             score = one.prediction[0]["prediction"]
@@ -197,7 +197,7 @@ class Anomaly(Task):
             rows += [{**base, "by": "kind", "at": found.pop("kind"), **found} for found in detection(alarm, truth.incidents, 0.5)]
         return rows
 
-    def _agreed(self, split: Split, shown: Sequence[ModelResult]) -> dict[str, float]:
+    def _agreement_by_model(self, split: Split, shown: Sequence[ModelResult]) -> dict[str, float]:
         """Return how each model's scores agree with all others' in the search stage's first draw; those of floors are compared too."""
         own = [(one.model, one.valid_prediction) for one in shown if one.valid_prediction and not one.combined]
         if split.no_search_reason:

@@ -29,7 +29,7 @@ LEAST = 0.02
 
 
 @dataclass(frozen=True)
-class AskedUsers:
+class ExplainedUsers:
     """Rows that a model was asked about, and the log that they were made from."""
 
     events: Events
@@ -43,7 +43,7 @@ class AskedUsers:
     kinds: tuple[str, ...]
 
     @classmethod
-    def of(cls, events: Events, ids: Sequence[str], inputs: ChurnInputs, horizon: float, longest: int | None) -> AskedUsers:
+    def of(cls, events: Events, ids: Sequence[str], inputs: ChurnInputs, horizon: float, longest: int | None) -> ExplainedUsers:
         """Find the rows' users by their `ids`; `horizon` in days."""
         code = {name: at for at, name in enumerate(ids_of(events).tolist())}
         users = np.array([code[name] for name in ids], np.int64)
@@ -77,7 +77,7 @@ class PartOfPast:
     """bool [N]: whose past it is part of."""
 
 
-def parts(asked: AskedUsers) -> Iterator[PartOfPast]:
+def parts(asked: ExplainedUsers) -> Iterator[PartOfPast]:
     """Take away, one after another: the last day, stretches of time, kinds, values and items."""
     owner, back, kind = _events(asked)
     for words, gone in _stretches(asked, owner, back, kind):
@@ -92,7 +92,7 @@ def parts(asked: AskedUsers) -> Iterator[PartOfPast]:
             yield PartOfPast(words, asked.inputs(replace(asked.events, frame=empty)), np.ones(len(asked.users), bool))
 
 
-def _events(asked: AskedUsers) -> tuple[Array, Array, Array]:
+def _events(asked: ExplainedUsers) -> tuple[Array, Array, Array]:
     """Return each event's user int64, microseconds before that user's cut-off int64 (below 0: after it) and kind str."""
     frame = asked.events.frame
     owner = frame["user"].to_physical().to_numpy().astype(np.int64)
@@ -101,7 +101,7 @@ def _events(asked: AskedUsers) -> tuple[Array, Array, Array]:
     return owner, until[owner] - frame["time"].to_physical().to_numpy(), frame["kind"].cast(pl.String).to_numpy()
 
 
-def _stretches(asked: AskedUsers, owner: Array, back: Array, kind: Array) -> Iterator[tuple[str, Array]]:
+def _stretches(asked: ExplainedUsers, owner: Array, back: Array, kind: Array) -> Iterator[tuple[str, Array]]:
     """List parts of the past by their events, bool [events] each."""
     past, horizon = back >= 0, asked.horizon
     active = past & np.isin(kind, asked.events.activity)

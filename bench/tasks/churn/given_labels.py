@@ -20,7 +20,7 @@ from bench.data.ragged import id_hashes
 from bench.errors import ConfigError, DataError, ProtocolError
 from bench.tasks.base import Split, Stage, StageName, Truth, stage_name
 from bench.tasks.churn.history import DAY, History, rows_at
-from bench.tasks.churn.rows import Labelled, among_rows, day, ids_of, joined, judge, make_split, sizes, training
+from bench.tasks.churn.rows import Labelled, among_rows, day, ids_of, joined, make_split, ranking_terms, sizes, training
 from bench.tasks.profiles import Profile
 from bench.tasks.validations import validations_wanted
 
@@ -59,7 +59,7 @@ def split(events: Events, history: History, options: Mapping[str, str], profile:
     opening = (
         f"labels given with the data, horizon {show_duration(horizon)}; {int((fit | valid).sum()):,} users train, {len(y[test]):,} test"
     )
-    judged = judge(facts, truths, profile, int((fit | valid).sum()), opening)
+    judged = ranking_terms(facts, truths, profile, int((fit | valid).sum()), opening)
     tested = part == len(SHARES)
     members = {"user": ids_of(events)[users[tested]].tolist(), "cutoff": [day(int(t)) for t in cutoff[tested]]}
     return make_split(_task_id(events, horizon, len(stages) - 1, profile), stages, truths, facts, judged, members)

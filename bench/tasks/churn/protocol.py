@@ -19,7 +19,7 @@ from bench.data.events import Events
 from bench.errors import ConfigError, ProtocolError
 from bench.tasks.base import Split, Stage, StageName, Truth, stage_name
 from bench.tasks.churn.history import DAY, History, aggregates_at, rows_at
-from bench.tasks.churn.rows import Labelled, among_rows, day, eligible, ids_of, judge, make_split, seen_by, sizes, training
+from bench.tasks.churn.rows import Labelled, among_rows, day, eligible, ids_of, make_split, ranking_terms, seen_by, sizes, training
 from bench.tasks.profiles import Profile
 from bench.tasks.validations import fewer_note
 
@@ -155,7 +155,7 @@ def build(events: Events, history: History, protocol: Protocol, profile: Profile
     truths["final"] = Truth(test.y, test.inputs.group)
     facts = {**_facts(protocol, stages, every, test), "eligible": "ever" if protocol.ever else "h", "kinds": list(kinds)}
     opening = f"horizon {facts['horizon_days']:g} days; cut-offs {', '.join(facts['churn_by_cutoff'])}"
-    flags, reason, notes = judge(facts, truths, profile, sum(len(p.y) for p in last), opening)
+    flags, reason, notes = ranking_terms(facts, truths, profile, sum(len(p.y) for p in last), opening)
     judged = flags, reason, (*notes, *protocol.notes, *_nobody(every))
     members = {"user": ids_of(events)[test.users].tolist(), "cutoff": [day(protocol.test)] * len(test.users)}
     # a cut-off's training labels are known at the next one, which is the moment that is asked about

@@ -122,7 +122,7 @@ def sizes(stages: Mapping[StageName, Stage], test: Array) -> dict[str, Any]:
     }
 
 
-def judge(
+def ranking_terms(
     facts: Mapping[str, Any], truths: Mapping[StageName, Truth], profile: Profile, available: int, opening: str
 ) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
     """Decide what the split allows: flags, the reason why nothing can be scored, and sentences for the user.

@@ -83,13 +83,13 @@ def choose(data: Events | Series, grid: Grid, options: Mapping[str, str], profil
     """Fix the plan; raise `ConfigError` for an option that means nothing and `ProtocolError` where the grid is too short."""
     clock, notes = grid.clock, []
     level = (options.get("level") or default_level(data)) if isinstance(data, Events) else "given"
-    season = _whole(options, "season", clock.season)
+    season = _integer_option(options, "season", clock.season)
     if clock == NO_TIME and "season" not in options:
         notes.append("the series have no times, so no season is known; give it with --set season=24")
     horizon = _horizon(options, clock, grid.fixed)
     if grid.fixed and horizon != grid.fixed:
         raise ProtocolError(f"{data.name}: horizon {horizon} is not that of the given test part, {grid.fixed}; leave out --set horizon")
-    wanted = 1 if grid.fixed else _whole(options, "windows", _windows(profile, simulated=simulated))
+    wanted = 1 if grid.fixed else _integer_option(options, "windows", _windows(profile, simulated=simulated))
     if grid.fixed and options.get("windows", "1") != "1":
         raise ProtocolError(f"{data.name}: the test part is given, so there is one window; leave out --set windows")
     steps, needed = grid.values.shape[1], max(LEAST_SEASONS * season, 2 * horizon)
@@ -124,14 +124,14 @@ def _horizon(options: Mapping[str, str], clock: Clock, fixed: int) -> int:
     if given is None:
         return fixed or clock.horizon
     if re.fullmatch(r"\d+", given):
-        return _whole(options, "horizon", 0)
+        return _integer_option(options, "horizon", 0)
     length = parse_duration(given, name="horizon")
     if clock == NO_TIME or clock.months or length % clock.step:
         raise ConfigError(f"horizon={given!r} is no whole number of steps of {clock.freq or 'series without time'}; give steps: horizon=14")
     return length // clock.step
 
 
-def _whole(options: Mapping[str, str], key: str, default: int) -> int:
+def _integer_option(options: Mapping[str, str], key: str, default: int) -> int:
     text = options.get(key, str(default))
     if not re.fullmatch(r"\d{1,6}", text) or int(text) < 1:
         raise ConfigError(f"{key}={text!r} is no number of steps or windows; use 1 or more")

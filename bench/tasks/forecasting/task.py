@@ -88,7 +88,7 @@ class Windows:
         found = []
         for y, p in zip(self.y, prediction, strict=True):
             whole, *pieces = (
-                _part(y[:, b], p["quantiles"][:, b], p["mean"][:, b], levels, self.scales)
+                metrics.parts(y[:, b], np.isfinite(y[:, b]), p["quantiles"][:, b], p["mean"][:, b], levels, self.scales)
                 for b in (slice(None), *(blocks if self.pieces > 1 else ()))
             )
             found.append(_shared(whole, pieces) if pieces else whole)
@@ -159,7 +159,7 @@ class Forecasting(Task):
         levels = split.context["quantiles"]
         done, about = [], {"crossed": 0.0, "clipped": 0.0, "fallback": 0}
         for panel, arrays in zip(split.stages[stage].parts, prediction, strict=True):
-            quantiles, mean, crossed, clipped = _tidied(arrays, levels, counts=panel.counts)
+            quantiles, mean, crossed, clipped = _repaired_forecast(arrays, levels, counts=panel.counts)
             about["crossed"] += crossed / len(prediction)
             about["clipped"] += clipped / len(prediction)
             about["fallback"] = max(about["fallback"], int(arrays["fallback"].sum()))
@@ -203,7 +203,7 @@ class Forecasting(Task):
         grid, (windows, n, horizon) = truth.grid, truth.y.shape
         scores, by_step = {}, {}
         for one in shown:
-            each = metrics.by_series(_whole(truth, one.prediction, levels))[metric].reshape(windows, n)
+            each = metrics.by_series(_uncut_rows(truth, one.prediction, levels))[metric].reshape(windows, n)
             scores[one.model] = np.array([np.nan if (m := _mean(column)) is None else m for column in each.T])
             by_step[one.model] = self._by_step(truth, one.prediction, levels)[metric].tolist()
         time = [format_time(int(t), grid.clock) for t in grid.time]
@@ -238,14 +238,14 @@ class Forecasting(Task):
             base = {"model": one.model, "tuning": one.tuning}
             by_step = self._by_step(truth, one.prediction, levels)
             found += [{**base, "by": "step", "at": str(h + 1), **{k: float(v[h]) for k, v in by_step.items()}} for h in range(horizon)]
-            by_series = metrics.by_series(_whole(truth, one.prediction, levels))
+            by_series = metrics.by_series(_uncut_rows(truth, one.prediction, levels))
             for at, name in enumerate(truth.grid.names):
                 own = {k: _mean(v.reshape(windows, n)[:, at]) for k, v in by_series.items() if k in by_step}
                 found.append({**base, "by": "series", "at": name, **own})
         return found
 
 
-def _whole(truth: Windows, prediction: Prediction, levels: tuple[float, ...]) -> metrics.Parts:
+def _uncut_rows(truth: Windows, prediction: Prediction, levels: tuple[float, ...]) -> metrics.Parts:
     """Lay out the rows of all windows, series by series, not cut into blocks."""
     return replace(truth, pieces=1).rows(prediction, levels)
 
@@ -269,7 +269,7 @@ def split_of(grid: Grid, plan: Plan, profile: Profile) -> Split:
         scales = metrics.scales(train.values, train.start, plan.season, train.mask)
         truths[stage] = Windows(y, scales, grid, cutoffs, plan.pieces(len(grid.names)))
     facts = {**_facts(grid, plan, truths["final"]), "levels": list(levels), "counts": stages["final"].train.counts}
-    flags, reason, notes = _judged(grid, plan, truths, user=user)
+    flags, reason, notes = _ranking_terms(grid, plan, truths, user=user)
     if few and not user:
         notes = (*notes, "most series are 0 at most steps: WQL ranks, as the median of MASE would rank the forecast of zeros first")
     columns = {"level": plan.level, "n_test": len(grid.names), "horizon_days": plan.horizon_days(grid.clock)}
@@ -307,7 +307,9 @@ def _facts(grid: Grid, plan: Plan, truth: Windows) -> dict[str, Any]:
     }
 
 
-def _judged(grid: Grid, plan: Plan, truths: Mapping[StageName, Windows], *, user: bool) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
+def _ranking_terms(
+    grid: Grid, plan: Plan, truths: Mapping[StageName, Windows], *, user: bool
+) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
     """Decide what the split allows: flags, the reason why nothing can be scored, and sentences for the user."""
     notes = [plan.words(grid), *grid.notes, *plan.notes]
     for stage, words in (("search", "validation"), ("final", "test")):
@@ -334,11 +336,7 @@ def _judged(grid: Grid, plan: Plan, truths: Mapping[StageName, Windows], *, user
     return (), "", tuple(notes)
 
 
-def _part(y: Array, quantiles: Array, mean: Array, levels: tuple[float, ...], scales: metrics.Scales) -> metrics.Parts:
-    return metrics.parts(y, np.isfinite(y), quantiles, mean, levels, scales)
-
-
-def _tidied(arrays: Arrays, levels: tuple[float, ...], *, counts: bool) -> tuple[Array, Array, float, float]:
+def _repaired_forecast(arrays: Arrays, levels: tuple[float, ...], *, counts: bool) -> tuple[Array, Array, float, float]:
     """Return sorted quantiles and the mean, both clipped where `counts`, and the shares of steps that were crossed and clipped."""
     quantiles, crossed = metrics.sorted_quantiles(np.asarray(arrays["quantiles"], np.float64))
     mean = np.asarray(arrays["mean"], np.float64) if "mean" in arrays else None

@@ -25,7 +25,7 @@ MANY = 10
 
 
 @dataclass(frozen=True)
-class Asked:
+class StageRows:
     """The rows of one stage: what models see, and what came."""
 
     inputs: NextInputs
@@ -46,7 +46,7 @@ def training(log: Log, cutoff: int, found: Catalogue, protocol: Protocol) -> Nex
     return NextTrain(**_fields(log, users, begin, length, found, protocol), until=cutoff / DAY)
 
 
-def asked(log: Log, window: tuple[int, int], found: Catalogue, protocol: Protocol) -> Asked:
+def stage_rows(log: Log, window: tuple[int, int], found: Catalogue, protocol: Protocol) -> StageRows:
     """Ask about each moment of a window [from, to), or each user's last one there, with what came before it."""
     at, end = log.moment, np.r_[log.moment[1:], len(log.user)]
     inside = (log.time[at] >= window[0]) & (log.time[at] < window[1])
@@ -70,7 +70,9 @@ def asked(log: Log, window: tuple[int, int], found: Catalogue, protocol: Protoco
     targets = Targets(
         np.r_[0, np.cumsum(size)].astype(np.int64), item[wanted], repeat[wanted], _last(users), before >= MANY, inputs.group, len(found)
     )
-    return Asked(inputs, targets, log.time[at[keep]], int((~known).sum()), int((known & ~wanted & repeat).sum()) if protocol.once else 0)
+    return StageRows(
+        inputs, targets, log.time[at[keep]], int((~known).sum()), int((known & ~wanted & repeat).sum()) if protocol.once else 0
+    )
 
 
 def _fields(log: Log, users: Array, begin: Array, length: Array, found: Catalogue, protocol: Protocol) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from bench.errors import ConfigError
 from bench.tasks.base import RankingRule, Split, Stage, StageName
 from bench.tasks.next_event.log import TARGETS, Log, prepare
 from bench.tasks.next_event.protocol import DAY, Catalogue, Protocol, catalogue, choose, day
-from bench.tasks.next_event.rows import Asked, asked, training
+from bench.tasks.next_event.rows import StageRows, stage_rows, training
 from bench.tasks.profiles import Profile
 
 FEW_USERS = 50
@@ -39,9 +39,9 @@ def split(events: Events, options: Mapping[str, str], profile: Profile) -> Split
     log = prepare(events, target)
     protocol = choose(log, options, target, events.name, once=events.once)
     found = catalogue(log, protocol, events.name)
-    rows: dict[StageName, Asked] = {
-        "search": asked(log, (protocol.valid, protocol.test), found, protocol),
-        "final": asked(log, (protocol.test, protocol.end), found, protocol),
+    rows: dict[StageName, StageRows] = {
+        "search": stage_rows(log, (protocol.valid, protocol.test), found, protocol),
+        "final": stage_rows(log, (protocol.test, protocol.end), found, protocol),
     }
     cutoffs: dict[StageName, int] = {"search": protocol.valid, "final": protocol.test}
     stages: dict[StageName, Stage] = {
@@ -70,7 +70,7 @@ def split(events: Events, options: Mapping[str, str], profile: Profile) -> Split
     )
 
 
-def _facts(log: Log, protocol: Protocol, found: Catalogue, rows: Mapping[StageName, Asked]) -> dict[str, Any]:
+def _facts(log: Log, protocol: Protocol, found: Catalogue, rows: Mapping[StageName, StageRows]) -> dict[str, Any]:
     test = rows["final"]
     return {
         "target": protocol.target,
@@ -93,7 +93,7 @@ def _facts(log: Log, protocol: Protocol, found: Catalogue, rows: Mapping[StageNa
     }
 
 
-def _notes(log: Log, protocol: Protocol, found: Catalogue, rows: Mapping[StageName, Asked]) -> tuple[str, ...]:
+def _notes(log: Log, protocol: Protocol, found: Catalogue, rows: Mapping[StageName, StageRows]) -> tuple[str, ...]:
     test = rows["final"]
     came = len(test.targets.item) + test.outside + test.had
     opening = (
@@ -114,7 +114,7 @@ def _notes(log: Log, protocol: Protocol, found: Catalogue, rows: Mapping[StageNa
     return tuple(notes)
 
 
-def _members(events: Events, log: Log, test: Asked) -> dict[str, Any]:
+def _members(events: Events, log: Log, test: StageRows) -> dict[str, Any]:
     """Name the user and the moment of each row of the test."""
     ids = np.array(events.frame["user"].dtype.categories.to_list(), dtype=np.str_)  # type: ignore[attr-defined]
     user = np.argsort(log.group)[test.inputs.group]

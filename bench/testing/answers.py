@@ -31,7 +31,7 @@ class NotApplicableError(Exception):
     """Report that a check says nothing about this plugin, and why."""
 
 
-def fitted(model_class: type[Model], problem: Example, ctx: Context, params: Params | None = None) -> Model:
+def fit_model(model_class: type[Model], problem: Example, ctx: Context, params: Params | None = None) -> Model:
     """Make a model and fit it, the global generators seeded as a worker does."""
     from bench.execute.worker import seed_all
 
@@ -41,21 +41,21 @@ def fitted(model_class: type[Model], problem: Example, ctx: Context, params: Par
     return model
 
 
-def asked(model: Model, inputs: Any, ctx: Context) -> Answer:
+def predict_checked(model: Model, inputs: Any, ctx: Context) -> Answer:
     """Ask for predictions; raise `CheckError` where the runner would refuse them."""
     given = model.predict(inputs, ctx)
     arrays = given.arrays() if isinstance(given, Forecast | Ranking) else {"prediction": np.asarray(given)}
-    if fault := refused(inputs, arrays, ctx):
+    if fault := refusal(inputs, arrays, ctx):
         raise CheckError(fault)
     return arrays
 
 
-def answered(model_class: type[Model], problem: Example, ctx: Context, params: Params | None = None) -> Answer:
+def fit_and_predict(model_class: type[Model], problem: Example, ctx: Context, params: Params | None = None) -> Answer:
     """Fit and ask."""
-    return asked(fitted(model_class, problem, ctx, params), problem.inputs, ctx)
+    return predict_checked(fit_model(model_class, problem, ctx, params), problem.inputs, ctx)
 
 
-def refused(inputs: Any, arrays: Answer, ctx: Context) -> str:
+def refusal(inputs: Any, arrays: Answer, ctx: Context) -> str:
     """Explain why the runner would refuse an answer; empty: it would not. The words are the task's own."""
     from bench.tasks.anomaly.new_data import Observed
     from bench.tasks.base import Split, Stage

@@ -16,7 +16,7 @@ MOST = 15
 PHRASES = {"kind": "{} events removed", "time": "{} removed", "aggregate": "{} shuffled"}
 
 
-def looks_words(figure: Data, model: str) -> str:
+def occlusion_gap(figure: Data, model: str) -> str:
     """Explain why nothing is drawn of a model; empty where something is."""
     found = figure.get("looks_at", {}).get(model)
     if found is None:
@@ -26,9 +26,9 @@ def looks_words(figure: Data, model: str) -> str:
     return "" if _measured(found) else f"What {clean(model)} looks at is not known: {clean(found['rows'][0]['reason'])}."
 
 
-def looks_chart(figure: Data, model: str, key: str = "looks") -> Chart | None:
+def occlusion_chart(figure: Data, model: str, key: str = "looks") -> Chart | None:
     """Draw the changes that cost most as bars with their intervals; None where the model was not or could not be asked."""
-    if looks_words(figure, model):
+    if occlusion_gap(figure, model):
         return None
     found = figure["looks_at"][model]
     rows = sorted(_measured(found), key=lambda row: -row["drop"])

@@ -1,4 +1,4 @@
-"""Run one check inside pytest: skipped where it says nothing, expected to fail where that was announced."""
+"""Turn how a check ends into an outcome of pytest."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.testing.asking import NotApplicableError
+from bench.testing.answers import NotApplicableError
 
 
-def run_check(call: Callable[[], None], excuse: str) -> None:
-    """Run a check; `excuse`: why it may fail, empty where it may not. One that passes in spite of its excuse fails."""
+def run_check(check: Callable[[], object], excuse: str) -> None:
+    """Run a check: skip it where it says nothing about the plugin; one with an `excuse` must fail, as was announced."""
     try:
-        call()
+        check()
     except NotApplicableError as reason:
         pytest.skip(str(reason))
     except Exception:

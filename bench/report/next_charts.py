@@ -152,7 +152,8 @@ def _coverage(rows: Sequence[Row]) -> Chart | None:
                 "x": [rounded(row["coverage_10"])],
                 "y": [rounded(row["ndcg_10"])],
                 "text": [mark(row["model"])],
-                "textposition": "top center",
+                # neighbours on the board often lie close: their names stand above and below in turn
+                "textposition": "bottom center" if at % 2 else "top center",
                 "cliponaxis": False,
                 "hovertemplate": "%{text}: coverage %{x:.1%}, nDCG@10 %{y:.4f}<extra></extra>",
                 "marker": {"color": LIGHT[at] if at < COLOURED else GREY, "symbol": SHAPES[at % len(SHAPES)], "size": 10},

@@ -14,7 +14,7 @@ from bench.report.tables import TableCell, plain_table
 def users_section(figure: Mapping[str, Any]) -> Html:
     """Write the table of a figure of kind `next-users`; what came is bold where a model foretold it."""
     told = figure["told"]
-    head = ("user", "asked about", "last items before", "what came", *(f"first five of {clean(model)}" for model in told))
+    head = ("user", "asked about", "last items before", "came next", *(f"first five of {clean(model)}" for model in told))
     rows = [
         (
             one["user"],
@@ -32,7 +32,8 @@ def users_section(figure: Mapping[str, Any]) -> Html:
 def _items(names: Sequence[str], bold: Sequence[str]) -> TableCell:
     parts = [tag("strong", name_of(name)) if name in bold else name_of(name) for name in names]
     html = joined(*(part for at, name in enumerate(parts) for part in ((", " if at else ""), name)))
-    return TableCell(", ".join(names), html)
+    # the cell's plain words are no number even where all items are: every line of a column stands on one side
+    return TableCell(f"items {', '.join(names)}", html)
 
 
 def _and(names: Sequence[str]) -> str:

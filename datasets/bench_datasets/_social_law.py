@@ -33,7 +33,8 @@ def addressed(network: Network, users: Users, sent: Messages, asked: Array) -> t
     chunks = [asked[at : at + AT_ONCE] for at in range(0, max(len(asked), 1), AT_ONCE)]
     tables = [(chunk, _addressed(network, users, sent, chunk)) for chunk in chunks]
     message = np.concatenate([chunk[table["at"].to_numpy()] for chunk, table in tables])
-    return message, *(np.concatenate([table[name].to_numpy() for _, table in tables]) for name in ("target", "weight"))
+    target, weight = (np.concatenate([table[name].to_numpy() for _, table in tables]) for name in ("target", "weight"))
+    return message, target, weight
 
 
 def _addressed(network: Network, users: Users, sent: Messages, asked: Array) -> pl.DataFrame:

@@ -30,7 +30,7 @@ def figures(split: Split, shown: Sequence[ModelResult], leader: str) -> dict[str
 def _told(models: Sequence[str], leader: str, ranking: RankingRule) -> list[str]:
     """Name the leader and the floor beside it: the reference, or where that leads the other floor."""
     floor = next((name for name in (ranking.reference, ranking.beside) if name in models and name != leader), None)
-    return [name for name in (leader, floor) if name in models]
+    return [name for name in (leader, floor) if name is not None and name in models]
 
 
 def _rows(targets: Targets) -> Array:

@@ -65,7 +65,7 @@ def split(events: Events, options: Mapping[str, str], profile: Profile) -> Split
         flags,
         reason,
         RANKINGS["" if target == "item" else "kind"],
-        {"level": target, "n_test": len(test.inputs), "horizon_days": facts["horizon_days"]},
+        {"level": target, "n_test": len(users), "horizon_days": facts["horizon_days"]},
         {"horizon": facts["horizon_days"], "loss": "softmax"},
         members,
         ceiling=() if reason else ceiling(events, protocol, found, test, members["user"]),

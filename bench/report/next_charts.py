@@ -19,6 +19,7 @@ NOVELTY: tuple[Part, Part] = (("ndcg_10_repeat", "had before"), ("ndcg_10_explor
 ACTIVITY: tuple[Part, Part] = (("ndcg_10_few", "fewer than ten events"), ("ndcg_10_many", "ten events or more"))
 APART = 0.3
 """Distance of a model's two dots from each other, in rows: their intervals would hide one another."""
+SIDES = ("top center", "bottom center", "middle right", "middle left")
 COLOURED = len(LIGHT)
 """Models with a colour of their own; the others are grey."""
 
@@ -42,7 +43,7 @@ def _parts_chart(rows: Sequence[Row], parts: tuple[Part, Part], key: str, title:
     missing = "".join(f" No target of the test is of a case of '{name}'." for part in parts if part not in known for name in part[1:])
     names = [wrapped(row["model"]) for row in rows]
     lines = sum(name.count("<br>") + 1 for name in names)
-    ticks = {"tickvals": list(range(len(rows))), "ticktext": names, "range": [len(rows) - 0.5, -0.5], "showgrid": False}
+    ticks: dict[str, Any] = {"tickvals": list(range(len(rows))), "ticktext": names, "range": [len(rows) - 0.5, -0.5], "showgrid": False}
     return Chart(
         key=key,
         title=f"{title} (higher is better)",
@@ -152,8 +153,8 @@ def _coverage(rows: Sequence[Row]) -> Chart | None:
                 "x": [rounded(row["coverage_10"])],
                 "y": [rounded(row["ndcg_10"])],
                 "text": [mark(row["model"])],
-                # neighbours on the board often lie close: their names stand above and below in turn
-                "textposition": "bottom center" if at % 2 else "top center",
+                # neighbours on the board often lie close: their names stand on different sides
+                "textposition": SIDES[at % len(SIDES)],
                 "cliponaxis": False,
                 "hovertemplate": "%{text}: coverage %{x:.1%}, nDCG@10 %{y:.4f}<extra></extra>",
                 "marker": {"color": LIGHT[at] if at < COLOURED else GREY, "symbol": SHAPES[at % len(SHAPES)], "size": 10},

@@ -18,7 +18,7 @@ def users_section(figure: Mapping[str, Any]) -> Html:
     rows = [
         (
             one["user"],
-            one["time"],
+            one["time"].replace("T", " "),
             _items(one["history"], ()) if one["history"] else "none",
             _items(one["came"], ()),
             *(_items(first, one["came"]) for first in one["told"]),

@@ -120,7 +120,7 @@ def _law(folder: Path, network: Network, users: Users, sent: Messages, clock: Ar
 
 def _seconds(days: Array) -> Array:
     """Return whole seconds since the start."""
-    return np.floor(days * 86_400).astype(np.int64)
+    return np.asarray(np.floor(days * 86_400), np.int64)
 
 
 def _calendar(time: Array, clock: Array) -> Array:

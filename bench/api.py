@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 hookimpl = pluggy.HookimplMarker("bench")
 
 __all__ = [
-    "FEATURES", "HOLDOUT", "SIMULATION", "STATIC", "Array", "ArrayModel", "ChurnInputs", "ChurnTrain", "Context", "Dataset", "DatasetCard",
-    "Forecast", "Model", "Panel", "Params", "Runtime", "Sampler", "Value", "hookimpl",
+    "FEATURES", "HOLDOUT", "LAW", "SIMULATION", "STATIC", "Array", "ArrayModel", "ChurnInputs", "ChurnTrain", "Context", "Dataset",
+    "DatasetCard", "Forecast", "Model", "Panel", "Params", "Runtime", "Sampler", "Value", "hookimpl",
 ]  # fmt: skip
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -238,6 +238,8 @@ class ArrayModel(Model):
 
 SIMULATION = "simulation.json"
 """The file in which a simulator writes its parameters, beside the data: the mark by which its folder is known."""
+LAW = "law.parquet"
+"""The file in which a simulator may write by what law it drew items: `user`, `start`, `item`, `weight`; see `bench.data.law`."""
 
 
 @dataclass(frozen=True)

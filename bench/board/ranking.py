@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bench.board.metrics import ranking_metric
+from bench.board.metrics import ranking_metric, unit_of
 from bench.board.numbers import clean, several, signed, span
 from bench.board.schema import Row
 
@@ -182,7 +182,9 @@ def _weakness(row: Row) -> str:
         return f"{_counts(row)}; at least 200 test users and 30 of each class are needed"
     if row["task"] == "forecasting":
         return f"too few blocks of steps to resample in {row.get('n_test') or 0:,} series; more test windows with --set windows=8"
-    return f"too few of the {row.get('n_test') or 0:,} scored entities have an anomaly; at least 5 are needed"
+    if row["task"] == "anomaly":
+        return f"too few of the {row.get('n_test') or 0:,} scored entities have an anomaly; at least 5 are needed"
+    return f"{row.get('n_test') or 0:,} test {unit_of(row['task'])} are too few"
 
 
 def _counts(row: Row) -> str:

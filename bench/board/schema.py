@@ -63,7 +63,7 @@ def _fields() -> list[pa.Field[Any]]:
         "skill": real, "skill_low": real, "skill_high": real,      # ranking metric against the reference's, same rows; + is better
         "behind": real, "behind_low": real, "behind_high": real,   # the leader's ranking metric minus this row's
         "above_floor": real, "above_floor_low": real, "above_floor_high": real,  # better than the floor (anomaly: the best of the league)
-        "ceiling": real, "ceiling_low": real, "ceiling_high": real,  # ranking metric of one who knows what was injected: no model
+        "ceiling": real, "ceiling_low": real, "ceiling_high": real,  # ranking metric of one who knows how the truth was made: no model
         "objective": text,   # what the search optimised; its value on validation is valid_score
         "valid_score": real, "trials": pa.int32(), "fits": pa.int32(), "failed_trials": pa.int32(), "stopped_by": text,
         "search_seconds": real, "fit_seconds": real, "predict_seconds": real,

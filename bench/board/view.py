@@ -191,12 +191,12 @@ def _facts(rows: Sequence[Row]) -> str:
 
 
 def _ceiling(rows: Sequence[Row]) -> str:
-    """Describe what one who knows what was injected scores; empty where nothing was. It is no row: it cannot rank or lead."""
+    """Describe what one who knows how the truth was made scores; empty where nobody does. It is no row: it cannot rank or lead."""
     row = next((row for row in rows if row.get("ceiling") is not None), None)
     if row is None:
         return ""
     found = f"{plain(row['ceiling'])} ({span(row.get('ceiling_low'), row.get('ceiling_high'))})"
-    return f"ceiling: {ranking_label(row)} {found}, by an oracle that knows what was injected; no model, not ranked"
+    return f"ceiling: {ranking_label(row)} {found}, by an oracle that knows how the truth was made; no model, not ranked"
 
 
 def _caption(rows: Sequence[Row]) -> str:

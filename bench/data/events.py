@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,8 @@ class Events:
     """A user takes an item once (a film is rated once), as the adapter's card says."""
     incidents: pl.DataFrame | None = None
     """Incidents that a simulator wrote beside its log, or None: `user`, `start`, `end`, `kind`; for the anomaly task alone."""
+    law: Path | None = None
+    """The file of the law by which a simulator drew items, or None; for the ceiling of the next-event task alone, see `bench.data.law`."""
 
     @classmethod
     def build(

@@ -23,6 +23,8 @@ DETAILS = pa.schema(
 )
 NAMED = frozenset({"series", "entity"})
 """Details by the name of a series or user, which stay at home."""
+PRIVATE = frozenset({"next-users"})
+"""Kinds of figures that tell of single users alone: they stay at home, whatever is asked for."""
 COMMON = ("task_id", "dataset", "kind", "metric", "leader")
 AGGREGATED: Mapping[str, tuple[str, ...]] = {
     "churn": ("reference", "base_rate", "test_cutoff", "rates", "n", "models", "looks_at"),
@@ -49,6 +51,7 @@ def figures(folder: Path, *, with_series: bool) -> list[dict[str, Any]]:
         return []
     try:
         found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+        found = [figure for figure in found if figure["kind"] not in PRIVATE]
         return found if with_series else [one for figure in found if (one := aggregated(figure))]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunFolderError(f"{file}: not what a run writes ({error}); give the run's command again to write it anew") from None

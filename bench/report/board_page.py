@@ -21,6 +21,8 @@ from bench.report.detection_tables import by_kind
 from bench.report.figures import horizon_chart
 from bench.report.html import Html, joined, name_of, tag
 from bench.report.interval_strip import Span, scale, strip
+from bench.report.next_charts import next_charts
+from bench.report.next_users import users_section
 from bench.report.overview_chart import overview_charts
 from bench.report.page import Link, Page, links, section
 from bench.report.pages import NAMES, at_board, overview_files
@@ -51,6 +53,7 @@ def board_page(run: Run, key: Key) -> Page:
         section("Leaderboard", table, _legend(shown), tag("p", view.caption, class_="caption"), rows_links()),
         _failed(rows),
         section("Charts", (figure_html(chart) for chart in charts)) if charts else None,
+        _users(run, key),
         _detected(run, key),
         _linked(run, key),
         section(
@@ -207,7 +210,8 @@ def _charts(run: Run, key: Key, shown: Sequence[Row]) -> list[Chart]:
     wide = [horizon_chart(figure) for figure in figures]
     seeds = seeds_chart(run.boards[key], [row["model"] for row in order])
     anytime = anytime_chart(order, run.of(run.trials, key))
-    found = (forest_chart(order), pareto_chart(order), seeds, anytime, *wide, coverage_chart(order[:FIRST]))
+    nexts = next_charts(order, run.of(run.details, key))
+    found = (forest_chart(order), pareto_chart(order), seeds, anytime, *wide, coverage_chart(order[:FIRST]), *nexts)
     return [chart for chart in found if chart is not None]
 
 
@@ -219,6 +223,12 @@ def _data_charts(run: Run, key: Key) -> list[Chart]:
 def _detected(run: Run, key: Key) -> Html | None:
     table = by_kind(run.of(run.details, key), run.models(key))
     return section("What was found", table) if table is not None else None
+
+
+def _users(run: Run, key: Key) -> Html | None:
+    """Show single users of next events; a place has none, whoever published what."""
+    figure = None if run.merged else run.drawn_of(key, "next-users")
+    return users_section(figure) if figure is not None else None
 
 
 def _linked(run: Run, key: Key) -> Html | None:

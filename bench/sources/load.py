@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.api import SIMULATION, Dataset
+from bench.api import LAW, SIMULATION, Dataset
 from bench.data.events import Events
 from bench.data.names import as_name
 from bench.data.series import Series
@@ -112,7 +112,7 @@ def loaded(request: Request, registry: Registry, options: Mapping[str, str], *, 
     # a file may be called anything; what it names is shown, published and typed again
     name = request.name or (adapter.simulated_name if simulated else as_name(cached.data.name))
     simulated = simulated or cached.data.name == adapter.simulated_name  # a simulator's folder that was given by its path
-    data = _with_incidents(cached.data, path)
+    data = _with_law(_with_incidents(cached.data, path), path)
     data = replace(data, once=adapter.card.once) if isinstance(data, Events) else data
     return Loaded(name, simulated, adapter, data, cached.fingerprint, cached.notes)
 
@@ -124,6 +124,13 @@ def _with_incidents(data: Events | Series, path: Path) -> Events | Series:
     if not isinstance(data, Events) or not (path / NAME).is_file() or not (path / SIMULATION).is_file():
         return data
     return replace(data, incidents=read_incidents(path / NAME))
+
+
+def _with_law(data: Events | Series, path: Path) -> Events | Series:
+    """State where the law lies that a simulator wrote beside its log; it is read by who needs it."""
+    if not isinstance(data, Events) or not (path / LAW).is_file() or not (path / SIMULATION).is_file():
+        return data
+    return replace(data, law=path / LAW)
 
 
 def refuse_options(adapter: Dataset, options: Mapping[str, str]) -> None:

@@ -95,15 +95,22 @@ class Messages:
     source: Array
     target: Array
     time: Array
+    answers: Array
+    """int64 [E]: which of a cascade's messages it answers, -1 for none."""
 
     def take(self, rows: Array) -> Messages:
         """Select by index or mask."""
-        return Messages(self.source[rows], self.target[rows], self.time[rows])
+        return Messages(self.source[rows], self.target[rows], self.time[rows], self.answers[rows])
+
+    @classmethod
+    def unasked(cls, source: Array, target: Array, time: Array) -> Messages:
+        """Make messages that answer none."""
+        return cls(source, target, time, np.full(len(time), -1))
 
     @classmethod
     def joined(cls, several: Sequence[Messages]) -> Messages:
         """Put several under each other."""
-        return cls(*(np.concatenate([getattr(m, name) for m in several]) for name in ("source", "target", "time")))
+        return cls(*(np.concatenate([getattr(m, name) for m in several]) for name in ("source", "target", "time", "answers")))
 
 
 def join(network: Network, size: int, end: float, rng: np.random.Generator) -> Users:
@@ -129,10 +136,15 @@ def _partners(network: Network, users: Users, user: Array, rng: np.random.Genera
     A partner is a function of (user, rank), so that a user meets the same few again and again: of those who joined
     earlier, or of the founders. The n-th user is drawn in proportion to n ** -1/2.
     """
-    size = len(users.rate)
     most = users.partners[user]
     power = 1 - network.partner_zipf  # the inverse of a power law's distribution function, cut to whole ranks
     rank = np.floor((1 + rng.random(len(user)) * ((most + 1.0) ** power - 1)) ** (1 / power)) - 1
+    return partner(network, users, user, rank)
+
+
+def partner(network: Network, users: Users, user: Array, rank: Array) -> Array:
+    """Return who the partner of a rank, from 0, is: int64 [E]."""
+    size = len(users.rate)
     known = np.clip(np.maximum(user, round(network.founders * size)), 1, size - 1)
     uniform = hashed(user * 1_000_003 + rank.astype(np.int64), users.key)
     met = np.floor(known * uniform**2).astype(np.int64)
@@ -148,15 +160,16 @@ def causeless(network: Network, users: Users, end: float, rng: np.random.Generat
     time = users.joined[user] + there[user] * rng.random(len(user))
     kept = rng.random(len(user)) < users.pace(user, time, network.slow_to)
     user, time = np.concatenate([np.arange(size), user[kept]]), np.concatenate([users.joined, time[kept]])
-    return Messages(user, _partners(network, users, user, rng), time)
+    return Messages.unasked(user, _partners(network, users, user, rng), time)
 
 
 def cascade(first: Messages, network: Network, users: Users, end: float, rng: np.random.Generator) -> Messages:
     """Add what messages cause, generation by generation."""
-    generations = [first]
+    generations, before = [first], 0
     while len(generations[-1].time) and len(generations) < MOST_GENERATIONS:
         parents = generations[-1]
-        born = Messages.joined([_followed(parents, network, users, rng), _answered(parents, network, users, rng)])
+        born = Messages.joined([_followed(parents, network, users, rng), _answered(parents, before, network, users, rng)])
+        before += len(parents.time)
         generations.append(born.take(born.time < end))
     return Messages.joined(generations)
 
@@ -167,14 +180,14 @@ def _followed(parents: Messages, network: Network, users: Users, rng: np.random.
     source = parents.source[at]
     time = parents.time[at] + rng.exponential(network.self_delay, len(at))
     same = rng.random(len(at)) < network.same_partner
-    born = Messages(source, np.where(same, parents.target[at], _partners(network, users, source, rng)), time)
+    born = Messages.unasked(source, np.where(same, parents.target[at], _partners(network, users, source, rng)), time)
     return born.take(rng.random(len(at)) < users.pace(source, time, network.slow_to))
 
 
-def _answered(parents: Messages, network: Network, users: Users, rng: np.random.Generator) -> Messages:
-    """Draw the answers of those who are there."""
+def _answered(parents: Messages, before: int, network: Network, users: Users, rng: np.random.Generator) -> Messages:
+    """Draw the answers of those who are there; `before`: messages of earlier generations."""
     median, sigma = network.answer_delay
     time = parents.time + median * np.exp(rng.normal(0, sigma, len(parents.time)))
     source = parents.target
     ready = users.answers[source] * users.pace(source, time, network.slow_to)
-    return Messages(source, parents.source, time).take(rng.random(len(source)) < ready)
+    return Messages(source, parents.source, time, before + np.arange(len(time))).take(rng.random(len(source)) < ready)

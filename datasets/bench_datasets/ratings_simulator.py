@@ -29,8 +29,9 @@ import polars as pl
 from bench.api import SIMULATION, Array
 from bench.errors import ConfigError
 
+from ._laws import write_law
 from ._netflix_write import write_pairs, write_ratings
-from ._ratings_movies import Movies, chosen, movies, rated
+from ._ratings_movies import SLICE, Movies, chosen, movies, rated
 from ._ratings_site import Drives, Site, clock, drives
 from ._ratings_visits import people, sessions, visits
 
@@ -52,7 +53,7 @@ class Ratings:
 
 
 def simulate(folder: Path, size: int, seed: int, site: Site | None = None) -> None:
-    """Write `combined_data_1.txt` to `_4.txt`, `movie_titles.txt`, `probe.txt`, `incidents.csv` and `simulation.json` into `folder`."""
+    """Write `combined_data_1.txt` to `_4.txt`, `movie_titles.txt`, `probe.txt`, `incidents.csv`, `law.parquet`, `simulation.json`."""
     if size < 1:
         raise ConfigError(f"a simulated site needs at least 1 customer, got {size}")
     site = site or Site()
@@ -67,6 +68,7 @@ def simulate(folder: Path, size: int, seed: int, site: Site | None = None) -> No
     _write(folder, site, ratings, stars, number, rng)
     (folder / "movie_titles.txt").write_bytes(_titles(site, what, rng).encode("latin-1"))
     _incidents(site, asked, bulk, number).write_csv(folder / "incidents.csv")
+    _law(folder, site, what)
     facts = {"adapter": "netflix", "name": "ratings-sim", "model": __doc__.splitlines()[0] if __doc__ else "", "size": size, "seed": seed}
     (folder / SIMULATION).write_text(json.dumps(facts | {"parameters": asdict(site)}, indent=1) + "\n", "utf-8")
 
@@ -93,6 +95,15 @@ def _distinct(user: Array, movie: Array, day: Array) -> Ratings:
     key = key[np.concatenate([[True], pair[1:] != pair[:-1]])]
     pair = (key >> np.uint64(16)).astype(np.int64)
     return Ratings(pair % size, pair // size, (key & np.uint64(0xFFFF)).astype(np.int64))
+
+
+def _law(folder: Path, site: Site, what: Movies) -> None:
+    """Write each movie's popularity in each stretch of time: all that a rating's movie is drawn by."""
+    weight = np.diff(what.cumulated, axis=1, prepend=0.0)  # [S, M]
+    stretch, movie = np.nonzero(weight > 0)
+    first = dt.datetime.fromisoformat(site.start)
+    starts = pl.Series([first + dt.timedelta(days=SLICE * at) for at in range(len(weight))])
+    write_law(folder, starts.gather(stretch), pl.Series(movie + 1).cast(pl.String), weight[stretch, movie])
 
 
 def _numbers(size: int, rng: np.random.Generator) -> Array:

@@ -30,7 +30,8 @@ from bench.api import SIMULATION, Array
 from bench.data.ragged import spans
 from bench.errors import ConfigError
 
-from ._retail_basket import Invoices, lines
+from ._laws import write_law
+from ._retail_basket import ZIPF, Invoices, lines
 
 DAY = 86_400
 OPENS, OPEN_HOURS = 8, 10
@@ -95,7 +96,7 @@ class Customers:
 
 
 def simulate(folder: Path, size: int, seed: int, shop: Shop | None = None) -> None:
-    """Write `sales.csv` (the form of UCI Online Retail), `incidents.csv` and `simulation.json` into `folder`."""
+    """Write `sales.csv` (the form of UCI Online Retail), `incidents.csv`, `law.parquet` and `simulation.json` into `folder`."""
     if size < 1:
         raise ConfigError(f"a simulated shop needs at least 1 customer, got {size}")
     shop = shop or Shop()
@@ -110,6 +111,8 @@ def simulate(folder: Path, size: int, seed: int, shop: Shop | None = None) -> No
     folder.mkdir(parents=True, exist_ok=True)
     _sales(table, shop).write_csv(folder / "sales.csv")
     _incident_table(shop, [promotions, bursts]).write_csv(folder / "incidents.csv")
+    popular = table.select("item", "StockCode").unique("item").sort("item")
+    write_law(folder, dt.datetime.fromisoformat(shop.start), popular["StockCode"], (popular["item"].to_numpy() + 1.0) ** -ZIPF)
     facts = {"adapter": "retail", "name": "retail-sim", "model": __doc__.splitlines()[0] if __doc__ else "", "size": size, "seed": seed}
     (folder / SIMULATION).write_text(json.dumps(facts | {"parameters": asdict(shop)}, indent=1) + "\n", "utf-8")
 

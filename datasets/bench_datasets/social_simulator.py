@@ -32,7 +32,12 @@ import polars as pl
 from bench.api import SIMULATION, Array
 from bench.errors import ConfigError
 
-from ._social_cascade import HOUR, Messages, Network, cascade, causeless, join
+from ._laws import write_law
+from ._social_cascade import HOUR, Messages, Network, Users, cascade, causeless, join
+from ._social_law import addressed
+
+LAWFUL = 0.25
+"""Share of the days, the last ones, of which the law is written: a test lies there."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Incidents:
 
 
 def simulate(folder: Path, size: int, seed: int, network: Network | None = None) -> None:
-    """Write `messages.txt` (SNAP's form), `incidents.csv` and `simulation.json` into `folder`."""
+    """Write `messages.txt` (SNAP's form), `incidents.csv`, `law.parquet` and `simulation.json` into `folder`."""
     if size < 2:
         raise ConfigError(f"a simulated network needs at least 2 users, got {size}")
     network = network or Network()
@@ -59,6 +64,7 @@ def simulate(folder: Path, size: int, seed: int, network: Network | None = None)
     folder.mkdir(parents=True, exist_ok=True)
     _edges(network, [sent, spam], clock).write_csv(folder / "messages.txt", include_header=False, separator=" ")
     _incident_table(network, [surges, spammers]).write_csv(folder / "incidents.csv")
+    _law(folder, network, users, sent, clock)
     facts = {"adapter": "social", "name": "social-sim", "model": __doc__.splitlines()[0] if __doc__ else "", "size": size, "seed": seed}
     (folder / SIMULATION).write_text(json.dumps(facts | {"parameters": asdict(network)}, indent=1) + "\n", "utf-8")
 
@@ -93,7 +99,28 @@ def _spam(network: Network, sent: Messages, size: int, clock: Array, rng: np.ran
     target = rng.integers(0, size - 1, len(which))
     day = begin[which] + 2 * HOUR * rng.random(len(which))
     time = np.interp(day * 24, np.arange(float(len(clock))), clock)
-    return Messages(user[which], target + (target >= user[which]), time), Incidents(user, begin, begin + 2 * HOUR, "spam")
+    return Messages.unasked(user[which], target + (target >= user[which]), time), Incidents(user, begin, begin + 2 * HOUR, "spam")
+
+
+def _law(folder: Path, network: Network, users: Users, sent: Messages, clock: Array) -> None:
+    """Write by what law each late message was addressed; spam is addressed evenly, which tells nothing."""
+    days = _calendar(sent.time, clock)
+    late = np.flatnonzero(days >= (1 - LAWFUL) * network.days)
+    message, target, weight = addressed(network, users, sent, late[np.argsort(days[late], kind="stable")])
+    start = pl.lit(dt.datetime.fromisoformat(network.start))
+    table = pl.DataFrame({"user": sent.source[message] + 1, "message": message, "second": _seconds(days[message])})
+    table = table.with_columns(
+        pl.col("user").cast(pl.String), start=start + pl.duration(seconds="second"), target=target + 1, weight=weight
+    )
+    # of one second the first message stands: models are asked about moments
+    first = table.unique(["user", "second"], keep="first", maintain_order=True).select("message")
+    kept = table.join(first, on="message", how="semi", maintain_order="left")
+    write_law(folder, kept["start"], kept["target"].cast(pl.String), kept["weight"].to_numpy(), kept["user"])
+
+
+def _seconds(days: Array) -> Array:
+    """Return whole seconds since the start."""
+    return np.asarray(np.floor(days * 86_400), np.int64)
 
 
 def _calendar(time: Array, clock: Array) -> Array:
@@ -105,7 +132,7 @@ def _edges(network: Network, parts: list[Messages], clock: Array) -> pl.DataFram
     """Format messages as SNAP does, in the order of time: source, target, Unix seconds."""
     start = int(dt.datetime.fromisoformat(network.start).replace(tzinfo=dt.UTC).timestamp())
     sent = Messages.joined(parts)
-    seconds = np.floor(_calendar(sent.time, clock) * 86_400).astype(np.int64) + start
+    seconds = _seconds(_calendar(sent.time, clock)) + start
     return pl.DataFrame({"source": sent.source + 1, "target": sent.target + 1, "time": seconds}).sort("time", "source", "target")
 
 

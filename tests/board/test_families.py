@@ -30,7 +30,7 @@ def test_the_ceiling_is_told_with_its_interval_on_every_board_and_moves_no_rank(
     high = {"ceiling": 0.93, "ceiling_low": 0.9, "ceiling_high": 0.96}
     plain = [anomaly("a", 0.5, "spliced"), anomaly("b", 0.4, "spliced", behind=(0.1, 0.05, 0.2)), anomaly("c", 0.3, "spliced", "offline")]
     board = Board.build([r | high for r in plain])
-    words = "ceiling: VUS-PR .930 (.900 to .960), by an oracle that knows what was injected; no model, not ranked"
+    words = "ceiling: VUS-PR .930 (.900 to .960), by an oracle that knows how the truth was made; no model, not ranked"
     assert board.table().count(words) == 2
     assert words in board._repr_html_()
     assert [r["rank"] for r in board.rows] == [r["rank"] for r in Board.build(plain).rows]

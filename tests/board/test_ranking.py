@@ -179,6 +179,12 @@ def test_the_verdict_of_an_underpowered_board_gives_the_counts(row):
     assert "at least 200" in text
 
 
+def test_an_underpowered_board_of_next_events_counts_its_users(row):
+    more = {"task": "next-event", "task_id": "next-event/v1/target=item", "level": "item", "reference": "popular"}
+    text = said([row("popular", None, status="ok", flags=["underpowered"], n_test=12, ndcg_10=0.2, **more)])
+    assert text.startswith("underpowered, nothing is ranked: 12 test users are too few")
+
+
 @pytest.mark.parametrize("name", ["\x1b[31mevil", "two\nlines", "back\rspace", "\u202edlrow"])
 def test_a_hostile_name_cannot_steer_the_terminal_from_a_verdict(row, name):
     assert said([row(name, 0.8, (0, 0, 0))]).isprintable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -72,3 +73,22 @@ def test_taking_rows_keeps_their_events_together_and_the_latest_are_the_last():
     assert late.item.tolist() == [*asked.item[1:3], *asked.item[3:]]
     assert late.lengths.tolist() == [2, 0, 2]
     assert replace(asked, once=True).take(np.array([0])).once
+
+
+def test_scores_of_all_users_and_items_never_exist_at_once(monkeypatch):
+    rows, items = 2_000, 5_000
+    monkeypatch.setattr(ranking, "CHUNK", 1 << 19)
+    asked, cells = inputs([0] * rows, items), []
+
+    def score(part):
+        cells.append(len(part) * items)
+        return np.broadcast_to(-part.group[:, None].astype(np.float32), (len(part), items))
+
+    tracemalloc.start()
+    found = rank_rows(asked, score)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.items.shape == (rows, 100)
+    assert max(cells) <= 1 << 19
+    assert sum(cells) == rows * items
+    assert peak < rows * items * 4

@@ -18,7 +18,7 @@ from bench_datasets._ratings_site import Site
 from bench_datasets.netflix import Netflix, read_titles
 
 FILES = [f"combined_data_{i}.txt" for i in (1, 2, 3, 4)]
-WRITTEN = sorted([*FILES, "movie_titles.txt", "probe.txt", "incidents.csv", "simulation.json"])
+WRITTEN = sorted([*FILES, "movie_titles.txt", "probe.txt", "incidents.csv", "law.parquet", "simulation.json"])
 
 
 @pytest.fixture(scope="module")

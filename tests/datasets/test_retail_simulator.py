@@ -40,7 +40,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_log(tmp_pat
     prints = []
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
         Retail().simulate(tmp_path / name, 50, seed)
-        prints.append([(tmp_path / name / f).read_bytes() for f in ("sales.csv", "incidents.csv", "simulation.json")])
+        prints.append([(tmp_path / name / f).read_bytes() for f in ("sales.csv", "incidents.csv", "law.parquet", "simulation.json")])
     assert prints[0] == prints[1]
     assert all(a != c for a, c in zip(prints[0], prints[2], strict=True))
     logs = [Retail().read(tmp_path / name, {}) for name in "abc"]

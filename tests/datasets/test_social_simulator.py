@@ -20,7 +20,7 @@ from bench_datasets.social_simulator import Network, simulate
 from bench_plugins.rfm_logit import RfmLogit
 
 HOUR = 3_600
-FILES = ("messages.txt", "incidents.csv", "simulation.json")
+FILES = ("messages.txt", "incidents.csv", "law.parquet", "simulation.json")
 
 
 @pytest.fixture(scope="module")

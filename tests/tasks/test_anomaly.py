@@ -253,10 +253,10 @@ def test_a_run_on_a_simulator_has_a_board_for_each_family_and_league(tmp_path):
     assert max(r["vus_pr"] for r in board.rows) < value
     assert low <= value <= high
     assert {r["model"] for r in board.rows} - {"ensemble"} == {*FLOORS, "mean-of-3", "abs-median-centred"}
-    assert board.table().count("by an oracle that knows what was injected; no model, not ranked") == 2
+    assert board.table().count("by an oracle that knows how the truth was made; no model, not ranked") == 2
     pages = [file.read_text() for file in build(tmp_path / "run").parent.glob("board-*.html")]
     assert len(pages) == 2
-    assert all("an oracle that knows what was injected" in text for text in pages)
+    assert all("an oracle that knows how the truth was made" in text for text in pages)
 
 
 def test_real_tweets_end_in_a_board_with_floors_in_their_known_order(real, tmp_path):

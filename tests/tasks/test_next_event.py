@@ -58,6 +58,7 @@ def test_what_follows_in_the_log_is_found_by_a_model_of_what_follows():
     assert found["hit_1"] == pytest.approx(0.8, abs=0.07)
     assert set(found) <= set(task.metrics)
     assert split.facts["n_test"] == len(split.members["user"]) == len(split.members["time"]) == 180
+    assert split.columns["n_test"] == split.facts["n_test_users"] == 60  # a board counts users, who are resampled
     assert split.members["time"][0] >= split.facts["test_cutoff"]
 
 

@@ -39,7 +39,8 @@ def inference_inputs(data: Events | Series, run: Mapping[str, Any], options: Map
         raise DataError(f"{data.name}: no event is before {day(cutoff)}; give a later --set cutoff=")
     ids = np.array(data.frame["user"].dtype.categories.to_list(), dtype=np.str_)  # type: ignore[attr-defined]
     users = ids[np.argsort(log.group)[inputs.group]].tolist()
-    return InferenceInputs(inputs, {"user": users}, inference_split(run, inputs, None))
+    about = f"what {len(users):,} users do from {day(cutoff)} on"
+    return InferenceInputs(inputs, {"user": users}, inference_split(run, inputs, None), about)
 
 
 def _catalogue(log: Log, facts: Mapping[str, Any]) -> Catalogue:

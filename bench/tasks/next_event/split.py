@@ -10,6 +10,7 @@ import numpy as np
 from bench.data.events import Events
 from bench.errors import ConfigError
 from bench.tasks.base import RankingRule, Split, Stage, StageName
+from bench.tasks.next_event.ceiling import ceiling
 from bench.tasks.next_event.log import TARGETS, Log, prepare
 from bench.tasks.next_event.protocol import DAY, Catalogue, Protocol, catalogue, choose, day
 from bench.tasks.next_event.rows import StageRows, stage_rows, training
@@ -54,6 +55,7 @@ def split(events: Events, options: Mapping[str, str], profile: Profile) -> Split
     words: dict[StageName, str] = {"search": "the validation", "final": "the test"}
     reason = f"{words[empty[0]]} asks about no item of the catalogue; give another horizon or --set support=1" if empty else ""
     flags = ("underpowered",) if len(users) < FEW_USERS else ()
+    members = _members(events, log, test)
     return Split(
         protocol.task_id(profile.caps()),
         stages,
@@ -63,9 +65,10 @@ def split(events: Events, options: Mapping[str, str], profile: Profile) -> Split
         flags,
         reason,
         RANKINGS["" if target == "item" else "kind"],
-        {"level": target, "n_test": len(test.inputs), "horizon_days": facts["horizon_days"]},
+        {"level": target, "n_test": len(users), "horizon_days": facts["horizon_days"]},
         {"horizon": facts["horizon_days"], "loss": "softmax"},
-        _members(events, log, test),
+        members,
+        ceiling=() if reason else ceiling(events, protocol, found, test, members["user"]),
         known_until={name: (cutoff - 1, None) for name, cutoff in cutoffs.items()},
     )
 

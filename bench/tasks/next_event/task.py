@@ -34,6 +34,7 @@ from bench.tasks.base import (
 )
 from bench.tasks.next_event import new_data
 from bench.tasks.next_event.details import details
+from bench.tasks.next_event.figures import figures
 from bench.tasks.next_event.split import RANKINGS, split
 from bench.tasks.profiles import Profile
 from bench.tasks.ranked_by import as_wanted
@@ -121,8 +122,8 @@ class NextEvent(Task):
         return []
 
     def figures(self, split: Split, shown: Sequence[ModelResult], leader: str) -> dict[str, Any]:
-        """Draw nothing beyond the board yet."""
-        return {}
+        """Choose users for a table of what came and what was foretold; all else is drawn from rows and details."""
+        return figures(split, shown, leader)
 
 
 def _wrong_items(items: np.ndarray[Any, Any], inputs: NextInputs) -> str:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bench.api import Context, Panel
-from bench_plugins.rolling_ecod import BLOCK, RollingEcod, RollingEcodWhole, jump, longest, rising
+from bench_plugins._tails import BLOCK
+from bench_plugins.rolling_ecod import RollingEcod, RollingEcodWhole, jump, longest, rising
 
 
 def panel_of(values, until, season):

@@ -13,10 +13,10 @@ from bench.data.law import read_law
 from bench.data.ranking import rank_rows
 from bench.tasks.base import Prediction
 from bench.tasks.next_event.protocol import Catalogue, Protocol
-from bench.tasks.next_event.rows import Asked
+from bench.tasks.next_event.rows import StageRows
 
 
-def ceiling(events: Events, protocol: Protocol, found: Catalogue, test: Asked, users: Sequence[str]) -> Prediction:
+def ceiling(events: Events, protocol: Protocol, found: Catalogue, test: StageRows, users: Sequence[str]) -> Prediction:
     """Rank by the law in force at each moment of the test, `users` [N]; () where none was written, or none that reaches so far back.
 
     Items by falling weight are the best ranking in expectation, whatever the gain by position: a swap of two puts the

@@ -158,7 +158,7 @@ def test_the_first_python_of_the_documentation_runs_and_is_that_of_the_readme(tm
     monkeypatch.chdir(tmp_path)
     (start,) = [body for language, body in FENCED.findall((ROOT / "docs" / "start.md").read_text("utf-8")) if language == "python"]
     exec(compile(start, "start.md", "exec"), {})
-    assert "bgnbd" in capsys.readouterr().out
+    assert "rfm-logit" in capsys.readouterr().out
     (readme,) = [body for language, body in FENCED.findall((ROOT / "README.md").read_text("utf-8")) if language == "python"]
     assert readme.splitlines()[:4] == start.splitlines()[:4]
 

@@ -30,7 +30,9 @@ MARK = os.urandom(64)
 HOSTILE = """
 found = []
 places = [Path("/proc/self/environ"), Path("/proc/self/cmdline")]
-places += [path for path in Path.cwd().parent.rglob("*") if path.is_file()]
+# whatever comes and goes there meanwhile
+for folder, _, names in os.walk(Path.cwd().parent):
+    places += [Path(folder, name) for name in names]
 for link in Path("/proc").glob("[0-9]*/fd/*"):
     try:
         # the store's file has no name any more, but whoever has it open still shows it

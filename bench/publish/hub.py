@@ -46,7 +46,7 @@ def client() -> HfApi:
     try:
         from huggingface_hub import HfApi
     except ImportError:
-        raise ConfigError("hf:// needs huggingface_hub; pip install 'seqbench[hub]'") from None
+        raise ConfigError("hf:// needs huggingface_hub; pip install 'seqbench[hf]'") from None
     return HfApi()
 
 

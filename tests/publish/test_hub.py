@@ -9,7 +9,7 @@ from unittest.mock import create_autospec
 
 import pytest
 
-pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install 'seqbench[hub]'")
+pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install 'seqbench[hf]'")
 
 import huggingface_hub
 from huggingface_hub import CommitOperationDelete, RepoFile

@@ -50,6 +50,8 @@ def environment(folder: Path, device: str) -> dict[str, str]:
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "PYTHONHASHSEED": "0",
+        # what a worker that is killed said last is kept, and in the order in which it was said
+        "PYTHONUNBUFFERED": "1",
     }
 
 

@@ -105,5 +105,5 @@ def _read(path: Path) -> tuple[Array, str]:
         # mapped where it is large: a prediction of the wrong shape must not fill the supervisor's memory
         large = path.stat().st_size > LARGE
         return np.load(path, mmap_mode="r" if large else None, allow_pickle=False), ""
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         return np.zeros(0), f"the prediction cannot be read: {error}"

@@ -40,8 +40,9 @@ def refuse_unknown(task: str, given: str, proper: Mapping[str, Sequence[str]], m
 
 
 def _refused(given: str, proper: Sequence[str], metrics: Mapping[str, Metric], what: str) -> str:
-    label = metrics[given].label if given in metrics else "it"
-    return f"--metric {given!r}: {label} ranks {what}; {suggest(given, list(proper))}"
+    shown = given if given.isprintable() else repr(given)
+    label = metrics[given].label if given in metrics else shown
+    return f"--metric {shown}: {label} ranks {what}; {suggest(given, list(proper))}"
 
 
 def by(rule: RankingRule, metric: str, metrics: Mapping[str, Metric]) -> RankingRule:

@@ -125,7 +125,7 @@ class Vae(TorchModel):
     """The textbooks' variational autoencoder; its default is their reference configuration."""
 
     name = "vae"
-    tasks = frozenset({*NETS, "next-event"})
+    tasks = frozenset({"churn", "forecasting", "anomaly", "next-event"})
     view = "echo"
     causal = False
 

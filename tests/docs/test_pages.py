@@ -14,6 +14,7 @@ import typer.main
 from bench.cli.app import app
 from bench.cli.study import read_study
 from bench.registry import discover
+from bench.runs import truth_seed
 from bench.tasks.known import NAMES, task_named
 from bench.tasks.profiles import PROFILES
 
@@ -90,7 +91,7 @@ def unknown(given: dict[str, object]) -> str:
     known = {*discover().names("bench.models"), *OTHERS}
     if bad := [model for model in named_models if model not in known]:
         return f"no model {bad}"
-    options = {key for task in NAMES for key in task_named(task).options}
+    options = {key for task in NAMES for key in task_named(task).options} | {truth_seed.KEY}
     keys = [pair.partition("=")[0] for pair in given.get("set_") or []]
     return "".join(f"no option {key} " for key in keys if "." not in key and key not in options)
 

@@ -67,7 +67,9 @@ def run_alone(executor: LocalExecutor, path: Path, folder: Path, limits: Limits 
 def looked(executor: LocalExecutor, folder: Path, code: str) -> dict:
     """Run code in a model's `fit` that fills the dict `seen`; return it as it was filled."""
     path = odd(folder, "looks", fit=f"import json\nseen = {{}}\n{code}\nprint(json.dumps(seen))\nraise RuntimeError")
-    return json.loads(run_alone(executor, path, folder / "looked")["log_tail"].partition("\n")[0])
+    # the error that ends the fit may be written before what was printed
+    lines = run_alone(executor, path, folder / "looked")["log_tail"].splitlines()
+    return json.loads(next(line for line in lines if line.startswith("{")))
 
 
 @pytest.mark.parametrize("way", BOTH)

@@ -18,7 +18,7 @@ import numpy as np
 
 from bench.api import Context, Model
 from bench.data.panel import Forecast, Panel
-from bench.metrics.anomaly import row_ranks
+from bench.metrics.anomaly import row_standards
 
 KEY = "mean_of"
 """The parameter that no plugin may have."""
@@ -56,14 +56,14 @@ class MeanOf:
             model.fit(train, replace(ctx, deadline=now + (ctx.deadline - now) / (len(self.models) - done)))
 
     def predict(self, inputs: Any, ctx: Context) -> Any:
-        """Return the mean: of probabilities, of each quantile, or of scores as ranks against the steps that were learnt from."""
+        """Return the mean: of probabilities, of each quantile, or of scores in standard deviations of those learnt from."""
         found = [model.predict(inputs, ctx) for model in self.models]
         if isinstance(found[0], Forecast):
             return _mean_forecast([one.arrays() for one in found])
         if isinstance(inputs, Panel):
             step = np.arange(inputs.mask.shape[1])
             learnt = inputs.mask & (step >= inputs.start[:, None]) & (step < inputs.until[:, None])
-            found = [row_ranks(np.asarray(one, np.float64), inputs.mask, learnt) for one in found]
+            found = [row_standards(np.asarray(one, np.float64), inputs.mask, learnt) for one in found]
         return np.mean(found, axis=0)
 
     def save(self, folder: Path) -> None:

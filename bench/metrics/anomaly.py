@@ -18,6 +18,10 @@ from bench.metrics.volume import pooled, vus_of
 BUDGETS: Mapping[str, float] = {"event_f1": 0.0, "f1_at_01": 0.001, "f1_at_1": 0.01}
 """Share of the training steps that may raise an alert under the threshold of each of the alert metrics."""
 
+FAR, SAME = 100.0, 1e-9
+"""Standard deviations beyond which a standardised score grows by its logarithm; share of the largest that is rounding."""
+LARGEST = float(np.finfo(np.float64).max)
+
 
 def _table() -> dict[str, Metric]:
     alerts = "F1 of segments met and steps rightly alerted; threshold: "
@@ -131,16 +135,28 @@ def ranks(score: Array, prefix_scores: Array) -> Array:
     return rank
 
 
-def row_ranks(score: Array, real: Array, learnt: Array) -> Array:
-    """Place each row's scores among its own training scores; float64 [N, T].
+def row_standards(score: Array, real: Array, learnt: Array) -> Array:
+    """Write each row's scores in standard deviations of its training scores from their mean, so that detectors can be averaged.
 
     `score`: [N, T], finite where `real`; `real`, `learnt`: bool [N, T], the steps that exist and those that were learnt from.
-    Steps that do not exist, and rows without a training step, are 0.
+    Beyond `FAR` deviations only the logarithm counts: one detector whose training scores hardly vary does not outvote all.
+    Where they do not vary at all the unit is that of `spread`. Steps that do not exist, and rows without a training step, are 0.
+    Averages of standardised scores: Aggarwal and Sathe 2015, "Theoretical foundations and algorithms for outlier ensembles".
     """
-    placed = np.zeros(score.shape)
+    found = np.zeros(score.shape)
     for n in np.flatnonzero(learnt.any(axis=1)):
-        placed[n, real[n]] = ranks(score[n, real[n]], score[n, learnt[n]])
-    return placed
+        own, training = score[n, real[n]] / 4, score[n, learnt[n]] / 4  # a difference of two large numbers is then a number too
+        # two passes, and in units of the largest: squares of large numbers are then numbers
+        size = float(np.abs(training).max()) or 1.0
+        level = float(np.mean(training / size)) * size
+        deviation = float(np.sqrt(np.mean(((training - level) / size) ** 2))) * size
+        unit = deviation if deviation > SAME * size else spread(training)
+        with np.errstate(over="ignore"):
+            z = np.clip((own - level) / unit, -LARGEST, LARGEST)
+        beyond = np.abs(z) > FAR
+        z[beyond] = np.sign(z[beyond]) * FAR * (1 + np.log(np.abs(z[beyond]) / FAR))
+        found[n, real[n]] = z
+    return found
 
 
 def _beyond(score: Array, prefix: Array) -> Array:

@@ -18,7 +18,6 @@ from bench.api import Context
 from bench.data.panel import Forecast
 from bench.execute.mean_of import KEY, MeanOf, configurations, make, params_of
 from bench.execute.prediction_files import read_prediction
-from bench.metrics.anomaly import ranks
 from bench.registry import discover
 from bench.sources.load import loaded, requested
 from bench.tasks.churn.task import Churn
@@ -75,7 +74,7 @@ def test_probabilities_and_quantiles_are_averaged_and_a_fallback_of_one_is_one_o
     assert forecast.fallback.tolist() == [True, False]
 
 
-def test_scores_are_averaged_as_ranks_against_each_rows_own_training_steps() -> None:
+def test_scores_are_averaged_in_deviations_of_each_rows_own_training_steps() -> None:
     panel = panel_of(np.random.default_rng(0).normal(size=(3, 40)), "anomaly")
     scores = [np.random.default_rng(n).normal(size=panel.values.shape) * 100**n for n in range(2)]
 
@@ -86,8 +85,8 @@ def test_scores_are_averaged_as_ranks_against_each_rows_own_training_steps() -> 
     found = of(0, 1, model_class=Scores).predict(panel, CTX)
     for n in range(len(panel)):
         until = panel.until[n]
-        expected = np.mean([ranks(score[n], score[n, :until]) for score in scores], axis=0)
-        assert found[n] == pytest.approx(expected, abs=0)
+        expected = np.mean([(score[n] - score[n, :until].mean()) / score[n, :until].std() for score in scores], axis=0)
+        assert found[n] == pytest.approx(expected)
 
 
 def test_it_is_saved_and_loaded_as_one(tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ from sklearn.metrics import roc_auc_score
 
 from bench.metrics import vus
 from bench.metrics.anomaly import (
+    FAR,
     METRICS,
     Interval,
     alert_counts,
     event_f1,
     intervals,
     ranks,
+    row_standards,
     series_scores,
     spread,
     threshold,
@@ -197,3 +199,40 @@ def test_the_auc_of_entities_is_that_of_scikit_learn(rows):
         assert math.isnan(user_auc(y, score))
     else:
         assert user_auc(y, score) == pytest.approx(roc_auc_score(y, score), abs=1e-12)
+
+
+# ---- standardised scores
+
+
+def masked(n, steps, learnt):
+    return np.ones((n, steps), bool), np.broadcast_to(np.arange(steps) < learnt, (n, steps))
+
+
+def test_standardised_scores_have_mean_0_and_deviation_1_over_the_prefix_and_keep_their_order():
+    score = np.random.default_rng(0).lognormal(0, 3, (4, 200))
+    found = row_standards(score, *masked(4, 200, 80))
+    np.testing.assert_allclose(found[:, :80].mean(axis=1), 0, atol=0.3)  # tails are compressed
+    assert (np.argsort(found, axis=1) == np.argsort(score, axis=1)).all()
+    mild = np.random.default_rng(0).normal(size=(4, 200))
+    found = row_standards(mild, *masked(4, 200, 80))
+    np.testing.assert_allclose((found[:, :80].mean(axis=1), found[:, :80].std(axis=1)), (np.zeros(4), np.ones(4)), atol=1e-12)
+    np.testing.assert_allclose(row_standards(1e6 * mild + 5, *masked(4, 200, 80)), found, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "prefix", [np.zeros(10), np.full(10, 0.1), np.full(10, 1e300), np.tile([1e300, -1e300], 5), np.arange(10) * 5e-324]
+)
+@pytest.mark.parametrize("later", [0.0, 1.0, -1e308, 1e308])
+def test_standardised_scores_are_finite_and_no_spike_outvotes_all(prefix, later):
+    found = row_standards(np.append(prefix, later)[None], *masked(1, 11, 10))
+    assert np.isfinite(found).all()
+    assert np.abs(found).max() < FAR * 1500  # log(1.8e308 / 5e-324) is 1453
+
+
+def test_rows_without_a_training_step_and_steps_that_do_not_exist_are_0():
+    real = np.array([[True, True, False], [True, True, True]])
+    learnt = np.array([[True, False, False], [False, False, False]])
+    found = row_standards(np.array([[1.0, 3.0, 9.0], [1.0, 2.0, 3.0]]), real, learnt)
+    assert found[0, 1] > 0
+    assert found[0, [0, 2]].tolist() == [0, 0]
+    assert found[1].tolist() == [0, 0, 0]

@@ -14,14 +14,14 @@ from sklearn.covariance import EmpiricalCovariance
 from bench.api import Context
 from bench.data.panel import Panel, filled
 from bench.metrics.areas import areas_of, collect
-from bench_plugins import anomaly_floors, anomaly_windows, matrix_profile, rolling_ecod
+from bench_plugins import anomaly_floors, anomaly_windows, detector_mean, matrix_profile, rolling_ecod
 from bench_plugins._windows import standardised
 from bench_plugins.matrix_profile import distances
 
 NAMES = (
     "random", "abs-median", "rolling-variance", "rolling-mean", "rolling-mean-centred", "seasonal-residual", "sub-pca", "iforest",
     "matrix-profile", "abs-median-centred", "rolling-variance-centred", "sub-pca-whole", "iforest-whole", "rolling-deviation",
-    "rolling-ecod", "rolling-ecod-whole",
+    "rolling-ecod", "rolling-ecod-whole", "detector-mean", "detector-mean-whole",
 )  # fmt: skip
 CAUSAL = tuple(name for name in NAMES if not name.endswith(("-centred", "-whole")))
 SEASON, STEPS, UNTIL = 12, 120, 70
@@ -30,7 +30,11 @@ SEASON, STEPS, UNTIL = 12, 120, 70
 @pytest.fixture(scope="module")
 def models():
     """Give the models by name; forests of few trees."""
-    found = {m.name: m for plugin in (anomaly_floors, anomaly_windows, matrix_profile, rolling_ecod) for m in plugin.bench_models()}
+    found = {
+        m.name: m
+        for plugin in (anomaly_floors, anomaly_windows, detector_mean, matrix_profile, rolling_ecod)
+        for m in plugin.bench_models()
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(anomaly_windows, "TREES", 10)
         yield found

@@ -116,7 +116,7 @@ def test_a_run_ends_with_an_ensembles_row_that_is_not_worse_on_validation_and_ha
         sign = -1 if kind == "forecasting" else 1
         rivals = [r for r in board.rows if r["dataset"] == row["dataset"] and r["model"] not in {"ensemble", "mean-of-3"}]
         assert len({r["model"] for r in rivals}) >= row["trials"] >= 2
-        # anomaly scores are averaged as ranks, and scored as such
+        # detectors are averaged in deviations of the prefix, whose mean is scored anew
         assert (
             kind == "anomaly"
             or sign * row["valid_score"] >= max(sign * r["valid_score"] for r in rivals if r["model"] in json.loads(row["params"])) - 1e-12
@@ -129,7 +129,7 @@ def test_a_run_ends_with_an_ensembles_row_that_is_not_worse_on_validation_and_ha
         assert row["fit_seconds"] > 0
 
 
-def test_a_detectors_run_says_how_far_each_agrees_with_the_others_and_what_the_injections_gave() -> None:
+def test_a_detectors_run_says_how_far_each_agrees_with_the_others_and_what_the_search_gave() -> None:
     place = run_kit.anomaly()
     details = pl.read_parquet(place / "run" / "details.parquet").filter(by="steering")
     agreed = details.filter(at="agreement")
@@ -137,7 +137,7 @@ def test_a_detectors_run_says_how_far_each_agrees_with_the_others_and_what_the_i
     assert not set(agreed["model"]) & {"ensemble", "mean-of-3"}
     assert agreed["search_score"].is_between(-1, 1).all()
     assert agreed["vus_pr"].is_between(0, 1).all()
-    shared = details.filter(at="injections").join(agreed, on=["task_id", "dataset", "model"])
+    shared = details.filter(at="search").join(agreed, on=["task_id", "dataset", "model"])
     assert (shared["vus_pr"] == shared["vus_pr_right"]).all()
 
 

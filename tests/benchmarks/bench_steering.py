@@ -1,41 +1,41 @@
-"""Print how the scores that steer the anomaly search rank trials beside the labels: Spearman's correlation by model and set.
+"""Print how the scores that may steer an anomaly search rank a detector's configurations beside the labels, by set.
 
-Choices without labels that are compared: injections, which steer; agreement of a trial's scores with those of all trials of
-all models, and of its own model (see `bench.tasks.anomaly.agreement`); and the mean rank by injections and agreement.
+Choices without labels that are compared: injections into the prefixes; agreement with the floors' consensus there; the mean of
+both, which steers (`bench.tasks.anomaly.consensus`). For each, Spearman's correlation with the board's VUS-PR over the
+configurations of one detector, and how much better than the author's default the one is that it takes; both averaged over the
+detectors. The last line of a set ranks the configurations of all detectors together: there a choice among models is asked for.
 
-`python tests/benchmarks/bench_steering.py --data FOLDER [--trials 12]`. Trials are random draws from each model's space,
-the default first; each is scored as the search stage is, by injections, and as the board is, by the labels of all series.
+`python tests/benchmarks/bench_steering.py --data FOLDER [--trials 8]`. Configurations are random draws from each model's space,
+the default first; each is scored as the search stage is, and as the board is, by the labels of all series.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import spearmanr
 
-from bench.api import Context
-from bench.data.ragged import Array
-from bench.tasks.anomaly.agreement import agreements, open_steps
+from bench.api import Array, Context
+from bench.registry import discover
+from bench.tasks.anomaly.consensus import LabelFree
 from bench.tasks.anomaly.task import Anomaly
 from bench.tasks.base import Split, StageName
 from bench.tasks.profiles import PROFILES
-from bench_datasets.series import SeriesFile
-from bench_datasets.social import Social
-from bench_plugins import anomaly_windows, matrix_profile
+from bench_plugins import anomaly_windows, matrix_profile, rolling_ecod
 
-SETS: dict[str, tuple[Any, str]] = {
-    "nab-tweets": (Social, "nab/realTweets"),
-    "nab-known-cause": (Social, "nab/realKnownCause"),
-    "nab-aws": (Social, "nab_aws/realAWSCloudwatch"),
-    "skab-valve2": (SeriesFile, "skab/valve2"),
-    "skab-other": (SeriesFile, "skab/other"),
+SETS = {
+    "nab-tweets": "social=nab/realTweets",
+    "nab-known-cause": "social=nab/realKnownCause",
+    "nab-aws": "social=nab_aws/realAWSCloudwatch",
+    "skab-valve2": "series=skab/valve2",
+    "skab-other": "series=skab/other",
 }
-MODELS = {m.name: m for m in (*anomaly_windows.bench_models(), *matrix_profile.bench_models())}
+MODELS = {m.name: m for plugin in (anomaly_windows, matrix_profile, rolling_ecod) for m in plugin.bench_models() if m.space()}
 
 
 def configurations(model: Any, trials: int) -> Iterator[dict[str, Any]]:
@@ -54,54 +54,54 @@ def predicted(task: Anomaly, split: Split, stage: StageName, model: Any, params:
     return task.finished(split, stage, arrays, causal=model.causal).prediction
 
 
-def steered(task: Anomaly, split: Split, found: Any) -> float:
-    """Score by the injections, as the search does."""
-    (one,) = task.objectives(split, "search", found)["label-free"]
-    return one.value
+def tried(task: Anomaly, split: Split, model: Any, params: dict[str, Any]) -> tuple[float, dict[str, float]]:
+    """Return a configuration's VUS-PR by the labels, and what each choice says of it."""
+    found = split.truths["search"].label_free(predicted(task, split, "search", model, params))
+    assert isinstance(found, LabelFree)
+    ones = np.ones((1, len(split.truths["final"].group)))
+    true = float(task.scorer(split, predicted(task, split, "final", model, params)).score(ones)["vus_pr"][0])
+    agreement = float(found.agreement.score(np.ones((1, len(found.group))))[0])
+    return true, {"injections": found.volume.value, "agreement": agreement, "both": found.value}
 
 
 def main() -> None:
-    """Print a line for each set and model, and one for all models together."""
+    """Print a Markdown row for each set."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--trials", type=int, default=12)
+    parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--set", action="append", default=[], choices=SETS)
     parser.add_argument("--model", action="append", default=[], choices=MODELS)
     given = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    task = Anomaly()
+    task, registry = Anomaly(), discover([], [])
+    print("| set | what is ranked | injections | agreement | both | best | random |\n| --- | --- | --- | --- | --- | --- | --- |")
     for name in given.set or SETS:
-        adapter, path = SETS[name]
-        (split,) = task.splits(adapter().read(given.data / path, {}), {}, PROFILES["short"], 0, simulated=False)
-        models = given.model or list(MODELS)
-        scored = [
-            (model, *tried(task, split, MODELS[model], params))
-            for model in models
-            for params in configurations(MODELS[model], given.trials)
-        ]
-        agreed = agreements([one[3] for one in scored])
-        within = np.concatenate([agreements([one[3] for one in scored if one[0] == model]) for model in models])
-        for model in [*models, "all"]:
-            own = [n for n, one in enumerate(scored) if model in {one[0], "all"}]
-            by_injection, true = (np.array([scored[n][at] for n in own]) for at in (1, 2))
-            told(f"{name:16} {model:14}", {"injections": by_injection, "agreement": agreed[own], "own agreement": within[own]}, true)
+        adapter, _, path = SETS[name].partition("=")
+        data = registry.dataset(adapter).read(given.data / path, {})
+        (split,) = task.splits(data, {"family": "labelled"}, PROFILES["short"], 0, simulated=False)
+        scored = {
+            model: [tried(task, split, MODELS[model], params) for params in configurations(MODELS[model], given.trials)]
+            for model in given.model or MODELS
+        }
+        told(name, f"configurations of each of {len(scored)} detectors", list(scored.values()))
+        told(name, "all of them", [[one for each in scored.values() for one in each]])
 
 
-def tried(task: Anomaly, split: Split, model: Any, params: dict[str, Any]) -> tuple[float, float, Array]:
-    """Return a trial's score by injections, its true VUS-PR and its ranks of the steps of the prefixes' first draw."""
-    found = predicted(task, split, "search", model, params)
-    ones = np.ones((1, len(split.truths["final"].group)))
-    true = float(task.scorer(split, predicted(task, split, "final", model, params)).score(ones)["vus_pr"][0])
-    ranked = task.blendable(split, "search", found)[0]["prediction"]
-    return steered(task, split, found), true, ranked[open_steps(split.truths["search"].view(0))]
+def told(name: str, what: str, groups: list[list[tuple[float, dict[str, float]]]]) -> None:
+    """Print correlations and gains over the first configuration, averaged over the groups."""
+    cells = []
+    for choice in groups[0][0][1]:
+        pairs = [compared(group, choice) for group in groups]
+        cells.append(f"{np.nanmean([rho for rho, _ in pairs]):+.2f}, {np.mean([gain for _, gain in pairs]):+.3f}")
+    true: list[Array] = [np.array([one[0] for one in group]) for group in groups]
+    best, mean = np.mean([t.max() - t[0] for t in true]), np.mean([t.mean() - t[0] for t in true])
+    print(f"| {name} | {what} | {' | '.join(cells)} | {best:+.3f} | {mean:+.3f} |", flush=True)
 
 
-def told(words: str, choices: dict[str, Array], true: Array) -> None:
-    """Print how choices rank trials beside the labels, and what each would have taken."""
-    choices = {name: np.nan_to_num(score, nan=-1.0) for name, score in choices.items()}
-    choices["both"] = rankdata(choices["injections"]) + rankdata(choices["agreement"])
-    said = [f"{name} rho {spearmanr(score, true).statistic:+.2f} takes {true[score.argmax()]:.3f}" for name, score in choices.items()]
-    print(f"{words} default {true[0]:.3f}  {'  '.join(said)}  best {true.max():.3f}", flush=True)
+def compared(group: list[tuple[float, Mapping[str, float]]], choice: str) -> tuple[float, float]:
+    """Return the correlation of a choice with VUS-PR, and what it takes above the first."""
+    true, score = np.array([one[0] for one in group]), np.nan_to_num([one[1][choice] for one in group], nan=-1.0)
+    return float(spearmanr(score, true).statistic), float(true[score.argmax()] - true[0])
 
 
 if __name__ == "__main__":

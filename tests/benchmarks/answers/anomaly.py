@@ -23,10 +23,10 @@ SETS = {
     "nab-known-cause": "social={data}/nab/realKnownCause",
     "nab-aws": "social={data}/nab_aws/realAWSCloudwatch",
 }
-FAST = ("rolling-ecod", "rolling-ecod-whole", "vae")
+FAST = ("detector-mean", "detector-mean-whole", "rolling-ecod", "rolling-ecod-whole")
 GIVEN = tuple(name for name in FLOORS if not name.startswith(("iforest", "matrix"))), FAST
-OWN = {"causal": "rolling-ecod", "offline": "rolling-ecod-whole"}
-FIELDS = ("set", "league", "best floor", "VUS-PR", "chosen", "VUS-PR", "above", "rolling ECOD", "above", "ensemble", "mean-of-3")
+OWN = {"causal": "detector-mean", "offline": "detector-mean-whole"}
+FIELDS = ("set", "league", "best floor", "VUS-PR", "chosen", "VUS-PR", "above", "mean of detectors", "above", "ensemble", "mean-of-3")
 
 
 def table(data: Path, out: Path, sets: Sequence[str] = (), models: Sequence[str] = ()) -> Iterator[tuple[str, ...]]:

@@ -76,7 +76,8 @@ def raised(score: Array, learnt: int, rule: Rule) -> Array:
 def within_budget(out: Array, rule: Rule) -> Array:
     """Keep the marked steps, bool [T], that the budget of the steps up to each pays for.
 
-    A bridged gap costs its steps; a run that turns out too short for an alarm costs nothing once the gap after it is over.
+    Beside it there is one alarm of the least length, which a short series could not pay. A bridged gap costs its steps; a run
+    that is too short for an alarm costs nothing.
     """
     found = np.zeros(len(out), bool)
     spent, own, steps, last = 0, 0, 0, -1  # on alarms that are over; on the present run; its marked steps; the last of them
@@ -84,7 +85,7 @@ def within_budget(out: Array, rule: Rule) -> Array:
         gap = at - last - 1
         if last < 0 or gap > rule.gap:
             spent, own, steps, gap = spent + (own if steps >= rule.least else 0), 0, 0, 0
-        if spent + own < rule.budget * (at + 1):
+        if spent + (own if steps >= rule.least else 0) < rule.budget * (at + 1) + rule.least:
             own, steps, found[at], last = own + gap + 1, steps + 1, True, at
     return found
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import Files, Folders, Json, show_help
+from bench.cli.options import Files, Folders, Json, Sandboxed, show_help
 
 plugin = typer.Typer(help="Look at plugins.", callback=show_help, invoke_without_command=True)
 lists = typer.Typer(help="List names; imports no plugin.", callback=show_help, invoke_without_command=True)
@@ -103,9 +103,10 @@ def plugin_new(
 def plugin_check(
     what: Annotated[str, typer.Argument(metavar="NAME|FILE", help="An installed plugin's name, or a plugin in a single file.")],
     task: Annotated[str | None, typer.Option(help="One task of those that the model serves (default: all).")] = None,
+    sandbox: Sandboxed = "auto",
     as_json: Json = False,
 ) -> int:
-    """Check in a child process that a plugin keeps its contract; exit code 1 where it does not."""
+    """Check in a confined child process that a plugin keeps its contract; exit code 1 where it does not."""
     from bench.cli.plugins import check
 
-    return check(what, task, as_json=as_json)
+    return check(what, task, sandbox, as_json=as_json)

@@ -37,8 +37,10 @@ def new(name: str, folder: Path, *, kind: Kind, distribution: bool) -> None:
     typer.echo(f"{label}{run_command(name, kind, f' --plugin {path}')}")
 
 
-def check(what: str, task: str | None, *, as_json: bool) -> int:
+def check(what: str, task: str | None, sandbox: str, *, as_json: bool) -> int:
     """Check a plugin, one line a check; 1 where a check failed, or none could be run."""
+    from bench.execute.sandbox import chosen, words_of
+    from bench.sources.cache import cache_folder
     from bench.tasks.known import NAMES
     from bench.testing.supervise import LOADED
     from bench.testing.supervise import check as verdicts_of
@@ -47,9 +49,12 @@ def check(what: str, task: str | None, *, as_json: bool) -> int:
     # a plugin in a file may bring the task with it: then the file says which there are
     if task is not None and task not in NAMES and not what.endswith(".py"):
         raise ConfigError(f"unknown task {task!r}; {suggest(task, list(NAMES))}")
+    confined = chosen(sandbox, [cache_folder().parent])
+    if lacking := words_of(confined, sandbox):
+        typer.echo(f"note: {lacking}", err=True)
     verdicts: list[Verdict] = []
     for source, groups in _sources(what, discover()):
-        for verdict in verdicts_of(source, groups, task or ""):
+        for verdict in verdicts_of(source, groups, task or "", sandbox=confined):
             verdicts.append(verdict)
             if not as_json:
                 typer.echo(_line(verdict))

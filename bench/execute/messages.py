@@ -66,6 +66,8 @@ class Call:
 
     target: str
     arguments: Mapping[str, Any]
+    shown: tuple[str, ...] = ()
+    """Files that a confined worker may read beside those of every worker."""
 
 
 Request: TypeAlias = Describe | Fit | Apply | Call

@@ -154,13 +154,20 @@ def start(slot: Slot, request: Request, sandbox: Sandbox | None, root: Path) -> 
         )
         if sandbox and slot.process.stdin is not None:
             root.mkdir(parents=True, exist_ok=True)
-            own = [] if isinstance(request, Call) or not request.source.is_file else [Path(request.source.target)]
+            own = [Path(path) for path in _shown(request)]
             granted = sandbox.granted(command, root, slot.folder, slot.folder / "work", own, [theirs.fileno()])
             with contextlib.suppress(BrokenPipeError), slot.process.stdin as stdin:
                 stdin.write(granted)
     slot.connection, slot.owner = Connection(ours.detach()), owner_of(request)
     if sandbox is None or sandbox.way == "landlock":
         slot.inner = slot.process.pid
+
+
+def _shown(request: Request) -> tuple[str, ...]:
+    """Return the files that a request's worker may read: its plugin's, if that is one file."""
+    if isinstance(request, Call):
+        return request.shown
+    return (request.source.target,) if request.source.is_file else ()
 
 
 def folder_bytes(folder: Path) -> int:

@@ -12,6 +12,7 @@ from bench.execute.executor import Executor
 from bench.execute.jobs import Limits
 from bench.execute.local import LocalExecutor
 from bench.execute.messages import Answer, Call, Done, Note
+from bench.execute.sandbox import Sandbox
 from bench.registry import Group, Source
 from bench.testing.verdicts import Verdict
 
@@ -21,13 +22,15 @@ MEMORY_MB = 8192.0
 LOADED = "it can be loaded"
 
 
-def check(source: Source, groups: tuple[Group, ...], task: str = "", *, seconds: float = SECONDS) -> Iterator[Verdict]:
-    """Run all checks of the models and adapters that a plugin offers, each as it ends.
+def check(
+    source: Source, groups: tuple[Group, ...], task: str = "", *, seconds: float = SECONDS, sandbox: Sandbox | None = None
+) -> Iterator[Verdict]:
+    """Run all checks of the models and adapters that a plugin offers, each as it ends; in a `sandbox` it sees its own file alone.
 
     Raises `ConfigError` where the plugin does not serve `task`.
     """
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
-        executor = LocalExecutor(1, "cpu", Path(name) / "slots")
+        executor = LocalExecutor(1, "cpu", Path(name) / "slots", sandbox)
         try:
             yield from _checked(executor, source, {"groups": groups, "task": task}, Limits(seconds, MEMORY_MB))
         finally:
@@ -40,7 +43,8 @@ def _checked(executor: Executor, source: Source, asked: Mapping[str, Any], limit
     ended = False
     while not ended:
         arguments = {"source": source, "done": list(done), **asked}
-        executor.submit(len(done), Call("bench.testing.run:check_all", arguments), limits, runtime="any", fresh=True)
+        shown = (source.target,) if source.is_file else ()
+        executor.submit(len(done), Call("bench.testing.run:check_all", arguments, shown), limits, runtime="any", fresh=True)
         at: tuple[str, str, str] | None = None
         for answer in _until_done(executor):
             if isinstance(answer, Note):

@@ -11,6 +11,7 @@ from execute.kit import lives, wait_until
 
 from bench.cli import invoke
 from bench.errors import ConfigError
+from bench.execute.sandbox import obstacle
 from bench.registry import GROUPS, Source
 from bench.testing.scaffold import write_distribution, write_file
 from bench.testing.supervise import check as verdicts_of
@@ -226,3 +227,25 @@ def test_what_a_plugin_prints_stays_out_of_the_report(tmp_path, capsys):
 def test_a_sampler_is_no_model_that_could_be_checked(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["plugin", "check", "sobol"]) == 2
     assert "'sobol' is a sampler, of which there is no check" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(bool(obstacle("namespaces")), reason=f"no sandbox here: {obstacle('namespaces')}")
+def test_a_plugin_under_check_sees_its_own_file_and_neither_the_home_nor_the_network(tmp_path, monkeypatch, capsys):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "secret").write_text("42")
+    monkeypatch.setenv("HOME", str(home))
+    tries = f"""
+import socket
+for seen in ({str(home / "secret")!r}, {str(tmp_path / "beside.txt")!r}):
+    if os.path.exists(seen):
+        raise RuntimeError("it sees " + seen)
+if len(socket.if_nameindex()) > 1:
+    raise RuntimeError("it has a network")
+"""
+    (tmp_path / "beside.txt").write_text("not its own")
+    path = odd(tmp_path, head=tries)
+    rows = checked(path, code=0, capsys=capsys)
+    assert {row["status"] for row in rows} <= {"ok", "skipped"}
+    assert invoke(["plugin", "check", str(path), "--sandbox", "off"]) == 1
+    assert "it sees" in capsys.readouterr().out

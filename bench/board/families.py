@@ -110,7 +110,7 @@ def _search_agreement(rows: Sequence[Row]) -> str:
     models = len({r["model"] for r in kept})
     doubt = "" if rho >= TRUSTED else "; do not trust what was chosen without labels"
     return (
-        f"{clean(kept[0]['dataset'])}, labelled: rank correlation of the search's scores, from injections and agreement with the floors, "
+        f"{clean(kept[0]['dataset'])}, labelled: rank correlation of the search's scores, from injections, "
         f"with {ranking_label(kept[0])} by the labels "
         f"{signed(rho, 2)} over {len(pairs)} fits of {models} models{doubt}"
     )

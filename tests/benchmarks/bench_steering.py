@@ -1,7 +1,7 @@
 """Print how the scores that may steer an anomaly search rank a detector's configurations beside the labels, by set.
 
-Choices without labels that are compared: injections into the prefixes; agreement with the floors' consensus there; the mean of
-both, which steers (`bench.tasks.anomaly.consensus`). For each, Spearman's correlation with the board's VUS-PR over the
+Choices without labels that are compared: injections into the prefixes, which steer; agreement with the consensus of simple
+floors there (`consensus.py`); the mean of both. For each, Spearman's correlation with the board's VUS-PR over the
 configurations of one detector, and how much better than the author's default the one is that it takes; both averaged over the
 detectors. The last line of a set ranks the configurations of all detectors together: there a choice among models is asked for.
 
@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 import optuna
+from consensus import agreement, consensus
 from scipy.stats import spearmanr
 
 from bench.api import Array, Context
 from bench.registry import discover
-from bench.tasks.anomaly.consensus import LabelFree
 from bench.tasks.anomaly.task import Anomaly
 from bench.tasks.base import Split, StageName
 from bench.tasks.profiles import PROFILES
@@ -56,12 +56,13 @@ def predicted(task: Anomaly, split: Split, stage: StageName, model: Any, params:
 
 def tried(task: Anomaly, split: Split, model: Any, params: dict[str, Any]) -> tuple[float, dict[str, float]]:
     """Return a configuration's VUS-PR by the labels, and what each choice says of it."""
-    found = split.truths["search"].label_free(predicted(task, split, "search", model, params))
-    assert isinstance(found, LabelFree)
+    truth, facts = split.truths["search"], split.facts
+    found = predicted(task, split, "search", model, params)
+    reference = consensus(split.stages["search"].parts[0], truth.draws[0], facts["smooth"], facts["combine"])
+    agreed, injections = agreement(found[0]["prediction"], reference, truth.draws[0]), truth.search_score(found).value
     ones = np.ones((1, len(split.truths["final"].group)))
     true = float(task.scorer(split, predicted(task, split, "final", model, params)).score(ones)["vus_pr"][0])
-    agreement = float(found.agreement.score(np.ones((1, len(found.group))))[0])
-    return true, {"injections": found.volume.value, "agreement": agreement, "both": found.value}
+    return true, {"injections": injections, "agreement": agreed, "both": (injections + agreed) / 2}
 
 
 def main() -> None:

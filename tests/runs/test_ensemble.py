@@ -129,7 +129,7 @@ def test_a_run_ends_with_an_ensembles_row_that_is_not_worse_on_validation_and_ha
         assert row["fit_seconds"] > 0
 
 
-def test_a_detectors_run_says_how_far_each_agrees_with_the_others_and_what_the_search_gave() -> None:
+def test_a_detectors_run_says_how_far_each_agrees_with_the_others_and_what_the_injections_gave() -> None:
     place = run_kit.anomaly()
     details = pl.read_parquet(place / "run" / "details.parquet").filter(by="steering")
     agreed = details.filter(at="agreement")
@@ -137,7 +137,7 @@ def test_a_detectors_run_says_how_far_each_agrees_with_the_others_and_what_the_s
     assert not set(agreed["model"]) & {"ensemble", "mean-of-3"}
     assert agreed["search_score"].is_between(-1, 1).all()
     assert agreed["vus_pr"].is_between(0, 1).all()
-    shared = details.filter(at="search").join(agreed, on=["task_id", "dataset", "model"])
+    shared = details.filter(at="injections").join(agreed, on=["task_id", "dataset", "model"])
     assert (shared["vus_pr"] == shared["vus_pr_right"]).all()
 
 

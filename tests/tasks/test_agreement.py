@@ -41,7 +41,7 @@ def rows(scores: list[tuple[float, float]], family: str = "labelled") -> list[di
 
 def test_a_labelled_board_says_how_agreement_ranks_its_models_and_what_it_would_have_taken() -> None:
     scores = [(0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5), (0.6, 0.6), (0.5, 0.7)]
-    (words,) = agreement_words([*rows(scores), {**rows(scores)[0], "at": "search"}])
+    (words,) = agreement_words([*rows(scores), {**rows(scores)[0], "at": "injections"}])
     assert words.startswith("nab, labelled: rank correlation of the models' agreement")
     assert words.endswith("with VUS-PR +.94 over 6 models; m4 agrees most (.600), m5 is best (.700)")
     assert agreement_words(rows(scores[:5])) == [], "five are too few"

@@ -19,7 +19,6 @@ from bench.metrics.anomaly import threshold
 from bench.metrics.volume import pooled, vus_of
 from bench.tasks.anomaly.alarms import Rule, raised
 from bench.tasks.anomaly.channels import COMBINE, SEARCHED, apart, over, together
-from bench.tasks.anomaly.consensus import Agreement, LabelFree, consensus
 from bench.tasks.anomaly.entities import Entities, integer_option
 from bench.tasks.anomaly.inject import oracle
 from bench.tasks.anomaly.injection_plan import Incident, manifest
@@ -55,18 +54,16 @@ class SearchTruth:
     labelled: ScoredPart | None = None
     """The last part: the series as they are, to their end. Each half chooses by its labels, for the other."""
     searchable: bool = True
-    consensus: Array | None = None
-    """float64 [N, T']: of the floors, in the first draw."""
 
     def view(self, part: int) -> ScoredPart:
         """Return what is known of one part."""
         return self.draws[part] if self.labelled is None or part < len(self.draws) else self.labelled
 
-    def objectives(self, prediction: Prediction, metric: str = "vus_pr") -> dict[str, MeanVolume | LabelFree]:
-        """Prepare the score by injections and consensus (`label-free`), and by the labels of either half (`tuned`, `tuned-2`)."""
+    def objectives(self, prediction: Prediction, metric: str = "vus_pr") -> dict[str, MeanVolume]:
+        """Prepare the score by the injections (`label-free`), and by the labels of either half (`tuned`, `tuned-2`)."""
         if not self.searchable:
             return {}
-        found: dict[str, MeanVolume | LabelFree] = {"label-free": self.label_free(prediction, metric)}
+        found = {"label-free": self.search_score(prediction, metric)}
         if self.labelled is not None:
             draw, score = self.labelled, prediction[-1]["prediction"]
             for tuning, rows in ((TUNED, self.half), (SECOND, ~self.half)):
@@ -74,13 +71,6 @@ class SearchTruth:
                 parts = [draw.placed(score, n, draw.end[n], score.shape[1]) for n in group.tolist()]
                 found[tuning] = mean_volume([parts], group, self.buffer, together=self.pooled, metric=metric)
         return found
-
-    def label_free(self, prediction: Prediction, metric: str = "vus_pr") -> MeanVolume | LabelFree:
-        """Prepare the score by the injections, and by the agreement with the floors' consensus."""
-        volume = self.search_score(prediction, metric)
-        if self.consensus is None:
-            return volume
-        return LabelFree(volume, Agreement.of(prediction[0]["prediction"], self.consensus, self.draws[0]))
 
     def search_score(self, prediction: Prediction, metric: str = "vus_pr") -> MeanVolume:
         """Prepare the score by the injections alone; what was learnt from is as unlabelled as the rest of a prefix."""
@@ -199,8 +189,6 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
     several = apart(panel, found.channels)
     search, steered, why = _search(marked, panel, several, widths.buffer, seed)
     widths = replace(widths, combine=_combination(search.parts, steered, widths))
-    if steered.searchable:
-        steered = replace(steered, consensus=consensus(search.parts[0], steered.draws[0], widths.smooth, widths.combine))
     kept = marked.incidents
     final = Final(
         found.names, panel.mask, panel.start, panel.until, marked.labels, marked.half, marked.values, panel.time, found.finest,
@@ -247,7 +235,7 @@ def _task_id(marked: Marked, widths: _Widths, channels: int, profile: Profile) -
     several = f"/channels={channels}/combine={widths.combine}" if channels > 1 else ""
     strength = "" if marked.strength is None else f"/strength={marked.strength:g}"
     return (
-        f"anomaly/v4/family={marked.family}/freq={found.freq or 'none'}/season={found.cycle}/buffer={widths.buffer}/smooth={smooth}"
+        f"anomaly/v3/family={marked.family}/freq={found.freq or 'none'}/season={found.cycle}/buffer={widths.buffer}/smooth={smooth}"
         f"{several}/{found.choices}{strength}/{profile.caps()}"
     )
 

@@ -1,9 +1,8 @@
-"""The anomaly task, version 4: score every step after a training prefix; three families, each a board of its own.
+"""The anomaly task, version 3: score every step after a training prefix; three families, each a board of its own.
 
 `labelled`: the source's labels; `spliced`: blocks of another real user; `injected`: parametric anomalies with decoys. A
-model learns from prefixes alone. The search is steered by injections into the ends of the prefixes and by agreement with the
-floors there. Labels that came with the data choose too: of two halves of the entities, parted by a hash of their names, each
-for the other.
+model learns from prefixes alone. The search is steered by injections into the ends of the prefixes. Labels that came with
+the data choose too: of two halves of the entities, parted by a hash of their names, each for the other.
 Letters: N entities, T steps, B draws.
 """
 
@@ -148,7 +147,7 @@ class Anomaly(Task):
         return done
 
     def objectives(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, Sequence[Objective]]:
-        """Prepare the search stage's scores: by injections and the floors' consensus, and by the labels of either half."""
+        """Prepare the search stage's scores: by the injections into the prefixes, and by the labels of either half."""
         found = split.truths[stage].objectives(prediction, split.ranking.metric)
         return {tuning: [Objective(one.group, one.score)] for tuning, one in found.items()}
 
@@ -186,7 +185,7 @@ class Anomaly(Task):
             score = one.prediction[0]["prediction"]
             rows += [{**base, "by": "entity", "at": name, "vus_pr": value} for name, value in truth.by_entity(score).items()]
             steered = ((one.valid or {}).get("values") or {}).get("label-free")
-            label_free = {"search": steered, "agreement": agreed.get(one.model)}
+            label_free = {"injections": steered, "agreement": agreed.get(one.model)}
             if any(found is not None for found in label_free.values()):
                 whole = float(truth.scorer(score).score(np.ones((1, len(truth.group))))["vus_pr"][0])
                 both = [(at, float(found)) for at, found in label_free.items() if found is not None]

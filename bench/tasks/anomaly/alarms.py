@@ -15,6 +15,7 @@ import numpy as np
 from bench.data.ragged import Array
 from bench.metrics.anomaly import threshold
 from bench.metrics.areas import segments
+from bench.tasks.anomaly.smoothing import LARGEST
 
 BUDGET = 0.01
 """Share of the steps that alarms may fill, the prefix counted among them."""
@@ -63,9 +64,10 @@ def raised(score: Array, learnt: int, rule: Rule) -> Array:
     A step may stand out while those of the alarms so far, with the gaps that they bridge, are fewer than the budget's share of
     all steps up to it: on ten tweet series one limit alone, of 1 % of the prefix, was exceeded by 3 to 7 % of the later steps.
     """
-    out = score > limits(score, learnt, rule)
-    out[:learnt] = False
-    out = within_budget(out, rule)
+    with np.errstate(over="ignore"):
+        excess = np.minimum(score - limits(score, learnt, rule), LARGEST)
+    excess[:learnt] = 0
+    out = within_budget(excess, rule)
     found = np.zeros(len(score), bool)
     for begin, end in merged(out, rule.gap):
         if int(out[begin:end].sum()) >= rule.least:
@@ -73,19 +75,26 @@ def raised(score: Array, learnt: int, rule: Rule) -> Array:
     return found
 
 
-def within_budget(out: Array, rule: Rule) -> Array:
-    """Keep the marked steps, bool [T], that the budget of the steps up to each pays for.
+def within_budget(excess: Array, rule: Rule) -> Array:
+    """Keep the steps that stand out and that the budget of the steps up to each pays for, bool [T].
 
-    Beside it there is one alarm of the least length, which a short series could not pay. A bridged gap costs its steps; a run
-    that is too short for an alarm costs nothing.
+    `excess`: float64 [T], how far a score lies above its limit; it stands out where that is above 0. Beside the budget there
+    is one alarm of the least length, which a short series could not pay, and another one each time a step stands out more
+    than twice as much as any before: what is worst so far is never left out. A bridged gap costs its steps; a run that is
+    too short for an alarm costs nothing.
     """
-    found = np.zeros(len(out), bool)
+    found = np.zeros(len(excess), bool)
     spent, own, steps, last = 0, 0, 0, -1  # on alarms that are over; on the present run; its marked steps; the last of them
-    for at in np.flatnonzero(out).tolist():
+    beside, largest = 0.0, 0.0
+    for at in np.flatnonzero(excess > 0).tolist():
         gap = at - last - 1
         if last < 0 or gap > rule.gap:
             spent, own, steps, gap = spent + (own if steps >= rule.least else 0), 0, 0, 0
-        if spent + (own if steps >= rule.least else 0) < rule.budget * (at + 1) + rule.least:
+        used, paid = spent + (own if steps >= rule.least else 0), rule.budget * (at + 1)
+        if excess[at] / 2 > largest:
+            beside = max(beside, used - paid) + rule.least
+        largest = max(largest, float(excess[at]))
+        if used < paid + beside:
             own, steps, found[at], last = own + gap + 1, steps + 1, True, at
     return found
 

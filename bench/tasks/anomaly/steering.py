@@ -3,7 +3,8 @@
 What they are like decides what a search is worth. On NAB's known causes the scores of trials by changes of level of two
 buffers and more rank them as the labels do, those by noise, spikes and short changes the other way round. By these changes
 the configurations of one detector are ranked with correlations of +.15 to +.71 on four sets, those of different detectors
-hardly (`tests/benchmarks/bench_steering.py`); each labelled board says how far its own search agreed. All steps of a prefix but the injected ones are taken as usual, those learnt from too.
+hardly (`tests/benchmarks/bench_steering.py`); each labelled board says how far its own search agreed. All steps of a prefix
+but the injected ones are taken as usual, those learnt from too.
 
 Letters for shapes: N entities, R of them scored, T steps, D draws, B weightings.
 """

@@ -84,7 +84,7 @@ class Registry:
         group: Group = "bench.tasks"
         if name in self.broken[group]:
             raise PluginError(f"task {name!r}: {self.broken[group][name]}")
-        from bench.tasks.known import remember
+        from bench.tasks.lookup import remember
 
         known = self.sources[group]
         for source in [known[name]] if name in known else self.files:

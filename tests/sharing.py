@@ -8,11 +8,30 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from xdist.scheduler import LoadScopeScheduling
 
 ALONE = "tests/testing/test_shipped.py"
-"""Its tests share nothing, and each takes long: they fill the gaps at the end."""
+"""Its tests share nothing: they fill the gaps at the end."""
+LONGEST = (
+    "tensorflow",
+    "run_kit",
+    "tests/execute/test_isolation.py",
+    "tests/runs/test_resume.py",
+    "tests/publish/test_tampering.py",
+    "tests/report/test_published_site.py",
+    "tests/third_party/test_written.py",
+    "tests/publish/test_concurrency.py",
+    "tests/execute/test_mean_of.py",
+    "tests/cli/test_first_ten_minutes.py",
+    "tests/docs/test_tutorials.py",
+    "tests/third_party/test_above.py",
+    "tests/campaigns/test_short_forms.py",
+    "tests/tasks/test_forecast_runs.py",
+    "tests/cli/test_boundaries.py",
+)
+"""What takes longest, begun first, whatever its number of tests: begun last, one process would wait for the other's."""
 
 
 class SharedScheduling(LoadScopeScheduling):
@@ -20,6 +39,13 @@ class SharedScheduling(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return scope_of(nodeid, self.config.rootpath)
+
+    def _assign_work_unit(self, node: Any) -> None:
+        if not self.assigned_work.get(node):
+            for scope in reversed(LONGEST):
+                if scope in self.workqueue:
+                    self.workqueue.move_to_end(scope, last=False)
+        super()._assign_work_unit(node)
 
 
 def scope_of(nodeid: str, root: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.metrics.kinds import Metric
 from bench.tasks.base import RankingRule
-from bench.tasks.known import FIRST, task_named
+from bench.tasks.lookup import FIRST, task_named
 from bench.tasks.ranked_by import SPELT, by
 
 

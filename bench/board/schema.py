@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.errors import RunFolderError, suggest
-from bench.tasks.known import FIRST as TASKS
-from bench.tasks.known import task_named
+from bench.tasks.lookup import FIRST as TASKS
+from bench.tasks.lookup import task_named
 
 Row: TypeAlias = dict[str, Any]
 

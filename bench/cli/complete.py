@@ -22,7 +22,7 @@ def datasets(incomplete: str) -> list[str]:
 
 def tasks(incomplete: str) -> list[str]:
     """Complete tasks."""
-    from bench.tasks.known import NAMES
+    from bench.tasks.lookup import NAMES
 
     return _matching(incomplete, NAMES)
 
@@ -36,7 +36,7 @@ def profiles(incomplete: str) -> list[str]:
 
 def metrics(incomplete: str) -> list[str]:
     """Complete the metrics that may rank a board of some task."""
-    from bench.tasks.known import NAMES, task_named
+    from bench.tasks.lookup import NAMES, task_named
 
     proper = (level for name in NAMES for level in task_named(name).proper.values())
     return _matching(incomplete, dict.fromkeys(metric for level in proper for metric in level))

@@ -39,7 +39,7 @@ def list_samplers(files: Sequence[Path], folders: Sequence[Path], *, as_json: bo
 def list_models(files: Sequence[Path], folders: Sequence[Path], task: str, *, as_json: bool) -> None:
     """List the models, what each serves and which extra it needs, as their source says; nothing is imported."""
     from bench.cli.static_models import Declared, declared_models
-    from bench.tasks.known import NAMES
+    from bench.tasks.lookup import NAMES
 
     if task and task not in NAMES:
         raise ConfigError(f"unknown task {task!r}; {suggest(task, list(NAMES))}")
@@ -109,7 +109,7 @@ def _ranks(task: Any, metric: str) -> str:
 def _tasks() -> Iterator[tuple[str, Any, str]]:
     """Load each task by name; one that cannot be loaded is None, with the reason."""
     from bench.errors import BenchError
-    from bench.tasks.known import NAMES, task_named
+    from bench.tasks.lookup import NAMES, task_named
 
     for name in NAMES:
         try:

@@ -41,7 +41,7 @@ def check(what: str, task: str | None, sandbox: str, *, as_json: bool) -> int:
     """Check a plugin, one line a check; 1 where a check failed, or none could be run."""
     from bench.execute.sandbox import chosen, words_of
     from bench.sources.cache import cache_folder
-    from bench.tasks.known import NAMES
+    from bench.tasks.lookup import NAMES
     from bench.testing.supervise import LOADED
     from bench.testing.supervise import check as verdicts_of
     from bench.testing.verdicts import Verdict

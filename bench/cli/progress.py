@@ -104,14 +104,14 @@ class PlainProgress(Progress):
             if self.now() - self._spoken >= READING:
                 self._say(clean(event.words()))
         elif self.run.ready and self.now() - self._spoken >= HEARTBEAT:
-            self._say(f"{self._stamp()} {self._pulse()}")
+            self._say(f"{self._stamp()} {self._heartbeat()}")
 
     def _say(self, text: str) -> None:
         self._spoken = self.now()
         self._stream.write(text + "\n")
         self._stream.flush()
 
-    def _pulse(self) -> str:
+    def _heartbeat(self) -> str:
         active = [clean(self.run.label(c)) for c in self.run.cells.values() if c.running]
         running = f"; running: {', '.join(active)}" if active else ""
         return f"{int(100 * self.run.fraction)} %, {remaining(self.run, self.now())}{running}"

@@ -86,6 +86,11 @@ def stable_seed(*parts: object) -> int:
     return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
 
 
+def trial_seed(base: int, number: int) -> int:
+    """Return the seed of a trial's fits: of the run's first seed and the trial's number alone."""
+    return stable_seed(base, number)
+
+
 @cache
 def bench_source() -> str:
     """Hash all source files of bench: a run and a site say with it what made them."""

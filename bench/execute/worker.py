@@ -69,7 +69,7 @@ def main() -> None:
             gc.collect()  # what a failed job left in reference cycles is of the stage before
             continue
         try:
-            answer = answered(message, stages, reply, connection.recv_bytes)
+            answer = handle(message, stages, reply, connection.recv_bytes)
         except BaseException as error:  # noqa: BLE001 - whatever a plugin raises, SystemExit too, ends as an answer
             with suppress(Exception):  # a plugin may have closed the streams
                 traceback.print_exc()
@@ -81,11 +81,14 @@ def main() -> None:
         reply({"event": "done", "loaded": loaded, "spoilt": left_behind(), **answer})
 
 
-def answered(order: Order, stages: Mapping[str, bytes], reply: Reply, receive: Callable[[], bytes]) -> dict[str, Any]:
+def handle(order: Order, stages: Mapping[str, bytes], reply: Reply, receive: Callable[[], bytes]) -> dict[str, Any]:
     """Do what is asked; return the last message's own fields."""
     match order.request:
         case Describe(source, name):
-            return describe(source, name)
+            known = len(sys.modules)
+            found = describe(source, name)
+            _freeze_new_modules(known)
+            return found
         case Fit() as fit:
             return run(fit, order, stages[order.digest], reply, receive)
         case Apply() as request:
@@ -117,9 +120,8 @@ def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[]
     """Fit once and predict each part; predictions are left as files in the folder that the order names."""
     from bench.execute.gpu_memory import limit_gpu_memory
     from bench.execute.mean_of import KEY, make
-    from bench.registry import models
 
-    model_class = models(fit.source)[fit.name]
+    model_class = _model_class(fit)
     limit_gpu_memory(model_class.runtime if fit.device.startswith("cuda") else "none", order.gpu_mb)
     # unpickled for each job: whatever a plugin does to its inputs, the next job gets them whole
     train, inputs = pickle.loads(stage)  # noqa: S301 - made by our own supervisor
@@ -147,29 +149,18 @@ def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[]
             if part:
                 reply({"event": "predicted", "part": part - 1})
                 inputs = pickle.loads(receive())  # noqa: S301 - as above
-            began = time.perf_counter()
-            prediction = model.predict(inputs, ctx)
-            predict_seconds += time.perf_counter() - began
-            _leave(prediction, Path(order.folder), part, room(inputs, ctx.quantiles))
+            predict_seconds += _predict(model, inputs, ctx, Path(order.folder), part)
         unsaved = _save(model, Path(order.folder)) if fit.save else ""
-    return {
-        "status": "ok",
-        "fit_seconds": fit_seconds,
-        "predict_seconds": predict_seconds,
-        "peak_memory_mb": peak_memory_mb(),
-        "cut_short": bool(stopped),
-        "curve": curve[:: -(-len(curve) // MOST_CURVE) or 1],
-        "unsaved": unsaved,
-        **watch.record,
-    }
+    costs = {"fit_seconds": fit_seconds, "predict_seconds": predict_seconds, "peak_memory_mb": peak_memory_mb()}
+    points = curve[:: -(-len(curve) // MOST_CURVE) or 1]
+    return {"status": "ok", **costs, "cut_short": bool(stopped), "curve": points, "unsaved": unsaved, **watch.record}
 
 
 def apply(request: Apply, order: Order, stage: bytes, reply: Reply) -> dict[str, Any]:
     """Load a model that a final fit saved and predict one part; a local model, which learns as it predicts, is not loaded."""
     from bench.execute.mean_of import make
-    from bench.registry import models
 
-    model_class = models(request.source)[request.name]
+    model_class = _model_class(request)
     _, inputs = pickle.loads(stage)  # noqa: S301 - made by our own supervisor
     seed_all(request.seed)
     reply({"event": "start"})
@@ -177,12 +168,40 @@ def apply(request: Apply, order: Order, stage: bytes, reply: Reply) -> dict[str,
     model = make(model_class, request.params)
     if request.saved:
         model.load(Path(request.saved))
+    predict_seconds = _predict(model, inputs, ctx, Path(order.folder), 0)
+    if request.explain and hasattr(model, "contributions"):
+        _write_arrays(model.contributions(inputs), Path(order.folder), 0, SLACK + 2 * len(inputs) * WIDEST, "contributions")
+    return {"status": "ok", "predict_seconds": predict_seconds, "peak_memory_mb": peak_memory_mb()}
+
+
+def _model_class(request: Fit | Apply) -> Any:
+    from bench.registry import models
+
+    known = len(sys.modules)
+    model_class = models(request.source)[request.name]
+    _freeze_new_modules(known)
+    return model_class
+
+
+def _freeze_new_modules(known: int) -> None:
+    """Take modules loaded since there were `known` out of what the collector looks through at each stage: they are many, and stay."""
+    if len(sys.modules) > known:
+        gc.collect()  # first what jobs left: nothing that is frozen is ever collected
+        gc.freeze()
+
+
+def _predict(model: Any, inputs: Any, ctx: Any, folder: Path, part: int) -> float:
+    """Predict one part, leave its arrays as files, and return how many seconds the model took."""
     began = time.perf_counter()
     prediction = model.predict(inputs, ctx)
-    _leave(prediction, Path(order.folder), 0, room(inputs, ctx.quantiles))
-    if request.explain and hasattr(model, "contributions"):
-        _leave(model.contributions(inputs), Path(order.folder), 0, SLACK + 2 * len(inputs) * WIDEST, "contributions")
-    return {"status": "ok", "predict_seconds": time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()}
+    seconds = time.perf_counter() - began
+    _write_arrays(prediction, folder, part, max_numbers(inputs, ctx.quantiles))
+    return seconds
+
+
+def model_deadline(seconds: float) -> float:
+    """Return when a model that asks is told to stop, on the monotonic clock: the job's own deadline leaves it time to predict."""
+    return time.monotonic() + WIND_DOWN * seconds
 
 
 def _context(request: Fit | Apply, seconds: float, report: Callable[[int, float], None], stopped: list[bool]) -> Any:
@@ -192,7 +211,7 @@ def _context(request: Fit | Apply, seconds: float, report: Callable[[int, float]
         seed=request.seed,
         device=request.device,
         threads=1,
-        deadline=time.monotonic() + WIND_DOWN * seconds,
+        deadline=model_deadline(seconds),
         on_report=report,
         on_stop=lambda: stopped.append(True),
         **request.context,
@@ -211,7 +230,7 @@ def _save(model: Any, folder: Path) -> str:
     return ""
 
 
-def room(inputs: Any, quantiles: Sequence[float]) -> int:
+def max_numbers(inputs: Any, quantiles: Sequence[float]) -> int:
     """Return how many numbers a prediction may have: more than any that is of the right shape, which is checked outside."""
     from bench.data.panel import Panel
 
@@ -219,7 +238,7 @@ def room(inputs: Any, quantiles: Sequence[float]) -> int:
     return SLACK + 2 * len(inputs) * each
 
 
-def _leave(prediction: Any, folder: Path, part: int, most: int, array_name: str = "prediction") -> None:
+def _write_arrays(prediction: Any, folder: Path, part: int, most: int, array_name: str = "prediction") -> None:
     """Write the arrays of one prediction, a file each, `part-N.NAME.npy`; nothing where together they have more than `most` numbers."""
     import numpy as np
 

@@ -185,12 +185,12 @@ def _checked(y: Array, p: Array, base_rate: float) -> tuple[Array, Array]:
 
 def _score_part(model: Ranked, weights: Array) -> dict[str, Array]:
     w = np.take(np.asarray(weights, np.float64), model.order, axis=1)  # [b, N]
-    hits, passed = _cumulated(w[:, : model.churners]), _cumulated(w[:, model.churners :])  # [b, P + 1], [b, Q + 1]
+    hits, passed = _cumulative(w[:, : model.churners]), _cumulative(w[:, model.churners :])  # [b, P + 1], [b, Q + 1]
     with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0 is nan: the answer for what is undefined
-        return {**_areas(model, w, hits, passed), **_by_row(model, w, hits[:, -1], passed[:, -1]), **_tops(model, hits, passed)}
+        return {**_areas(model, w, hits, passed), **_by_row(model, w, hits[:, -1], passed[:, -1]), **_lift_and_capture(model, hits, passed)}
 
 
-def _cumulated(w: Array) -> Array:
+def _cumulative(w: Array) -> Array:
     total = np.zeros((w.shape[0], w.shape[1] + 1))
     whole = w.astype(np.int64)
     # counts, as a bootstrap has, give the same sums as integers, six times faster: no sum waits for the one before to be rounded
@@ -205,7 +205,7 @@ def _by_row(model: Ranked, w: Array, positive: Array, negative: Array) -> dict[s
     |sum of (p - y)| / total weight, with the equal-mass bins of Nixon et al. (2019), fixed on the unweighted data.
     """
     total = positive + negative
-    loss, squared = (_weighed(w, term) for term in model.terms)
+    loss, squared = (_weighted_sum(w, term) for term in model.terms)
     base, last = (-(positive * np.log(rate) + negative * np.log1p(-rate)) for rate in (model.base, model.last))
     gap = np.zeros((len(w), BINS))
     parts = np.add.reduceat(w * model.residual, model.bins, axis=1)  # [b, S]
@@ -258,20 +258,20 @@ def _grouped(side: Side, w: Array, total: Array) -> tuple[Array, Array]:
     return last - np.take(total, side.first, axis=1), last
 
 
-def _tops(model: Ranked, hits: Array, passed: Array) -> dict[str, Array]:
+def _lift_and_capture(model: Ranked, hits: Array, passed: Array) -> dict[str, Array]:
     """Compute lift and captured share in the top K % (Ling and Li, 1998); cumulative weights as in `_areas`.
 
     Rows that tie across the border count in part: the expected value over random orders of the tied rows.
     K % of the rows need not be a whole number; the row on the border then counts in part too.
     """
-    caught = np.array([[_caught(model.ends, h, s, share) for h, s in zip(hits, passed, strict=True)] for share in TOP])  # [K, b]
+    caught = np.array([[_captured(model.ends, h, s, share) for h, s in zip(hits, passed, strict=True)] for share in TOP])  # [K, b]
     captured = caught / hits[:, -1]
     percent = [round(100 * k) for k in TOP]
     lifts = {f"lift_{k}": row / s for k, s, row in zip(percent, TOP, captured, strict=True)}
     return {**lifts, **{f"captured_{k}": row for k, row in zip(percent, captured, strict=True)}}
 
 
-def _caught(ends: tuple[Array, Array], hits: Array, passed: Array, share: float) -> float:
+def _captured(ends: tuple[Array, Array], hits: Array, passed: Array, share: float) -> float:
     """Return the weight of churners in the top `share`, linear within the group on its border."""
     up, down = ends
     border = share * (hits[-1] + passed[-1])
@@ -288,6 +288,6 @@ def _dot(a: Array, b: Array) -> Array:
     return np.asarray(np.einsum("bg,bg->b", a, b))
 
 
-def _weighed(w: Array, term: Array) -> Array:
+def _weighted_sum(w: Array, term: Array) -> Array:
     # not `@`: BLAS would start threads beside busy workers (3 times slower there), and sum in another order with each count
     return np.asarray(np.einsum("bn,n->b", w, term))

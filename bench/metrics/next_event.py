@@ -78,7 +78,7 @@ class RowScorer:
 
     values: Mapping[str, tuple[Array, Array]]
     """Metric -> (value float64 [N], how much of it there is in the row, float64 [N])."""
-    shown: sparse.csr_array | None = None
+    recommended: sparse.csr_array | None = None
     """1 where an item stands among a row's first ten, [I, N]."""
 
     def score(self, weights: Array) -> Mapping[str, Array]:
@@ -87,8 +87,8 @@ class RowScorer:
         size = weights @ np.column_stack([size for _, size in self.values.values()])
         mean = np.where(size > 0, top / np.where(size > 0, size, 1.0), np.nan)
         found = dict(zip(self.values, mean.T, strict=True))
-        if self.shown is not None:
-            covered = self.shown @ (weights > 0).T.astype(np.float32)  # [I, B]
+        if self.recommended is not None:
+            covered = self.recommended @ (weights > 0).T.astype(np.float32)  # [I, B]
             found["coverage_10"] = (covered > 0).mean(0)
         return found
 
@@ -145,20 +145,20 @@ class KindScorer:
     """Scores of probabilities of kinds under any weights."""
 
     hit: Array
-    """float64 [N, C]: 1 where the kind was foretold and came."""
-    foretold: Array
-    came: Array
+    """float64 [N, C]: 1 where the kind was predicted and came."""
+    predicted: Array
+    actual: Array
     loss: Array
     """float64 [N]."""
 
     def score(self, weights: Array) -> Mapping[str, Array]:
         """Return each metric of `KINDS` under each weighting, float64 [B]."""
         total = weights.sum(1)
-        hit, foretold, came = weights @ self.hit, weights @ self.foretold, weights @ self.came  # [B, C]
-        f1 = 2 * hit / np.maximum(foretold + came, 1e-12)
+        hit, predicted, actual = weights @ self.hit, weights @ self.predicted, weights @ self.actual  # [B, C]
+        f1 = 2 * hit / np.maximum(predicted + actual, 1e-12)
         return {
             "accuracy": hit.sum(1) / total,
-            "macro_f1": np.where(came > 0, f1, 0.0).sum(1) / np.maximum((came > 0).sum(1), 1),
+            "macro_f1": np.where(actual > 0, f1, 0.0).sum(1) / np.maximum((actual > 0).sum(1), 1),
             "kind_log_loss": weights @ self.loss / total,
         }
 
@@ -168,9 +168,9 @@ def kind_scorer(targets: Targets, items: Array, scores: Array) -> KindScorer:
     rows, row, kinds = len(targets.group), targets.row, targets.items
     chance = np.zeros((rows, kinds))
     np.put_along_axis(chance, items.astype(np.int64), scores.astype(np.float64), axis=1)
-    came, foretold = np.zeros((rows, kinds)), np.zeros((rows, kinds))
-    came[row, targets.item] = 1.0
-    foretold[np.arange(rows), items[:, 0]] = 1.0
+    actual, predicted = np.zeros((rows, kinds)), np.zeros((rows, kinds))
+    actual[row, targets.item] = 1.0
+    predicted[np.arange(rows), items[:, 0]] = 1.0
     each = -np.log(np.clip(chance[row, targets.item], FLOOR, 1.0))
     loss = np.bincount(row, weights=each, minlength=rows) / np.bincount(row, minlength=rows)
-    return KindScorer(came * foretold, foretold, came, loss)
+    return KindScorer(actual * predicted, predicted, actual, loss)

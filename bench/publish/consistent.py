@@ -65,13 +65,13 @@ def _removed(rows: Sequence[Row], manifest: Mapping[str, Any], about: PublishedR
 
 def _unplanned(rows: Sequence[Row], about: PublishedRun) -> Iterator[str]:
     """Find models that the run's plan names and that the run lacks, and rows of models that it never had."""
-    for name in about.asked:
+    for name in about.requested_models:
         if name not in about.models:
             yield f"{name}: the run's command names the model, and the run lacks it: it was removed"
     boards = {(row["task_id"], row["dataset"]): row["reference"] for row in rows}
     there = {(row["task_id"], row["dataset"], row["model"]) for row in rows}
     for board, reference in boards.items():
-        if not about.asked and reference and (*board, reference) not in there:
+        if not about.requested_models and reference and (*board, reference) not in there:
             yield f"{reference} on {board[1]}: the run was of all models, and what skill is measured against has no row: it was removed"
     for row in rows:
         if row["model"] in BLENDS and row["status"] == "ok":

@@ -21,12 +21,12 @@ def order(names: Sequence[str], board: Sequence[str], seed: int) -> list[int]:
     return sorted(range(len(names)), key=lambda at: (keys[at], at))
 
 
-def slips(false: int, rows: int, drawn: int) -> float:
+def miss_probability(false: int, rows: int, drawn: int) -> float:
     """Return the chance that none of `false` rows is among `drawn` of `rows`."""
     return math.comb(rows - false, drawn) / math.comb(rows, drawn) if false <= rows else 0.0
 
 
 def words(rows: int, drawn: int) -> str:
     """Describe what a draw can miss."""
-    told = [f"{n} with {slips(n, rows, drawn):.0%}" for n in FALSE if n <= rows]
+    told = [f"{n} with {miss_probability(n, rows, drawn):.0%}" for n in FALSE if n <= rows]
     return f"{drawn:,} of {rows:,} rows that can be fitted again were drawn; of false ones among them would slip through: {', '.join(told)}"

@@ -19,7 +19,7 @@ from bench.publish.truth import PublishedRun
 from bench.runs.ensemble import BLENDS
 from bench.runs.offline_rows import base_of
 from bench.tasks.base import RankingRule
-from bench.tasks.known import task_named
+from bench.tasks.lookup import task_named
 from bench.tune.decide import FEW, decide, few_best, shares
 from bench.tune.plan import FEW_TRIALS
 from bench.tune.trials import Trial

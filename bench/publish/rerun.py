@@ -78,7 +78,7 @@ class Repeater:
         if verdict.finished is None:
             return Again("re-scored", f"run again, the model failed ({verdict.reason})", wrong=True)
         name = next(e["file"] for e in index if row_key(e) == row_key(row))
-        stored = untrusted.prediction(board.published.file(name), board.published.path(name), untrusted.room(board.split))
+        stored = untrusted.prediction(board.published.file(name), board.published.path(name), untrusted.max_bytes(board.split))
         return _compared(row, board, stored, verdict.finished.prediction, _elsewhere(run, board, row, plugin))
 
     def _fitted(self, run: PublishedRun, board: RescoredBoard, row: Row, plugin: Plugin) -> list[Result]:

@@ -16,10 +16,10 @@ from bench.board.ranking import rank
 from bench.board.schema import Row, metric_columns
 from bench.data.ragged import Array
 from bench.publish import bounded, untrusted
+from bench.publish.duplicates import duplicates, sketch
 from bench.publish.package import opaque
 from bench.publish.place import Published
 from bench.publish.store import PlaceError
-from bench.publish.twins import sketch, twins
 from bench.runs.problem import Problem
 from bench.runs.score_rows import scored
 from bench.tasks.base import Scorer, Split, Task
@@ -63,7 +63,7 @@ def rescored(board: RescoredBoard, index: Sequence[Mapping[str, Any]], members: 
     whole = len(scorers) == sum(row["status"] == "ok" for row in board.rows)
     again = zip(enumerate(told), _again(board, scorers), strict=True)
     found = [words or _numbers(board, at, numbers, whole=whole) for (at, words), numbers in again]
-    return found, list(twins(board.rows, sketches))
+    return found, list(duplicates(board.rows, sketches))
 
 
 def _members(board: RescoredBoard, members: pa.Table) -> str:
@@ -83,7 +83,7 @@ def _scorer(board: RescoredBoard, row: Row, files: Mapping[Any, str]) -> tuple[S
     if name is None:
         raise PlaceError("its prediction is not among those published")
     what = board.published.path(name)
-    prediction = untrusted.prediction(board.published.file(name), what, untrusted.room(board.split))
+    prediction = untrusted.prediction(board.published.file(name), what, untrusted.max_bytes(board.split))
     try:
         scorer = board.task.scorer(board.split, prediction)
         scorer.score(np.ones((1, len(board.split.truths["final"].group))))

@@ -39,7 +39,7 @@ class PublishedRun:
     datasets: Sequence[Mapping[str, Any]]
     trials: int
     """Fits of each search at most."""
-    asked: Sequence[str]
+    requested_models: Sequence[str]
     """Models that the command named; none: all that serve the task."""
     models: Mapping[str, Mapping[str, Any]]
     bench_version: str
@@ -80,7 +80,7 @@ def read_run(about: Mapping[str, Any], what: str) -> PublishedRun:
 
 def splits_of(run: PublishedRun, rows: Sequence[Row], sources: Mapping[str, Path], registry: Registry) -> dict[str, SplitsOfDataSet]:
     """Split the data of each data set that the rows name, anew."""
-    from bench.tasks.known import NAMES
+    from bench.tasks.lookup import NAMES
 
     found = {}
     for name in dict.fromkeys(row["dataset"] for row in rows):

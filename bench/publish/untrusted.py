@@ -21,7 +21,7 @@ from bench.data.ragged import Array
 from bench.publish import bounded
 from bench.publish.store import PlaceError, reason_of
 from bench.tasks.base import Split
-from bench.tasks.known import NAMES as TASKS
+from bench.tasks.lookup import NAMES as TASKS
 
 MOST_ROWS = 5_000
 """Rows of one run."""
@@ -163,7 +163,7 @@ def prediction(content: bytes, what: str, most: int) -> list[dict[str, Array]]:
     return [parts[part] for part in range(len(parts))]
 
 
-def room(split: Split, stage: str = "final") -> int:
+def max_bytes(split: Split, stage: str = "final") -> int:
     """Return the bytes that a prediction for this data takes at most: ten quantiles and more for each number of the truth."""
     return (1 << 20) + 16 * 8 * _numbers(split.truths[stage])
 

@@ -48,7 +48,7 @@ def _wrong(board: RescoredBoard, choice: Mapping[str, Any]) -> str:
         what = board.published.path(choice["files"][stage])
         try:
             content = board.published.file(choice["files"][stage])
-            prediction = untrusted.prediction(content, what, untrusted.room(board.split, stage))
+            prediction = untrusted.prediction(content, what, untrusted.max_bytes(board.split, stage))
             found = score_validation(board.task, board.split, stage, Finished(prediction))
         except PlaceError as error:
             return str(error)

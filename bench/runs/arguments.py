@@ -17,7 +17,7 @@ import numpy as np
 
 from bench.errors import ConfigError, suggest
 from bench.runs.config import Config
-from bench.tasks.known import NAMES, task_named
+from bench.tasks.lookup import NAMES, task_named
 from bench.tasks.ranked_by import OPTION, names_of, refuse_unknown
 
 LISTS = ("datasets", "models", "plugins", "plugins_dirs")

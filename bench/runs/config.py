@@ -15,7 +15,7 @@ from bench.execute.machine import cores
 from bench.execute.sandbox import MODES
 from bench.runs.time_limit import seconds_of
 from bench.sources.registered import refuse_spelling
-from bench.tasks.known import NAMES
+from bench.tasks.lookup import NAMES
 from bench.tasks.profiles import Profile, profile
 
 NOT_IN_NAME = ("trials", "minutes", "time_limit", "workers", "jobs_per_gpu", "sandbox", "executor", "address", "out", "overwrite")

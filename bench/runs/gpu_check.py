@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from bench.data.ragged import Array
 from bench.errors import ConfigError
@@ -155,6 +154,9 @@ def _ended(executor: LocalExecutor, count: int) -> Iterator[Done]:
 
 
 def _fitted(done: Done, truth: Array) -> Fitted:
+    # takes a second, and every run imports this module
+    from sklearn.metrics import roc_auc_score
+
     result = done.result
     if result.status != "ok":
         return Fitted(result.status, result.reason)

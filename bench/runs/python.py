@@ -239,7 +239,7 @@ def _listed(given: Any) -> list[Any]:
 
 def known_options() -> set[str]:
     """Return the options of the installed tasks; a task from a file may have others."""
-    from bench.tasks.known import NAMES, task_named
+    from bench.tasks.lookup import NAMES, task_named
 
     found: set[str] = set()
     for name in NAMES:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.execute.executor import Executor
-from bench.execute.jobs import Job, Limits, stable_seed
+from bench.execute.jobs import Job, Limits, trial_seed
 from bench.execute.messages import Answer, Done, Report, Result
 from bench.execute.prediction_files import keep_folder, read_prediction, stored_digest, write_prediction
 from bench.runs import cost
@@ -83,7 +83,7 @@ class Driver:
 
     def begun(self, cell: Cell) -> bool:
         """Return whether the ledger holds a cell's first fit: what else it holds of the cell is then of this very run."""
-        first = cell.job(cell.split.validations[0], cell.plugin.default, stable_seed(self.budget.base, 0), 0)
+        first = cell.job(cell.split.validations[0], cell.plugin.default, trial_seed(self.budget.base, 0), 0)
         return first.key in self.ledger.entries
 
     def stored(self, cell: Cell) -> list[Entry]:

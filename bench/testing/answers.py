@@ -59,7 +59,7 @@ def refusal(inputs: Any, arrays: Answer, ctx: Context) -> str:
     """Explain why the runner would refuse an answer; empty: it would not. The words are the task's own."""
     from bench.tasks.anomaly.new_data import Observed
     from bench.tasks.base import Split, Stage
-    from bench.tasks.known import task_named
+    from bench.tasks.lookup import task_named
 
     truth: Any
     facts = {}

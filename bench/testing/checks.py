@@ -79,7 +79,7 @@ class Check:
 def its_default_lies_inside_its_space(model: type[Model], task: str, ctx: Context) -> None:  # noqa: ARG001 - one signature for all
     """Compare metadata, space and default with what the runner takes, and that a model keeps its parameters."""
     from bench.execute.describe_plugin import metadata
-    from bench.tasks.known import names
+    from bench.tasks.lookup import names
 
     metadata(model.name, model)
     known = {*EVERY, *names()}

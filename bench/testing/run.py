@@ -60,7 +60,7 @@ def items_of(source: Source, groups: Sequence[str], task: str) -> Iterator[Item]
     """List the checks of a plugin's models, adapters and tasks; raise `BenchError` where it offers none of what is asked."""
     from bench.errors import ConfigError, PluginError
     from bench.registry import load, models
-    from bench.tasks.known import remember
+    from bench.tasks.lookup import remember
 
     found = models(source) if "bench.models" in groups else {}
     adapters, tasks = (

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bench.api import Sampler
-from bench.execute.jobs import Job, Plugin, stable_seed
+from bench.execute.jobs import Job, Plugin, stable_seed, trial_seed
 from bench.execute.mean_of import params_of
 from bench.execute.rungs import Rung
 from bench.tasks.base import RankingRule, StageName
@@ -183,7 +183,7 @@ def _validate(
         if into and plugin is not None and _out_of_time(into, budget, plugin):
             return True
         wanted = [(trial, stage) for stage in stages for trial in group]
-        entries = yield [make(stage, t.params, stable_seed(budget.base, t.number), t.number, rungs=rungs) for t, stage in wanted]
+        entries = yield [make(stage, t.params, trial_seed(budget.base, t.number), t.number, rungs=rungs) for t, stage in wanted]
         for (trial, stage), entry in zip(wanted, entries, strict=True):
             trial.entries[stage] = entry
         if into is not None:

@@ -66,7 +66,7 @@ def _text(text: str) -> str:
 
 def metrics() -> str:
     """List the metrics of each task: column, name, which way is better, and what it is."""
-    from bench.tasks.known import NAMES, task_named
+    from bench.tasks.lookup import NAMES, task_named
 
     parts = ["# Metrics\n\nMade from the tables of each task. Formulas and sources: [Protocols and formulas](protocols.md).\n"]
     for name in NAMES:

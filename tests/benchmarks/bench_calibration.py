@@ -23,7 +23,7 @@ from bench.data.ragged import Array
 from bench.execute.prediction_files import read_prediction
 from bench.metrics.bootstrap import draws, interval
 from bench.tasks.base import Split, Task
-from bench.tasks.known import task_named
+from bench.tasks.lookup import task_named
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from bench.metrics.bootstrap import draws, interval
 from bench.registry import discover
 from bench.sources.load import loaded, requested
 from bench.tasks.base import Split, Task
-from bench.tasks.known import task_named
+from bench.tasks.lookup import task_named
 from bench.tasks.profiles import profile
 
 DRAWS = 1_000

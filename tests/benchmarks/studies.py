@@ -15,7 +15,7 @@ from bench.runs.config import Config
 from bench.runs.problem import Problem
 from bench.runs.run_events import ignore
 from bench.tasks.base import Task
-from bench.tasks.known import task_named
+from bench.tasks.lookup import task_named
 from bench.tune.ledger import Ledger
 from bench.tune.plan import Plan, Scope
 

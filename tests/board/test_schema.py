@@ -22,7 +22,7 @@ from bench.board.schema import (
     write_rows,
 )
 from bench.errors import RunFolderError
-from bench.tasks.known import FIRST, task_named
+from bench.tasks.lookup import FIRST, task_named
 
 WORDS = {"tuning": TUNINGS, "status": STATUSES}
 TEXT = st.text(max_size=8)

@@ -15,7 +15,7 @@ from bench.cli.app import app
 from bench.cli.study import read_study
 from bench.registry import discover
 from bench.runs import truth_seed
-from bench.tasks.known import NAMES, task_named
+from bench.tasks.lookup import NAMES, task_named
 from bench.tasks.profiles import PROFILES
 
 ROOT = Path(__file__).resolve().parents[2]

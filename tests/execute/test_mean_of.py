@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from execute.kit import steady
 from plugins.network_kit import panel as panel_of
 
 import bench
@@ -113,7 +114,7 @@ def test_each_fit_has_its_share_of_the_time_that_is_left() -> None:
 def test_a_tuned_row_is_the_mean_of_its_configurations_and_is_loaded_as_such(tmp_path: Path) -> None:
     out = tmp_path / "run"
     plugin = str(Path(__file__).with_name("noisy.py"))
-    board = bench.run("churn", datasets=["retail"], models=["rfm-logit", "noisy"], plugins=[plugin], trials=20, profile="smoke", out=out)
+    board = bench.run("churn", datasets=["retail"], models=["noisy"], plugins=[plugin], trials=20, profile="smoke", out=out)
     rows = {row["tuning"]: row for row in pl.read_parquet(out / "leaderboard.parquet").to_dicts() if row["model"] == "noisy"}
     tuned, few = rows["tuned"], json.loads(rows["tuned"]["params"])[KEY]
     assert "averaged" in tuned["flags"]
@@ -141,8 +142,8 @@ def test_a_tuned_row_is_the_mean_of_its_configurations_and_is_loaded_as_such(tmp
 
 
 def test_validations_that_were_removed_are_fitted_again_for_a_larger_budget(tmp_path: Path) -> None:
-    plugin = str(Path(__file__).with_name("noisy.py"))
-    common: dict[str, Any] = {"datasets": ["retail"], "models": ["rfm-logit", "noisy"], "plugins": [plugin], "profile": "smoke"}
+    plugins = [str(Path(__file__).with_name("noisy.py")), str(steady(tmp_path))]
+    common: dict[str, Any] = {"datasets": ["retail"], "models": ["steady", "noisy"], "plugins": plugins, "profile": "smoke"}
     bench.run("churn", **common, trials=12, out=tmp_path / "grown")
     bench.run("churn", **common, trials=20, out=tmp_path / "grown")
     bench.run("churn", **common, trials=20, out=tmp_path / "whole")
@@ -157,7 +158,7 @@ def test_a_fit_that_worked_once_and_not_again_ends_with_a_reason(tmp_path: Path)
     text = Path(__file__).with_name("noisy.py").read_text()
     check = f"        from pathlib import Path\n        if Path({str(marker)!r}).exists():\n            raise RuntimeError('it broke')\n"
     plugin.write_text(text.replace("        self.state = ", check + "        self.state = "))
-    common: dict[str, Any] = {"datasets": ["retail"], "models": ["rfm-logit", "noisy"], "plugins": [str(plugin)], "profile": "smoke"}
+    common: dict[str, Any] = {"datasets": ["retail"], "models": ["noisy"], "plugins": [str(plugin)], "profile": "smoke"}
     bench.run("churn", **common, trials=12, out=tmp_path / "run", sandbox="off")
     for file in (tmp_path / "run" / "valid").iterdir():
         file.unlink()

@@ -31,6 +31,7 @@ HUNT = """
     from dataclasses import fields
 
     def memory():
+        gc.unfreeze()
         seen, queue = set(), [*gc.get_objects(), *sys._current_frames().values()]
         frame = sys._getframe()
         while frame:

@@ -29,8 +29,15 @@ def run_folder(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "run"))
 
 
-@pytest.fixture
-def place(made: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def published(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a place where that run is published."""
-    publish(made, str(tmp_path / "place"))
-    return tmp_path / "place"
+    place = tmp_path_factory.mktemp("published") / "place"
+    publish(made, str(place))
+    return place
+
+
+@pytest.fixture
+def place(published: Path, tmp_path: Path) -> Path:
+    """Give a copy of that place that a test may change."""
+    return Path(shutil.copytree(published, tmp_path / "place"))

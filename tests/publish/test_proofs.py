@@ -163,9 +163,9 @@ def test_the_draw_depends_on_the_board_and_the_seed_and_on_nothing_else() -> Non
 
 
 def test_what_a_draw_misses_is_told_and_right() -> None:
-    assert draw.slips(1, 10, 2) == pytest.approx(0.8)
-    assert draw.slips(3, 10, 2) == pytest.approx(7 / 10 * 6 / 9)
-    assert draw.slips(9, 10, 2) == 0
+    assert draw.miss_probability(1, 10, 2) == pytest.approx(0.8)
+    assert draw.miss_probability(3, 10, 2) == pytest.approx(7 / 10 * 6 / 9)
+    assert draw.miss_probability(9, 10, 2) == 0
     assert draw.words(10, 2) == (
         "2 of 10 rows that can be fitted again were drawn; of false ones among them would slip through: 1 with 80%, 3 with 47%, 10 with 0%"
     )

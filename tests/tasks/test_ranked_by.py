@@ -19,7 +19,7 @@ from bench.tasks.anomaly.task import Anomaly
 from bench.tasks.base import ModelResult, Split, Task
 from bench.tasks.churn.task import Churn
 from bench.tasks.forecasting.task import Forecasting
-from bench.tasks.known import NAMES, task_named
+from bench.tasks.lookup import NAMES, task_named
 from bench.tasks.next_event.task import NextEvent
 from bench.tasks.profiles import profile
 

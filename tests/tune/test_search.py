@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
 
-from bench.execute.jobs import Job, Plugin, job_key, stable_seed
+from bench.execute.jobs import Job, Plugin, job_key, trial_seed
 from bench.execute.mean_of import KEY, configurations
 from bench.execute.rungs import Rung
 from bench.registry import Source
@@ -232,7 +232,7 @@ def test_finals_use_the_base_seed_and_those_after_it_and_searches_others() -> No
     _, batches = play(PLUGIN, Budget(trials=5, seeds=3, base=70))
     assert {job.seed for job in batches[-1]} == {70, 71, 72}
     seeds = [job.seed for batch in batches[:-1] for job in batch if not job.of]
-    assert seeds == [stable_seed(70, n) for n in range(5)]
+    assert seeds == [trial_seed(70, n) for n in range(5)]
     assert len(set(seeds)) == 5
     assert all(0 <= seed < 2**31 for seed in seeds)
 

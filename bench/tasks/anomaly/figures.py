@@ -43,15 +43,14 @@ def collect(
     """
     values = np.asarray(values, float)
     spans = np.array([float(len(own)) or np.nan for own in windows])
-    clock: list[Any] = list(time)
-    each = bool(clock) and isinstance(clock[0], Sequence) and not isinstance(clock[0], str)
+    clocks = _clocks(list(time), len(names))
     models = {}
     for model, score in scores.items():
         worth = spans if judged is None else np.asarray(judged[model], float)
         limit = np.broadcast_to(np.asarray(thresholds[model], float), (len(names),))
         models[model] = [
             {
-                **_series(clock[n] if each else clock, values[n], np.asarray(score, float)[n], windows[n], until[n]),
+                **_series(clocks[n], values[n], np.asarray(score, float)[n], windows[n], until[n]),
                 "role": role if judged is not None else "shown",
                 "name": names[n],
                 "judged": None if judged is None else rounded(float(worth[n])),
@@ -67,8 +66,14 @@ def collect(
         "series_total": len(names),
         "models": models,
         "classes": {model: _classes(np.asarray(score, float), inside) for model, score in scores.items()},
-        "calendar": _calendar([clock[n] if each else clock for n in range(len(names))], scores, thresholds, inside),
+        "calendar": _calendar(clocks, scores, thresholds, inside),
     }
+
+
+def _clocks(time: list[Any], series: int) -> list[Any]:
+    """Return the times of each series, [N][T]: its own, or those that all share."""
+    own = bool(time) and isinstance(time[0], Sequence) and not isinstance(time[0], str)
+    return [time[n] if own else time for n in range(series)]
 
 
 def _inside(windows: Sequence[Sequence[tuple[int, int]]], shape: tuple[int, ...]) -> Array:

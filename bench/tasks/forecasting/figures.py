@@ -5,7 +5,7 @@ Letters for shapes: N series, T steps, W windows, H horizon, Q quantiles.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,10 +44,7 @@ def collect(
     where undefined; `by_step`: model -> [H], the error at each step of the horizon.
     Raises ValueError where a level is missing or a model lacks its scores.
     """
-    if missing := [level for level in (*BAND, 0.5) if not np.isclose(levels, level).any()]:
-        raise ValueError(f"levels {list(levels)} lack {missing}; the chart shows the median and an 80 % band")
-    if unscored := sorted(set(predictions) - set(scores)):
-        raise ValueError(f"scores of {', '.join(unscored)} are missing; give scores [N] for every model with predictions")
+    _refuse_missing(levels, predictions, scores)
     shown, first = _extent(list(cutoffs), horizon)
     last = min(cutoffs[-1] + horizon, len(time))
     at = [int(np.argmin(np.abs(np.asarray(levels) - level))) for level in (0.1, 0.5, 0.9)]
@@ -72,6 +69,14 @@ def collect(
         "by_series": {model: _spread(np.asarray(own, float)) for model, own in scores.items() if model in predictions},
         "by_step": {model: [rounded(float(v)) for v in own] for model, own in (by_step or {}).items()},
     }
+
+
+def _refuse_missing(levels: Sequence[float], predictions: Collection[str], scores: Collection[str]) -> None:
+    """Raise ValueError where a level that is drawn is missing, or the scores of a model."""
+    if missing := [level for level in (*BAND, 0.5) if not np.isclose(levels, level).any()]:
+        raise ValueError(f"levels {list(levels)} lack {missing}; the chart shows the median and an 80 % band")
+    if unscored := sorted(set(predictions) - set(scores)):
+        raise ValueError(f"scores of {', '.join(unscored)} are missing; give scores [N] for every model with predictions")
 
 
 def _compared(

@@ -24,7 +24,7 @@ def sketch(prediction: Prediction) -> list[Array]:
     return [_few(array.ravel()) for array in arrays]
 
 
-def twins(rows: Sequence[Row], sketches: Mapping[int, Sequence[Array]]) -> Iterator[str]:
+def duplicates(rows: Sequence[Row], sketches: Mapping[int, Sequence[Array]]) -> Iterator[str]:
     """Describe pairs of models whose predictions do not differ; `sketches` by the place of their row."""
     told: set[tuple[str, str]] = set()
     fits = [at for at in sketches if rows[at]["model"] not in BLENDS and base_of(rows[at]) == rows[at]["model"]]

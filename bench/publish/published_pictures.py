@@ -23,7 +23,7 @@ Cell: TypeAlias = tuple[str, str, str]
 """Task id, data set, model."""
 SAME = ("test_cutoff", "time", "cutoffs", "horizon", "days")
 """What figures of several runs must have in common to be drawn together."""
-BY_MODEL = ("models", "by_step", "by_series", "classes", "looks_at")
+BY_MODEL = ("models", "by_step", "by_series", "classes", "looks_at", "insights")
 
 
 @dataclass(frozen=True)

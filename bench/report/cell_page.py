@@ -22,6 +22,7 @@ from bench.report.tables import plain_table
 from bench.report.words import command, command_html, flags_html, listing, params_table, status_word
 
 UNPUBLISHED = "not published with this run"
+MOST_CHARTS = 6
 TASKS_DRAWN = ("churn", "forecasting", "anomaly")
 """Tasks whose runs draw figures of their own."""
 
@@ -35,6 +36,8 @@ def cell_page(run: Run, key: Key, model: str) -> Page:
     searched, words = _search(run, key, model, best)
     recall = recall_chart(run.of(run.details, key, model), model)
     charts += [recall] if recall is not None else []
+    # the page of the search, one click away, has its chart too
+    searched = searched if len(charts) < MOST_CHARTS else []
     body = joined(
         protocol_html(key[0]),
         section("Score", _score(run, key, best), _all_rows(own)),

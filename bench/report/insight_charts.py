@@ -42,7 +42,7 @@ def map_chart(found: Data, model: str) -> Chart:
     cells = one["cells"]
     edges = band_edges(cells)
     counted = sum(cell["n"] for cell in cells)
-    ends = [f"{title} direction ({percent(s)} of the variance)" for title, s in zip(("first", "second"), one["shares"], strict=True)]
+    first, second = (percent(share) for share in one["shares"])
     left = one["users"] - counted
     return Chart(
         key="map",
@@ -51,16 +51,23 @@ def map_chart(found: Data, model: str) -> Chart:
         traces=[*_dots(cells, edges, "rate", "x", "y"), *_dots(cells, edges, "score", "x2", "y2")],
         layout=layout(
             height=640,
-            xaxis=axis("", anchor="y", zeroline=False),
-            yaxis=axis(f"churned: {ends[1]}", domain=[0.54, 1]),
-            xaxis2=axis(ends[0], anchor="y2"),
-            yaxis2=axis("predicted", domain=[0, 0.44], anchor="x2"),
+            xaxis=axis("", anchor="y"),
+            yaxis=axis("second direction", domain=[0.55, 0.96]),
+            xaxis2=axis("first direction", anchor="y2"),
+            yaxis2=axis("second direction", domain=[0, 0.41], anchor="x2"),
+            annotations=[_heading("by who churned", 0.97), _heading("by what was predicted", 0.42)],
         ),
         head=("cell, first direction", "second direction", "users", "churned", "predicted, mean"),
         rows=[(f"{c['x']:.3g}", f"{c['y']:.3g}", f"{c['n']:,}", percent(c["rate"]), percent(c["score"])) for c in cells],
-        note=f"Above by who churned, below by what was predicted. One dot a cell, its size by the users in it; {left:,} users in cells "
-        f"of fewer than five are left out.{_first_of(found)}",
+        note=f"The directions hold {first} and {second} of the variance. One dot a cell, its size by the users in it, its colour and shape by "
+        f"the share that churned or was predicted to; {left:,} users in cells of fewer than five are left out.{_first_of(found)}",
     )
+
+
+def _heading(text: str, y: float) -> dict[str, Any]:
+    """Name one panel, at its upper left."""
+    place = {"xref": "paper", "x": 0, "xanchor": "left", "yref": "paper", "y": y, "yanchor": "bottom", "showarrow": False}
+    return {**place, "text": text, "font": {"size": 13, "color": INK}}
 
 
 def band_edges(cells: Sequence[Data]) -> list[float]:
@@ -70,7 +77,8 @@ def band_edges(cells: Sequence[Data]) -> list[float]:
     order = sorted(cells, key=lambda cell: float(cell["rate"]))
     reached = np.cumsum([cell["n"] for cell in order]) / sum(cell["n"] for cell in order)
     at = [int(np.searchsorted(reached, k / BANDS)) for k in range(1, BANDS)]
-    return sorted({float(order[i]["rate"]) for i in at})
+    # an edge at the lowest rate of all would have a band without users below it
+    return sorted({float(order[i]["rate"]) for i in at} - {float(order[0]["rate"])})
 
 
 def _dots(cells: Sequence[Data], edges: Sequence[float], by: str, x: str, y: str) -> list[dict[str, Any]]:

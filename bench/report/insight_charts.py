@@ -59,8 +59,8 @@ def map_chart(found: Data, model: str) -> Chart:
         ),
         head=("cell, first direction", "second direction", "users", "churned", "predicted, mean"),
         rows=[(f"{c['x']:.3g}", f"{c['y']:.3g}", f"{c['n']:,}", percent(c["rate"]), percent(c["score"])) for c in cells],
-        note=f"The directions hold {first} and {second} of the variance. One dot a cell, its size by the users in it, its colour and shape by "
-        f"the share that churned or was predicted to; {left:,} users in cells of fewer than five are left out.{_first_of(found)}",
+        note=f"The directions hold {first} and {second} of the variance. One dot a cell, its size by the users in it, its colour and shape "
+        f"by the share that churned or was predicted to; {left:,} users in cells of fewer than five are left out.{_first_of(found)}",
     )
 
 

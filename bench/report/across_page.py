@@ -120,4 +120,4 @@ def _matrix(group: Group, order: Sequence[str]) -> Html:
 def _won(won: float, met: int, *, same: bool) -> TableCell:
     if same or not met:
         return TableCell("same" if same else "never met")
-    return TableCell(f"{won:g} of {met}", class_=f"tint{min(3, math.ceil(3 * won / met))}" if won else "")
+    return TableCell(f"{won:g} of {met}", class_=f"won tint{min(3, math.ceil(3 * won / met))}" if won else "won")

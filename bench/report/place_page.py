@@ -54,7 +54,8 @@ def _board(key: Key, title: str, rows: Sequence[Row], folder: str) -> Html:
         tag("h4", tag("a", name_of(title), href=f"{folder}{board_file(key)}"), " ", simulated_mark(rows)),
         tag("p", f"{said[:1].upper()}{said[1:]}.", class_="recommendation"),
         _group(key, title, rows, folder),
-        protocol_html(key[0]),
+        # the same long sentence under each board would bury the recommendations
+        tag("details", tag("summary", "Protocol"), protocol_html(key[0])),
     )
 
 

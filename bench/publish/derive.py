@@ -200,9 +200,9 @@ def checked(store: Store, merged: Merged, task: str) -> list[str]:
     scored = [(row, run) for row, run in own if row["status"] == "ok"]
     able = sum(row_key(row) in stored[run] for row, run in scored)
     signed = sum(store.size(f"signatures/{run}.sig") is not None for run in runs)
-    files = f"Files of all {len(runs)} runs are what was published"
+    files = f"The files of {len(runs)} run{'s' * (len(runs) != 1)} are what was published"
     again = f"{able:,} of {len(scored):,} scored rows have their predictions here, to be scored again by whoever has the data"
-    return [f"{files}; {again} (bench verify); {signed} of {len(runs)} runs are signed."]
+    return [f"{files}; {again} (bench verify); {signed} of {len(runs)} runs signed."]
 
 
 def _checks() -> Html:

@@ -8,6 +8,7 @@ a prediction. What could be, and is not so, the next verification finds: it comp
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from bench.board.merge import row_key
 from bench.errors import BenchError
 from bench.execute.jobs import bench_source
 from bench.publish import untrusted
-from bench.publish.package import RUN, dumped
+from bench.publish.package import RUN
 from bench.publish.place import SMALL, Published, State
 from bench.publish.rerun import repeatable
 from bench.publish.store import PlaceError, Store
@@ -50,7 +51,8 @@ class Record:
 def written(found: Mapping[str, Mapping[str, Sequence[int]]], now: datetime) -> bytes:
     """Write a record; `found`: run -> level -> rows."""
     about = {"format": FORMAT, "time": now.isoformat(timespec="seconds"), "bench_version": VERSION, "bench_source": bench_source()}
-    return dumped({**about, "runs": {run: {level: sorted(levels.get(level, ())) for level in LEVELS} for run, levels in found.items()}})
+    runs = {run: {level: sorted(levels.get(level, ())) for level in LEVELS} for run, levels in found.items()}
+    return json.dumps({**about, "runs": runs}, sort_keys=True).encode()
 
 
 def store_record(store: Store, content: bytes) -> str:

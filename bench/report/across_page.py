@@ -97,7 +97,12 @@ def _skills(group: Group) -> Html:
     left = f", the first {MOST_SKILLS} of {len(found)} models" if len(found) > MOST_SKILLS else ""
     one = "Of several boards of one data set, that with most models counts."
     said = f"{one} On these data sets: users or series drawn anew within each. On others like these: Student's t over the data sets."
-    return joined(plain_table(f"Skill averaged over data sets{left}", heads, rows), tag("p", said, class_="caption"))
+    return joined(plain_table(_named(group, f"Skill averaged over data sets{left}"), heads, rows), tag("p", said, class_="caption"))
+
+
+def _named(group: Group, caption: str) -> str:
+    """Let no two tables of a page have one name, where it has several groups of boards."""
+    return f"{caption} ({clean(group.title)})" if group.title else caption
 
 
 def _strip(one: Span, ends: tuple[float, float], words: str) -> Html:
@@ -114,7 +119,7 @@ def _matrix(group: Group, order: Sequence[str]) -> Html:
     said = (
         "Row against column: on how many data sets the row's model has the better score, of how many that have both; equal scores: a half."
     )
-    return joined(plain_table(f"Wins of pairs{left}", ("model", *models), rows), tag("p", said, class_="caption"))
+    return joined(plain_table(_named(group, f"Wins of pairs{left}"), ("model", *models), rows), tag("p", said, class_="caption"))
 
 
 def _won(won: float, met: int, *, same: bool) -> TableCell:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from bench.board.across import Group, groups, mean_ranks, mean_skills, wins
@@ -56,9 +57,9 @@ def _words(group: Group) -> str:
 def _part(group: Group, at: int) -> tuple[Html, list[Chart], dict[str, Any]]:
     ranked, data = mean_ranks(group), versus_data(group)
     order = list(ranked.models) if ranked is not None else [one.model for one in mean_skills(group)]
-    charts = [ranks_chart(ranked, f"ranks-{at}")] if ranked is not None else []
+    charts = [_of_group(group, ranks_chart(ranked, f"ranks-{at}"))] if ranked is not None else []
     pair = order[:2]
-    versus = versus_chart(group, data, pair[0], pair[1], f"versus-{at}") if len(pair) == 2 else None
+    versus = _of_group(group, versus_chart(group, data, pair[0], pair[1], f"versus-{at}")) if len(pair) == 2 else None
     body = joined(
         [figure_html(chart) for chart in charts] or tag("p", "No two models were run on all data sets, so there is no mean rank."),
         _skills(group),
@@ -98,6 +99,10 @@ def _skills(group: Group) -> Html:
     one = "Of several boards of one data set, that with most models counts."
     said = f"{one} On these data sets: users or series drawn anew within each. On others like these: Student's t over the data sets."
     return joined(plain_table(_named(group, f"Skill averaged over data sets{left}"), heads, rows), tag("p", said, class_="caption"))
+
+
+def _of_group(group: Group, chart: Chart) -> Chart:
+    return replace(chart, title=_named(group, chart.title))
 
 
 def _named(group: Group, caption: str) -> str:

@@ -1,6 +1,11 @@
 """Take the pictures of README and documentation: `python tests/benchmarks/pictures.py PLACE`, a place that `bench publish` wrote.
 
-They are written to `docs/images`: the first page, a churn board, a cell and the comparison across data sets, light and dark.
+They are written to `docs/images`: the first page, a churn board and a cell with its map of users (and the comparison across data
+sets, where there are several), light and dark. Those of the repository are of
+
+    bench run --task churn --dataset retail --profile short --trials 6 --seeds 1 --model rfm-logit --model rfm-lightgbm --model gbm \\
+        --model bgnbd --model paretonbd --model recency --model frequency --model base-rate --model vae --model self-attention
+    bench publish RUN --to PLACE && bench verify PLACE --rerun 2 --record
 """
 
 from __future__ import annotations

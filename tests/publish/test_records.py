@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from publish.kit import edited, forged, only, run_of
 
@@ -20,9 +22,11 @@ from bench.cli.verify import verify_command
 from bench.errors import ConfigError
 from bench.publish.publish import rebuild, record
 from bench.publish.records import Record, compared
+from bench.publish.rerun import _corrected
 from bench.publish.store import PlaceError
 from bench.publish.verify import Checked, verify
 from bench.registry import discover
+from bench.tasks.churn.task import Churn
 
 needs_ssh = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
 
@@ -170,3 +174,15 @@ def test_a_place_without_pages_gets_the_record_alone(place: Path) -> None:
 def test_a_key_without_a_record_is_a_mistake(place: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="give --record too"):
         verify_command(str(place), [], [], rerun=0, signers=None, as_json=False, keep=(False, tmp_path / "key"))
+
+
+def test_a_row_that_was_corrected_is_compared_with_the_corrected_prediction() -> None:
+    board: Any = SimpleNamespace(task=Churn())
+    again = [{"prediction": np.array([0.2, 0.5, 0.9])}]
+    (same,) = _corrected(again, {"calibration": None}, board)
+    assert same["prediction"].tolist() == [0.2, 0.5, 0.9]
+    (moved,) = _corrected(again, {"calibration": '{"slope": 1.0, "intercept": 0.5}'}, board)
+    assert moved["prediction"] == pytest.approx(1 / (1 + np.exp(-(np.log([0.25, 1.0, 9.0]) + 0.5))))
+    for text in ("{", "[1, 2]", '{"slope": "much"}', '{"slope": 1}'):
+        with pytest.raises(PlaceError, match="corrects nothing"):
+            _corrected(again, {"calibration": text}, board)

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ hookimpl = pluggy.HookimplMarker("bench")
 
 __all__ = [
     "FEATURES", "HOLDOUT", "LAW", "SIMULATION", "STATIC", "Array", "ArrayModel", "ChurnInputs", "ChurnTrain", "Context", "Dataset",
-    "DatasetCard", "Forecast", "Model", "Panel", "Params", "Runtime", "Sampler", "Value", "hookimpl",
+    "DatasetCard", "Forecast", "Insight", "Model", "Panel", "Params", "Runtime", "Sampler", "Value", "hookimpl",
 ]  # fmt: skip
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -217,6 +217,23 @@ class Model(ABC):
     @abstractmethod
     def load(self, folder: Path) -> None:
         """Read back what `save` wrote into a model made with the same parameters."""
+
+
+@runtime_checkable
+class Insight(Protocol):
+    """A model that shows something of itself on its page: write the method, and it is asked after its last fit.
+
+    It is asked in a worker, as for a prediction, and what it gives is drawn by the core: counts and means of many users,
+    in which no single one is found again. Today churn models are asked.
+    """
+
+    def insight(self, inputs: Any, ctx: Context) -> Mapping[str, Array]:
+        """Return what there is to show, each float: `{}` where there is nothing for this task.
+
+        `embedding` [N, D], D from 2 to 512: where each row lies for the model, such as the mean of its latent; drawn as a map.
+        `step_weights` [E], 0 or more: how much a row's answer rests on each of its steps, such as attention; drawn by age.
+        """
+        ...
 
 
 class ArrayModel(Model):

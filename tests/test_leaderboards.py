@@ -22,7 +22,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not HOME.is_dir():
         pytest.skip("the published runs are part of the repository alone, not of the source distribution")
     copy = tmp_path_factory.mktemp("place") / "leaderboards"
-    for name in ("runs", "commits"):
+    for name in ("runs", "commits", "verifications"):
         shutil.copytree(HOME / name, copy / name)
     assert invoke(["publish", "--rebuild", str(copy)]) == 0
     return copy

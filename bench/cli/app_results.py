@@ -118,6 +118,8 @@ def verify_place(
     seed: Annotated[int, typer.Option(help="Draws the cells of --rerun, with a hash of the board.")] = 0,
     head: Annotated[list[str] | None, typer.Option(metavar="DIGEST", help="A head that an earlier verification named.")] = None,
     signers: Annotated[Path | None, typer.Option(metavar="FILE", help="Who may sign, as ssh-keygen's allowed signers.")] = None,
+    record: Annotated[bool, typer.Option("--record", help="Keep in PLACE what was found; its first page tells.")] = False,
+    sign: Annotated[Path | None, typer.Option(metavar="KEY", help="Sign the record with an SSH key.")] = None,
     plugin_: Files = None,
     plugins_dir: Folders = None,
     sandbox: Sandboxed = "auto",
@@ -127,4 +129,5 @@ def verify_place(
     from bench.cli.verify import verify_command
 
     more = {"sources": source or [], "seed": seed, "heads": head or [], "sandbox": sandbox}
-    return verify_command(place, plugin_ or [], plugins_dir or [], rerun=rerun, signers=signers, as_json=as_json, **more)
+    keep = (record, sign)
+    return verify_command(place, plugin_ or [], plugins_dir or [], rerun=rerun, signers=signers, keep=keep, as_json=as_json, **more)

@@ -23,9 +23,21 @@ HEADS = ("dataset", "model", "tuning", "seed", "level", "check")
 
 
 def verify_command(
-    place: str, plugins: Sequence[Path], folders: Sequence[Path], *, rerun: int, signers: Path | None, as_json: bool, **given: Any
+    place: str,
+    plugins: Sequence[Path],
+    folders: Sequence[Path],
+    *,
+    rerun: int,
+    signers: Path | None,
+    as_json: bool,
+    keep: tuple[bool, Path | None] = (False, None),
+    **given: Any,
 ) -> int:
-    """Verify and print; returns the exit code. `given`: the other arguments of `bench.publish.verify.verify`."""
+    """Verify and print; returns the exit code. `given`: the other arguments of `bench.publish.verify.verify`.
+
+    `keep`: whether what was found is recorded in the place, and the key that signs the record.
+    """
+    from bench.publish.publish import record
     from bench.publish.verify import verify
     from bench.registry import discover
 
@@ -33,12 +45,15 @@ def verify_command(
         raise ConfigError(f"--rerun {rerun} is negative; give the number of cells to run again")
     if signers is not None and not signers.is_file():
         raise ConfigError(f"--signers {signers}: no such file; give lines NAME KEYTYPE KEY, as ssh-keygen's allowed signers")
+    if keep[1] is not None and not keep[0]:
+        raise ConfigError("--sign signs a record; give --record too")
     found = verify(place, discover(plugins, folders), rerun=rerun, signers=signers, **given)
     failures = found.failures
+    recorded = record(found, place, sign=keep[1]) if keep[0] else ""
     code = 3 if failures else 0
     if as_json:
         document = {"exit_code": code, "rows": [_record(line) for line in found.lines], "failures": failures, "notes": list(found.notes)}
-        document |= {"heads": list(found.heads), "claimed_columns": list(CLAIMED)}
+        document |= {"heads": list(found.heads), "claimed_columns": list(CLAIMED), "record": recorded}
         sys.stdout.write(json.dumps(document) + "\n")
         return code
     sys.stdout.write(_table(found))
@@ -48,6 +63,8 @@ def verify_command(
         sys.stdout.write(f"FAILED: {clean(words)}\n")
     sys.stdout.write(f"claimed by who published, at every level: {', '.join(CLAIMED)}\n")
     sys.stdout.writelines(f"head {head}: keep it, and give it with --head the next time\n" for head in found.heads)
+    if recorded:
+        sys.stdout.write(f"recorded as {recorded}{', signed' if keep[1] else ''}\n")
     sys.stdout.write(f"{_summary(found)}\n")
     return code
 

@@ -65,6 +65,7 @@ def metadata(name: str, model: Any) -> dict[str, Any]:
         "source_hash": plugin_digest(file),
         "versions": versions_of(closure([file]), model.requires, model.runtime),
         "core_modules": core_modules(file),
+        "insight": callable(getattr(model, "insight", None)),
         "gpus": 0 if missing else gpus(model.runtime),
     }
 

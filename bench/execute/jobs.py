@@ -36,6 +36,8 @@ class Plugin:
     core_modules: tuple[str, ...] = ()
     """Modules of bench that they import."""
     gpus: int = 0
+    insight: bool = False
+    """It shows something of itself: `bench.Insight`."""
     status: str = "ok"
     """ok, or why it cannot run: failed, skipped (a library is missing), timeout, crash, oom."""
     reason: str = ""

@@ -42,6 +42,11 @@ def make(model_class: Callable[[Mapping[str, Any]], Model], params: Mapping[str,
     return (ExplainedMeanOf if all(hasattr(model, "contributions") for model in made) else MeanOf)(made, seed)
 
 
+def first(model: Any) -> Any:
+    """Return the model itself; of a mean the first of its configurations, which stands for all where no mean can be taken."""
+    return model.models[0] if isinstance(model, MeanOf) else model
+
+
 class MeanOf:
     """Several configurations of a model that answer together, as one model does."""
 

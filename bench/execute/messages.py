@@ -58,6 +58,8 @@ class Apply:
     device: str = "cpu"
     explain: bool = False
     """Leave `contributions` beside the prediction, where the model has such a method."""
+    insight: bool = False
+    """Leave what its method `insight` gives, in place of a prediction."""
 
 
 @dataclass(frozen=True)

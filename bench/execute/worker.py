@@ -157,7 +157,7 @@ def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[]
 
 
 def apply(request: Apply, order: Order, stage: bytes, reply: Reply) -> dict[str, Any]:
-    """Load a model that a final fit saved and predict one part; a local model, which learns as it predicts, is not loaded."""
+    """Load what a final fit saved, and predict one part or ask what it shows; a local model, which learns as it predicts, is not loaded."""
     from bench.execute.mean_of import make
 
     model_class = _model_class(request)
@@ -193,6 +193,9 @@ def _freeze_new_modules(known: int) -> None:
 def _predict(model: Any, inputs: Any, ctx: Any, folder: Path, part: int) -> float:
     """Predict one part, leave its arrays as files, and return how many seconds the model took."""
     began = time.perf_counter()
+    if request.insight:
+        _leave_insight(model, inputs, ctx, Path(order.folder))
+        return {"status": "ok", "predict_seconds": time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()}
     prediction = model.predict(inputs, ctx)
     seconds = time.perf_counter() - began
     _write_arrays(prediction, folder, part, max_numbers(inputs, ctx.quantiles))
@@ -246,13 +249,32 @@ def _write_arrays(prediction: Any, folder: Path, part: int, most: int, array_nam
     from bench.data.ranking import Ranking
 
     arrays = prediction.arrays() if isinstance(prediction, Forecast | Ranking) else {array_name: np.asarray(prediction)}
+    _write(arrays, folder, part, most, "predict")
+
+
+def _leave_insight(model: Any, inputs: Any, ctx: Any, folder: Path) -> None:
+    """Ask a model what it shows of itself and write it; of a mean of several configurations the first is asked."""
+    import numpy as np
+
+    from bench.execute.mean_of import first
+
+    found = first(model).insight(inputs, ctx)
+    if not isinstance(found, Mapping) or not all(isinstance(name, str) and name.isidentifier() for name in found):
+        raise TypeError(f"insight returned {type(found).__name__}, expected a dict of arrays by name")
+    steps = getattr(inputs, "offsets", (0,))[-1]
+    _write({name: np.asarray(array) for name, array in found.items()}, folder, 0, SLACK + len(inputs) * WIDEST + 2 * int(steps), "insight")
+
+
+def _write(arrays: Mapping[str, Any], folder: Path, part: int, most: int, said_by: str) -> None:
+    import numpy as np
+
     for array in arrays.values():
         if array.dtype.hasobject:
-            raise TypeError(f"predict returned an array of {array.dtype}, expected floats")
+            raise TypeError(f"{said_by} returned an array of {array.dtype}, expected floats")
     # a broadcast array takes no memory here, but all of its size on the disk
     if sum(array.nbytes for array in arrays.values()) > most * np.dtype(np.float64).itemsize:
         shapes = ", ".join(f"{name} of shape {list(array.shape)}, {array.dtype}" for name, array in arrays.items())
-        raise OversizedError(f"predict returned {shapes}; expected at most {most:,} numbers")
+        raise OversizedError(f"{said_by} returned {shapes}; expected at most {most:,} numbers")
     for name, array in arrays.items():
         np.save(folder / f"part-{part}.{name}.npy", array, allow_pickle=False)
 

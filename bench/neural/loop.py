@@ -209,6 +209,29 @@ def outputs(net: nn.Module, rows: Rows, ctx: Context) -> Array:
     return np.concatenate(parts)[np.argsort(np.concatenate(cut))]
 
 
+def row_by_row(net: nn.Module, rows: Rows, ctx: Context, ask: Callable[[Tensor, Tensor], Tensor]) -> Array:
+    """Ask a part of a network about each row, float32 [N, D]; `ask`: (x [n, T, F], right-padded, length [n]) to [n, D]."""
+    torch.set_num_threads(ctx.threads)
+    net.eval().to(ctx.device)
+    cut = batches(rows.lengths, WIDE)
+    with torch.inference_mode():
+        parts = [ask(*padded_batch(rows, batch, ctx.device)).float().cpu().numpy() for batch in cut]
+    return np.concatenate(parts)[np.argsort(np.concatenate(cut))]
+
+
+def step_by_step(net: nn.Module, rows: Rows, ctx: Context, ask: Callable[[Tensor, Tensor], Tensor]) -> Array:
+    """Ask about each real step, float32 [E], row after row; `ask`: (x [n, T, F], right-padded, length [n]) to [n, T]."""
+    torch.set_num_threads(ctx.threads)
+    net.eval().to(ctx.device)
+    found: list[Array] = [np.zeros(0, np.float32)] * len(rows)
+    with torch.inference_mode():
+        for batch in batches(rows.lengths, WIDE):
+            answer = ask(*padded_batch(rows, batch, ctx.device)).float().cpu().numpy()
+            for row, own in zip(batch, answer, strict=True):
+                found[row] = own[: rows.lengths[row]]
+    return np.concatenate(found)
+
+
 def forward(net: nn.Module, rows: Rows, batch: Array, device: str) -> Tensor:
     """Run a network on one padded batch; returns float32 [n, O]."""
     x, length = padded_batch(rows, batch, device)

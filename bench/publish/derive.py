@@ -25,6 +25,7 @@ from bench.publish.package import dumped, parquet
 from bench.publish.place import Published, State, retraction, state
 from bench.publish.published_pictures import Pictures, published_pictures
 from bench.publish.store import PlaceError, Store
+from bench.publish.verified_words import Verified
 from bench.report.glossary import FILE as GLOSSARY
 from bench.report.glossary_page import glossary_page
 from bench.report.html import Html, joined, name_of, tag
@@ -159,8 +160,14 @@ def _assets() -> list[Path]:
 
 def _index(store: Store, seen: State, merged: Merged, tasks: Sequence[str]) -> Page:
     """Make the first page: the tasks, the runs, and what was retracted, with the reasons."""
+    verified = Verified.of(store, seen)
     cards = (
-        task_card(task, [row for row in merged.rows if row["task"] == task], f"site/{task}/", checked(store, merged, task))
+        task_card(
+            task,
+            [row for row in merged.rows if row["task"] == task],
+            f"site/{task}/",
+            [verified.sentence(merged, task), *checked(store, merged, task)],
+        )
         for task in tasks
     )
     runs = list(_runs(store, seen, merged))
@@ -170,6 +177,7 @@ def _index(store: Store, seen: State, merged: Merged, tasks: Sequence[str]) -> P
         section("Runs", plain_table("Published runs", RUNS, runs)) if runs else None,
         section("Retracted", plain_table("Retracted runs", ("run", "when", "reason"), gone)) if gone else None,
         section("How the runs were merged", tag("ul", (tag("li", name_of(word)) for word in merged.words))) if merged.words else None,
+        section("Verified", verified.html(merged)) if verified.records or verified.refused else None,
         section("Check it", tag("p", "All rows: ", tag("a", BOARD, href=BOARD), ". Every number of them can be checked:"), _checks()),
     )
     words = f"{len(merged.rows):,} row{'s' * (len(merged.rows) != 1)} of {len(runs):,} run{'s' * (len(runs) != 1)}."
@@ -192,9 +200,9 @@ def checked(store: Store, merged: Merged, task: str) -> list[str]:
     scored = [(row, run) for row, run in own if row["status"] == "ok"]
     able = sum(row_key(row) in stored[run] for row, run in scored)
     signed = sum(store.size(f"signatures/{run}.sig") is not None for run in runs)
-    files = f"Files of all {len(runs)} runs are what was published"
+    files = f"The files of {len(runs)} run{'s' * (len(runs) != 1)} are what was published"
     again = f"{able:,} of {len(scored):,} scored rows have their predictions here, to be scored again by whoever has the data"
-    return [f"{files}; {again} (bench verify); {signed} of {len(runs)} runs are signed."]
+    return [f"{files}; {again} (bench verify); {signed} of {len(runs)} runs signed."]
 
 
 def _checks() -> Html:

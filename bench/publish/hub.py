@@ -17,7 +17,7 @@ from bench.publish.store import MOST, NAME, PlaceError, checked, reason_of, refu
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-RECORDS = ("runs/", "commits/", "retractions/", "signatures/")
+RECORDS = ("runs/", "commits/", "retractions/", "signatures/", "verifications/")
 """What is published; all else is derived from it and shown by the Space."""
 TIMES = 5
 """Attempts of a commit that another publisher may come before."""

@@ -27,7 +27,7 @@ PRIVATE = frozenset({"next-users"})
 """Kinds of figures that tell of single users alone: they stay at home, whatever is asked for."""
 COMMON = ("task_id", "dataset", "kind", "metric", "leader")
 AGGREGATED: Mapping[str, tuple[str, ...]] = {
-    "churn": ("reference", "base_rate", "test_cutoff", "rates", "n", "models", "looks_at"),
+    "churn": ("reference", "base_rate", "test_cutoff", "rates", "n", "models", "looks_at", "insights"),
     "forecast": ("horizon", "windows", "series_total", "by_step", "by_series"),
     "anomaly": ("series_total", "classes", "calendar"),
     "overview": ("step", "time", "unit", "total", "users_total", "gaps", "events", "users", "observed", "cutoffs", "days"),

@@ -27,6 +27,8 @@ class State:
 
     committed: tuple[str, ...]
     retracted: tuple[str, ...]
+    records: tuple[str, ...] = ()
+    """What verifications found, by name."""
 
     @property
     def active_runs(self) -> list[str]:
@@ -35,15 +37,15 @@ class State:
 
 
 def state(store: Store) -> State:
-    """List commits and retractions; a file of another name there is an error."""
+    """List commits, retractions and records of verifications; a file of another name there is an error."""
     found = {}
-    for folder in ("commits", "retractions"):
+    for folder in ("commits", "retractions", "verifications"):
         names = store.names(folder)
         strange = [name for name in names if not (name.endswith(".json") and RUN.fullmatch(name[:-5]))]
         if strange:
             raise PlaceError(f"{store.shown}/{folder}/{strange[0]}: no file of bench; remove it")
         found[folder] = tuple(name[:-5] for name in names)
-    return State(found["commits"], found["retractions"])
+    return State(found["commits"], found["retractions"], found["verifications"])
 
 
 def retraction(store: Store, run: str) -> tuple[str, str]:

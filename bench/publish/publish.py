@@ -6,16 +6,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.board.merge import Merged, misfit
 from bench.board.schema import Row
 from bench.errors import ConfigError
-from bench.publish import signing
+from bench.publish import records, signing
 from bench.publish.chain import heads
-from bench.publish.derive import derive, merged_rows
+from bench.publish.derive import derive, derived_there, merged_rows
 from bench.publish.package import RUN, Package, dumped, package
 from bench.publish.place import SMALL, Published, State, retraction, state
 from bench.publish.store import PlaceError, Store, open_store
+
+if TYPE_CHECKING:
+    from bench.publish.verify import Checked
 
 LONGEST = 500
 """Characters of a reason."""
@@ -108,6 +112,26 @@ def retract(run: str, to: str, reason: str, *, dry_run: bool = False) -> Publish
             raise PlaceError(f"run {name} was retracted already, on {when[:10]} ({before}); the first reason stands")
     merged = merged_rows(store, state(store)) if dry_run else derive(store)
     return PublishResult(name, store.shown, False, 0, 0, 0, {}, len(merged.rows), merged.superseded)
+
+
+def record(found: Checked, place: str, *, sign: Path | None = None) -> str:
+    """Keep in a place what a verification of it found, so that its first page tells; returns the record's id.
+
+    Raises `PlaceError` where files are not what was published: of such a place nothing is recorded.
+    """
+    from bench.publish.verify import recorded_rows  # it fits again, which publishing never does
+
+    if found.faults:
+        raise PlaceError(f"nothing is recorded: {found.faults[0]}")
+    content = records.written(recorded_rows(found), datetime.now(UTC))
+    signature = signing.sign(content, sign) if sign is not None else b""
+    store = open_store(place)
+    name = records.store_record(store, content)
+    if signature:
+        store.write(f"signatures/{name}.sig", signature)
+    if derived_there(store):
+        derive(store)
+    return name
 
 
 def rebuild(place: str) -> PublishResult:

@@ -16,6 +16,7 @@ from bench.board.merge import Merged
 from bench.publish import untrusted
 from bench.publish.pictures import DETAILS
 from bench.publish.place import SMALL, Published, State
+from bench.publish.predictions_drawn import prediction_figures
 from bench.publish.search_tables import TRIALS
 from bench.publish.store import PlaceError, Store
 
@@ -23,7 +24,7 @@ Cell: TypeAlias = tuple[str, str, str]
 """Task id, data set, model."""
 SAME = ("test_cutoff", "time", "cutoffs", "horizon", "days")
 """What figures of several runs must have in common to be drawn together."""
-BY_MODEL = ("models", "by_step", "by_series", "classes", "looks_at")
+BY_MODEL = ("models", "by_step", "by_series", "classes", "looks_at", "insights")
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,9 @@ def published_pictures(store: Store, seen: State, merged: Merged) -> Pictures:
             continue
         published = Published(store, run)
         files = published.manifest()["files"]
-        for figure in _figures(published, files):
+        # before figures were published: what the predictions tell by themselves
+        drawn = _figures(published, files) if "figures.json" in files else prediction_figures(published, merged)
+        for figure in drawn:
             own = _owned(figure, run, owners)
             at = figure["task_id"], figure["dataset"], figure["kind"]
             figures[at] = own if at not in figures else _together(figures[at], own)
@@ -93,8 +96,6 @@ def _together(first: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 def _figures(published: Published, files: Mapping[str, Any]) -> list[dict[str, Any]]:
-    if "figures.json" not in files:
-        return []
     what = published.path("figures.json")
     content = published.file("figures.json", files)
     if len(content) > SMALL:

@@ -27,6 +27,7 @@ from bench.execute.messages import Result
 from bench.execute.sandbox import Sandbox
 from bench.publish import untrusted
 from bench.publish.rescore import RescoredBoard
+from bench.publish.store import PlaceError, reason_of
 from bench.publish.truth import PublishedRun
 from bench.registry import Registry, Source
 from bench.runs.cell import Cell
@@ -79,7 +80,8 @@ class Repeater:
             return Again("re-scored", f"run again, the model failed ({verdict.reason})", wrong=True)
         name = next(e["file"] for e in index if row_key(e) == row_key(row))
         stored = untrusted.prediction(board.published.file(name), board.published.path(name), untrusted.max_bytes(board.split))
-        return _compared(row, board, stored, verdict.finished.prediction, _elsewhere(run, board, row, plugin))
+        again = _corrected(verdict.finished.prediction, row, board)
+        return _compared(row, board, stored, again, _elsewhere(run, board, row, plugin))
 
     def _fitted(self, run: PublishedRun, board: RescoredBoard, row: Row, plugin: Plugin) -> list[Result]:
         caps = {"epochs": run.profile.epochs, "history": run.profile.history, "rows": run.profile.rows}
@@ -116,6 +118,15 @@ def repeater(registry: Registry, sandbox: Sandbox | None) -> Iterator[Repeater]:
         yield Repeater(executor, registry, memory_mb() / 2)
     finally:
         executor.close()
+
+
+def _corrected(again: Prediction, row: Row, board: RescoredBoard) -> Prediction:
+    """Correct a prediction by the line that the row was corrected by, where it was: what is stored is what was scored."""
+    try:
+        line = json.loads(row.get("calibration") or "{}")
+        return board.task.calibrated(again, line) if line else again
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise PlaceError(f"calibration is {str(row.get('calibration'))[:80]!r}, which corrects nothing ({reason_of(error)})") from None
 
 
 def _elsewhere(run: PublishedRun, board: RescoredBoard, row: Row, plugin: Plugin) -> str:

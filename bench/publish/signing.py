@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import shutil
 import subprocess
@@ -48,6 +50,19 @@ def signer(content: bytes, signature: bytes, signers: Path | None, what: str) ->
         if allowed.returncode:
             raise PlaceError(f"{what}: {who[0][:80]} may not sign this ({_words(allowed)})")
         return f"{who[0][:80]} ({name})"
+
+
+def claimed_key(signature: bytes) -> str:
+    """Name the key that a signature says it is of (PROTOCOL.sshsig); it is not checked here. Empty: it is no signature."""
+    lines = signature.decode("ascii", errors="replace").split("\n")
+    try:
+        blob = base64.b64decode("".join(line.strip() for line in lines if "-----" not in line), validate=True)
+    except ValueError:
+        return ""
+    if not blob.startswith(b"SSHSIG") or len(blob) < 14:
+        return ""
+    key = blob[14 : 14 + int.from_bytes(blob[10:14], "big")]
+    return f"SHA256:{base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip('=')}"
 
 
 def _run(words: list[str], content: bytes) -> subprocess.CompletedProcess[bytes]:

@@ -11,6 +11,7 @@ not what the data gives, and at `re-run` where parameters or predictions are not
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from bench.board.schema import Row
 from bench.errors import BenchError
 from bench.execute.jobs import bench_source
 from bench.execute.sandbox import Sandbox, chosen, words_of
-from bench.publish import chain, draw, signing, untrusted
+from bench.publish import chain, draw, records, signing, untrusted
 from bench.publish.consistent import contradictions
 from bench.publish.derive import ABOUT, BOARD, FOLDERS, derived_files, derived_there, merged_rows
 from bench.publish.place import SMALL, Published, State, retraction, state
@@ -123,8 +124,42 @@ def verify(
     confined = chosen(sandbox, [cache_folder().parent, *given.values()]) if rerun else None
     notes += [*board_notes, *_rerun(opened, registry, confined, rerun, seed)]
     notes += [f"--rerun: {lacking}"] if rerun and (lacking := words_of(confined, sandbox)) else []
+    recorded_faults, recorded = _records(store, seen, opened, signers)
+    faults, notes = [*faults, *recorded_faults], [*notes, *recorded]
     lines = [line for one in opened for line in one.lines]
     return Checked(lines, [*dict.fromkeys(faults), *board_faults], notes, chain.heads(store, seen.committed) if not faults else [])
+
+
+def _records(store: Store, seen: State, opened: Sequence[_Open], signers: Path | None) -> tuple[list[str], list[str]]:
+    """Compare what earlier verifications have recorded with what this one found: a record must not say more."""
+    found, faults = records.records(store, seen)
+    lines = {one.published.run: [(line.level, line.wrong) for line in one.lines] for one in opened}
+    notes: list[str] = []
+    for record in found:
+        for wrong, words in records.compared(record, lines):
+            (faults if wrong else notes).append(words)
+        what = f"signatures/{record.name}.sig"
+        if store.size(what) is None:
+            faults += [f"record {record.name}: nobody has signed it"] if signers else []
+            continue
+        try:
+            content = store.read(f"{records.FOLDER}/{record.name}.json", SMALL)
+            notes.append(f"record {record.name}: signed by {signing.signer(content, store.read(what, signing.MOST), signers, what)}")
+        except PlaceError as error:
+            faults.append(str(error))
+    return faults, notes
+
+
+def recorded_rows(found: Checked) -> dict[str, dict[str, list[int]]]:
+    """Sort the rows of a verification for its record: run -> level -> places in the run."""
+    made: dict[str, dict[str, list[int]]] = {}
+    place: Counter[str] = Counter()
+    for line in found.lines:
+        level = "failed" if line.wrong else line.level
+        if level in records.LEVELS:
+            made.setdefault(line.run, {}).setdefault(level, []).append(place[line.run])
+        place[line.run] += 1
+    return {run: made.get(run, {}) for run in place}
 
 
 def _opened_runs(store: Store, seen: State) -> tuple[list[_Open], list[str]]:

@@ -62,7 +62,9 @@ def _ranks_layout(shown: Sequence[tuple[str, float]], found: MeanRanks) -> dict[
     half, best = found.difference / 2, shown[0][1]
     # what overlaps the bar of the best
     band = {"type": "rect", "xref": "x", "yref": "paper", "x0": best - half, "x1": best + half, "y0": 0, "y1": 1, "layer": "below"}
-    return _by_row([model for model, _ in shown], "mean rank", shapes=[{**band, "fillcolor": SHADE, "line": {"width": 0}}])
+    drawn = _by_row([model for model, _ in shown], "mean rank", shapes=[{**band, "fillcolor": SHADE, "line": {"width": 0}}])
+    # a bar may reach beyond the first and the last rank, where no model can be
+    return {**drawn, "xaxis": {**drawn["xaxis"], "range": [0.5, len(found.models) + 0.5]}}
 
 
 def _by_row(names: Sequence[str], words: str, **more: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from bench.board.across import Group, groups, mean_ranks, mean_skills, wins
@@ -56,9 +57,9 @@ def _words(group: Group) -> str:
 def _part(group: Group, at: int) -> tuple[Html, list[Chart], dict[str, Any]]:
     ranked, data = mean_ranks(group), versus_data(group)
     order = list(ranked.models) if ranked is not None else [one.model for one in mean_skills(group)]
-    charts = [ranks_chart(ranked, f"ranks-{at}")] if ranked is not None else []
+    charts = [_of_group(group, ranks_chart(ranked, f"ranks-{at}"))] if ranked is not None else []
     pair = order[:2]
-    versus = versus_chart(group, data, pair[0], pair[1], f"versus-{at}") if len(pair) == 2 else None
+    versus = _of_group(group, versus_chart(group, data, pair[0], pair[1], f"versus-{at}")) if len(pair) == 2 else None
     body = joined(
         [figure_html(chart) for chart in charts] or tag("p", "No two models were run on all data sets, so there is no mean rank."),
         _skills(group),
@@ -97,7 +98,16 @@ def _skills(group: Group) -> Html:
     left = f", the first {MOST_SKILLS} of {len(found)} models" if len(found) > MOST_SKILLS else ""
     one = "Of several boards of one data set, that with most models counts."
     said = f"{one} On these data sets: users or series drawn anew within each. On others like these: Student's t over the data sets."
-    return joined(plain_table(f"Skill averaged over data sets{left}", heads, rows), tag("p", said, class_="caption"))
+    return joined(plain_table(_named(group, f"Skill averaged over data sets{left}"), heads, rows), tag("p", said, class_="caption"))
+
+
+def _of_group(group: Group, chart: Chart) -> Chart:
+    return replace(chart, title=_named(group, chart.title))
+
+
+def _named(group: Group, caption: str) -> str:
+    """Let no two tables of a page have one name, where it has several groups of boards."""
+    return f"{caption} ({clean(group.title)})" if group.title else caption
 
 
 def _strip(one: Span, ends: tuple[float, float], words: str) -> Html:
@@ -114,10 +124,10 @@ def _matrix(group: Group, order: Sequence[str]) -> Html:
     said = (
         "Row against column: on how many data sets the row's model has the better score, of how many that have both; equal scores: a half."
     )
-    return joined(plain_table(f"Wins of pairs{left}", ("model", *models), rows), tag("p", said, class_="caption"))
+    return joined(plain_table(_named(group, f"Wins of pairs{left}"), ("model", *models), rows), tag("p", said, class_="caption"))
 
 
 def _won(won: float, met: int, *, same: bool) -> TableCell:
     if same or not met:
         return TableCell("same" if same else "never met")
-    return TableCell(f"{won:g} of {met}", class_=f"tint{min(3, math.ceil(3 * won / met))}" if won else "")
+    return TableCell(f"{won:g} of {met}", class_=f"won tint{min(3, math.ceil(3 * won / met))}" if won else "won")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,10 +13,13 @@ from bench.board.recommend import cost
 from bench.board.schema import Row
 from bench.metrics.rounding import rounded
 from bench.report.chart import FIRST, Chart, axis, layout, mark, upright, wrapped
+from bench.report.interval_strip import scale
 from bench.report.palette import GREY, INK, LIGHT, SHADE
 
 LABELS = 8
 """Points of the front that are named in the chart, the best; hover and table name all."""
+FAR = 2.0
+"""Times the contenders' scale beyond which a model stands at its edge, as an arrow with its number."""
 LEAST = 0.05
 """Seconds at which the axis begins: faster models stand there, since a logarithm has no 0."""
 
@@ -30,6 +34,7 @@ def forest_chart(rows: Sequence[Row]) -> Chart | None:
     finding, first = _forest_finding(shown, tied, label), "leads" if shown[0].get("rank") is not None else "not ranked"
     shown, tied = shown[:FIRST], [at for at in tied if at < FIRST]
     left = f" The first {FIRST} of {every} models are drawn." if every > FIRST else ""
+    beyond = "" if math.isinf(edge_of(shown)) else " Those beyond the scale stand at its edge, with their number."
     return Chart(
         key="forest",
         title=f"How far behind the {'leader' if first == 'leads' else 'best score'}, in test {label}",
@@ -46,7 +51,7 @@ def forest_chart(rows: Sequence[Row]) -> Chart | None:
             )
             for at, row in enumerate(shown)
         ],
-        note=f"The paired difference on the same rows; 0 is level with the leader, further right is worse.{left}",
+        note=f"The paired difference on the same rows; 0 is level with the leader, further right is worse.{beyond}{left}",
     )
 
 
@@ -111,15 +116,39 @@ def _forest_finding(rows: Sequence[Row], tied: Sequence[int], label: str) -> str
     )
 
 
+def edge_of(rows: Sequence[Row]) -> float:
+    """Return where the scale ends: it is that of the contenders where floors lie far beyond; else infinite."""
+    _, high = scale([(row.get("behind_low"), row["behind"], row.get("behind_high")) for row in rows], zero=True)
+    return high if max(row["behind"] for row in rows) > FAR * high else math.inf
+
+
 def _forest_traces(rows: Sequence[Row], tied: Sequence[int]) -> list[dict[str, Any]]:
     ranked = rows[0].get("rank") is not None
     first, others = ("tied with the leader", "behind") if ranked else ("best score", "other scores, nothing is ranked")
     kinds = ((first, "circle", LIGHT[0], True), (others, "square", LIGHT[1], False))
-    return [_forest_trace(rows, tied, *kind) for kind in kinds]
+    beyond = [(at, row) for at, row in enumerate(rows) if row["behind"] > edge_of(rows)]
+    return [*(_forest_trace(rows, tied, *kind) for kind in kinds), *([_arrows(beyond, edge_of(rows))] if beyond else [])]
+
+
+def _arrows(beyond: Sequence[tuple[int, Row]], edge: float) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers+text",
+        "name": "beyond the scale",
+        "x": [rounded(edge) for _ in beyond],
+        "y": [at for at, _ in beyond],
+        "text": [plain(row["behind"]) for _, row in beyond],
+        "textposition": "middle left",
+        "textfont": {"size": 12, "color": INK},
+        "hoverinfo": "skip",
+        "marker": {"color": LIGHT[1], "symbol": "triangle-right", "size": 10},
+        "line": {"dash": "solid"},
+    }
 
 
 def _forest_trace(rows: Sequence[Row], tied: Sequence[int], name: str, shape: str, colour: str, inside: bool) -> dict[str, Any]:
-    own = [(at, row) for at, row in enumerate(rows) if (at in tied) == inside]
+    edge = edge_of(rows)
+    own = [(at, row) for at, row in enumerate(rows) if (at in tied) == inside and row["behind"] <= edge]
     ends = [(row.get("behind_low"), row["behind"], row.get("behind_high")) for _, row in own]
     bars = {
         "type": "data",
@@ -148,11 +177,13 @@ def _forest_layout(rows: Sequence[Row], tied: Sequence[int], label: str) -> dict
     lines = sum(name.count("<br>") + 1 for name in names)
     shade = {"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "y0": -0.5, "y1": max(tied) + 0.5, "fillcolor": SHADE, "line": {"width": 0}}
     ticks: dict[str, Any] = {"tickvals": list(range(len(rows))), "ticktext": names, "range": [len(rows) - 0.5, -0.5], "showgrid": False}
-    ranked = rows[0].get("rank") is not None
+    ranked, edge = rows[0].get("rank") is not None, edge_of(rows)
+    lowest = min((row["behind_low"] for row in rows if row.get("behind_low") is not None), default=0.0)
+    room = {} if math.isinf(edge) else {"range": [min(lowest, 0.0) - 0.05 * edge, 1.03 * edge]}
     return layout(
         height=110 + 18 * len(rows) + 16 * lines,
         shapes=[*([{**shade, "layer": "below"}] if ranked else []), upright(0.0, dash="solid")],
-        xaxis=axis(f"behind in test {label}" + (" (0: level with the leader)" if ranked else "")),
+        xaxis=axis(f"behind in test {label}" + (" (0: level with the leader)" if ranked else ""), **room),
         yaxis=axis(**ticks),
     )
 

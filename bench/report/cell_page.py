@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.board.metrics import metrics_of, ranking_label, ranking_metric, way
 from bench.board.numbers import clean, plain, seconds, signed, span
@@ -14,6 +14,7 @@ from bench.report.detection_tables import by_strength
 from bench.report.html import Html, joined, tag
 from bench.report.page import Link, Page, links, section
 from bench.report.pages import NAMES, Figure, at_board, charts_html, model_charts, overview_files, words_of
+from bench.report.predictions_chart import KIND, WITHOUT, predictions_chart
 from bench.report.protocol_words import protocol_html
 from bench.report.recall_chart import recall_chart
 from bench.report.run_folder import Key, Run, board_file, cell_file, search_file, trail
@@ -22,6 +23,7 @@ from bench.report.tables import plain_table
 from bench.report.words import command, command_html, flags_html, listing, params_table, status_word
 
 UNPUBLISHED = "not published with this run"
+MOST_CHARTS = 6
 TASKS_DRAWN = ("churn", "forecasting", "anomaly")
 """Tasks whose runs draw figures of their own."""
 
@@ -34,14 +36,17 @@ def cell_page(run: Run, key: Key, model: str) -> Page:
     charts = [chart for _, own in drawn for chart in own]
     searched, words = _search(run, key, model, best)
     recall = recall_chart(run.of(run.details, key, model), model)
-    charts += [recall] if recall is not None else []
+    told = _absent(run, key, model)
+    charts += [chart for chart in (recall, *told.values()) if chart is not None]
+    # the page of the search, one click away, has its chart too
+    searched = searched if len(charts) < MOST_CHARTS else []
     body = joined(
         protocol_html(key[0]),
         section("Score", _score(run, key, best), _all_rows(own)),
         _repeat(run, key, model),
         *(_figure_section(run, figure, model, own) for figure, own in drawn if own),
         section("Recall", figure_html(recall)) if recall is not None else None,
-        _absent(run, key, model),
+        _told(told),
         _rates(run, key, model),
         _detected(run, key, model),
         section("Search", tag("p", words), (figure_html(chart) for chart in searched), _further(run, key, model)),
@@ -165,13 +170,18 @@ def _further(run: Run, key: Key, model: str) -> Html | None:
     return links([("All trials, parameters that mattered, learning curve", search_file(key, model))], "Search")
 
 
-def _absent(run: Run, key: Key, model: str) -> Html | None:
-    """State what a published run has not brought with it; nothing on the page of a run's own report."""
-    if not run.merged or any(model in figure["models"] for figure in run.of(run.drawn, key)) or run.task not in TASKS_DRAWN:
-        return None
-    if run.chosen_row(key, model)["status"] != "ok":
-        return None
-    return tag("p", f"Curves and series are {UNPUBLISHED}.", class_="note")
+def _absent(run: Run, key: Key, model: str) -> dict[str, Chart | None]:
+    """State what a published run has not brought with it, and draw what its predictions tell; nothing on the page of a run's own report."""
+    if not run.merged or run.task not in TASKS_DRAWN or run.chosen_row(key, model)["status"] != "ok":
+        return {}
+    figure = run.drawn_of(key, KIND)
+    if figure is not None and model in figure["models"]:
+        return {WITHOUT: predictions_chart(figure, model)}
+    return {} if any(model in one["models"] for one in run.of(run.drawn, key)) else {f"Curves and series are {UNPUBLISHED}.": None}
+
+
+def _told(told: Mapping[str, Chart | None]) -> list[Html]:
+    return [section("Predictions", tag("p", words, class_="note"), figure_html(c) if c is not None else None) for words, c in told.items()]
 
 
 def _rates(run: Run, key: Key, model: str) -> Html | None:

@@ -11,6 +11,7 @@ from bench.report.chart import Chart, figure_html
 from bench.report.churn_charts import beside, curves_chart, gain_chart, ordered_churn
 from bench.report.classes_chart import churn_classes
 from bench.report.html import Html, tag
+from bench.report.insight_charts import insight_charts
 from bench.report.occlusion_charts import occlusion_chart, occlusion_gap
 from bench.report.page import section
 from bench.report.profit_chart import profit_chart, profit_form
@@ -78,4 +79,5 @@ def churn_model_charts(figure: Data, model: str) -> list[Chart]:
         gain_chart(figure, models),
         curves_chart(figure, models),
         *(chart for chart in (churn_classes(figure, model), asked) if chart is not None),
+        *insight_charts(figure, model),
     ]

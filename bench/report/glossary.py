@@ -25,6 +25,13 @@ class Term:
 
 TERMS = (
     Term(
+        "verified",
+        "Scored again, fitted again, claimed",
+        "What a recorded verification found: the stored prediction scored anew against the data, the model fitted anew, or no more than "
+        "that the files are those that were published.",
+        ("scored again", "fitted again", "claimed", "signed by"),
+    ),
+    Term(
         "rank",
         "Rank",
         "The place by the test score of the metric that ranks; 1 leads. Underpowered boards have no ranks.",

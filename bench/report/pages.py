@@ -18,6 +18,7 @@ from bench.report.compared_chart import compared_chart, compared_data, compared_
 from bench.report.figures import anomaly_chart, forecast_chart, horizon_chart
 from bench.report.glossary_page import glossary_page
 from bench.report.html import Html, joined, slug, tag
+from bench.report.insight_charts import insight_gap
 from bench.report.occlusion_charts import occlusion_gap
 from bench.report.page import Link, Page, links, section, write_page
 from bench.report.profit_chart import profit_data
@@ -180,9 +181,11 @@ def charts_html(figure: Figure, charts: Sequence[Chart]) -> Html:
 
 
 def words_of(figure: Figure, model: str) -> str:
-    """Describe what cannot be drawn of a model that should be: what a leader looks at; empty where there is nothing to say."""
-    wanted = figure["kind"] == "churn" and model in {figure["leader"], *figure.get("looks_at", {})}
-    return occlusion_gap(figure, model) if wanted else ""
+    """Describe what cannot be drawn of a model that should be: what it looks at or shows; empty where there is nothing to say."""
+    if figure["kind"] != "churn":
+        return ""
+    wanted = model in {figure["leader"], *figure.get("looks_at", {})}
+    return " ".join(filter(None, [occlusion_gap(figure, model) if wanted else "", insight_gap(figure, model)]))
 
 
 def _chosen(figure: Figure, count: int) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 from bench.board.across import groups
 from bench.board.metrics import ranking_label, ranking_metric, way
@@ -27,6 +28,8 @@ def task_card(task: str, rows: Sequence[Row], folder: str, checked: Sequence[str
     """Write the card of one task; `folder`: where its pages lie, `site/churn/`; `checked`: how much of it can be and was checked."""
     own = {key: [rows[at] for at in members] for key, members in boards(rows).items()}
     titles = board_titles(own)
+    current = [key for key in own if not _outdated(key, own)]
+    older = [_board(key, titles[key], own[key], folder) for key in own if key not in current]
     datasets = {row["dataset"] for row in rows}
     dates = [row["created"] for row in rows if row.get("created") is not None]
     facts = [
@@ -42,9 +45,21 @@ def task_card(task: str, rows: Sequence[Row], folder: str, checked: Sequence[str
         tag("ul", (tag("li", name_of(fact)) for fact in facts), class_="facts"),
         (tag("p", clean(words), class_="caption") for words in checked),
         links(pages, f"Pages of {task}") if pages else None,
-        (_board(key, titles[key], members, folder) for key, members in own.items()),
+        (_board(key, titles[key], own[key], folder) for key in current),
+        older and tag("details", tag("summary", f"Boards of earlier protocols: {len(older)}"), older),
         class_="card",
     )
+
+
+def _outdated(key: Key, others: Iterable[Key]) -> bool:
+    """Return whether the same data set has a board by a newer protocol of the task."""
+    return any(other[1] == key[1] and _version(other[0]) > _version(key[0]) for other in others)
+
+
+def _version(task_id: str) -> int:
+    """Read the version of a protocol: 2 of `churn/v2/...`; 0 where it has none."""
+    found = re.match(r"[^/]+/v(\d{1,6})(/|$)", task_id)
+    return int(found[1]) if found else 0
 
 
 def _board(key: Key, title: str, rows: Sequence[Row], folder: str) -> Html:
@@ -54,7 +69,8 @@ def _board(key: Key, title: str, rows: Sequence[Row], folder: str) -> Html:
         tag("h4", tag("a", name_of(title), href=f"{folder}{board_file(key)}"), " ", simulated_mark(rows)),
         tag("p", f"{said[:1].upper()}{said[1:]}.", class_="recommendation"),
         _group(key, title, rows, folder),
-        protocol_html(key[0]),
+        # the same long sentence under each board would bury the recommendations
+        tag("details", tag("summary", "Protocol"), protocol_html(key[0])),
     )
 
 
@@ -63,6 +79,10 @@ def _group(key: Key, title: str, rows: Sequence[Row], folder: str) -> Html | Non
     if not group:
         return None
     shown = group[:MOST] if len(group) > 1 else placed(rows)[:2]
+    # who is recommended stands there, however many others are nearer to the leader
+    best = recommend(rows)
+    if best is not None and best.model["model"] not in {row["model"] for row in shown}:
+        shown = [*shown[: MOST - 1], best.model]
     spans: list[Span] = [(row.get("behind_low"), row.get("behind"), row.get("behind_high")) for row in shown]
     ends = scale(spans, zero=True)
     metric, higher = ranking_metric(rows[0])

@@ -11,6 +11,7 @@ import polars as pl
 
 from bench.runs.ensemble import Blend, blended
 from bench.runs.feature_importance import Occlusion, measure_importances, models_to_probe
+from bench.runs.insights import measure_insights
 from bench.runs.offline_rows import offline_rows
 from bench.runs.problem import Problem
 from bench.runs.run_figures import run_figures
@@ -84,7 +85,7 @@ def _write_figures(
     from bench.board.ranking import leading
     from bench.board.view import listed
 
-    known = _earlier_importances(path)
+    known = _earlier_answers(path)
     figures = []
     for problem, found in drawn:
         own = [r for r in board.rows if (r["task_id"], r["dataset"]) == (problem.split.task_id, problem.dataset) and r["status"] == "ok"]
@@ -93,9 +94,9 @@ def _write_figures(
             at = {"task_id": problem.split.task_id, "dataset": problem.dataset}
             if figure["kind"] == "churn":
                 chosen = models_to_probe([row["model"] for row in listed(own)], found, problem.split.ranking.reference)
-                figure["looks_at"] = measure_importances(
-                    occlusion, problem, chosen, task, path.parent, known.get((at["task_id"], at["dataset"]), {})
-                )
+                before = known.get((at["task_id"], at["dataset"]), {})
+                figure["looks_at"] = measure_importances(occlusion, problem, chosen, task, path.parent, before.get("looks_at", {}))
+                figure["insights"] = measure_insights(occlusion, problem, found, path.parent, before.get("insights", {}))
             figures.append({**at, **figure})
         figures += run_figures(problem, outcomes)
     partial = path.with_suffix(".part")
@@ -103,10 +104,11 @@ def _write_figures(
     partial.replace(path)
 
 
-def _earlier_importances(path: Path) -> dict[tuple[str, str], Any]:
+def _earlier_answers(path: Path) -> dict[tuple[str, str], Any]:
     """Read what an earlier end of the same run has found by asking; nothing where there is none or it is damaged: it is asked anew."""
     try:
-        return {(f["task_id"], f["dataset"]): f.get("looks_at", {}) for f in json.loads(path.read_text())}
+        found = json.loads(path.read_text())
+        return {(f["task_id"], f["dataset"]): f for f in found if f["kind"] == "churn"}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 

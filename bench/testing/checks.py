@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from bench.api import ChurnInputs, Context, Model
+from bench.api import ChurnInputs, Context, Insight, Model
 from bench.errors import BenchError
 from bench.testing.answers import (
     CLOSE,
@@ -250,6 +250,25 @@ def kinds_unseen_in_training_get_an_answer(model: type[Model], task: str, ctx: C
     predict_checked(once(model, task, ctx), replace(inputs, kind=np.zeros_like(inputs.kind)), ctx)
 
 
+def what_it_shows_of_itself_can_be_drawn(model: type[Model], task: str, ctx: Context) -> None:
+    """Ask for its insight as the runner does, twice: known names, shapes, numbers; inputs left alone, the same when it is asked again."""
+    from bench.tasks.churn.insight import refusal
+
+    fit, inputs = once(model, task, ctx), example(task).inputs
+    if not isinstance(fit, Insight):
+        raise NotApplicableError("it has no method insight")
+    before, given = copy.deepcopy(inputs), [fit.insight(inputs, ctx) for _ in range(2)]
+    if not all(isinstance(one, Mapping) for one in given):
+        raise CheckError(f"insight returned {type(given[0]).__name__}, expected a dict of arrays by name")
+    first, again = ({name: np.asarray(array) for name, array in one.items()} for one in given)
+    if fault := refusal(first, inputs):
+        raise CheckError(fault)
+    if name := changed(before, inputs):
+        raise CheckError(f"insight changes {name!r} of its inputs; work on a copy")
+    if off := difference(first, again, EXACT):
+        raise CheckError(f"insight gives another answer when asked again: {off}")
+
+
 def it_fits_at_seeded_draws_from_its_space(model: type[Model], task: str, ctx: Context) -> None:
     """Fit and ask at a few points of the space."""
     import optuna
@@ -284,5 +303,6 @@ CHECKS: tuple[Check, ...] = (
     Check(one_user_or_series_is_answered_or_refused_in_one_line, EVERY),
     Check(constant_data_gets_an_answer, EVERY),
     Check(kinds_unseen_in_training_get_an_answer, frozenset({"churn"})),
+    Check(what_it_shows_of_itself_can_be_drawn, frozenset({"churn"})),
     Check(it_fits_at_seeded_draws_from_its_space, EVERY),
 )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bench.api import Params
+from bench.api import Array, ChurnInputs, Context, Params
+from bench.neural.churn import ChurnEncoder
+from bench.neural.loop import row_by_row
 from bench.neural.sizes import Sizes
-from bench.neural.torch_model import last
+from bench.neural.torch_model import TorchModel, last
 
 
 class VAE(nn.Module):
@@ -33,6 +37,18 @@ class VAE(nn.Module):
         mean, logvar = self.posterior(x)
         divergence = (mean**2 + logvar.exp() - 1 - logvar).sum(1) / 2
         return mean + (logvar / 2).exp() * torch.randn_like(mean), self.beta * divergence
+
+
+class ShowsLatent(TorchModel):
+    """A model that shows where each user lies in its latent (`bench.Insight`)."""
+
+    def insight(self, inputs: ChurnInputs, ctx: Context) -> Mapping[str, Array]:
+        """Return the mean of each user's latent, float32 [N, Z]; of other tasks nothing."""
+        encoder = self.fitted()
+        if not isinstance(encoder, ChurnEncoder):
+            return {}
+        net: Any = self.network
+        return {"embedding": row_by_row(net, encoder.prediction_rows(inputs), ctx, lambda x, n: net.posterior(net.row(x, n)[0])[0])}
 
 
 def dense(*widths: int) -> nn.Sequential:

@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 from bench.api import Model, Params, hookimpl
 from bench.neural.next_net import NextNet
 from bench.neural.sizes import Sizes
-from bench.neural.torch_model import TorchModel
+from bench_plugins._attention import ShowsAttention
 
 HEADS = 4
 
@@ -26,7 +26,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, dropout: float, *, causal: bool) -> None:
         super().__init__()
-        self.causal = causal
+        self.causal, self.heads = causal, HEADS
         self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.mix = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.dense = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width))
@@ -112,7 +112,7 @@ def place(step: Tensor, width: int) -> Tensor:
     return torch.cat([angle.sin(), angle.cos()], -1)
 
 
-class SelfAttention(TorchModel):
+class SelfAttention(ShowsAttention):
     """A Transformer encoder of one to four layers."""
 
     name = "self-attention"

@@ -16,10 +16,10 @@ from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 
 from bench.api import Model, Params, hookimpl
 from bench.neural.sizes import Sizes
-from bench.neural.torch_model import TorchModel, last
+from bench.neural.torch_model import last
 from bench_plugins import _vae_shared as shared
 from bench_plugins._vae_bag import Bag
-from bench_plugins._vae_torch import VAE, dense, recent
+from bench_plugins._vae_torch import VAE, ShowsLatent, dense, recent
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -121,7 +121,7 @@ class Prediction(VAE):
 NETS: dict[str, Callable[[Sizes, Params], VAE]] = {"churn": Classification, "forecasting": Prediction, "anomaly": Reconstruction}
 
 
-class Vae(TorchModel):
+class Vae(ShowsLatent):
     """The textbooks' variational autoencoder; its default is their reference configuration."""
 
     name = "vae"

@@ -113,7 +113,7 @@ def test_the_model_tutorial_has_its_blocks_and_is_short():
 @needs_shell
 def test_the_model_tutorial_ends_with_its_model_on_the_leaderboard_that_it_shows(tmp_path):
     printed = followed("model", tmp_path)
-    assert "16 checks, 0 failed" in printed
+    assert "17 checks, 0 failed" in printed
     rows = {row["model"]: row for row in shown(tmp_path) if row["tuning"] == "tuned"}
     assert {row["status"] for row in rows.values()} == {"ok"}
     assert rows["overdue"]["roc_auc"] > 0.7

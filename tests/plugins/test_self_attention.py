@@ -10,9 +10,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("safetensors", reason="safetensors is not installed")
 
-from plugins.network_kit import NetworkContract  # noqa: E402
+from plugins.network_kit import QUICK, NetworkContract, users  # noqa: E402
 
 from bench.neural.sizes import Sizes  # noqa: E402
+from bench_plugins._attention import last_block, weights  # noqa: E402
 from bench_plugins.self_attention import Block, Net, SelfAttention, bench_models, place  # noqa: E402
 
 
@@ -73,6 +74,33 @@ def test_a_block_that_is_asked_for_some_steps_gives_what_it_gives_for_all(causal
     inside, step = torch.arange(7) < length[:, None], torch.tensor([[5, 6], [2, 3], [0, 1]])
     whole = block(x, inside)
     assert torch.allclose(block.at(x, inside, step), whole[torch.arange(3)[:, None], step], atol=1e-5)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_the_weights_that_are_shown_are_those_that_the_block_uses(causal):
+    torch.manual_seed(3)
+    block = Block(16, 0.0, causal=causal).eval()
+    x, length = torch.randn(3, 7, 16), torch.tensor([7, 4, 1])
+    inside, step = torch.arange(7) < length[:, None], length[:, None] - 1
+    shown = weights(block, x, inside, step)  # [N, heads, T]
+    v = block.qkv(block.before(x)).view(3, 7, 3, 4, 4)[:, :, 2].transpose(1, 2)
+    made = block.added(x[torch.arange(3)[:, None], step], shown[:, :, None] @ v)
+    torch.testing.assert_close(made, block.at(x, inside, step))
+    torch.testing.assert_close(shown.sum(2), torch.ones(3, 4))
+
+
+def test_it_shows_one_weight_a_step_whatever_stands_beside_and_nothing_of_other_tasks():
+    data = users(40, shortest=1)
+    model = SelfAttention(SelfAttention.default())
+    model.fit(data, QUICK)
+    shown = model.insight(data, QUICK)["step_weights"]
+    assert shown.shape == (data.offsets[-1],)
+    np.testing.assert_allclose(np.add.reduceat(shown, data.offsets[:-1]), 1, rtol=1e-5)
+    alone = data.take(np.array([7]))
+    np.testing.assert_allclose(model.insight(alone, QUICK)["step_weights"], shown[data.offsets[7] : data.offsets[8]], rtol=1e-4)
+    assert last_block(model.network, torch.zeros(2, 5, model.encoder.sizes.f), torch.tensor([5, 2])).shape == (2, 5)
+    model.encoder = object()
+    assert model.insight(data, QUICK) == {}
 
 
 def test_places_are_told_apart_and_a_step_is_a_rotation():

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("safetensors", reason="safetensors is not installed")
 
-from plugins.network_kit import NetworkContract, every_task  # noqa: E402
+from plugins.network_kit import QUICK, NetworkContract, every_task, users  # noqa: E402
 from scipy import stats  # noqa: E402
 
 from bench.neural.loop import LOSSES, Objective  # noqa: E402
@@ -99,6 +99,18 @@ def test_the_latent_is_drawn_from_the_posterior():
     mean, logvar = network.posterior(window[:1])
     assert torch.allclose(z.mean(0), mean[0], atol=0.05)
     assert torch.allclose(z.var(0), logvar[0].exp(), rtol=0.05)
+
+
+def test_it_shows_the_latents_mean_from_which_it_predicts():
+    data = users(40, shortest=1)
+    model = Vae(Vae.default())
+    model.fit(data, QUICK)
+    shown = model.insight(data, QUICK)["embedding"]
+    assert shown.shape == (40, Vae.default()["latent"])
+    logit = model.network.dense(torch.from_numpy(shown)).detach().numpy()[:, 0]
+    np.testing.assert_allclose(1 / (1 + np.exp(-logit)), model.predict(data, QUICK), rtol=1e-4)
+    model.encoder = object()
+    assert model.insight(data, QUICK) == {}
 
 
 def test_with_a_latent_that_says_nothing_a_forecast_has_the_quantiles_of_a_laplace_distribution():

@@ -9,6 +9,7 @@ from report.test_site import anomaly_row, read
 from bench.board import Board
 from bench.board.schema import write_rows
 from bench.report import build
+from bench.report.board_figures import forest_chart
 from bench.report.coverage_chart import coverage_chart
 from bench.report.detection_tables import by_kind, by_strength
 
@@ -87,3 +88,26 @@ def test_board_and_cell_of_an_injected_family_show_what_was_found(tmp_path):
     folder = build(tmp_path).parent
     assert "38% (3 of 8)" in read(next(folder.glob("board-*.html"))).text
     assert "75% (3 of 4)" in read(next(folder.glob("cell-nab-causal-a-*.html"))).text
+
+
+def behind(model, at, rank=1, wide=0.01):
+    ends = {"behind": at, "behind_low": at - wide, "behind_high": at + wide}
+    return {**row("shop", 0, model), **ends, "rank": rank, "tied": at < wide}
+
+
+def test_the_forest_keeps_the_scale_of_the_contenders_and_names_the_floors_at_its_edge():
+    contenders = [behind(f"m{at}", 0.005 * at, at + 1) for at in range(8)]
+    chart = forest_chart([*contenders, behind("floor", 0.3, 9)])
+    *_, arrows = chart.traces
+    assert (arrows["text"], arrows["y"], arrows["marker"]["symbol"]) == ([".300"], [8], "triangle-right")
+    assert arrows["x"][0] < chart.layout["xaxis"]["range"][1] < 0.06
+    assert 8 not in [y for trace in chart.traces[:-1] for y in trace["y"]]
+    assert "beyond the scale" in chart.note
+    assert chart.rows[-1][1] == "+.300", "the table has its place"
+
+
+def test_a_forest_without_floors_far_away_has_no_edge():
+    chart = forest_chart([behind(f"m{at}", 0.005 * at, at + 1) for at in range(9)])
+    assert len(chart.traces) == 2
+    assert "range" not in chart.layout["xaxis"]
+    assert "beyond" not in chart.note

@@ -1,12 +1,17 @@
 """The published site in a browser: the first page and one of each kind of page of each task, light, dark and small."""
 
+import re
+import shlex
 import shutil
+from html import unescape
 from pathlib import Path
 
 import pytest
+import typer
 from report.screen import draw_all, violations
 
 from bench.cli import invoke
+from bench.cli.app import app
 
 pytestmark = pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning", "default::ResourceWarning")
 HOME = Path(__file__).resolve().parents[2] / "leaderboards"
@@ -17,7 +22,7 @@ def place(tmp_path_factory) -> Path:
     if not HOME.is_dir():
         pytest.skip("the published runs are part of the repository alone, not of the source distribution")
     copy = tmp_path_factory.mktemp("published") / "place"
-    for name in ("runs", "commits"):
+    for name in ("runs", "commits", "verifications"):
         shutil.copytree(HOME / name, copy / name)
     assert invoke(["publish", "--rebuild", str(copy)]) == 0
     return copy
@@ -27,7 +32,8 @@ def sampled(place):
     tasks = sorted(path for path in (place / "site").iterdir() if path.is_dir())
     found = [place / "index.html"]
     for task in tasks:
-        found += [task / "index.html", task / "run.html", min(task.glob("board-*.html")), min(task.glob("cell-*.html"))]
+        found += [task / name for name in ("index.html", "run.html", "across.html")]
+        found += [min(task.glob("board-*.html")), min(task.glob("cell-*.html"))]
     return found
 
 
@@ -36,8 +42,30 @@ def test_axe_finds_nothing_on_the_published_pages(visit, place, scheme):
     for path in sampled(place):
         page = visit(path, scheme=scheme)
         draw_all(page)
+        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
         assert violations(page) == [], path
         page.close()
+
+
+def test_every_page_opens_without_an_error_and_draws_what_is_in_sight(visit, place):
+    page = visit(place / "index.html")
+    for path in sorted(place.rglob("*.html")):
+        page.goto(path.as_uri())
+        if page.locator(".plot").count():
+            page.locator(".plot").first.scroll_into_view_if_needed()
+            page.locator(".plot[data-drawn] svg.main-svg").first.wait_for()
+
+
+def test_no_cell_page_is_without_a_figure_and_every_command_is_understood(place):
+    run = typer.main.get_command(app).commands["run"]
+    cells = sorted((place / "site").glob("*/cell-*.html"))
+    assert len(cells) > 200
+    for path in cells:
+        text = path.read_text()
+        assert 'class="plot"' in text, path
+        for command in re.findall(r"<code>(bench run [^<]*)</code>", text):
+            with run.make_context("run", shlex.split(unescape(command))[2:]) as context:
+                assert context.params["task"] == path.parent.name
 
 
 def test_no_published_page_scrolls_sideways_on_a_phone(visit, place):
@@ -53,6 +81,8 @@ def test_the_first_page_recommends_a_model_on_each_board_and_leads_to_its_page(v
     said = page.locator(".card .recommendation").all_text_contents()
     assert boards.count() == len(said) >= 10
     assert all(words.startswith("Take ") for words in said)
+    recorded = page.locator(".card", has_text="churn benchmark").get_by_text("Verification recorded on")
+    assert "132 of 348 scored rows scored again" in recorded.text_content()
     boards.first.click()
     page.wait_for_load_state()
     assert page.locator(".recommendation").count() == 1

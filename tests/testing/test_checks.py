@@ -45,6 +45,9 @@ class Good(ArrayModel):
             return Forecast(np.broadcast_to(level[:, None, None], (len(inputs), inputs.horizon, len(ctx.quantiles))) + self.state["rate"])
         return np.abs(inputs.values - level[:, None]) + self.state["rate"]
 
+    def insight(self, inputs, ctx):
+        return {"embedding": inputs.static * 1.0, "step_weights": np.ones(int(inputs.offsets[-1]))}
+
 
 def shifted(answer, by):
     """Move an answer of any task, [N, ...], by a number or one for each row."""
@@ -184,6 +187,27 @@ class KnowsEveryKind(Good):
         return super().predict(inputs, ctx)
 
 
+class ShowsTooFew(Good):
+    def insight(self, inputs, ctx):
+        return {"embedding": inputs.static[1:]}
+
+
+class ShowsNoArrays(Good):
+    def insight(self, inputs, ctx):
+        return [inputs.static]
+
+
+class ShowsNoise(Good):
+    def insight(self, inputs, ctx):
+        return {"embedding": np.random.default_rng().normal(size=(len(inputs), 2))}
+
+
+class SpoilsWhenItShows(Good):
+    def insight(self, inputs, ctx):
+        inputs.cutoff[...] = 0
+        return {}
+
+
 class LikesItsDefault(Good):
     def fit(self, train, ctx):
         if self.params != self.default():
@@ -214,6 +238,10 @@ BROKEN = [
     (NeedsTwo, {"churn", "forecasting", "anomaly"}, {"one user or series is answered or refused in one line"}),
     (DividesByTheSpread, {"churn", "forecasting", "anomaly"}, {"constant data gets an answer"}),
     (KnowsEveryKind, {"churn"}, {"kinds unseen in training get an answer"}),
+    *(
+        (model, {"churn"}, {"what it shows of itself can be drawn"})
+        for model in (ShowsTooFew, ShowsNoArrays, ShowsNoise, SpoilsWhenItShows)
+    ),
     (LikesItsDefault, {"churn", "forecasting", "anomaly"}, {"it fits at seeded draws from its space"}),
 ]
 """Model, the tasks in which it is caught, and the checks that catch it: no other may."""

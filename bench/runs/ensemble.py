@@ -6,7 +6,9 @@ selection does (Caruana et al. 2004), only where that helps beyond the gain's ow
 together. Every model with a validation prediction may be a member, tuned or not.
 
 A board of forecasts has few series and three windows: what leads there by less than its standard error leads by luck. So an
-ensemble of forecasts is the median of the three best, and is made of fewer only where that is better beyond that error.
+ensemble of forecasts is the median of the three best, and is made of fewer only where that is better beyond that error. Models
+that learn over all series miss a turn of the level together: one of the three may be such a model, the others forecast each
+series from its own past.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,8 @@ class Member:
     valid: Valid = field(repr=False)
     value: float
     final: Entry
+    local: bool = False
+    """It forecasts each series from its own past alone."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class _Scored:
     replicates: Array
 
 
-def members_of(outcomes: Mapping[str, Outcome], folder: Path, task: Task, split: Split) -> list[Member]:
+def members_of(outcomes: Mapping[str, Outcome], folder: Path, task: Task, split: Split, local: Collection[str] = ()) -> list[Member]:
     """List the models that may be taken, best on validation first: those whose validations and final fit worked.
 
     A model that gave a simpler method's answers for some series is in; one whose validation prediction is gone is not.
@@ -109,7 +113,7 @@ def members_of(outcomes: Mapping[str, Outcome], folder: Path, task: Task, split:
             line = final.get("calibration", {})
             own = {stage: task.calibrated(read_prediction(file), line) if line else read_prediction(file) for stage, file in files.items()}
             predictions = {stage: task.blendable(split, stage, prediction) for stage, prediction in own.items()}
-            found.append(Member(name, tuning, predictions, math.nan, final))
+            found.append(Member(name, tuning, predictions, math.nan, final, name in local))
     sign = 1 if split.ranking.higher else -1
     stages = set.intersection(*(set(m.valid) for m in found)) if found else set()
     shared = [replace(m, valid={s: p for s, p in m.valid.items() if s in stages}) for m in found]
@@ -139,15 +143,20 @@ def choose(members: Sequence[Member], task: Task, split: Split) -> Chosen:
 
 
 def _few(members: Sequence[Member], task: Task, split: Split) -> Chosen:
-    """Take the three best together; two, or the best alone, only where that is better beyond the gain's standard error."""
+    """Take the three best together; two, or the best alone, only where that is better beyond the gain's standard error.
+
+    Of the models that learn over all series the best may be among them.
+    """
     sign = 1.0 if split.ranking.higher else -1.0
-    taken = list(members[:FEW])
+    first = next((m for m in members if not m.local), None)
+    members = [m for m in members if m.local or m is first]
+    taken = members[:FEW]
     best = _scored(task, split, _mean_of(taken, task.combined))
     for k in range(len(taken) - 1, 0, -1):
         fewer = _scored(task, split, _mean_of(members[:k], task.combined))
         error = float(np.nanstd(fewer.replicates - best.replicates))
         if sign * (fewer.value - best.value) > GAIN * error + 1e-12:
-            best, taken = fewer, list(members[:k])
+            best, taken = fewer, members[:k]
     return _made(taken, best.value)
 
 
@@ -163,7 +172,7 @@ def blended(problem: Problem, outcomes: Mapping[str, Outcome], task: Task, folde
     best has the same numbers as that floor, and both rows stand.
     """
     split = problem.split
-    members = [] if split.reason else members_of(outcomes, folder, task, split)
+    members = [] if split.reason else members_of(outcomes, folder, task, split, {p.name for p in problem.plugins if p.local})
     if len(members) < 2:
         return []
     chosen = choose(members, task, split)

@@ -291,7 +291,7 @@ class Task(Protocol):
     blends: ClassVar[bool] = True
     """Predictions of several models may be averaged; rankings may not: their boards have no ensemble."""
     begins_with_few: ClassVar[bool] = False
-    """An ensemble is a few of the best models, fewer only where that helps beyond doubt; else the best on validation, and what adds to it."""
+    """An ensemble is of three models, fewer only where that helps beyond doubt; else it is what is best on validation."""
 
     def splits(self, data: Events | Series, options: Mapping[str, str], profile: Profile, seed: int, *, simulated: bool) -> list[Split]:
         """Cut the data into stages, one split a board; raise `ProtocolError` where the rules do not allow it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def score_of(task: Task, found: Split, prediction: Prediction) -> float:
 
 def members(task: Task, found: Split, predictions: list[Prediction]) -> list[Member]:
     """Order members as a run does: the best first, of equals by name."""
-    made = [Member(f"m{n}", "tuned", {"search": p}, score_of(task, found, p), {}) for n, p in enumerate(predictions)]
+    made = [Member(f"m{n}", "tuned", {"search": p}, score_of(task, found, p), {}, local=True) for n, p in enumerate(predictions)]
     sign = 1 if found.ranking.higher else -1
     return sorted(made, key=lambda m: (-sign * m.value, m.model))
 
@@ -104,6 +105,10 @@ def test_an_ensemble_of_forecasts_is_the_median_of_the_three_best_unless_fewer_a
     assert chosen.weights == dict.fromkeys(("m0", "m1", "m2"), 1 / 3)
     assert chosen.value == pytest.approx(score_of(task, SERIES, median_of(alike[:3])))
     assert choose(members(task, SERIES, [[exact], off(5.0, 1), off(5.0, 2)]), task, SERIES).weights == {"m0": 1.0}
+    # of models that learn over all series one may be a member
+    one_local = [replace(m, local=m.model in {"m2", "m3"}) for m in alike]
+    first = next(m.model for m in alike if m.model in {"m0", "m1"})
+    assert set(choose(one_local, task, SERIES).weights) <= {first, "m2", "m3"}
 
 
 def test_the_median_of_forecasts_heeds_weights_and_lies_between_the_middle_two() -> None:

@@ -4,6 +4,11 @@ Means of a few good models are hard to beat where validation is small (Claeskens
 puzzle"). So the ensemble begins with the best of the means of one, two and three models and takes another one, as greedy
 selection does (Caruana et al. 2004), only where that helps beyond the gain's own standard error, over all validations
 together. Every model with a validation prediction may be a member, tuned or not.
+
+A board of forecasts has few series and three windows: what leads there by less than its standard error leads by luck. So an
+ensemble of forecasts is the median of the three best, and is made of fewer only where that is better beyond that error. Models
+that learn over all series miss a turn of the level together: one of the three may be such a model, the others forecast each
+series from its own past.
 """
 
 from __future__ import annotations
@@ -11,7 +16,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +46,8 @@ GAIN = 1.0
 """Standard errors by which an addition must help."""
 
 Valid = Mapping[StageName, Prediction]
+Combine = Callable[[Sequence[tuple[Prediction, float]]], Prediction]
+"""Of predictions with their weights one."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,8 @@ class Member:
     valid: Valid = field(repr=False)
     value: float
     final: Entry
+    local: bool = False
+    """It forecasts each series from its own past alone."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ class _Scored:
     replicates: Array
 
 
-def members_of(outcomes: Mapping[str, Outcome], folder: Path, task: Task, split: Split) -> list[Member]:
+def members_of(outcomes: Mapping[str, Outcome], folder: Path, task: Task, split: Split, local: Collection[str] = ()) -> list[Member]:
     """List the models that may be taken, best on validation first: those whose validations and final fit worked.
 
     A model that gave a simpler method's answers for some series is in; one whose validation prediction is gone is not.
@@ -104,7 +113,7 @@ def members_of(outcomes: Mapping[str, Outcome], folder: Path, task: Task, split:
             line = final.get("calibration", {})
             own = {stage: task.calibrated(read_prediction(file), line) if line else read_prediction(file) for stage, file in files.items()}
             predictions = {stage: task.blendable(split, stage, prediction) for stage, prediction in own.items()}
-            found.append(Member(name, tuning, predictions, math.nan, final))
+            found.append(Member(name, tuning, predictions, math.nan, final, name in local))
     sign = 1 if split.ranking.higher else -1
     stages = set.intersection(*(set(m.valid) for m in found)) if found else set()
     shared = [replace(m, valid={s: p for s, p in m.valid.items() if s in stages}) for m in found]
@@ -114,6 +123,8 @@ def members_of(outcomes: Mapping[str, Outcome], folder: Path, task: Task, split:
 
 def choose(members: Sequence[Member], task: Task, split: Split) -> Chosen:
     """Choose members and weights by the score that steers the search, over all validations; of equals the fewest."""
+    if task.begins_with_few:
+        return _few(members, task, split)
     sign = 1.0 if split.ranking.higher else -1.0
     starts = [list(members[:k]) for k in range(1, min(FEW, len(members)) + 1)]
     scored = [(_scored(task, split, _mean_of(taken)), taken) for taken in starts]
@@ -128,8 +139,30 @@ def choose(members: Sequence[Member], task: Task, split: Split) -> Chosen:
         if not sign * (better.value - best.value) > GAIN * error + 1e-12:
             break
         best, taken = better, [*taken, added]
+    return _made(taken, best.value)
+
+
+def _few(members: Sequence[Member], task: Task, split: Split) -> Chosen:
+    """Take the three best together; two, or the best alone, only where that is better beyond the gain's standard error.
+
+    Of the models that learn over all series the best may be among them.
+    """
+    sign = 1.0 if split.ranking.higher else -1.0
+    first = next((m for m in members if not m.local), None)
+    members = [m for m in members if m.local or m is first]
+    taken = members[:FEW]
+    best = _scored(task, split, _mean_of(taken, task.combined))
+    for k in range(len(taken) - 1, 0, -1):
+        fewer = _scored(task, split, _mean_of(members[:k], task.combined))
+        error = float(np.nanstd(fewer.replicates - best.replicates))
+        if sign * (fewer.value - best.value) > GAIN * error + 1e-12:
+            best, taken = fewer, members[:k]
+    return _made(taken, best.value)
+
+
+def _made(taken: Sequence[Member], value: float) -> Chosen:
     counts = Counter(m.model for m in taken)
-    return Chosen({model: n / len(taken) for model, n in counts.items()}, best.value, _tuning(taken))
+    return Chosen({model: n / len(taken) for model, n in counts.items()}, value, _tuning(taken))
 
 
 def blended(problem: Problem, outcomes: Mapping[str, Outcome], task: Task, folder: Path) -> list[Blend]:
@@ -139,7 +172,7 @@ def blended(problem: Problem, outcomes: Mapping[str, Outcome], task: Task, folde
     best has the same numbers as that floor, and both rows stand.
     """
     split = problem.split
-    members = [] if split.reason else members_of(outcomes, folder, task, split)
+    members = [] if split.reason else members_of(outcomes, folder, task, split, {p.name for p in problem.plugins if p.local})
     if len(members) < 2:
         return []
     chosen = choose(members, task, split)
@@ -150,13 +183,19 @@ def blended(problem: Problem, outcomes: Mapping[str, Outcome], task: Task, folde
     return [_blend(name, one, members, problem, task, folder) for name, one in wanted.items()]
 
 
+def combination(name: str, task: Task) -> Combine:
+    """Return how the row `name` combines its members: as its name says, or as the task wants it."""
+    return weighted if name == FLOOR else task.combined
+
+
 def _blend(name: str, chosen: Chosen, members: Sequence[Member], problem: Problem, task: Task, folder: Path) -> Blend:
     split = problem.split
     finals = {m.model: m.final for m in members if m.model in chosen.weights}
     parts = [
         (task.blendable(split, "final", read_prediction(folder / prediction_file(e))), chosen.weights[m]) for m, e in sorted(finals.items())
     ]
-    prediction = weighted(parts)
+    combine = combination(name, task)
+    prediction = combine(parts)
     file = f"predictions/{name}-{stable_seed(problem.title, split.task_id):08x}.npz"
     write_prediction(folder / file, prediction)
     causal = {p.name: p.causal for p in problem.plugins}
@@ -168,14 +207,14 @@ def _blend(name: str, chosen: Chosen, members: Sequence[Member], problem: Proble
         "params": json.dumps(dict(chosen.weights), sort_keys=True),
         **{name: sum(e[name] for e in finals.values()) for name in ("fit_seconds", "predict_seconds")},
     }  # fmt: skip
-    valid = weighted([(m.valid[LATEST], chosen.weights[m.model]) for m in sorted(members, key=lambda m: m.model) if m.model in finals])
+    valid = combine([(m.valid[LATEST], chosen.weights[m.model]) for m in sorted(members, key=lambda m: m.model) if m.model in finals])
     return Blend(row, prediction, file, valid)
 
 
-def _mean_of(members: Sequence[Member]) -> Valid:
+def _mean_of(members: Sequence[Member], combine: Combine = weighted) -> Valid:
     counts = Counter(m.model for m in members)
     by_name = {m.model: m for m in members}
-    return {stage: weighted([(by_name[m].valid[stage], n / len(members)) for m, n in sorted(counts.items())]) for stage in members[0].valid}
+    return {stage: combine([(by_name[m].valid[stage], n / len(members)) for m, n in sorted(counts.items())]) for stage in members[0].valid}
 
 
 def _scored(task: Task, split: Split, valid: Valid) -> _Scored:

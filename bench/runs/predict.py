@@ -32,12 +32,13 @@ from bench.execute.sandbox import words_of as lacking_confinement
 from bench.registry import Registry, Source, discover
 from bench.runs.check_prediction import part_of
 from bench.runs.config import own_columns
+from bench.runs.ensemble import combination
 from bench.runs.explain import with_reasons
 from bench.runs.saved_models import Fitted, answering, board_of, fits, run_document, words_of
 from bench.sources.cache import cache_folder
 from bench.sources.load import Request, cache_frame, holds_series, loaded
 from bench.sources.registered import registered
-from bench.tasks.base import Arrays, InferenceInputs, Prediction, Stage, Task, weighted
+from bench.tasks.base import Arrays, InferenceInputs, Prediction, Stage, Task
 from bench.tasks.profiles import profile
 
 SECONDS = 3600.0
@@ -141,10 +142,11 @@ def _blended_answer(
     fitted: Sequence[Fitted], sources: Mapping[str, Source], task: Task, context: Mapping[str, Any], executor: Executor,
     tickets: Iterator[int], asked: InferenceInputs,
 ) -> Arrays:  # fmt: skip
-    """Ask all models that answer together, and average them."""
+    """Ask all models that answer together, and combine them as their row does."""
     answers = [_answer(next(tickets), one, sources[one.model], asked, task, context, executor) for one in fitted]
     parts = [task.blendable(asked.split, "final", p) for p in answers] if len(answers) > 1 else answers
-    return weighted([(p, one.weight) for p, one in zip(parts, fitted, strict=True)])[0]
+    combine = combination(answering(fitted), task)
+    return combine([(p, one.weight) for p, one in zip(parts, fitted, strict=True)])[0]
 
 
 def _shares(

@@ -206,6 +206,27 @@ def weighted(parts: Sequence[tuple[Prediction, float]]) -> list[dict[str, Array]
     return total
 
 
+def weighted_median(parts: Sequence[tuple[Prediction, float]]) -> list[dict[str, Array]]:
+    """Return the weighted median of predictions, element by element; the mean of the middle two where half the weight lies below each.
+
+    It follows neither of two members that are far off on opposite sides, nor one that is alone (Jose and Winkler 2008).
+    """
+    weight = np.array([w for _, w in parts])
+    found = []
+    for same in zip(*(prediction for prediction, _ in parts), strict=True):
+        stacked = {name: np.stack([part[name] for part in same]) for name in same[0]}
+        found.append({name: _middle(x, weight) for name, x in stacked.items()})
+    return found
+
+
+def _middle(x: Array, weight: Array) -> Array:
+    """Return the weighted median of x [K, ...] over its first axis, under weights [K] that sum to 1."""
+    order = np.argsort(x, axis=0, kind="stable")
+    ordered, reached = np.take_along_axis(x, order, 0), np.cumsum(weight[order], axis=0)
+    lower, upper = (np.argmax(reached >= half, axis=0)[None] for half in (0.5 - 1e-9, 0.5 + 1e-9))
+    return np.asarray((np.take_along_axis(ordered, lower, 0) + np.take_along_axis(ordered, upper, 0))[0] / 2)
+
+
 class Scorer(Protocol):
     """Score one prediction under any weights of its rows: point values and bootstrap alike."""
 
@@ -269,6 +290,8 @@ class Task(Protocol):
     """Options that new data may have of its own; all others are the run's."""
     blends: ClassVar[bool] = True
     """Predictions of several models may be averaged; rankings may not: their boards have no ensemble."""
+    begins_with_few: ClassVar[bool] = False
+    """An ensemble is of three models, fewer only where that helps beyond doubt; else it is what is best on validation."""
 
     def splits(self, data: Events | Series, options: Mapping[str, str], profile: Profile, seed: int, *, simulated: bool) -> list[Split]:
         """Cut the data into stages, one split a board; raise `ProtocolError` where the rules do not allow it."""
@@ -290,6 +313,10 @@ class Task(Protocol):
     def blendable(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:
         """Bring a finished prediction to a scale on which those of several models may be averaged."""
         return prediction
+
+    def combined(self, parts: Sequence[tuple[Prediction, float]]) -> list[dict[str, Array]]:
+        """Combine the blendable predictions of an ensemble's members, each with its weight, which sum to 1: their mean."""
+        return weighted(parts)
 
     def averaged(self, split: Split, stage: StageName, predictions: Sequence[Prediction]) -> Finished:
         """Average the finished predictions of several configurations of one model."""

@@ -14,11 +14,12 @@ import numpy as np
 
 from bench.api import Array
 from bench.data.panel import Panel
+from bench.neural.cycles import cycles
 
 PHASES = 4
-"""Values of the same phase of the season, 1 to 4 seasons back."""
+"""Values of the same phase of each cycle, 1 to 4 turns back."""
 SHORT = 14
-"""Steps of the short window where there is no season; else it is one season."""
+"""Steps of the short window where there is no cycle; else it is one turn of the shortest."""
 LONG = 48
 """Most steps of the short window."""
 BLOCK = 50_000
@@ -55,17 +56,22 @@ class Laid:
     x: Array
     """float32 [P, F]."""
     anchor: Array
-    """float64 [P]: mean of the last season (of 14 steps where there is none; of at most 48)."""
+    """float64 [P]: mean of the last turn of the shortest cycle (of 14 steps where there is none; of at most 48)."""
     scale: Array
     """float64 [P]: mean absolute distance from the anchor over two such windows, or `least`; > 0."""
 
 
-class Source:
-    """A panel made ready to be looked up: missing values before each start, running sums of sizes and of demands."""
+def turns_of(panel: Panel) -> tuple[int, ...]:
+    """Return the cycles that the data show and the metric's season, in steps, the shortest first; (1,) where there is none."""
+    return tuple(sorted({*cycles(panel), panel.season} - {0, 1})) or (1,)
 
-    def __init__(self, panel: Panel) -> None:
-        self.panel = panel
-        self.width = min(panel.season if panel.season > 1 else SHORT, LONG)
+
+class Source:
+    """A panel made ready to be looked up by its cycles `turns`: missing values before each start, running sums."""
+
+    def __init__(self, panel: Panel, turns: tuple[int, ...]) -> None:
+        self.panel, self.turns = panel, turns
+        self.width = min(turns[0] if turns[0] > 1 else SHORT, LONG)
         begun = np.arange(panel.steps) >= panel.start[:, None]
         self.values = np.where(begun, panel.values, np.nan)
         self.sizes = _running(np.where(begun, np.abs(panel.values), 0.0))
@@ -98,9 +104,10 @@ def _block(source: Source, pairs: Pairs, lags: int) -> Laid:
     scale = np.maximum(spread, least(size, share))
     scale = np.where(scale > 0, scale, 1.0)
     recent = (past - anchor[:, None]) / scale[:, None]
-    same = (_same_phase(source, pairs) - anchor[:, None]) / scale[:, None]
+    same = [(_same_phase(source, pairs, m) - anchor[:, None]) / scale[:, None] for m in source.turns]
+    phased = [column for x in same for column in (x, average(x)[:, None])]
     long_run = np.stack([anchor / scale, (size * share - anchor) / scale, share], axis=1)
-    features = [recent[:, :lags], _rolling(recent, w), _demand(past), same, average(same)[:, None], long_run, _calendar(source, pairs)]
+    features = [recent[:, :lags], _rolling(recent, w), _demand(past), *phased, long_run, _calendar(source, pairs)]
     return Laid(np.concatenate([*features, pairs.ahead[:, None]], axis=1).astype(np.float32), anchor, scale)
 
 
@@ -135,9 +142,8 @@ def _demand(past: Array) -> Array:
     return np.stack([average(np.where(np.isfinite(past), hit, np.nan)), ago], axis=1)
 
 
-def _same_phase(source: Source, pairs: Pairs) -> Array:
-    """Return the last values of the target's own phase of the season, the latest first, [P, PHASES]."""
-    m = max(source.panel.season, 1)
+def _same_phase(source: Source, pairs: Pairs, m: int) -> Array:
+    """Return the last values of the target's own phase of a cycle of m steps, the latest first, [P, PHASES]."""
     seasons = pairs.ahead[:, None] // m + 1 + np.arange(PHASES)
     return source.at(pairs.series, (pairs.origin + pairs.ahead)[:, None] - m * seasons)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from bench.api import Array
 from bench.data.panel import Forecast, Panel
+from bench.neural.cycles import cycles
 from bench_plugins.forecast_floors import seasonal_naive
 
 HISTORY = 1000
@@ -21,6 +22,8 @@ SEASON = 24
 """Longest season that is left to the model itself; a longer one is taken off before the fit and put back after it."""
 PATTERN = 10
 """Seasons from which the pattern of a long season is taken, counted from the end."""
+TURNS = 4
+"""Turns of a cycle that a series must cover before it is believed without having been named."""
 SHORTEST = 8
 """Steps below which a series is served by the seasonal naive: AutoETS refuses 6 and less, Theta 3 and less."""
 ABSURD = 10.0
@@ -51,16 +54,24 @@ def serve(panel: Panel, levels: tuple[float, ...], fit_of: Callable[[int], Fit])
             if np.ptp(y[-HISTORY:]) == 0:
                 point[n], quantiles[n] = y[-1], y[-1]
                 continue
-            point[n], quantiles[n], marked[n] = _one(y, panel, fit_of(int(n)), (point[n], quantiles[n]))
+            point[n], quantiles[n], marked[n] = _one(y, season_of(panel, int(n)), panel.horizon, fit_of(int(n)), (point[n], quantiles[n]))
     if panel.counts:
         point, quantiles = np.maximum(point, 0.0), np.maximum(quantiles, 0.0)
     return Forecast(quantiles, point, marked)
 
 
-def _one(y: Array, panel: Panel, fit: Fit, floor: Fitted) -> tuple[Array, Array, bool]:
+def season_of(panel: Panel, n: int) -> int:
+    """Return the season of one series: the panel's, or, where that has none (1), the shortest cycle that its own past shows, if any."""
+    if panel.season > 1:
+        return panel.season
+    y, found = panel.series(n), cycles(panel.take(np.array([n])))
+    return found[0] if found and len(y) >= TURNS * found[0] and is_seasonal(y, found[0]) else 1
+
+
+def _one(y: Array, season: int, horizon: int, fit: Fit, floor: Fitted) -> tuple[Array, Array, bool]:
     """Return mean [H], quantiles [H, Q], and whether the floor had to help."""
     try:
-        mean, quantiles = bounded(y, panel.season, panel.horizon, fit)
+        mean, quantiles = bounded(y, season, horizon, fit)
     except Exception:  # noqa: BLE001 - the libraries raise bare Exception; the row counts the series that ended so
         return *floor, True
     low, high = y[-HISTORY:].min(), y[-HISTORY:].max()

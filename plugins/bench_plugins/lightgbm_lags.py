@@ -1,7 +1,8 @@
 """LightGBM on lags: one global set of boosted trees for all series and all steps of the horizon.
 
-The target is (value - anchor) / scale of its window (see `_lag_features`), the step ahead is a feature. Trees with squared
-loss give the mean; trees with quantile loss give up to five levels, between which quantiles are linear in the normal score.
+The target is (value - anchor) / scale of its window (see `_lag_features`), the step ahead is a feature, and so are values of
+the same phase of each cycle that the training data show, whatever season the metric is scaled by. Trees with squared loss give
+the mean; trees with quantile loss give up to five levels, between which quantiles are linear in the normal score.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from bench.api import Array, Context, Model, Params, hookimpl
 from bench.data.panel import Forecast, Panel
-from bench_plugins._lag_features import Source, all_steps, drawn, lay_out
+from bench_plugins._lag_features import Source, all_steps, drawn, lay_out, turns_of
 from bench_plugins._lag_knots import between, knots
 from bench_plugins.forecast_floors import seasonal_naive
 
@@ -47,6 +48,7 @@ class LightgbmLags(Model):
         super().__init__(params)
         self.trees: dict[str, lgb.Booster] = {}
         self.at: tuple[float, ...] = ()
+        self.turns: tuple[int, ...] = (1,)
 
     @staticmethod
     def space() -> dict[str, BaseDistribution]:
@@ -76,11 +78,11 @@ class LightgbmLags(Model):
         """Boost one set of trees for the mean and one for each knot; none where the panel holds no window to learn from."""
         settings = {**_fixed(ctx), **self.default(), **self.params}
         lags, rounds = settings.pop("lags"), settings.pop("n_estimators")
-        self.at, self.trees = knots(ctx.quantiles), {}
+        self.at, self.turns, self.trees = knots(ctx.quantiles), turns_of(train), {}
         pairs = drawn(train, ctx.rows, EXAMPLES, ctx.seed)
         if not len(pairs):
             return
-        laid = lay_out(Source(train), pairs, lags)
+        laid = lay_out(Source(train, self.turns), pairs, lags)
         target = (train.values[pairs.series, pairs.origin + pairs.ahead] - laid.anchor) / laid.scale
         data = lgb.Dataset(laid.x, target, params=settings, free_raw_data=False)
         losses: dict[str, Params] = {MEAN: {"objective": "l2"}} | {f"{q:g}": {"objective": "quantile", "alpha": q} for q in self.at}
@@ -96,7 +98,7 @@ class LightgbmLags(Model):
             floor = seasonal_naive(inputs, ctx.quantiles)
             return Forecast(floor.quantiles, floor.mean, np.ones(len(inputs), bool))
         shape, lags = (len(inputs), inputs.horizon), {**self.default(), **self.params}["lags"]
-        laid = lay_out(Source(inputs), all_steps(inputs), lags)
+        laid = lay_out(Source(inputs, self.turns), all_steps(inputs), lags)
         mean, *trained = [laid.anchor + laid.scale * self._raw(name, laid.x, ctx) for name in self.trees]
         quantiles = between(np.stack(trained, axis=-1), self.at, ctx.quantiles)
         if inputs.counts:
@@ -110,15 +112,15 @@ class LightgbmLags(Model):
         return np.asarray(self.trees[name].predict(x, num_threads=ctx.threads), float) if len(x) else np.zeros(0)
 
     def save(self, folder: Path) -> None:
-        """Write the levels and, as LightGBM's text, the trees."""
-        (folder / FILE).write_text(json.dumps({"at": self.at, "trees": list(self.trees)}))
+        """Write the levels, the cycles and, as LightGBM's text, the trees."""
+        (folder / FILE).write_text(json.dumps({"at": self.at, "turns": self.turns, "trees": list(self.trees)}))
         for name, trees in self.trees.items():
             trees.save_model(folder / f"{name}.txt")
 
     def load(self, folder: Path) -> None:
-        """Read both."""
+        """Read them."""
         held = json.loads((folder / FILE).read_text())
-        self.at = tuple(held["at"])
+        self.at, self.turns = tuple(held["at"]), tuple(held["turns"])
         self.trees = {name: lgb.Booster(model_file=folder / f"{name}.txt") for name in held["trees"]}
 
 

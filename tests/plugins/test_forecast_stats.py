@@ -318,6 +318,25 @@ def test_history_and_season_are_bounded():
     assert seen_by_fit([long[:7]], 1) == []
 
 
+def test_without_a_season_of_the_metric_each_series_is_fitted_to_the_cycle_that_it_shows_alone():
+    steps, rng = np.arange(300), np.random.default_rng(3)
+    wave = np.sin(2 * np.pi * steps / 12) + rng.normal(0, 0.2, 300)
+
+    calls = [seen_by_fit(rows, season=m)[0] for rows, m in (([wave], 1), ([wave], 7), ([rng.normal(size=300)], 1), ([wave[:40]], 1))]
+
+    assert [m for _, m in calls] == [12, 7, 1, 1]  # found; the metric's; nothing to find; fewer than four turns
+
+
+@both
+def test_a_cycle_that_is_found_is_forecast(name):
+    steps = np.arange(240)
+    y = 100 + 20 * np.sin(2 * np.pi * steps / 12) + np.random.default_rng(2).normal(size=240)
+
+    answer = forecast(MODELS[name], panel_of([y[:-24]], season=1, horizon=24))
+
+    assert np.abs(answer.mean[0] - y[-24:]).mean() < 3
+
+
 @both
 def test_a_long_season_is_taken_off_and_put_back(name):
     steps = np.arange(6 * 48 + 60)

@@ -160,7 +160,7 @@ def test_features_do_not_look_at_the_origin_or_behind_it():
     values[:, 60:] = np.random.default_rng(5).normal(1e6, 1e6, values[:, 60:].shape)
 
     seen, changed = (
-        lag_features.lay_out(lag_features.Source(given), pairs, 14) for given in (panel, replace(panel, values=values))
+        lag_features.lay_out(lag_features.Source(given, (7,)), pairs, 14) for given in (panel, replace(panel, values=values))
     )  # fmt: skip
 
     assert len(pairs) > 30
@@ -172,9 +172,11 @@ def test_a_window_of_training_and_the_last_window_of_a_panel_that_ends_there_hav
     panel = ordinary(6, 80)
     ended = panel.ending(np.full(6, 60))
     series, ahead = np.divmod(np.arange(60), 10)
-    inside = lag_features.lay_out(lag_features.Source(panel), lag_features.Pairs(series, np.full(60, 60), ahead), 14)
+    inside = lag_features.lay_out(
+        lag_features.Source(panel, lag_features.turns_of(panel)), lag_features.Pairs(series, np.full(60, 60), ahead), 14
+    )
 
-    at_the_end = lag_features.lay_out(lag_features.Source(ended), lag_features.all_steps(ended), 14)
+    at_the_end = lag_features.lay_out(lag_features.Source(ended, lag_features.turns_of(panel)), lag_features.all_steps(ended), 14)
 
     assert np.array_equal(inside.x, at_the_end.x, equal_nan=True)
 
@@ -183,7 +185,7 @@ def test_features_of_a_small_series_are_what_they_are_called():
     y = np.array([4.0, 0.0, 2.0, 6.0, 8.0, 10.0])
     panel = panel_of([y], season=2, horizon=3)
 
-    laid = lag_features.lay_out(lag_features.Source(panel), lag_features.all_steps(panel), 3)
+    laid = lag_features.lay_out(lag_features.Source(panel, lag_features.turns_of(panel)), lag_features.all_steps(panel), 3)
     row = dict(zip(("lag1", "lag2", "lag3", "before", "two", "all", "size", "share", "ago"), laid.x[1], strict=False))
     same = laid.x[1, 9:13]
 
@@ -205,7 +207,7 @@ def test_rare_counts_are_measured_in_demands_not_in_their_small_noise():
     y[5] = 4
     panel = panel_of([y], counts=True)
 
-    laid = lag_features.lay_out(lag_features.Source(panel), lag_features.all_steps(panel), 4)
+    laid = lag_features.lay_out(lag_features.Source(panel, lag_features.turns_of(panel)), lag_features.all_steps(panel), 4)
 
     assert laid.scale == pytest.approx(np.full(10, 4 * 0.99))
 
@@ -235,3 +237,27 @@ def test_the_most_pairs_hold_whatever_the_profile_allows(monkeypatch):
     fitted(LightgbmLags, ordinary(), replace(CTX, rows=None), **QUICK)
 
     assert asked == [40]
+
+
+def test_cycles_are_found_in_the_data_whatever_the_metrics_season_is(tmp_path):
+    """A cycle of 24 steps, and one of 168 behind it, in a panel whose metric has no season."""
+    rng, t = np.random.default_rng(0), np.arange(24 * 7 * 6 + 48)
+    shape = rng.normal(0, 1, (8, 24))[:, t % 24] * np.where(t // 24 % 7 < 5, 1.0, 0.2)
+    y = 100 * (10 + shape + rng.normal(0, 0.1, (8, len(t))))
+    blind, told, later = (panel_of(y[:, :end], season=m, horizon=48) for end, m in ((-96, 1), (-96, 24), (-48, 1)))
+    naive = np.abs(np.diff(later.values)).mean()
+
+    model = fitted(LightgbmLags, blind, FEW, **QUICK)
+    error = np.abs(model.predict(later, CTX).quantiles[..., MEDIAN] - y[:, -48:]).mean()
+
+    assert lag_features.turns_of(blind) == lag_features.turns_of(told) == (24, 168)
+    assert model.turns == (24, 168)
+    assert error < 0.5 * naive
+    assert_saved(model, later, tmp_path)
+
+
+def test_where_the_data_show_no_cycle_the_metrics_season_is_looked_at():
+    noise = np.random.default_rng(0).normal(0, 1, (5, 200))
+
+    assert lag_features.turns_of(panel_of(noise, season=9)) == (9,)
+    assert lag_features.turns_of(panel_of(noise, season=1)) == (1,)

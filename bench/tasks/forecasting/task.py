@@ -35,6 +35,7 @@ from bench.tasks.base import (
     Stage,
     StageName,
     Task,
+    weighted_median,
 )
 from bench.tasks.clock import format_time
 from bench.tasks.forecasting import new_data
@@ -115,6 +116,7 @@ class Forecasting(Task):
     rankings: ClassVar[Mapping[str, RankingRule]] = RANKINGS
     proper: ClassVar[Mapping[str, tuple[str, ...]]] = PROPER
     unit: ClassVar[str] = "series"
+    begins_with_few: ClassVar[bool] = True
     settable: ClassVar[tuple[str, ...]] = ("freq",)
     options: ClassVar[Mapping[str, str]] = {
         "horizon": "steps to forecast (14), or a duration that the frequency divides (14d); default by frequency",
@@ -183,6 +185,10 @@ class Forecasting(Task):
     def blendable(self, split: Split, stage: StageName, prediction: Prediction) -> Prediction:
         """Average as they are."""
         return prediction
+
+    def combined(self, parts: Sequence[tuple[Prediction, float]]) -> list[dict[str, Array]]:
+        """Take the median of the members' quantiles, level by level: one that misses a turn of the level does not pull it along."""
+        return weighted_median(parts)
 
     def scorer(self, split: Split, prediction: Prediction) -> Scorer:
         """Lay out the rows once."""

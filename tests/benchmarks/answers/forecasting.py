@@ -1,14 +1,18 @@
 """Forecasting: on every open set, what validation chose against the best floor, with paired intervals.
 
+Chosen are twice: the best model by validation, floors left out, and the answer, which is what a reader is to take: the `ensemble`
+(the median of the three best rows, floors among them), or the one row that was better than it beyond its standard error.
+
 Two floors stand in each row: the one that validation chooses, as a reader would without a look at test, and the one that
 turned out best on test, which is the stricter bar. Floors are the rules and the methods for one series; `negbin` and
 `seasonal-quantiles`, which have a search, are counted among them: that too is the stricter bar. Differences are
 the floor's score less the row's, so that above 0 is better; 95 % intervals, paired, resampled as on the board.
-Where the ensemble has one member there is no row of it, and a dash stands.
+Where the answer is a floor itself its difference to that floor is 0.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +52,7 @@ SETS = {
     "page-views": OpenSet("series={data}/wp_page_views", {"windows": "8"}),
     "cdnow-total": OpenSet("retail={data}/cdnow/CDNOW_master.txt", {"level": "total", "windows": "8"}),
     "online-retail": OpenSet("retail={data}/online_retail/by-day", {}),
+    "movielens": OpenSet("netflix={data}/movielens_latest_small", {"freq": "W"}),
     "college-msg": OpenSet("social={data}/college_msg/CollegeMsg.txt", {"level": "user"}, without=LOCAL),
     "m4-hourly-sixth": OpenSet("series={data}/m4_hourly", {"season": "24"}, every=6, without=("arima", "state-space")),
     "m4-hourly": OpenSet(
@@ -55,8 +60,8 @@ SETS = {
     ),
 }
 FIELDS = (
-    "set", "metric", "floor by validation", "score", "best floor on test", "score", "chosen", "score", "above the floor", "above the best",
-    "ensemble", "above the floor", "above the best",
+    "set", "metric", "floor by validation", "score", "best floor on test", "score", "best model by validation", "score", "above the floor",
+    "above the best", "answer", "score", "above the floor", "above the best",
 )  # fmt: skip
 
 
@@ -91,23 +96,33 @@ def thinned(source: Path, target: Path, every: int) -> Path:
 
 
 def compared(board: Scored, rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Compare the row that validation chose among the models, and the ensemble, with both floors."""
+    """Compare the best model on validation, and the answer, with both floors."""
     metric = board.split.ranking.metric
     floors = [r for r in rows if r["model"] in FLOORS and r["valid_score"] is not None]
     models = [r for r in rows if r["model"] not in {*FLOORS, *BLENDS} and r["valid_score"] is not None]
     by_validation, by_test = (min(floors, key=lambda r, key=key: r[key]) for key in ("valid_score", metric))
-    chosen, blend = min(models, key=lambda r: r["valid_score"]), next((r for r in rows if r["model"] == NAME), None)
+    model = min(models, key=lambda r: r["valid_score"])
     found = [f"{by_validation['model']}", f"{by_validation[metric]:.3f}", f"{by_test['model']}", f"{by_test[metric]:.3f}"]
-    for row, name in ((chosen, True), (blend, False)):
-        found += [str(row["model"])] if row is not None and name else []
-        found += ["-" if row is None else f"{row[metric]:.3f}"]
-        found += [gain(board, row, floor) for floor in (by_validation, by_test)]
+    for row in (model, answer(rows)):
+        found += [named(row), f"{row[metric]:.3f}", *(gain(board, row, floor) for floor in (by_validation, by_test))]
     return metric, *found
 
 
-def gain(board: Scored, row: Mapping[str, Any] | None, floor: Mapping[str, Any]) -> str:
+def answer(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the row of the ensemble; where it has one member, and so no row, that member's: the best on validation."""
+    known = [r for r in rows if r["valid_score"] is not None]
+    alone = min((r for r in known if r["model"] not in BLENDS), key=lambda r: (r["valid_score"], r["model"]))
+    return next((r for r in known if r["model"] == NAME), alone)
+
+
+def named(row: Mapping[str, Any]) -> str:
+    """Name a row, an ensemble by its members."""
+    return " + ".join(json.loads(row["params"])) if row["model"] == NAME else str(row["model"])
+
+
+def gain(board: Scored, row: Mapping[str, Any], floor: Mapping[str, Any]) -> str:
     """Write by how much a row's score is better than a floor's, with its interval."""
-    one = None if row is None else board.drawn(row["model"], row["tuning"])
+    one = board.drawn(row["model"], row["tuning"])
     other = board.drawn(floor["model"], floor["tuning"])
     if one is None or other is None:
         return "-"

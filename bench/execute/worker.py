@@ -168,6 +168,10 @@ def apply(request: Apply, order: Order, stage: bytes, reply: Reply) -> dict[str,
     model = make(model_class, request.params)
     if request.saved:
         model.load(Path(request.saved))
+    if request.insight:
+        began = time.perf_counter()
+        _leave_insight(model, inputs, ctx, Path(order.folder))
+        return {"status": "ok", "predict_seconds": time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()}
     predict_seconds = _predict(model, inputs, ctx, Path(order.folder), 0)
     if request.explain and hasattr(model, "contributions"):
         _write_arrays(model.contributions(inputs), Path(order.folder), 0, SLACK + 2 * len(inputs) * WIDEST, "contributions")
@@ -193,9 +197,6 @@ def _freeze_new_modules(known: int) -> None:
 def _predict(model: Any, inputs: Any, ctx: Any, folder: Path, part: int) -> float:
     """Predict one part, leave its arrays as files, and return how many seconds the model took."""
     began = time.perf_counter()
-    if request.insight:
-        _leave_insight(model, inputs, ctx, Path(order.folder))
-        return {"status": "ok", "predict_seconds": time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()}
     prediction = model.predict(inputs, ctx)
     seconds = time.perf_counter() - began
     _write_arrays(prediction, folder, part, max_numbers(inputs, ctx.quantiles))

@@ -3,7 +3,7 @@
 Means of a few good models are hard to beat where validation is small (Claeskens et al. 2016, "The forecast combination
 puzzle"). So the ensemble begins with the best of the means of one, two and three models and takes another one, as greedy
 selection does (Caruana et al. 2004), only where that helps beyond the gain's own standard error, over all validations
-together. Every model with a validation prediction may be a member, tuned or not.
+together. Every model with a validation prediction may be a member, tuned or not, with the mean of its final fits of all seeds.
 
 A board of forecasts has few series and three windows: what leads there by less than its standard error leads by luck. So an
 ensemble of forecasts is the median of the three best, and is made of fewer only where that is better beyond that error. Models
@@ -52,13 +52,13 @@ Combine = Callable[[Sequence[tuple[Prediction, float]]], Prediction]
 
 @dataclass(frozen=True)
 class Member:
-    """One model that may be taken: its predictions on the validations, and the entry of its final fit."""
+    """One model that may be taken: its predictions on the validations, and the entries of its final fits, one a seed."""
 
     model: str
     tuning: str
     valid: Valid = field(repr=False)
     value: float
-    final: Entry
+    finals: tuple[Entry, ...]
     local: bool = False
     """It forecasts each series from its own past alone."""
 
@@ -105,15 +105,15 @@ def members_of(outcomes: Mapping[str, Outcome], folder: Path, task: Task, split:
     found = []
     for name, outcome in outcomes.items() if task.blends else ():
         tuning, valid = next(iter(outcome.best.items()), ("default", outcome.valid))
-        final = next((e for (t, _), e in outcome.finals.items() if t == tuning and e["status"] == "ok"), None)
-        if final is None or valid["status"] != "ok" or valid["value"] is None:
+        finals = tuple(e for (t, _), e in sorted(outcome.finals.items()) if t == tuning and e["status"] == "ok")
+        if not finals or valid["status"] != "ok" or valid["value"] is None:
             continue
         files = {stage: folder / "valid" / f"{key}.npz" for stage, key in valid["validations"].items()}
         if all(file.is_file() for file in files.values()):
-            line = final.get("calibration", {})
+            line = finals[0].get("calibration", {})
             own = {stage: task.calibrated(read_prediction(file), line) if line else read_prediction(file) for stage, file in files.items()}
             predictions = {stage: task.blendable(split, stage, prediction) for stage, prediction in own.items()}
-            found.append(Member(name, tuning, predictions, math.nan, final, name in local))
+            found.append(Member(name, tuning, predictions, math.nan, finals, name in local))
     sign = 1 if split.ranking.higher else -1
     stages = set.intersection(*(set(m.valid) for m in found)) if found else set()
     shared = [replace(m, valid={s: p for s, p in m.valid.items() if s in stages}) for m in found]
@@ -189,10 +189,11 @@ def combination(name: str, task: Task) -> Combine:
 
 
 def _blend(name: str, chosen: Chosen, members: Sequence[Member], problem: Problem, task: Task, folder: Path) -> Blend:
-    split = problem.split
-    finals = {m.model: m.final for m in members if m.model in chosen.weights}
+    split, weights = problem.split, chosen.weights
+    finals = {m.model: m.finals for m in members if m.model in chosen.weights}
     parts = [
-        (task.blendable(split, "final", read_prediction(folder / prediction_file(e))), chosen.weights[m]) for m, e in sorted(finals.items())
+        (weighted([(task.blendable(split, "final", read_prediction(folder / prediction_file(e))), 1 / len(own)) for e in own]), weights[m])
+        for m, own in sorted(finals.items())
     ]
     combine = combination(name, task)
     prediction = combine(parts)
@@ -205,7 +206,7 @@ def _blend(name: str, chosen: Chosen, members: Sequence[Member], problem: Proble
         # a mean of models without a search stands for itself, as a default does
         "trials": 0 if chosen.tuning == "default" else len(members), "seed": 0,
         "params": json.dumps(dict(chosen.weights), sort_keys=True),
-        **{name: sum(e[name] for e in finals.values()) for name in ("fit_seconds", "predict_seconds")},
+        **{name: sum(e[name] for own in finals.values() for e in own) for name in ("fit_seconds", "predict_seconds")},
     }  # fmt: skip
     valid = combine([(m.valid[LATEST], chosen.weights[m.model]) for m in sorted(members, key=lambda m: m.model) if m.model in finals])
     return Blend(row, prediction, file, valid)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ from bench.runs.saved_models import Fitted, answering, board_of, fits, run_docum
 from bench.sources.cache import cache_folder
 from bench.sources.load import Request, cache_frame, holds_series, loaded
 from bench.sources.registered import registered
-from bench.tasks.base import Arrays, InferenceInputs, Prediction, Stage, Task
+from bench.tasks.base import Arrays, InferenceInputs, Prediction, Stage, Task, weighted
 from bench.tasks.profiles import profile
 
 SECONDS = 3600.0
@@ -142,11 +142,15 @@ def _blended_answer(
     fitted: Sequence[Fitted], sources: Mapping[str, Source], task: Task, context: Mapping[str, Any], executor: Executor,
     tickets: Iterator[int], asked: InferenceInputs,
 ) -> Arrays:  # fmt: skip
-    """Ask all models that answer together, and combine them as their row does."""
+    """Ask all models that answer together, and combine them as their row does: the mean of each model's seeds first."""
     answers = [_answer(next(tickets), one, sources[one.model], asked, task, context, executor) for one in fitted]
     parts = [task.blendable(asked.split, "final", p) for p in answers] if len(answers) > 1 else answers
-    combine = combination(answering(fitted), task)
-    return combine([(p, one.weight) for p, one in zip(parts, fitted, strict=True)])[0]
+    seeds: dict[str, list[tuple[Prediction, float]]] = defaultdict(list)
+    for prediction, one in zip(parts, fitted, strict=True):
+        seeds[one.model].append((prediction, one.weight))
+    totals = {model: sum(weight for _, weight in own) for model, own in seeds.items()}
+    means = [(weighted([(p, weight / totals[model]) for p, weight in own]), totals[model]) for model, own in seeds.items()]
+    return combination(answering(fitted), task)(means)[0]
 
 
 def _shares(

@@ -79,7 +79,7 @@ def answering(fitted: Sequence[Fitted]) -> str:
 
 def words_of(document: Mapping[str, Any], board: Mapping[str, Any], fitted: Sequence[Fitted]) -> str:
     """Describe who answers: the models, the board that they stand on, and which other boards there were to choose from."""
-    names = [clean(one.model) for one in fitted]
+    names = list(dict.fromkeys(clean(one.model) for one in fitted))
     asked = names[0] if len(names) == 1 else f"{answering(fitted)} of {several(names, 8)}"
     family = board["facts"].get("family", "")
     others = [f"--family {other}" for other in families_of(document, board["name"]) if other != family]
@@ -94,7 +94,8 @@ def fits(folder: Path, board: Mapping[str, Any], model: str = "") -> list[Fitted
     best = chosen_row(rows, model, f"{folder}: no model worked on {board['name']}")
     parts = [(best, 1.0)]
     if best["model"] in {NAME, FLOOR}:
-        parts = [(_member(rows, name, best["tuning"]), weight) for name, weight in json.loads(best["params"]).items()]
+        members = {name: _member(rows, name, best["tuning"]) for name in json.loads(best["params"])}
+        parts = [(row, weight / len(members[name])) for name, weight in json.loads(best["params"]).items() for row in members[name]]
     keys, entries = _keys(folder, place), {}  # type: tuple[dict[tuple[str, str, int], str], dict[str, Entry]]
     read_entries(folder / "ledger.jsonl", entries)
     found = [_fitted(folder, row, entries.get(keys.get((row["model"], row["tuning"], row["seed"]), "")), weight) for row, weight in parts]
@@ -118,13 +119,13 @@ def chosen_row(rows: Sequence[Row], model: str, nothing: str) -> Row:
     return able[0]
 
 
-def _member(rows: Sequence[Row], model: str, tuning: str) -> Row:
-    """Find the fit that an ensemble is made of: of its tuning, or of its default where it has no space, the first seed that worked."""
+def _member(rows: Sequence[Row], model: str, tuning: str) -> list[Row]:
+    """Find the fits that an ensemble takes of a model, one a seed: of its tuning, or of its default where it has no space."""
     worked = [r for r in rows if (r["model"], r["status"]) == (model, "ok")]
     own = [r for r in worked if r["tuning"] == tuning] or [r for r in worked if r["tuning"] == "default"]
     if not own:
         raise RunFolderError(f"the leaderboard has no row of {model!r}, a member of the ensemble; give the run's command again")
-    return min(own, key=lambda r: r["seed"])
+    return sorted(own, key=lambda r: int(r["seed"]))
 
 
 def _keys(folder: Path, place: tuple[str, str]) -> dict[tuple[str, str, int], str]:

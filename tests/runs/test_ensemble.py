@@ -34,7 +34,7 @@ def score_of(task: Task, found: Split, prediction: Prediction) -> float:
 
 def members(task: Task, found: Split, predictions: list[Prediction]) -> list[Member]:
     """Order members as a run does: the best first, of equals by name."""
-    made = [Member(f"m{n}", "tuned", {"search": p}, score_of(task, found, p), {}, local=True) for n, p in enumerate(predictions)]
+    made = [Member(f"m{n}", "tuned", {"search": p}, score_of(task, found, p), (), local=True) for n, p in enumerate(predictions)]
     sign = 1 if found.ranking.higher else -1
     return sorted(made, key=lambda m: (-sign * m.value, m.model))
 
@@ -177,12 +177,15 @@ def test_a_detectors_run_says_how_far_each_agrees_with_the_others_and_what_the_i
     assert (shared["vus_pr"] == shared["vus_pr_right"]).all()
 
 
-def test_an_ensembles_prediction_on_test_is_the_weighted_mean_of_its_members_final_fits() -> None:
+def test_an_ensembles_prediction_on_test_is_the_weighted_mean_of_its_members_final_fits_of_all_seeds() -> None:
     place = run_kit.churn()
     row = next(r for r in Board.read(place / "run").rows if r["model"] == "mean-of-3" and r["dataset"] == "calm")
     index = pl.read_parquet(place / "run" / "predictions.parquet").filter(dataset="calm").sort("tuning")
     files = {(r["model"], r["seed"]): place / "run" / r["file"] for r in index.to_dicts()}  # tuned where there is one
-    made = sum(w * read_prediction(files[m, 0])[0]["prediction"] for m, w in json.loads(row["params"]).items())
+    weights = json.loads(row["params"])
+    fits = {m: [read_prediction(file)[0]["prediction"] for (model, _), file in files.items() if model == m] for m in weights}
+    assert max(map(len, fits.values())) == 2, "a member that draws was fitted with two seeds"
+    made = sum(w * np.mean(fits[m], axis=0) for m, w in weights.items())
     np.testing.assert_allclose(read_prediction(files["mean-of-3", 0])[0]["prediction"], made, rtol=1e-12)
 
 

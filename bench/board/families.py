@@ -78,7 +78,7 @@ def _against_floor(rows: Sequence[Row], own: Sequence[Row]) -> str:
         f"not separable from it: {several(open_, 8)}" if open_ else "",
         f"below it: {several(worse, 8)}" if worse else "",
     ]
-    board = ", ".join([clean(one["dataset"]), *filter(None, (one.get("family"), one.get("mode")))])
+    board = ", ".join([clean(one["dataset"]), *([one["family"], one["mode"]] if one.get("family") else [])])
     return f"{board}: {'; '.join(filter(None, said))}"
 
 

@@ -24,9 +24,9 @@ from bench.neural.sizes import Sizes
 from bench.neural.training import TrainingRecipe
 
 STATE = "state.json"
-ROWS = 32_000
+ROWS = 26_000
 """Windows of next events that a training goes through: on MovieLens, 2,700 windows, five epochs end far too early."""
-PATIENCE = 3
+PATIENCE = 2
 """Epochs without a better holdout loss before a network of next events stops: its curve is smooth, an epoch long."""
 FORECASTS = "pinball"
 """The loss of forecasts, for which the learning rate falls."""
@@ -124,7 +124,8 @@ class NetworkModel(Model):
         """Read from the task what to learn, and from the parameters how."""
         own = {name: self.params[name] for name in ("lr", "batch", "patience", "clip") if name in self.params}
         if isinstance(encoder, NextEncoder):
-            return TrainingRecipe(encoder.loss, **{"patience": PATIENCE, "rows": ROWS, **own})
+            own.setdefault("patience", PATIENCE)
+            return TrainingRecipe(encoder.loss, rows=ROWS, **own)
         return TrainingRecipe(encoder.loss, levels=encoder.levels, falling=encoder.loss == FORECASTS, **own)
 
     def fitted(self) -> Encoder:

@@ -68,7 +68,8 @@ class NextNet(nn.Module):
         each = self.lost(h[inside], x[..., SEEN - 1][inside].long(), answer[inside])
         row = torch.arange(len(x), device=x.device)[:, None].expand_as(inside)[inside]
         total = torch.zeros(len(x), device=x.device).index_add(0, row, each.float())
-        return ((total + (cost * inside).sum(1) / count) / count)[:, None]
+        loss: Tensor = ((total + (cost * inside).sum(1) / count) / count)[:, None]
+        return loss
 
     def logits(self, h: Tensor, snapshot: Tensor) -> Tensor:  # [m, D], [m] -> [m, I]
         """Score all items by what is popular and what the network adds."""
@@ -84,7 +85,8 @@ class NextNet(nn.Module):
             own = torch.cat([self.exact(*part) for part in zip(*parts, strict=True)])
         said = torch.cat([own[..., None], answer[..., 1:].clamp(min=TINY).log()], 2)  # [m, J, C]
         each = (self.gate(h).log_softmax(1)[:, None] + said).logsumexp(2) * there
-        return -each.sum(1) / there.sum(1)
+        loss: Tensor = -each.sum(1) / there.sum(1)
+        return loss
 
     def exact(self, h: Tensor, snapshot: Tensor, item: Tensor) -> Tensor:  # [m, D], [m], [m, J] -> [m, J]
         """Compute the network's own log-chances of items."""

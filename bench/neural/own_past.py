@@ -115,7 +115,7 @@ def shares(train: NextTrain, everybody: Everybody) -> Array:
     """Compute the chance of each event by what was before its moment, float32 [E, C - 1]; without an own past, that of everybody."""
     own, there = own_shares(train)
     item = np.minimum(train.item, train.items - 1)
-    return np.where(there, own, everybody.share[everybody.snapshot(train.time), item][:, None])
+    return np.asarray(np.where(there, own, everybody.share[everybody.snapshot(train.time), item][:, None]))
 
 
 def told(inputs: NextInputs) -> Array:
@@ -183,4 +183,4 @@ def _faded_moments(row: Array, moment: Array, known: Array) -> Array:
     new = np.r_[True, (row[1:] != row[:-1]) | (moment[1:] != moment[:-1])] if len(row) else np.zeros(0, bool)
     number = np.cumsum(new) - 1
     size = np.bincount(number, known) if len(row) else np.zeros(0)
-    return _faded(row[new], moment[new], size)[number]
+    return np.asarray(_faded(row[new], moment[new], size)[number])

@@ -24,7 +24,7 @@ from bench.neural.sizes import Sizes
 from bench.neural.training import TrainingRecipe
 
 STATE = "state.json"
-ROWS = 26_000
+ROWS = 20_000
 """Windows of next events that a training goes through: on MovieLens, 2,700 windows, five epochs end far too early."""
 PATIENCE = 2
 """Epochs without a better holdout loss before a network of next events stops: its curve is smooth, an epoch long."""

@@ -1,4 +1,4 @@
-"""Anomaly boards beside each other: which are trivial, whether families agree, and what beats the best floor, in words."""
+"""What beats a board's best floor, in words; and anomaly boards beside each other: which are trivial, whether families agree."""
 
 from __future__ import annotations
 
@@ -43,8 +43,9 @@ def flag_trivial(rows: Sequence[Row]) -> list[Row]:
 
 def family_words(rows: Sequence[Row]) -> list[str]:
     """Describe what beats each board's best floor, whether its search agreed with the labels, and its families with each other."""
-    own = [row for row in rows if row["task"] == "anomaly"]
+    own = [row for row in rows if row["task"] == "anomaly" or ranking_of(row).floors]
     told = [words for members in boards(own).values() if (words := _against_floor([own[at] for at in members], own))]
+    own = [row for row in own if row["task"] == "anomaly"]
     told += search_agreement_words(own)
     return told + [words for dataset in dict.fromkeys(r["dataset"] for r in own) for words in _agreement(own, dataset)]
 
@@ -58,7 +59,7 @@ def search_agreement_words(rows: Sequence[Row]) -> list[str]:
 def _against_floor(rows: Sequence[Row], own: Sequence[Row]) -> str:
     """Describe one league's models beside the best floor that it allows; `own`: the rows of both leagues."""
     standing = [rows[at] for at in candidates(rows)]
-    models = [row for row in standing if row["model"] not in FLOORS and row.get("above_floor") is not None]
+    models = [row for row in standing if row["model"] not in (*FLOORS, *ranking_of(row).floors) and row.get("above_floor") is not None]
     if not models:
         return ""
     better: list[str] = []
@@ -69,14 +70,16 @@ def _against_floor(rows: Sequence[Row], own: Sequence[Row]) -> str:
         words = f"{clean(row['model'])} ({signed(row['above_floor'])}, {span(low, high, signed)})"
         (better if low is not None and low > 0 else worse if high is not None and high < 0 else open_).append(words)
     one = models[0]
-    same = [r for r in own if (r["task_id"], r["dataset"]) == (one["task_id"], one["dataset"]) and r["mode"] in {"causal", one["mode"]}]
+    modes = {"causal", one.get("mode")}
+    same = [r for r in own if (r["task_id"], r["dataset"]) == (one["task_id"], one["dataset"]) and r.get("mode") in modes]
     floor = _floor_words([same[at] for at in candidates(same)])
     said = [
         f"{several(better, 8)} beat{'s' * (len(better) == 1)} {floor}" if better else f"no model beats {floor} beyond doubt",
         f"not separable from it: {several(open_, 8)}" if open_ else "",
         f"below it: {several(worse, 8)}" if worse else "",
     ]
-    return f"{clean(one['dataset'])}, {one['family']}, {one['mode']}: {'; '.join(filter(None, said))}"
+    board = ", ".join([clean(one["dataset"]), *([one["family"], one["mode"]] if one.get("family") else [])])
+    return f"{board}: {'; '.join(filter(None, said))}"
 
 
 def _floor_words(standing: Sequence[Row]) -> str:

@@ -52,7 +52,7 @@ class KerasModel(NetworkModel):
     def load(self, folder: Path) -> None:
         """Read back weights and encoder."""
         self.encoder = encoder_from(json.loads((folder / STATE).read_text()))
-        self.network = self.make(self.encoder.sizes)
+        self.network = self.begun(self.encoder)
         with np.load(folder / WEIGHTS, allow_pickle=False) as stored:
             self.network.set_weights([stored[name] for name in stored.files])
 

@@ -24,6 +24,10 @@ from bench.neural.sizes import Sizes
 from bench.neural.training import TrainingRecipe
 
 STATE = "state.json"
+ROWS = 20_000
+"""Windows of next events that a training goes through: on MovieLens, 2,700 windows, five epochs end far too early."""
+PATIENCE = 2
+"""Epochs without a better holdout loss before a network of next events stops: its curve is smooth, an epoch long."""
 FORECASTS = "pinball"
 """The loss of forecasts, for which the learning rate falls."""
 
@@ -64,7 +68,7 @@ class NetworkModel(Model):
         fit, held = train.holdout(ctx.seed)
         encoder = self.encoder = self.encoded(fit if len(fit) else train, ctx)
         with self.seeded(ctx):
-            self.network = self.make(encoder.sizes)
+            self.network = self.begun(encoder)
             if self.pretrain and isinstance(encoder, ChurnEncoder):
                 before = Continued(encoder)
                 other = self.make(before.sizes)
@@ -77,6 +81,13 @@ class NetworkModel(Model):
                 self.run(self.network, recipe, (encoder.training_rows(train, ctx), None), ctx)
             elif (epochs := self.learnt(self.network, encoder, train, (fit, held), ctx)) and not ctx.should_stop():
                 self.again(encoder, train, epochs, ctx)
+
+    def begun(self, encoder: Encoder) -> Any:
+        """Make the network; one of next events begins from what simple counts say."""
+        network = self.make(encoder.sizes)
+        if isinstance(encoder, NextEncoder):
+            network.begin(encoder.everybody.share, encoder.gate)
+        return network
 
     def encoded(self, train: Any, ctx: Context) -> Encoder:
         """Choose and fit the encoder: that of the task, unless a plugin has another."""
@@ -94,7 +105,7 @@ class NetworkModel(Model):
     def again(self, encoder: Encoder, train: Any, epochs: int, ctx: Context) -> None:
         """Train a new network on all of `train`; the one before stays where the time does not suffice for that."""
         stopped: list[bool] = []
-        fresh = self.make(encoder.sizes)
+        fresh = self.begun(encoder)
         noted = replace(ctx, epochs=epochs, on_stop=lambda: stopped.append(True))
         self.run(fresh, self.recipe(encoder), (encoder.training_rows(train, ctx), None), noted)
         if not stopped:
@@ -112,6 +123,9 @@ class NetworkModel(Model):
     def recipe(self, encoder: Encoder) -> TrainingRecipe:
         """Read from the task what to learn, and from the parameters how."""
         own = {name: self.params[name] for name in ("lr", "batch", "patience", "clip") if name in self.params}
+        if isinstance(encoder, NextEncoder):
+            own.setdefault("patience", PATIENCE)
+            return TrainingRecipe(encoder.loss, rows=ROWS, **own)
         return TrainingRecipe(encoder.loss, levels=encoder.levels, falling=encoder.loss == FORECASTS, **own)
 
     def fitted(self) -> Encoder:

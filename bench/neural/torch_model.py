@@ -53,7 +53,7 @@ class TorchModel(NetworkModel):
     def load(self, folder: Path) -> None:
         """Read back weights and encoder."""
         self.encoder = encoder_from(json.loads((folder / STATE).read_text()))
-        self.network = self.make(self.encoder.sizes)
+        self.network = self.begun(self.encoder)
         self.network.load_state_dict(load_file(folder / WEIGHTS))
 
     def seeded(self, ctx: Context) -> AbstractContextManager[None]:

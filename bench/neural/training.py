@@ -37,6 +37,10 @@ GROWTH = (0.2, 0.6)
 """Shares of the training from which batches are twice as large."""
 MOST = 128
 """Rows that a batch grows to, at most."""
+SHARE = 0.1
+"""Share of these rows that patience lasts for, at least."""
+LONGER = 4
+"""How many times the profile's epochs a small log may take."""
 
 
 class DivergedError(PluginError):
@@ -56,15 +60,25 @@ class TrainingRecipe:
     """Longest gradient."""
     levels: tuple[float, ...] = ()
     """Of the quantiles that are learnt, where the loss has any."""
+    rows: int = 0
+    """Rows that the training should go through, all epochs together: of fewer rows it takes more epochs, up to `LONGER` times."""
     falling: bool = False
     """The learning rate rises over the first steps and falls to 0 by the last epoch; else it stays, and batches grow."""
+
+    def epochs(self, usual: int, rows: int) -> int:
+        """Return the epochs that the training may take, where the profile has `usual` ones."""
+        return int(min(max(usual, -(-self.rows // max(rows, 1))), LONGER * usual))
+
+    def waited(self, rows: int) -> int:
+        """Return the epochs of patience; a small log's are longer, lest it be given up before anything was learnt."""
+        return int(max(self.patience, SHARE * self.rows // max(rows, 1)))
 
     def grown(self, done: float) -> int:
         """Return the rows of a batch at a share of the training, in [0, 1): twice as many from each share of `GROWTH` on.
 
         That calms the steps as a falling learning rate does (Smith et al. 2018), and takes fewer of them.
         """
-        if self.falling:
+        if self.falling or self.rows:
             return self.batch
         return max(self.batch, min(self.batch << sum(done >= share for share in GROWTH), MOST))
 
@@ -94,6 +108,8 @@ class Training(ABC):
     stopped: bool = False
     size: int = field(init=False)
     """Most rows of a batch in this epoch."""
+    epochs: int = field(init=False, default=0)
+    """Most epochs of this training."""
 
     def __post_init__(self) -> None:
         """Begin with the recipe's batches."""
@@ -105,11 +121,12 @@ class Training(ABC):
         Without rows to hold out: keep the latest, and 0.
         """
         optimiser = self.optimiser()
-        for epoch in range(self.ctx.epochs):
+        self.epochs = self.recipe.epochs(self.ctx.epochs, len(fit))
+        for epoch in range(self.epochs):
             self.epoch(fit, optimiser, epoch)
             if held is not None and not self.stopped:
                 self.measure_holdout(held, epoch)
-            if self.stopped or self.out_of_patience(epoch):
+            if self.stopped or self.out_of_patience(epoch, self.recipe.waited(len(fit))):
                 break
         self.swap()
         if self.best.weights is not None:
@@ -119,7 +136,7 @@ class Training(ABC):
     def epoch(self, rows: Rows, optimiser: Any, epoch: int) -> None:
         """Go through all rows once, in an order of its own, until told to stop."""
         total: Any = 0.0  # a number of the framework's: reading it at each step would wait for the device
-        self.size = self.recipe.grown(epoch / self.ctx.epochs)
+        self.size = self.recipe.grown(epoch / self.epochs)
         cut = batches(rows.lengths, self.size, seed=(self.ctx.seed, epoch))
         if self.recipe.falling and self.ctx.rows is not None:
             cut = cut[: enough(rows.lengths, cut, USUAL * self.ctx.rows)]
@@ -128,7 +145,7 @@ class Training(ABC):
             if self.stopped:
                 break
             if self.recipe.falling:
-                self.set_rate(optimiser, self.recipe.lr * rate_share((epoch + at / len(cut)) / self.ctx.epochs))
+                self.set_rate(optimiser, self.recipe.lr * rate_share((epoch + at / len(cut)) / self.epochs))
             total += self.step(rows, batch, optimiser)
         self.refuse_nan(float(total), epoch)
 
@@ -136,13 +153,13 @@ class Training(ABC):
         """Measure the holdout loss of the averaged weights, report it and keep them if it is the lowest."""
         self.swap()
         value = self.refuse_nan(self.loss_sum(held) / len(held), epoch)
-        self.ctx.report(epoch, value, of=self.ctx.epochs)
+        self.ctx.report(epoch, value, of=self.epochs)
         self.best.offer(value, epoch, self.weights)
         self.swap()
 
-    def out_of_patience(self, epoch: int) -> bool:
-        """Return whether the holdout loss has not fallen for `patience` epochs."""
-        return self.best.weights is not None and epoch - self.best.epoch >= self.recipe.patience
+    def out_of_patience(self, epoch: int, waited: int) -> bool:
+        """Return whether the holdout loss has not fallen for so many epochs."""
+        return self.best.weights is not None and epoch - self.best.epoch >= waited
 
     def refuse_nan(self, loss: float, epoch: int) -> float:
         """Return the loss back if it is a number; raise `DivergedError` where it is not."""

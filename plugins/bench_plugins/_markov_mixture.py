@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from bench.api import Array, Context
-from bench.data.ranking import NextInputs, NextTrain, Ranking, rank_rows
+from bench.data.ranking import NextInputs, NextTrain
 
 ROUNDS = 30
 """Rounds of EM, at most; a mixture whose users hardly move stops earlier."""
@@ -45,8 +45,18 @@ def neighbours(inputs: NextInputs) -> tuple[Array, Array, Array]:
 
 def responsibilities(state: dict[str, Array], items: int, row: Array, before: Array, at: Array, rows: int) -> Array:
     """Compute P(chain | history), float64 [N, K]; `at` int64 [P]: each pair's place among the known ones, -1 where it is new."""
-    count, s = state["count"], float(state["smoothing"])
     log = np.tile(np.log(state["prior"] + 1e-12), (rows, 1))
+    each = log_chances(state, items, before, at)
+    for k in range(log.shape[1]):
+        log[:, k] += np.bincount(row, each[:, k], minlength=rows)
+    log -= log.max(1, keepdims=True)
+    return np.asarray(np.exp(log) / np.exp(log).sum(1, keepdims=True))
+
+
+def log_chances(state: dict[str, Array], items: int, before: Array, at: Array) -> Array:
+    """Compute log P(next item | item, chain) of each pair, float64 [P, K]."""
+    count, s = state["count"], float(state["smoothing"])
+    found = np.zeros((len(before), len(count)))
     left = state["key"] // items
     after = np.where(at >= 0, state["key"][np.maximum(at, 0)] % items, 0) if len(state["key"]) else at
     for k, own in enumerate(count):
@@ -54,23 +64,35 @@ def responsibilities(state: dict[str, Array], items: int, row: Array, before: Ar
         seen = np.where(at >= 0, own[np.maximum(at, 0)], 0.0) if len(own) else np.zeros(len(at))
         # of a pair that nobody was seen to make, all chains say the same: its popularity cancels
         chance = (seen + s * np.where(at >= 0, state["share"][after], 1.0 / items)) / (total + s)
-        log[:, k] += np.bincount(row, np.log(chance), minlength=rows)
-    log -= log.max(1, keepdims=True)
-    return np.asarray(np.exp(log) / np.exp(log).sum(1, keepdims=True))
+        found[:, k] = np.log(chance)
+    return found
 
 
-def answer(inputs: NextInputs, state: dict[str, Array]) -> Ranking:
-    """Rank by P(next | last item, chain), averaged over the chains that a history speaks for."""
-    return rank_rows(inputs, lambda part: scores(part, state))
+def places(state: dict[str, Array], pair: Array) -> Array:
+    """Find pairs, numbered before * items + after, among the known ones; -1 where nobody made one, int64 [P]."""
+    key = state["key"]
+    place = np.minimum(np.searchsorted(key, pair), max(len(key) - 1, 0))
+    return np.where(key[place] == pair, place, -1) if len(key) else np.full(len(pair), -1)
+
+
+def foretold(state: dict[str, Array], train: NextTrain) -> Array:
+    """Compute the chance that each pair had, given what its user did before it, float64 [P]; as `scores` for each of them."""
+    row, before, after = neighbours(train)
+    at = places(state, before * train.items + after)
+    log = log_chances(state, train.items, before, at)
+    earlier = np.cumsum(log, 0) - log  # [P, K]: of all pairs before, those of other users too
+    first = np.searchsorted(row, np.arange(len(train)))
+    who = np.log(state["prior"] + 1e-12) + earlier - earlier[first[row]]
+    who = np.exp(who - who.max(1, keepdims=True))
+    chance = ((who / who.sum(1, keepdims=True)) * np.exp(log)).sum(1)
+    return np.asarray(np.where(at < 0, chance * train.items * state["share"][after], chance))
 
 
 def scores(inputs: NextInputs, state: dict[str, Array]) -> Array:
     """Compute P(next) for each row, float32 [n, I]; popularity where the last item is unknown."""
     row, before, after = neighbours(inputs)
     key, s = state["key"], float(state["smoothing"])
-    pair = before * inputs.items + after
-    place = np.minimum(np.searchsorted(key, pair), max(len(key) - 1, 0))
-    at = np.where(key[place] == pair, place, -1) if len(key) else np.full(len(pair), -1)
+    at = places(state, before * inputs.items + after)
     who = responsibilities(state, inputs.items, row, before, at, len(inputs))  # [n, K]
     last = np.full(len(inputs), inputs.items)
     some = inputs.lengths > 0

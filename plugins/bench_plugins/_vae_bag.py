@@ -1,54 +1,41 @@
-"""A variational autoencoder of bags (Liang et al. 2018): a history's items give those that followed them."""
+"""A variational autoencoder of bags (Liang et al. 2018), one a step: the items up to it give those that follow."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - torch's own idiom
+from torch import Tensor
 
 from bench.api import Params
-from bench.neural.next_event import ANSWERED
+from bench.neural.next_net import NextNet
 from bench.neural.sizes import Sizes
 from bench_plugins import _vae_shared as shared
 from bench_plugins._vae_torch import VAE
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+FREE = 0.5
+"""Nats that each number of the latent may tell for nothing (Kingma et al. 2016), lest it tell nothing at all."""
 
 
 class Bag(VAE):
-    """Predicts which items followed those of a window, whatever their order: the score of each is its logit."""
+    """Sum of the steps' vectors, of length one -> latent -> decoded; the body of a network of next events."""
 
-    def __init__(self, sizes: Sizes, params: Params) -> None:
-        super().__init__(sizes, params, read=sizes.each, written=sizes.each)
-        self.dropout = nn.Dropout(shared.HIDDEN)
+    def __init__(self, sizes: Sizes, params: Params, width: int) -> None:
+        super().__init__(sizes, params, read=width, written=width)
+        self.free = params["beta"] * params["latent"] * FREE
 
-    def seen(self, x: Tensor, length: Tensor) -> Tensor:  # [N, T, 2 or 3], [N] -> [N, I]
-        """Mark the items of each row, each row of length one."""
-        inside = torch.arange(x.shape[1], device=x.device) < length[:, None]
-        return F.normalize(self.counted(x[..., 0], inside).clamp(max=1.0), dim=1)
+    def forward(self, x: Tensor, length: Tensor) -> Tensor | tuple[Tensor, Tensor]:  # [N, T, D], [N] -> [N, T, D]; [N, T]
+        """Decode the latent's mean; in training one that is drawn, with its divergence."""
+        bag = x.cumsum(1) / torch.arange(1, x.shape[1] + 1, device=x.device).sqrt()[:, None]  # as long as one vector, where they differ
+        if not self.training:
+            return self.decoded(self.posterior(bag.flatten(0, 1))[0], x)
+        z, divergence = self.sampled(bag.flatten(0, 1))
+        return self.decoded(z, x), (divergence - self.free).clamp(min=0).view(x.shape[:2])
 
-    def counted(self, item: Tensor, inside: Tensor) -> Tensor:  # [N, T], [N, T] -> [N, I]
-        """Count the items of each row that are inside it and in the catalogue."""
-        at = torch.where(inside, item, float(self.sizes.each)).long()
-        return torch.zeros(len(item), self.sizes.each + 1, device=item.device).scatter_add(1, at, torch.ones_like(item))[:, :-1]
+    def decoded(self, z: Tensor, x: Tensor) -> Tensor:  # [N T, Z] -> [N, T, D]
+        """Decode each step's latent, in the shape of x."""
+        out: Tensor = self.decoder(z).view_as(x)
+        return out
 
-    def lost(self, logits: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:  # [N, I], [N, T, 3] -> [N] twice
-        """Return the summed negative log-likelihood of the answers, and how many there are, at least one."""
-        came = self.counted(x[..., 2], x[..., 2] < self.sizes.each)
-        return -(came * F.log_softmax(logits, 1)).sum(1), came.sum(1).clamp(min=1)
 
-    def forward(self, x: Tensor, length: Tensor) -> Tensor:
-        """Decode the latent's mean: losses [N, 1] where the answers stand beside the steps, else scores [N, I]."""
-        logits: Tensor = self.decoder(self.posterior(self.seen(x, length))[0])
-        if x.shape[2] < ANSWERED:
-            return logits
-        loss, count = self.lost(logits, x)
-        return (loss / count)[:, None]
-
-    def objective(self, x: Tensor, length: Tensor, target: Tensor, loss: Loss) -> Tensor:
-        """Return the negative bound, an answer; half of what was seen is hidden, as its source does."""
-        z, divergence = self.sampled(self.dropout(self.seen(x, length)))
-        own, count = self.lost(self.decoder(z), x)
-        return ((own + divergence) / count).sum()
+def bags(sizes: Sizes, params: Params) -> NextNet:
+    """Make the network of next events; half of what was seen is hidden, as its source does."""
+    return NextNet(sizes.each, params["hidden"], shared.HIDDEN, Bag(sizes, params, params["hidden"]))

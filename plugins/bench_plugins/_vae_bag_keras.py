@@ -1,51 +1,36 @@
-"""A variational autoencoder of bags (Liang et al. 2018), in Keras: a history's items give those that followed them."""
+"""A variational autoencoder of bags (Liang et al. 2018), one a step, in Keras: the twin of `_vae_bag`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from bench.api import Params
 from bench.neural.keras_loop import Tensor, keras, tf
-from bench.neural.keras_next_net import answered_or_scored
+from bench.neural.keras_next_net import NextNet
 from bench.neural.sizes import Sizes
 from bench_plugins import _vae_shared as shared
 from bench_plugins._vae_keras import VAE
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+FREE = 0.5
+"""Nats that each number of the latent may tell for nothing (Kingma et al. 2016), lest it tell nothing at all."""
 
 
 class Bag(VAE):
-    """Predicts which items followed those of a window, whatever their order: the score of each is its logit."""
+    """Sum of the steps' vectors, of length one -> latent -> decoded; the body of a network of next events."""
 
-    def __init__(self, sizes: Sizes, params: Params) -> None:
-        super().__init__(sizes, params, read=sizes.each, written=sizes.each)
-        self.dropout = keras.layers.Dropout(shared.HIDDEN)
+    def __init__(self, sizes: Sizes, params: Params, width: int) -> None:
+        super().__init__(sizes, params, read=width, written=width)
+        self.free = params["beta"] * params["latent"] * FREE
 
-    def seen(self, x: Tensor, length: Tensor) -> Tensor:  # [N, T, 2 or 3], [N] -> [N, I]
-        """Mark the items of each row, each row of length one."""
-        inside = tf.range(tf.shape(x, tf.int64)[1]) < length[:, None]
-        return tf.math.l2_normalize(tf.minimum(self.counted(x[..., 0], inside), 1.0), 1)
+    def call(self, x: Tensor, *, training: bool = False) -> Tensor:  # [N, T, D] -> [N, T, D]; [N, T]
+        """Decode the latent's mean; in training one that is drawn, with its divergence."""
+        shape = tf.shape(x)
+        bag = tf.cumsum(x, 1) / tf.sqrt(tf.range(1, shape[1] + 1, dtype=tf.float32))[:, None]
+        bag = tf.reshape(bag, [-1, x.shape[2]])
+        if not training:
+            return tf.reshape(self.decoder(self.posterior(bag)[0]), shape)
+        z, divergence = self.sampled(bag)
+        return tf.reshape(self.decoder(z), shape), tf.reshape(tf.nn.relu(divergence - self.free), shape[:2])
 
-    def counted(self, item: Tensor, inside: Tensor) -> Tensor:  # [N, T], [N, T] -> [N, I]
-        """Count the items of each row that are inside it and in the catalogue."""
-        wide = self.sizes.each + 1
-        at = tf.where(inside, tf.cast(item, tf.int64), self.sizes.each) + wide * tf.range(tf.shape(item, tf.int64)[0])[:, None]
-        rows = tf.shape(item)[0]
-        counts = tf.math.unsorted_segment_sum(tf.ones_like(item), at, rows * wide)
-        return tf.reshape(counts, [rows, wide])[:, :-1]
 
-    def lost(self, logits: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:  # [N, I], [N, T, 3] -> [N] twice
-        """Return the summed negative log-likelihood of the answers, and how many there are, at least one."""
-        came = self.counted(x[..., 2], x[..., 2] < self.sizes.each)
-        return -tf.reduce_sum(came * tf.nn.log_softmax(logits, 1), 1), tf.maximum(tf.reduce_sum(came, 1), 1)
-
-    def call(self, x: Tensor, length: Tensor, *, training: bool = False) -> Tensor:
-        """Decode the latent's mean: losses [N, 1] where the answers stand beside the steps, else scores [N, I]."""
-        logits = self.decoder(self.posterior(self.seen(x, length))[0])
-        return answered_or_scored(x, lambda: tf.divide(*self.lost(logits, x))[:, None], lambda: logits)
-
-    def objective(self, x: Tensor, length: Tensor, target: Tensor, loss: Loss) -> Tensor:
-        """Return the negative bound, an answer; half of what was seen is hidden, as its source does."""
-        z, divergence = self.sampled(self.dropout(self.seen(x, length), training=True))
-        own, count = self.lost(self.decoder(z), x)
-        return tf.reduce_sum((own + divergence) / count)
+def bags(sizes: Sizes, params: Params) -> keras.Model:
+    """Make the network of next events; half of what was seen is hidden, as its source does."""
+    return NextNet(sizes.each, params["hidden"], shared.HIDDEN, Bag(sizes, params, params["hidden"]))

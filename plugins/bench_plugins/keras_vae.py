@@ -14,7 +14,7 @@ from bench.neural.keras_loop import Tensor, keras, masked_target, tf
 from bench.neural.keras_model import KerasModel, last
 from bench.neural.sizes import Sizes
 from bench_plugins import _vae_shared as shared
-from bench_plugins._vae_bag_keras import Bag
+from bench_plugins._vae_bag_keras import bags
 from bench_plugins._vae_keras import VAE, dense, flat, linear, recent
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -113,7 +113,7 @@ class Prediction(VAE):
         return tf.reduce_sum((error + divergence) / tf.maximum(tf.reduce_sum(there, 1), 1))
 
 
-NETS = {"churn": Classification, "forecasting": Prediction, "anomaly": Reconstruction, "next-event": Bag}
+NETS = {"churn": Classification, "forecasting": Prediction, "anomaly": Reconstruction, "next-event": bags}
 
 
 class KerasVae(KerasModel):

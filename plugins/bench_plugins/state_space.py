@@ -4,7 +4,7 @@ Harvey, "Forecasting, structural time series models and the Kalman filter" (1989
 by state space methods" (2012). The variances of a series' parts, as ratios to that of the irregular, are the point of a grid
 with the largest likelihood. Missing steps are skipped. Anomaly score: the standardised innovation. Churn: the hidden Markov
 model of `_hmm.py`, learnt from all users together; P(no event in H) by its forward recursion, then calibrated. Next events:
-the mixture of Markov chains of `_markov_mixture.py`.
+the mixture of Markov chains of `_markov_mixture.py`, beside the own past.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from bench.api import Array, ArrayModel, ChurnInputs, ChurnTrain, Context, Model, Params, hookimpl
 from bench.data.panel import Forecast, Panel
 from bench.data.ranking import NextInputs, NextTrain, Ranking
-from bench_plugins import _hmm_em, _markov_mixture
+from bench_plugins import _chains_and_past, _hmm_em
 from bench_plugins._links import TRANSFORMS, History, Link, batches
 from bench_plugins._structural_filter import choose
 from bench_plugins._structural_form import TRENDS, Form, build, most_states
@@ -70,14 +70,14 @@ class StateSpace(ArrayModel):
         """Learn from users, by EM; of a panel nothing: each series is estimated in `predict`."""
         chosen = {**self.default(), **self.params}
         if isinstance(train, NextTrain):
-            self.state = _markov_mixture.learn(train, chosen["classes"], chosen["stay"], ctx)
+            self.state = _chains_and_past.learn(train, chosen["classes"], chosen["stay"], ctx)
         if isinstance(train, ChurnTrain):
             self.state = _hmm_em.learn(train, chosen, ctx)
 
     def predict(self, inputs: Panel | ChurnInputs | NextInputs, ctx: Context) -> Forecast | Array | Ranking:
         """Forecast the horizon, or score each step [N, T] where there is none; for users, P(churn) [N], or what comes next."""
         if isinstance(inputs, NextInputs):
-            return _markov_mixture.answer(inputs, self.state)
+            return _chains_and_past.answer(inputs, self.state)
         if isinstance(inputs, ChurnInputs):
             return _hmm_em.answer(inputs, self.state, {**self.default(), **self.params}, ctx)
         return batches(inputs, ROWS, lambda part: self.answer(part, ctx))

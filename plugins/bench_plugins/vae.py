@@ -18,7 +18,7 @@ from bench.api import Model, Params, hookimpl
 from bench.neural.sizes import Sizes
 from bench.neural.torch_model import last
 from bench_plugins import _vae_shared as shared
-from bench_plugins._vae_bag import Bag
+from bench_plugins._vae_bag import bags
 from bench_plugins._vae_torch import VAE, ShowsLatent, dense, recent
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -141,7 +141,7 @@ class Vae(ShowsLatent):
 
     def make(self, sizes: Sizes) -> nn.Module:
         """Make the network of the task."""
-        return (Bag if sizes.task == "next-event" else NETS[sizes.task])(sizes, self.params)
+        return bags(sizes, self.params) if sizes.task == "next-event" else NETS[sizes.task](sizes, self.params)
 
 
 @hookimpl

@@ -276,3 +276,24 @@ def test_a_board_of_the_first_protocol_names_the_one_floor_that_it_was_compared_
     assert "the best floor (abs-median)" in family_words(rows)[0]
     old = [{**r, "task_id": r["task_id"].replace("anomaly/v2/", "anomaly/v1/")} for r in rows]
     assert "no model beats rolling-mean beyond doubt" in family_words(old)[0]
+
+
+@pytest.mark.parametrize(
+    ("network", "said"), [(-0.1, "no model beats the best floor (personal-top) beyond doubt; below it: lstm"), (0.1, "lstm (+.1")]
+)
+def test_a_board_of_next_events_says_whether_anyone_beats_the_best_that_counting_finds(row, network, said):
+    base = {
+        "task": "next-event",
+        "task_id": "next-event/v1/target=item/h=28d",
+        "reference": "popular",
+        "dataset": "shop",
+        "tuning": "default",
+    }
+    base |= {"trials": 0, "horizon_days": None, "base_rate": None, "level": "item"}
+    above = {"above_floor": network, "above_floor_low": network - 0.02, "above_floor_high": network + 0.02}
+    scores = {"popular": 0.1, "recent-popular": 0.12, "personal-top": 0.25, "lstm": 0.25 + network}
+    rows = [row(name, None, status="ok", **base, ndcg_10=score, **(above if name == "lstm" else {})) for name, score in scores.items()]
+    (told,) = family_words(rows)
+    assert told.startswith("shop: ")
+    assert said in told
+    assert "None" not in told

@@ -214,6 +214,20 @@ def test_batches_grow_to_four_times_their_size_but_not_where_the_rate_falls():
     assert {TrainingRecipe("pinball", falling=True).grown(share) for share in shares} == {32}
 
 
+def test_a_small_log_takes_more_epochs_and_longer_patience_up_to_a_bound():
+    recipe = TrainingRecipe("bce", rows=100, patience=3)
+    assert [recipe.epochs(5, rows) for rows in (1, 10, 40, 1000)] == [20, 10, 5, 5]
+    assert [recipe.waited(rows) for rows in (1, 2, 10)] == [10, 5, 3]
+    assert TrainingRecipe("bce").epochs(5, 1) == 5
+    assert TrainingRecipe("bce", patience=3).waited(1) == 3
+    assert recipe.grown(0.9) == recipe.batch  # steps, not epochs, are what is short
+    told: list[int] = []
+    ctx = Context(epochs=2, on_epoch=lambda _, of, __: told.append(of))
+    rows = sequences(10, 1.0)
+    Loop(untrained(), TrainingRecipe("huber", rows=60, batch=5), ctx).run(rows, rows)
+    assert told == [6] * 6
+
+
 def test_an_epoch_of_long_windows_takes_others_each_time_and_no_more_than_usual_ones_would():
     lengths = np.full(4000, 100)
     taken = []

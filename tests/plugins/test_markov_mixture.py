@@ -7,6 +7,7 @@ import pytest
 from neural.test_next_event_network import histories
 
 from bench.api import Context
+from bench_plugins import _chains_and_past as beside
 from bench_plugins import _markov_mixture as mixture
 from bench_plugins.next_links import Markov
 from bench_plugins.state_space import StateSpace
@@ -28,9 +29,7 @@ def test_two_chains_find_who_walks_which_way_where_one_cannot():
     last = asked.item[asked.offsets[1:] - 1]
     right = {}
     for chains in (1, 2):
-        model = StateSpace({**StateSpace.default(), "classes": 2, "stay": 1.0})
-        model.state = mixture.learn(train, chains, 1.0, CTX)
-        right[chains] = (model.predict(asked, CTX).items[:, 0] == (last + way) % ITEMS).mean()
+        right[chains] = (mixture.scores(asked, mixture.learn(train, chains, 1.0, CTX)).argmax(1) == (last + way) % ITEMS).mean()
     assert right[2] > 0.95
     assert right[1] < 0.7
 
@@ -64,3 +63,27 @@ def test_responsibilities_follow_the_formula_pair_by_pair():
         own = row == user
         joint = state["prior"] * np.array([chance[k, before[own], after[own]].prod() for k in range(2)])
         assert found[user] == pytest.approx(joint / joint.sum(), rel=1e-6)
+
+
+def test_what_was_foretold_of_a_pair_is_the_score_after_the_events_before_it():
+    (train, _), (other, _) = walkers(40, 5), walkers(3, 6)
+    state = mixture.learn(train, 2, 1.5, CTX)
+    item = other.item.reshape(3, -1)
+    for user in range(3):
+        for end in (1, 4, 11):
+            asked = histories([item[user, :end].tolist()], ITEMS)
+            expected = mixture.scores(asked, state)[0, item[user, end]]
+            assert mixture.foretold(state, other).reshape(3, -1)[user, end - 1] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_own_past_counts_where_users_repeat_themselves_and_chains_where_they_walk():
+    rng = np.random.default_rng(7)
+    habits = histories([(rng.integers(0, ITEMS) * np.ones(12, int)).tolist() for _ in range(80)], ITEMS)
+    walk = beside.learn(walkers(80, 8)[0], 2, 1.0, CTX)["gate"]
+    assert walk[0] > 0.8
+    model = StateSpace({**StateSpace.default(), "classes": 2, "stay": 1.0})
+    model.fit(walkers(80, 8)[0], CTX)
+    asked, way = walkers(40, 9)
+    assert (model.predict(asked, CTX).items[:, 0] == (asked.item[asked.offsets[1:] - 1] + way) % ITEMS).mean() > 0.9
+    model.fit(habits, CTX)
+    assert (model.predict(habits, CTX).items[:, 0] == habits.item[habits.offsets[:-1]]).all()

@@ -18,9 +18,11 @@ from bench.tasks.profiles import Profile
 
 FEW_USERS = 50
 """Fewest asked users for a board to rank."""
+FLOORS = ("popular", "recent-popular", "personal-top", "last-item", "markov")
+"""What needs no training beyond counting: a board says which of them is the best, and who beats it."""
 RANKINGS = {
-    "": RankingRule("ndcg_10", higher=True, reference="popular", penalty=0.0, beside="recent-popular", second="recall_10"),
-    "kind": RankingRule("accuracy", higher=True, reference="popular", penalty=0.0, beside="markov", second="macro_f1"),
+    "": RankingRule("ndcg_10", True, "popular", beside="recent-popular", floors=FLOORS, second="recall_10"),
+    "kind": RankingRule("accuracy", True, "popular", beside="markov", floors=FLOORS, second="macro_f1"),
 }
 """By level: what is ranked, items or kinds."""
 

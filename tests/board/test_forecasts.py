@@ -16,7 +16,7 @@ from bench.board.forecasts import chosen_fits, forecasts, to_nixtla
 from bench.errors import ConfigError, RunFolderError
 
 LEVELS = [f"q{q / 10:g}" for q in range(1, 10)]
-MODELS = {"climatology", "seasonal-naive", "state-space", "level", "mean-of-3"}
+MODELS = {"climatology", "seasonal-naive", "state-space", "level", "mean-of-3", "ensemble"}
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ from run_kit import SERIES, START, cycle, purchases, stored, waves
 from bench.board import Board
 from bench.board.schema import write_rows
 from bench.errors import ConfigError, DataError, PluginError, RunFolderError
-from bench.metrics.anomaly import ranks
 from bench.runs.predict import predict
 
 LEVELS = [f"q{q / 10:g}" for q in range(1, 10)]
@@ -201,10 +200,13 @@ def test_steps_are_flagged_as_in_the_run_itself(model: str) -> None:
         trained, limit = want[n, : until[name]], own["threshold"][0]
         assert (trained > limit).mean() <= 0.01
         assert np.isclose(trained, limit, rtol=1e-9).any()
-        assert own["alarm"].to_list() == alarms_of((own["score"] > own["threshold"]).to_list(), buffer // 2, max(buffer // 20, 1))
+        unbounded = alarms_of((own["score"] > own["threshold"]).to_list(), buffer // 2, max(buffer // 20, 1))
+        flagged = own["alarm"].to_list()
+        assert all(every or not flag for every, flag in zip(unbounded, flagged, strict=True))
+        assert flagged.index(True) == unbounded.index(True), "the first is raised, later ones while the budget lasts"
 
 
-def test_several_detectors_are_averaged_on_ranks_and_raise_their_alarms_where_the_cycle_is_gone(tmp_path: Path) -> None:
+def test_several_detectors_are_averaged_in_deviations_of_the_prefix_and_raise_their_alarms_where_the_cycle_is_gone(tmp_path: Path) -> None:
     place = run_kit.anomaly()
     shutil.copytree(place / "run", tmp_path / "run")
     weights = {"iforest": 0.75, "sub-pca": 0.25}
@@ -213,13 +215,17 @@ def test_several_detectors_are_averaged_on_ranks_and_raise_their_alarms_where_th
     found = predict(tmp_path / "run", place / "marked.csv", model="mean-of-3")
     frame = pl.read_csv(place / "marked.csv").select(entity="unique_id", time="ds", label="label").join(found, on=["entity", "time"])
     assert len(frame) == len(found)
-    rates = dict(frame.group_by("label").agg(pl.col("alarm").mean()).iter_rows())
-    assert rates[1] > 0.8
-    assert rates[0] < 0.3
+    met = frame.filter(label=1).group_by("entity").agg(pl.col("alarm").any())["alarm"]
+    assert met.mean() >= 0.75, "windows in which an alarm was raised"
+    assert frame.filter(label=0)["alarm"].mean() < 0.05
     parts = {name: stored(place / "run", name, "marked", tuning="label-free")[0]["prediction"] for name in weights}
     until = pl.read_parquet(place / "run" / "members.parquet")["until"].to_list()
     for n, end in enumerate(until):
-        want = sum(share * ranks(parts[name][n], parts[name][n, :end])[end:] for name, share in weights.items())
+        own = {name: parts[name][n] for name in weights}
+        z = {name: (score - score[:end].mean()) / score[:end].std() for name, score in own.items()}
+        # beyond 100 deviations only the logarithm counts
+        z = {name: np.where(np.abs(x) > 100, np.sign(x) * 100 * (1 + np.log(np.abs(x) / 100)), x) for name, x in z.items()}
+        want = sum(share * z[name][end:] for name, share in weights.items())
         np.testing.assert_allclose(found.filter(pl.col("entity") == f"s{n}")["score"].to_numpy(), want, rtol=1e-9)
 
 

@@ -137,7 +137,7 @@ class NextEncoder:
             # of a larger moment a stretch, wherever it begins
             at = first[some] + ((turn[some] * size[some]).astype(np.int64) + j) % size[some]
             found[some, j] = chance[at]
-        return found.reshape(len(first), -1)
+        return found.reshape(len(first), wide * ANSWER)
 
     def _padded_windows(self, step: Array, begin: Array, length: Array, wide: Array) -> Array:
         """Lay windows side by side, float32 [n, T, features], right-padded; numbers of items are exact in float32."""

@@ -81,6 +81,11 @@ def test_print_is_light_and_has_every_row_and_chart(visit, site, board):
         assert page.locator(".plot:not([data-drawn])").count() == 0
         assert page.locator("#board tbody tr").count() == (9 if path == board else len(rows()))
         assert len(page.pdf()) > 20_000
+        if path == board:
+            tied = page.locator("#board td.tied").first
+            colours = tied.evaluate("one => [getComputedStyle(one).backgroundColor, getComputedStyle(one).printColorAdjust]")
+            assert colours[0] not in {"rgb(255, 255, 255)", "rgba(0, 0, 0, 0)"}, "the tie group keeps its tint on paper"
+            assert colours[1] == "exact"
 
 
 def test_without_a_script_tables_strips_and_verdicts_are_there(visit, board):

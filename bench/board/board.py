@@ -15,13 +15,11 @@ from bench.board.overall import Overall, overall
 from bench.board.ranking import boards, rank, verdict
 from bench.board.schema import Row, other_metrics, read_rows, rows_to_table, table_to_rows
 from bench.board.view import BoardView, board_views
-from bench.errors import ConfigError, RunFolderError, suggest
+from bench.errors import ConfigError, RunFolderError
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
-
-    from bench.board.forest import Picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,24 +95,6 @@ class Board:
         if form == "fev":
             return {(dataset, model, cutoff): own for dataset, model, cutoff, own in forecasts.to_fev(frame)}
         return forecasts.to_nixtla(frame) if form == "nixtla" else forecasts.to_long(frame)
-
-    def plot(self, dataset: str = "") -> Picture:
-        """Draw the scores of one board with their intervals: of `dataset`, or of the first board.
-
-        A notebook shows the picture; `board.plot().save("board.svg")` writes it. Raises `ConfigError` for an unknown data set,
-        and where a board has fewer than two scores.
-        """
-        from bench.board.forest import Picture, forest
-
-        names = list(dict.fromkeys(str(row["dataset"]) for row in self.rows))
-        if dataset and dataset not in names:
-            raise ConfigError(f"the board has no data set {dataset!r}; {suggest(dataset, names)}")
-        found = [[self.rows[at] for at in members] for members in boards(self.rows).values()]
-        own = [rows for rows in found if not dataset or rows[0]["dataset"] == dataset]
-        svg = forest(own[0]) if own else ""
-        if not svg:
-            raise ConfigError("fewer than two models have a score there: nothing can be drawn beside each other")
-        return Picture(svg)
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 
 from bench.board.metrics import ranking_label, ranking_metric, way
 from bench.board.numbers import clean, plain
@@ -18,21 +16,6 @@ NAMES, WIDTH, LINE, TOP, EDGE = 170, 640, 22, 26, 14
 LEAST = 5
 """Models that the scale shows whole; it is that of the better half, where this is more."""
 BLUE, GREY, TINT = "#1f6feb", "#6e7781", "#1f6feb22"
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture that a notebook shows by itself."""
-
-    svg: str
-    """The whole SVG document."""
-
-    def _repr_svg_(self) -> str:
-        return self.svg
-
-    def save(self, path: str | Path) -> None:
-        """Write it as an SVG file."""
-        Path(path).write_text(self.svg, "utf-8")
 
 
 def forest(rows: Sequence[Row]) -> str:

@@ -8,7 +8,6 @@ import pytest
 
 from bench.board import Board
 from bench.board.forest import BLUE, GREY, NAMES, WIDTH, forest
-from bench.errors import ConfigError
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -63,24 +62,3 @@ def test_a_board_shows_table_and_picture_in_a_notebook_and_asks_for_nothing():
     assert html.index("<table>") < html.index("<svg ")
     assert "<script" not in html
     assert "src=" not in html
-
-
-def two_boards() -> Board:
-    shops = [{**row(model, auc), "dataset": data} for data, auc in (("shop", 0.8), ("films", 0.6)) for model in ("a", "b")]
-    return Board.build([*shops, {**row("a", 0.7), "dataset": "alone"}])
-
-
-def test_a_board_draws_itself_for_a_notebook_and_for_a_file(tmp_path):
-    board = two_boards()
-    first, films = board.plot(), board.plot("films")
-    assert first._repr_svg_() == first.svg == forest([r for r in board.rows if r["dataset"] == board.rows[0]["dataset"]])
-    assert films.svg != board.plot("shop").svg
-    films.save(tmp_path / "films.svg")
-    assert ET.parse(tmp_path / "films.svg").getroot().tag == f"{SVG}svg"
-
-
-def test_what_cannot_be_drawn_is_said_in_one_line():
-    with pytest.raises(ConfigError, match="the board has no data set 'flims'; did you mean 'films'"):
-        two_boards().plot("flims")
-    with pytest.raises(ConfigError, match="fewer than two models have a score there"):
-        two_boards().plot("alone")

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+if all(find_spec(name) for name in ("torch", "triton", "tensorflow")):
+    # triton, which CUDA builds of torch bring, ends the process where it is loaded after TensorFlow; a worker of bench never
+    # has both, this process has
+    import torch._dynamo  # noqa: F401
 
 # no test depends on how busy the machine is
 settings.register_profile("bench", deadline=None)

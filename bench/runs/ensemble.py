@@ -1,14 +1,14 @@
 """Two more rows: `mean-of-3`, the plain mean of the three best models on validation, and `ensemble`, which starts from it.
 
 Means of a few good models are hard to beat where validation is small (Claeskens et al. 2016, "The forecast combination
-puzzle"): what leads there by less than its standard error leads by luck. So the ensemble begins with the mean of the three best,
-is made of fewer only where that is better beyond that error, and takes another one, as greedy selection does (Caruana et al.
-2004), only where that helps beyond it, over all validations together. Every model with a validation prediction may be a member,
-tuned or not, with the mean of its final fits of all seeds.
+puzzle"). So the ensemble begins with the best of the means of one, two and three models and takes another one, as greedy
+selection does (Caruana et al. 2004), only where that helps beyond the gain's own standard error, over all validations
+together. Every model with a validation prediction may be a member, tuned or not, with the mean of its final fits of all seeds.
 
-A board of forecasts has few series and three windows: its ensemble is the median of three models at the most. Models that learn
-over all series miss a turn of the level together: one of the three may be such a model, the others forecast each series from
-its own past.
+A board of forecasts has few series and three windows: what leads there by less than its standard error leads by luck. So an
+ensemble of forecasts is the median of the three best, and is made of fewer only where that is better beyond that error. Models
+that learn over all series miss a turn of the level together: one of the three may be such a model, the others forecast each
+series from its own past.
 """
 
 from __future__ import annotations
@@ -122,43 +122,42 @@ def members_of(outcomes: Mapping[str, Outcome], folder: Path, task: Task, split:
 
 
 def choose(members: Sequence[Member], task: Task, split: Split) -> Chosen:
-    """Choose members and weights by the score that steers the search, over all validations.
-
-    The three best stand together; two, or the best alone, where that is the same or better beyond the gain's standard error;
-    another one, or one of them again, joins only where it helps beyond it.
-    """
-    members = _one_global(members) if task.few_members else members
-    taken = list(members[:FEW])
-    best = _scored(task, split, _mean_of(taken, task.combined))
-    for k in range(len(taken) - 1, 0, -1):
-        fewer = _scored(task, split, _mean_of(members[:k], task.combined))
-        # a member that changes nothing, such as a constant, is none
-        if _beyond(fewer, best, split) or math.isclose(fewer.value, best.value, abs_tol=1e-12):
-            best, taken = fewer, list(members[:k])
-    for _ in range(0 if task.few_members else STEPS):
-        tried = [(_scored(task, split, _mean_of([*taken, m], task.combined)), m) for m in members]
+    """Choose members and weights by the score that steers the search, over all validations; of equals the fewest."""
+    if task.begins_with_few:
+        return _few(members, task, split)
+    sign = 1.0 if split.ranking.higher else -1.0
+    starts = [list(members[:k]) for k in range(1, min(FEW, len(members)) + 1)]
+    scored = [(_scored(task, split, _mean_of(taken)), taken) for taken in starts]
+    best, taken = max((pair for pair in scored if math.isfinite(pair[0].value)), key=lambda pair: (sign * pair[0].value, -len(pair[1])))
+    for _ in range(STEPS):
+        tried = [(_scored(task, split, _mean_of([*taken, m])), m) for m in members]
         known = [(one, m) for one, m in tried if math.isfinite(one.value)]
-        better, added = max(known, key=lambda pair: _sign(split) * pair[0].value, default=(best, None))
-        if added is None or not _beyond(better, best, split):
+        if not known:
+            break
+        better, added = max(known, key=lambda pair: sign * pair[0].value)
+        error = float(np.nanstd(better.replicates - best.replicates))
+        if not sign * (better.value - best.value) > GAIN * error + 1e-12:
             break
         best, taken = better, [*taken, added]
     return _made(taken, best.value)
 
 
-def _one_global(members: Sequence[Member]) -> list[Member]:
-    """Keep of the models that learn over all series the best alone."""
+def _few(members: Sequence[Member], task: Task, split: Split) -> Chosen:
+    """Take the three best together; two, or the best alone, only where that is better beyond the gain's standard error.
+
+    Of the models that learn over all series the best may be among them.
+    """
+    sign = 1.0 if split.ranking.higher else -1.0
     first = next((m for m in members if not m.local), None)
-    return [m for m in members if m.local or m is first]
-
-
-def _sign(split: Split) -> float:
-    return 1.0 if split.ranking.higher else -1.0
-
-
-def _beyond(one: _Scored, other: _Scored, split: Split) -> bool:
-    """Return whether `one` is better than `other` by more than `GAIN` standard errors; never where it has no score."""
-    error = float(np.nanstd(one.replicates - other.replicates))
-    return _sign(split) * (one.value - other.value) > GAIN * error + 1e-12
+    members = [m for m in members if m.local or m is first]
+    taken = members[:FEW]
+    best = _scored(task, split, _mean_of(taken, task.combined))
+    for k in range(len(taken) - 1, 0, -1):
+        fewer = _scored(task, split, _mean_of(members[:k], task.combined))
+        error = float(np.nanstd(fewer.replicates - best.replicates))
+        if sign * (fewer.value - best.value) > GAIN * error + 1e-12:
+            best, taken = fewer, members[:k]
+    return _made(taken, best.value)
 
 
 def _made(taken: Sequence[Member], value: float) -> Chosen:

@@ -290,8 +290,8 @@ class Task(Protocol):
     """Options that new data may have of its own; all others are the run's."""
     blends: ClassVar[bool] = True
     """Predictions of several models may be averaged; rankings may not: their boards have no ensemble."""
-    few_members: ClassVar[bool] = False
-    """An ensemble is of three models at the most, one of them learnt over all units; else more may join where that helps beyond doubt."""
+    begins_with_few: ClassVar[bool] = False
+    """An ensemble is of three models, fewer only where that helps beyond doubt; else it is what is best on validation."""
 
     def splits(self, data: Events | Series, options: Mapping[str, str], profile: Profile, seed: int, *, simulated: bool) -> list[Split]:
         """Cut the data into stages, one split a board; raise `ProtocolError` where the rules do not allow it."""

@@ -1,4 +1,4 @@
-"""The ensemble: not worse on validation than its best member beyond doubt, towards equal weights, the same whatever happens."""
+"""The ensemble: never worse on validation than its best member, towards equal weights, the same whatever happens."""
 
 from __future__ import annotations
 
@@ -74,21 +74,8 @@ def advantage(task: Task, found: Split, own: list[Member]) -> float:
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000), n=st.integers(2, 6), coarse=st.booleans())
-def test_an_ensemble_for_churn_is_worse_on_validation_than_its_best_member_by_its_standard_error_at_most(
-    seed: int, n: int, coarse: bool
-) -> None:
-    own = members(Churn(), TINY, probabilities(seed, n, coarse=coarse))
-    few = [{"prediction": np.mean([m.valid["search"][0]["prediction"] for m in own[:FEW]], axis=0)}]
-    errors = [np.nanstd(replicates(p) - replicates(own[0].valid["search"])) for p in (few, pair_of(own))]
-    assert advantage(Churn(), TINY, own) >= -max(errors) - 1e-9
-
-
-def replicates(prediction: Prediction) -> np.ndarray:
-    return Churn().objectives(TINY, "search", prediction)["tuned"][0].replicates(0)
-
-
-def pair_of(own: list[Member]) -> Prediction:
-    return [{"prediction": np.mean([m.valid["search"][0]["prediction"] for m in own[:2]], axis=0)}]
+def test_an_ensemble_for_churn_is_never_worse_on_validation_than_its_best_member(seed: int, n: int, coarse: bool) -> None:
+    assert advantage(Churn(), TINY, members(Churn(), TINY, probabilities(seed, n, coarse=coarse))) >= 0
 
 
 @settings(max_examples=15, deadline=None)
@@ -158,9 +145,7 @@ def test_members_that_only_harm_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("kind", ["churn", "forecasting", "anomaly"])
-def test_a_run_ends_with_an_ensembles_row_that_beats_its_worst_member_on_validation_and_has_its_test_score(
-    kind: str,
-) -> None:
+def test_a_run_ends_with_an_ensembles_row_that_is_not_worse_on_validation_and_has_its_test_score_beside_it(kind: str) -> None:
     board = Board.read(getattr(run_kit, kind)() / "run")
     ensembles = [row for row in board.rows if row["model"] == "ensemble"]
     assert len(ensembles) <= len({row["dataset"] for row in board.rows})
@@ -171,7 +156,7 @@ def test_a_run_ends_with_an_ensembles_row_that_beats_its_worst_member_on_validat
         # detectors are averaged in deviations of the prefix, whose mean is scored anew
         assert (
             kind in {"anomaly", "forecasting"}  # a median of forecasts may be worse within its standard error
-            or sign * row["valid_score"] >= min(sign * r["valid_score"] for r in rivals if r["model"] in json.loads(row["params"])) - 1e-12
+            or sign * row["valid_score"] >= max(sign * r["valid_score"] for r in rivals if r["model"] in json.loads(row["params"])) - 1e-12
         )
         metric = {"churn": "roc_auc", "forecasting": "mase", "anomaly": "vus_pr"}[kind]
         assert all(math.isfinite(row[name]) for name in (metric, f"{metric}_low", f"{metric}_high", "behind"))

@@ -116,7 +116,7 @@ class Forecasting(Task):
     rankings: ClassVar[Mapping[str, RankingRule]] = RANKINGS
     proper: ClassVar[Mapping[str, tuple[str, ...]]] = PROPER
     unit: ClassVar[str] = "series"
-    few_members: ClassVar[bool] = True
+    begins_with_few: ClassVar[bool] = True
     settable: ClassVar[tuple[str, ...]] = ("freq",)
     options: ClassVar[Mapping[str, str]] = {
         "horizon": "steps to forecast (14), or a duration that the frequency divides (14d); default by frequency",

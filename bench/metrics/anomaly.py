@@ -21,6 +21,7 @@ BUDGETS: Mapping[str, float] = {"event_f1": 0.0, "f1_at_01": 0.001, "f1_at_1": 0
 FAR, SAME = 100.0, 1e-9
 """Standard deviations beyond which a standardised score grows by its logarithm; share of the largest that is rounding."""
 LARGEST = float(np.finfo(np.float64).max)
+"""Stands for what overflows."""
 
 
 def _table() -> dict[str, Metric]:

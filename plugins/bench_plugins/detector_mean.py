@@ -1,4 +1,4 @@
-"""The mean of unlike detectors, each in standard deviations of its own scores over the prefix: one that is right in most series.
+"""The mean of unlike detectors, each in standard deviations of its own scores over the prefix.
 
     score = 1 + mean over detectors of (s - mean) / deviation,   mean and deviation of s over the entity's prefix
 
@@ -18,8 +18,8 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from bench.api import Array, ArrayModel, Context, Model, Panel, Params, hookimpl
-from bench.metrics.anomaly import row_standards
-from bench.tasks.anomaly.smoothing import LARGEST, rolling_mean
+from bench.metrics.anomaly import LARGEST, row_standards
+from bench.tasks.anomaly.smoothing import rolling_mean
 from bench_plugins.anomaly_floors import (
     AbsMedian,
     RollingDeviation,

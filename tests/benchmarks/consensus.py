@@ -14,10 +14,10 @@ from scipy.stats import spearmanr
 
 from bench.data.panel import Panel
 from bench.data.ragged import Array
-from bench.metrics.anomaly import row_standards
+from bench.metrics.anomaly import LARGEST, row_standards
 from bench.tasks.anomaly.agreement import open_steps
 from bench.tasks.anomaly.channels import over, together
-from bench.tasks.anomaly.smoothing import LARGEST, abs_median, mean_shift, rolling_mean, rolling_variance
+from bench.tasks.anomaly.smoothing import abs_median, mean_shift, rolling_mean, rolling_variance
 from bench.tasks.anomaly.steering import ScoredPart
 
 WIDTH = 100

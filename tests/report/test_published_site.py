@@ -48,12 +48,14 @@ def test_axe_finds_nothing_on_the_published_pages(visit, place, scheme):
 
 
 def test_every_page_opens_without_an_error_and_draws_what_is_in_sight(visit, place):
-    page = visit(place / "index.html")
+    page, drawn = visit(place / "index.html"), 0
     for path in sorted(place.rglob("*.html")):
         page.goto(path.as_uri())
         if page.locator(".plot").count():
+            drawn += 1
             page.locator(".plot").first.scroll_into_view_if_needed()
             page.locator(".plot[data-drawn] svg.main-svg").first.wait_for()
+    assert drawn > 200, "each cell page has a plot"
 
 
 def test_no_cell_page_is_without_a_figure_and_every_command_is_understood(place):

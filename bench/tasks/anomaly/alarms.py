@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.data.ragged import Array
-from bench.metrics.anomaly import threshold
+from bench.metrics.anomaly import LARGEST, threshold
 from bench.metrics.areas import segments
-from bench.tasks.anomaly.smoothing import LARGEST
 
 BUDGET = 0.01
 """Share of the steps that alarms may fill, the prefix counted among them."""
@@ -62,7 +61,8 @@ def raised(score: Array, learnt: int, rule: Rule) -> Array:
     """Mark the steps of alarms after the prefix, bool [T]: those that stand out, merged across gaps, the short ones left out.
 
     A step may stand out while those of the alarms so far, with the gaps that they bridge, are fewer than the budget's share of
-    all steps up to it: on ten tweet series one limit alone, of 1 % of the prefix, was exceeded by 3 to 7 % of the later steps.
+    all steps up to it: one limit alone, of 1 % of the prefix, is exceeded by several per cent of later steps where series change
+    (`tests/benchmarks/bench_alarms.py`).
     """
     with np.errstate(over="ignore"):
         excess = np.minimum(score - limits(score, learnt, rule), LARGEST)

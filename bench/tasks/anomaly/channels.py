@@ -13,8 +13,8 @@ import numpy as np
 
 from bench.data.panel import Panel, filled
 from bench.data.ragged import Array
+from bench.metrics.anomaly import LARGEST
 from bench.tasks.anomaly.injection_plan import Incident
-from bench.tasks.anomaly.smoothing import LARGEST
 
 COMBINE, SEARCHED = ("mean", "max"), "search"
 

@@ -19,7 +19,7 @@ from bench.api import hookimpl
 from bench.data.events import Events
 from bench.data.series import Series
 from bench.errors import ConfigError, DataError, ProtocolError
-from bench.metrics.anomaly import METRICS, row_standards, spread, threshold
+from bench.metrics.anomaly import LARGEST, METRICS, row_standards, spread, threshold
 from bench.metrics.areas import segments
 from bench.metrics.kinds import Metric
 from bench.tasks import ranked_by
@@ -31,7 +31,7 @@ from bench.tasks.anomaly.figures import collect
 from bench.tasks.anomaly.inject import detection
 from bench.tasks.anomaly.new_data import ALERTS
 from bench.tasks.anomaly.plan import Marked, injected, labelled, spliced
-from bench.tasks.anomaly.smoothing import LARGEST, moved, rolling_mean
+from bench.tasks.anomaly.smoothing import moved, rolling_mean
 from bench.tasks.anomaly.split import FEW_ANOMALOUS, RANKING, Final, split_of
 from bench.tasks.base import (
     Arrays,

@@ -61,13 +61,13 @@ def importance(trials: Sequence[Trial], *, higher: bool) -> dict[str, float]:
 
     The search space is not stored with the trials: the range seen stands for it.
     """
-    import optuna
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-
     done = [(json.loads(t["params"]), t["value"]) for t in trials if _scored(t)]
     space = _space([params for params, _ in done])
     if len(done) < LEAST or not space or len({value for _, value in done}) < 2:
         return {}
+    import optuna
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # brings scikit-learn
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize" if higher else "minimize")
     for params, value in done:

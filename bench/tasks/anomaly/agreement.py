@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import rankdata
 
 from bench.data.ragged import Array
 from bench.tasks.anomaly.steering import ScoredPart
@@ -30,6 +29,8 @@ def agreements(ranks: Sequence[Array]) -> Array:
     """
     if len(ranks) < LEAST:
         return np.full(len(ranks), np.nan)
+    from scipy.stats import rankdata  # slow to import
+
     total = np.sum(ranks, axis=0)
     found = []
     for one in ranks:

@@ -47,17 +47,20 @@ class BoardView:
     verdict: str
     recommendation: str
     """Which model to take and what the leader costs; empty where nothing is ranked."""
+    skipped: tuple[str, ...] = ()
+    """Which tunings were skipped of models that have another row, and why; one sentence a reason."""
 
     @property
     def words(self) -> list[str]:
         """List the sentences that stand below the table."""
-        return [self.verdict, *filter(None, [self.recommendation])]
+        return [self.verdict, *filter(None, [self.recommendation]), *self.skipped]
 
 
 def board_views(rows: Sequence[Row], *, all_rows: bool = False) -> list[BoardView]:
     """Lay out ranked rows as one view for each (task id, data set).
 
-    Without `all_rows`, one line stands for each model (the row that ranks) and one for each different failure.
+    Without `all_rows`, one line stands for each model (the row that ranks) and one for each different failure; a tuning that was
+    skipped is no line where the model has a score by another, but part of a sentence.
     """
     return [_view([rows[at] for at in members], all_rows=all_rows) for members in boards(rows).values()]
 
@@ -67,8 +70,23 @@ def listed(rows: Sequence[Row], *, all_rows: bool = False) -> list[Row]:
     standing = [rows[at] for at in candidates(rows)]
     known = {row["model"] for row in standing}
     orphans = [row for row in rows if row["status"] == "ok" and row["model"] not in known]
-    failures = list({(row["model"], row["status"], row.get("reason")): row for row in reversed(rows) if row["status"] != "ok"}.values())
+    told = {id(row) for row in skipped_tunings(rows)}
+    bad = [row for row in rows if row["status"] != "ok" and id(row) not in told]
+    failures = list({(row["model"], row["status"], row.get("reason")): row for row in reversed(bad)}.values())
     return sorted(rows if all_rows else [*standing, *orphans, *failures], key=_place)
+
+
+def skipped_tunings(rows: Sequence[Row]) -> list[Row]:
+    """List the skipped rows of models that have a score by another tuning on the same board."""
+    scored = {row["model"] for row in rows if row["status"] == "ok"}
+    return [row for row in rows if row["status"] == "skipped" and row["model"] in scored]
+
+
+def _skipped_words(rows: Sequence[Row]) -> tuple[str, ...]:
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for row in skipped_tunings(rows):
+        found.setdefault((row["tuning"], clean(row.get("reason") or "")), {})[clean(row["model"])] = None
+    return tuple(f"{tuning} skipped for {', '.join(models)}: {reason}" for (tuning, reason), models in found.items())
 
 
 def _place(row: Row) -> tuple[bool, float, float, str, str, int]:
@@ -95,6 +113,7 @@ def _view(rows: Sequence[Row], *, all_rows: bool) -> BoardView:
         caption=_caption(rows),
         verdict=verdict(rows),
         recommendation="" if (best := recommend(rows)) is None else best.words,
+        skipped=() if all_rows else _skipped_words(rows),
     )
 
 

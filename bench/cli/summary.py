@@ -19,6 +19,8 @@ CURES = {
     "timeout": ("--job-seconds", "raise --job-seconds or give less data"),
 }
 """Status -> the option that mends it, and the words that are added where the reason does not name it."""
+MOST_NAMES = 6
+"""Cells that are named of those skipped for one reason."""
 KINDS = ("ok", "failed in part", "failed", "skipped")
 
 
@@ -39,7 +41,7 @@ def summary(rows: Sequence[Row], folder: Path, report: Path | None = None) -> li
     logs = dict.fromkeys(filter(None, (log_file(folder, d, m) for (_, d, m), cell in cells.items() if _kind(cell) != "ok")))
     return [
         _counts([_kind(cell) for cell in cells.values()]),
-        *(f"  {', '.join(names)}: {': '.join(filter(None, cause))}" for cause, names in causes.items()),
+        *(f"  {_listed(list(names), cause[0])}: {': '.join(filter(None, cause))}" for cause, names in causes.items()),
         *(f"  log  {folder / log}" for log in logs),
         f"rows  {folder / 'leaderboard.parquet'}",
         *([] if report is None else [f"report  {report}"]),
@@ -60,6 +62,13 @@ def log_file(folder: Path, dataset: str, model: str) -> str | None:
     """Name the log of a cell within its run folder; None where there is no such file."""
     name = log_name(dataset, model)
     return name if (folder / name).is_file() else None
+
+
+def _listed(names: Sequence[str], word: str) -> str:
+    """List the cells of one cause; of many that were skipped only the first, since their boards name them all."""
+    if len(names) <= MOST_NAMES or not word.endswith("skipped"):
+        return ", ".join(names)
+    return f"{', '.join(names[:MOST_NAMES])} and {len(names) - MOST_NAMES} more"
 
 
 def _counts(kinds: Sequence[str]) -> str:

@@ -42,3 +42,17 @@ def test_a_narrow_terminal_gives_up_the_last_of_them_first():
     assert "left out at this width: sMAPE" in narrow
     assert "WQL" in narrow.split("left out")[0]
     assert "left out" not in wide
+
+
+def test_a_tuning_that_was_skipped_is_a_line_only_where_its_model_has_no_score(row):
+    why = {"status": "skipped", "reason": "nothing is tuned by labels"}
+    scored = [row(model, auc, tuning="label-free", rank=at) for at, (model, auc) in enumerate([("a", 0.8), ("b", 0.7)], 1)]
+    rows = [*scored, *(row(model, **why) for model in ("a", "b", "absent"))]
+    (view,) = board_views(rows)
+    assert [(line.cells[2], line.note) for line in view.lines] == [
+        ("a", "label-free"), ("b", "label-free"), ("absent", "tuned; nothing is tuned by labels"),
+    ]  # fmt: skip
+    assert view.words[-1] == "tuned skipped for a, b: nothing is tuned by labels"
+    (whole,) = board_views(rows, all_rows=True)
+    assert len(whole.lines) == 5
+    assert whole.skipped == ()

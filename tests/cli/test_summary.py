@@ -81,3 +81,10 @@ def test_a_pipe_gets_whole_lines(tmp_path):
     stream, reason = io.StringIO(), "ValueError: " + "words and more words " * 20
     print_summary(both("vae", status="failed", reason=reason), tmp_path, stream)
     assert len(stream.getvalue().splitlines()) == 3
+
+
+def test_of_many_cells_that_were_skipped_for_one_reason_the_first_are_named_and_all_that_failed(tmp_path):
+    cells = [each for at in range(8) for each in (row(f"m{at}", tuning="label-free"), row(f"m{at}", "skipped", "no labels"))]
+    assert summary(cells, tmp_path)[1] == "  m0, m1, m2, m3, m4, m5 and 2 more: tuned skipped: no labels"
+    cells = [row(f"m{at}", "failed", "no labels") for at in range(8)]
+    assert summary(cells, tmp_path)[1] == "  m0, m1, m2, m3, m4, m5, m6, m7: failed: no labels"

@@ -47,15 +47,21 @@ def test_axe_finds_nothing_on_the_published_pages(visit, place, scheme):
         page.close()
 
 
-def test_every_page_opens_without_an_error_and_draws_what_is_in_sight(visit, place):
-    page, drawn = visit(place / "index.html"), 0
+def test_pages_of_every_board_and_model_open_without_an_error_and_draw_what_is_in_sight(visit, place):
+    page, drawn, cells = visit(place / "index.html"), 0, set()
     for path in sorted(place.rglob("*.html")):
+        if path.name.startswith("cell-"):
+            # of a task's cells one of each model: the others differ in their numbers
+            model = re.search(r"<title>(\S+) on ", path.read_text())[1]
+            if (path.parent, model) in cells:
+                continue
+            cells.add((path.parent, model))
         page.goto(path.as_uri())
         if page.locator(".plot").count():
             drawn += 1
             page.locator(".plot").first.scroll_into_view_if_needed()
             page.locator(".plot[data-drawn] svg.main-svg").first.wait_for()
-    assert drawn > 200, "each cell page has a plot"
+    assert drawn > 60, "each cell page has a plot"
 
 
 def test_no_cell_page_is_without_a_figure_and_every_command_is_understood(place):

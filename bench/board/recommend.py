@@ -1,4 +1,4 @@
-"""Recommend a model: of those that cannot be told apart from the leader, the one that costs least."""
+"""Recommend a model: of those that cannot be told apart from the leader, the best that costs little more than the cheapest."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from bench.board.schema import Row
 ENSEMBLE = "ensemble"
 LEAST = 1.0
 """Seconds up to which all models count as equally cheap."""
+WORTH = 2.0
+"""A worse model is taken where it saves more than this factor of time."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Recommendation:
     ensemble: float | None = None
     """Seconds of an ensemble that is ranked although a model alone is recommended; None where there is none."""
     undercut: bool = False
-    """Another of the group costs less, where both cost next to nothing."""
+    """Another of the group costs less, but not by so much that it is taken."""
 
     @property
     def words(self) -> str:
@@ -47,8 +49,11 @@ class Recommendation:
             )
         if self.tied == 1:
             return f"take {name}: it leads and no other model is tied with it ({seconds(self.seconds)} s)"
+        if self.undercut and self.seconds > WORTH * LEAST:
+            return f"take {name}: it leads, and nothing that is tied with it takes less than half of its time ({seconds(self.seconds)} s)"
         if self.undercut:
-            return f"take {name}: it leads, and takes no longer than a second ({seconds(self.seconds)} s)"
+            few = "a second" if self.seconds <= LEAST else "two seconds"
+            return f"take {name}: it leads, and takes no longer than {few} ({seconds(self.seconds)} s)"
         return f"take {name}: it leads, and nothing that is tied with it is cheaper ({seconds(self.seconds)} s)"
 
     @property
@@ -58,16 +63,17 @@ class Recommendation:
 
 
 def recommend(rows: Sequence[Row]) -> Recommendation | None:
-    """Choose from the tie group of one board the cheapest model, of equals the better; None where nothing is ranked."""
+    """Choose from the tie group of one board the best of those that cost at most `WORTH` times the cheapest; None: no ranks."""
     group = tie_group(rows)
     if not group:
         return None
     costs = [cost(row, rows) for row in group]
-    cheapest = min(range(len(group)), key=lambda at: (max(costs[at], LEAST), at))
-    chosen = group[cheapest]
+    most = WORTH * max(min(costs), LEAST)
+    at = next(at for at, spent in enumerate(costs) if spent <= most)
+    chosen = group[at]
     ensemble = next((cost(row, rows) for row in placed(rows) if row["model"] == ENSEMBLE and is_mixture(row)), None)
     beside = None if is_mixture(chosen) else ensemble
-    return Recommendation(chosen, group[0], costs[cheapest], costs[0], len(group), beside, min(costs) < costs[cheapest])
+    return Recommendation(chosen, group[0], costs[at], costs[0], len(group), beside, min(costs) < costs[at])
 
 
 def cost(row: Row, beside: Sequence[Row]) -> float:

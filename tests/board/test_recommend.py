@@ -1,4 +1,4 @@
-"""The recommendation: the cheapest model that cannot be told apart from the leader, with honest seconds."""
+"""The recommendation: of what cannot be told apart from the leader the best that costs little, with honest seconds."""
 
 import json
 
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.board.ranking import rank, tie_group
-from bench.board.recommend import LEAST, cost, recommend
+from bench.board.recommend import LEAST, WORTH, cost, recommend
 
 BASE = {"task": "churn", "task_id": "t", "dataset": "d", "tuning": "tuned", "status": "ok"}
 
@@ -30,6 +30,15 @@ def test_a_leader_alone_and_a_leader_that_is_cheap_are_recommended_themselves(ro
     assert words(alone) == "take a: it leads and no other model is tied with it (30 s)"
     cheap = [row("a", 0.8, (0, 0, 0), fit_seconds=0.4), row("b", 0.79, (0.01, -0.05, 0.2), fit_seconds=0.1)]
     assert words(cheap) == "take a: it leads, and takes no longer than a second (0.4 s)"
+
+
+def test_a_worse_model_is_not_taken_for_a_few_seconds(row):
+    rows = [row("a", 0.80, (0, 0, 0), fit_seconds=39.4), row("b", 0.79, (0.01, -0.02, 0.04), fit_seconds=38.6)]
+    assert words(rows) == "take a: it leads, and nothing that is tied with it takes less than half of its time (39 s)"
+    rows[0]["fit_seconds"], rows[1]["fit_seconds"] = 1.9, 0.1
+    assert words(rows) == "take a: it leads, and takes no longer than two seconds (1.9 s)"
+    rows[0]["fit_seconds"], rows[1]["fit_seconds"] = 39.4, 19.0
+    assert words(rows) == "take b: statistically tied with the leader a (behind by .010, at most .040), 19 s instead of 39 s"
 
 
 def test_an_ensemble_that_no_doubt_speaks_for_is_said_not_to_be_worth_it(row):
@@ -57,7 +66,7 @@ def test_a_default_is_not_charged_for_the_search_and_an_ensemble_is_for_those_of
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans(), st.floats(0, 1e4)), min_size=1, max_size=10))
-def test_what_is_recommended_is_tied_with_the_leader_and_nothing_tied_is_cheaper_by_a_second(cells):
+def test_what_is_recommended_is_tied_nothing_tied_saves_more_than_half_and_nothing_better_costs_as_little(cells):
     best = max(auc for auc, _, _ in cells)
     rows = rank(
         [
@@ -70,4 +79,6 @@ def test_what_is_recommended_is_tied_with_the_leader_and_nothing_tied_is_cheaper
     found, group = recommend(rows), tie_group(rows)
     assert found.model in group
     assert found.leader is group[0]
-    assert all(max(cost(found.model, rows), LEAST) <= max(cost(row, rows), LEAST) for row in group)
+    most = WORTH * min(max(cost(row, rows), LEAST) for row in group)
+    assert cost(found.model, rows) <= most
+    assert all(cost(row, rows) > most for row in group[: group.index(found.model)])

@@ -72,6 +72,17 @@ def test_kinds_are_ranked_where_they_are_asked_for():
     assert "target=kind" in split.task_id
 
 
+@pytest.mark.parametrize("target", ["item", "kind"])
+def test_what_a_search_found_stands_as_the_ranking_that_it_was(target):
+    split, task = split_of(target=target), NextEvent()
+    found = task.finished(split, "final", answer(split), causal=True).prediction
+    kept = task.averaged(split, "final", [found])
+    for one, other in zip(found, kept.prediction, strict=True):
+        assert {name: array.dtype for name, array in one.items()} == {name: array.dtype for name, array in other.items()}
+        assert all(np.array_equal(one[name], other[name]) for name in one)
+    assert score(split, kept.prediction) == pytest.approx(score(split, found), nan_ok=True)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

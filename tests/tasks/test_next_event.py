@@ -76,6 +76,7 @@ def test_kinds_are_ranked_where_they_are_asked_for():
 def test_what_a_search_found_stands_as_the_ranking_that_it_was(target):
     split, task = split_of(target=target), NextEvent()
     found = task.finished(split, "final", answer(split), causal=True).prediction
+    assert set(found[0]) == {"items", "scores"} - ({"scores"} if target == "item" else set())
     kept = task.averaged(split, "final", [found])
     for one, other in zip(found, kept.prediction, strict=True):
         assert {name: array.dtype for name, array in one.items()} == {name: array.dtype for name, array in other.items()}

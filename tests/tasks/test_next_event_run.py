@@ -52,8 +52,10 @@ def test_the_oracle_stands_above_all_where_there_is_something_to_find_and_is_no_
 def test_models_of_kinds_are_searched_and_ranked(tmp_path):
     file = tmp_path / "clicks.csv"
     kinds = ("view", "cart", "buy")
-    steps = [(user, day, kinds[(user + day) % 3]) for user in range(30) for day in range(40)]
-    file.write_text("user,time,kind\n" + "".join(f"u{u},2024-{1 + d // 28:02}-{1 + d % 28:02}T{u % 24:02}:00:00,{k}\n" for u, d, k in steps))
+    lines = ["user,time,kind"]
+    for user in range(30):
+        lines += [f"u{user},2024-{1 + day // 28:02}-{1 + day % 28:02}T{user % 24:02}:00:00,{kinds[(user + day) % 3]}" for day in range(40)]
+    file.write_text("\n".join(lines))
     board = bench.run(
         "next-event", data=file, models=["popular", "markov"], profile="smoke", trials=3, out=tmp_path / "run",
         options={"target": "kind"},

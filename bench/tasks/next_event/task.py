@@ -84,8 +84,9 @@ class NextEvent(Task):
         return _wrong_items(np.asarray(items), inputs) or _wrong_chances(np.asarray(items), np.asarray(scores), inputs)
 
     def finished(self, split: Split, stage: StageName, prediction: Prediction, *, causal: bool) -> Finished:
-        """Store rankings as int32 and scores as float32."""
-        kept = [{"items": p["items"].astype(np.int32), "scores": p["scores"].astype(np.float32)} for p in prediction]
+        """Store rankings as int32 and scores as float32; of what is scored no metric reads the scores of items, which take most room."""
+        scored = split.facts["target"] == "kind" or split.truths[stage] is None
+        kept = [{"items": p["items"].astype(np.int32)} | ({"scores": p["scores"].astype(np.float32)} if scored else {}) for p in prediction]
         return Finished(kept)
 
     def objectives(self, split: Split, stage: StageName, prediction: Prediction) -> Mapping[str, Sequence[Objective]]:

@@ -1,6 +1,6 @@
 """Does tuning pay? For every pair of model and data set of finished runs: tuned against default, ensemble against best single.
 
-    python tests/benchmarks/bench_tuning.py RUN [RUN ...]
+    python tests/benchmarks/bench_tuning.py RUN [RUN ...] [--without MODEL]
 
 Each RUN is a folder that `bench run` wrote; its data are read again from where they lay. Differences are of the ranking
 metric on test, turned so that more is better, with 95 % intervals, paired, resampled over users, series or entities; the
@@ -30,6 +30,7 @@ from bench.tasks.profiles import profile
 
 DRAWS = 1_000
 COMBINED = ("ensemble", "mean-of-3")
+LABEL_FREE = " (label-free)"
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,24 @@ class Pair:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("runs", nargs="+", type=Path)
-    found = [pair for run in parser.parse_args().runs for pair in pairs(run)]
+    parser.add_argument("--without", action="append", default=[], help="a model that is left out of the table")
+    given = parser.parse_args()
+    found = [pair for run in given.runs for pair in pairs(run) if pair.model.removesuffix(LABEL_FREE) not in given.without]
     for kind, words in (("default", "tuned against default"), ("single", "combined against the best single model on validation")):
         print(f"\n{words}")
         for pair in [p for p in found if p.against == kind]:
             note = "" if pair.replaced else "  kept the default"
             print(f"  {pair.task:12} {pair.dataset:28} {pair.model:16} {pair.gain:+.4f}  {pair.low:+.4f} to {pair.high:+.4f}{note}")
     for task in dict.fromkeys(p.task for p in found):
-        print("\n" + task + ": " + summary([p for p in found if p.task == task and p.against == "default"]))
-        for name in COMBINED:
-            print(f"{task}, {name}: " + against_single([p for p in found if p.task == task and p.model == name and p.against == "single"]))
+        mine = [p for p in found if p.task == task]
+        print("\n" + task + ": " + summary([p for p in mine if p.against == "default"]))
+        for suffix in dict.fromkeys(LABEL_FREE if p.model.endswith(LABEL_FREE) else "" for p in mine):
+            own = [p for p in mine if p.model.endswith(LABEL_FREE) == bool(suffix)]
+            if suffix or len(own) < len(mine):
+                print(f"{task}{suffix or ' (by labels)'}: " + summary([p for p in own if p.against == "default"]))
+            for name in COMBINED:
+                if boards := [p for p in own if p.model == name + suffix and p.against == "single"]:
+                    print(f"{task}, {name}{suffix}: " + against_single(boards))
 
 
 def summary(found: Sequence[Pair]) -> str:
@@ -161,7 +170,7 @@ def _pair(board: Scored, name: str, one: tuple[str, str], other: tuple[str, str]
     return Pair(
         board.task.name,
         name,
-        one[0] + ("" if one[1] != "label-free" else " (label-free)"),
+        one[0] + ("" if one[1] != "label-free" else LABEL_FREE),
         against,
         first[0] - second[0],
         low,

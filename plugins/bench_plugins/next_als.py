@@ -48,6 +48,8 @@ class ALS(NextFloor):
             model = AlternatingLeastSquares(
                 factors=self.params["factors"], regularization=self.params["penalty"], alpha=self.params["weight"],
                 iterations=SWEEPS, num_threads=ctx.threads, random_state=ctx.seed % 2**31, use_cg=False,
+                # in single precision the penalty is lost where there are fewer items than factors, and the solver gives up
+                dtype=np.float64,
             )  # fmt: skip
             model.fit(sparse.csr_matrix(items_of_history(train)), show_progress=False)
         self.state = {"factors": np.asarray(model.item_factors, np.float32)}

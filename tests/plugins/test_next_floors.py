@@ -237,3 +237,12 @@ def test_floors_serve_kinds_with_probabilities():
         scores = answered(model_class(model_class.default()), train).scores
         assert scores.sum(1) == pytest.approx(1.0, abs=1e-5), model_class.name
         assert (scores >= 0).all()
+
+
+def test_als_fits_more_factors_than_there_are_items():
+    # every user has had nearly all of seven kinds: the penalty alone keeps the equations regular
+    rng = np.random.default_rng(0)
+    lists = [rng.permutation(7)[: 5 + n % 3].tolist() for n in range(3000)]
+    found = answered(ALS({**ALS.default(), "weight": 100.0}), histories(lists, 7))
+    assert np.isfinite(found.scores).all()
+    assert (np.sort(found.items, axis=1) == np.arange(7)).all()

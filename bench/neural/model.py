@@ -58,8 +58,11 @@ class NetworkModel(Model):
 
     @classmethod
     def choices(cls, task: str) -> Mapping[str, Sequence[Value]]:
-        """Return what users may be seen by beside the usual; see `bench.neural.shown`."""
-        return shown_choices(by_step=cls.by_step) if task == "churn" else {}
+        """Return what users may be seen by beside the usual; see `bench.neural.shown`.
+
+        One that first learns how sequences go on is shown nothing more: on seven logs `seq2seq` lost by FEATURES and by items.
+        """
+        return shown_choices(by_step=cls.by_step) if task == "churn" and not cls.pretrain else {}
 
     def net(self, f: int, o: int) -> Any:
         """Make a network that knows no more than two sizes: (x [N, T, F] right-padded, length [N]) -> raw [N, O]."""

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_portfolio.py score FOLDER --task churn --dataset retail --dataset social=CollegeMsg.txt
     python tests/benchmarks/bench_portfolio.py write FOLDER [FOLDER ...]
-    python tests/benchmarks/bench_portfolio.py carry --task churn --model lstm --model seq2seq
+    python tests/benchmarks/bench_portfolio.py carry --task churn --model lstm --model self-attention
 
 `score` fits the author's default and fifteen configurations, spread over the space and the same for every log, on the latest
 validation of each log: no test truth is read. A simulator is another log with every `--seed`. `write` puts all scores, as

@@ -149,3 +149,15 @@ def test_a_network_of_one_row_of_numbers_is_told_nothing_more_of_each_step() -> 
     for choices in (by_step, whole):
         assert Shown.of({name: values[-1] for name, values in choices.items()}) != Shown()
     assert Shown.of({"hidden": 3}) == Shown()
+
+
+def test_only_churn_adds_to_the_space_of_networks_and_not_to_that_of_one_that_is_pre_trained() -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    from bench_plugins.lstm import LSTM
+    from bench_plugins.seq2seq import Seq2Seq
+    from bench_plugins.vae import Vae
+
+    assert LSTM.choices("churn") == shown_choices(by_step=True)
+    assert Vae.choices("churn") == shown_choices(by_step=False)
+    assert Seq2Seq.choices("churn") == {}
+    assert LSTM.choices("forecasting") == LSTM.choices("anomaly") == LSTM.choices("next-event") == {}

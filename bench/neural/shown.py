@@ -40,7 +40,7 @@ def shown_choices(*, by_step: bool) -> dict[str, tuple[str, ...]]:
     """Return the choices of each parameter, the default first.
 
     `by_step`: the network reads steps one by one. One that reads a past as a single row of numbers begins with FEATURES, by which
-    `vae` gained on nine of ten logs, and is told nothing more of each step, by which it lost on most.
+    `vae` gained on nine of eleven logs, and is told nothing more of each step, by which it lost on most.
     """
     if not by_step:
         return {"context": ("features", "history"), "items": ("none", "past")}

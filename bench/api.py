@@ -80,10 +80,19 @@ class ChurnInputs:
     features: Array = field(default_factory=lambda: np.zeros((0, len(FEATURES)), np.float32))
     """float32 [N, F]: more about the user's whole past (never capped), named by `FEATURES`; zeros where nobody filled them in."""
 
+    item: Array = field(default_factory=lambda: np.zeros(0, np.uint32))
+    """uint32 [I]: which items the merged events name, step after step, each as a hash of its id; empty where a log names none."""
+    item_offsets: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    """int64 [E + 1]: where each step's items begin."""
+
     def __post_init__(self) -> None:
-        """Fill in features that were left out."""
+        """Fill in features and items that were left out."""
         if len(self.features) != len(self):
             object.__setattr__(self, "features", np.zeros((len(self), len(FEATURES)), np.float32))
+        if len(self.item_offsets) != len(self.kind) + 1:
+            if len(self.item):
+                raise PluginError(f"{len(self.item_offsets)} item_offsets for {len(self.kind)} steps; take their items by `items_at`")
+            object.__setattr__(self, "item_offsets", np.zeros(len(self.kind) + 1, np.int64))
 
     def __len__(self) -> int:
         """Return the number of rows, N."""
@@ -104,7 +113,12 @@ class ChurnInputs:
         at, offsets = spans(self.offsets[rows], self.lengths[rows])
         per_event = {name: getattr(self, name)[at] for name in ("days_before_cutoff", "gap", "kind", "value", "count")}
         per_row = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name in ("static", "features", "cutoff", "group", "y")}
-        return replace(self, offsets=offsets, **per_event, **per_row)
+        return replace(self, offsets=offsets, **per_event, **per_row, **self.items_at(at))
+
+    def items_at(self, steps: Array) -> dict[str, Any]:
+        """Select the items of steps by index, int [E'], in the order given: `item` and `item_offsets`."""
+        at, offsets = spans(self.item_offsets[steps], self.item_offsets[steps + 1] - self.item_offsets[steps])
+        return {"item": self.item[at], "item_offsets": offsets}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +214,11 @@ class Model(ABC):
     @staticmethod
     def default() -> Params:
         """Return the author's default, a point of the space: trial 0 of every search."""
+        return {}
+
+    @classmethod
+    def choices(cls, task: str) -> Mapping[str, Sequence[Value]]:
+        """Return parameters that one task alone adds to the space: the choices of each, first the author's default."""
         return {}
 
     @abstractmethod

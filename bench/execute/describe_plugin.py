@@ -48,6 +48,7 @@ def metadata(name: str, model: Any) -> dict[str, Any]:
             raise PluginError(f"model {name!r}: default() has {key}={default[key]!r}, outside {distribution}")
     if model.runtime not in {"none", "torch", "tensorflow"}:
         raise PluginError(f"model {name!r}: runtime {model.runtime!r} is unknown; use none, torch or tensorflow")
+    choices = {task: own for task in sorted(model.tasks) if (own := _choices(name, model, task))}
     file = Path(inspect.getfile(model))
     missing = [module for module in model.requires if importlib.util.find_spec(module) is None]
     return {
@@ -62,12 +63,26 @@ def metadata(name: str, model: Any) -> dict[str, Any]:
         "local": bool(model.local),
         "space": {k: _as_json(name, f"space()[{k!r}]", distribution_to_json(d)) for k, d in space.items()},
         "default": default,
+        "choices": choices,
         "source_hash": plugin_digest(file),
         "versions": versions_of(closure([file]), model.requires, model.runtime),
         "core_modules": core_modules(file),
         "insight": callable(getattr(model, "insight", None)),
         "gpus": 0 if missing else gpus(model.runtime),
     }
+
+
+def _choices(name: str, model: Any, task: str) -> dict[str, list[Any]]:
+    """Read what a model's space has for one task alone; raise `PluginError` for a name of its own space, and for a choice of nothing."""
+    from bench.errors import PluginError
+
+    found = {key: list(values) for key, values in model.choices(task).items()}
+    for key, values in found.items():
+        _as_json(name, f"choices({task!r})[{key!r}]", values)
+        if key in model.space() or not values:
+            fault = "has no choice" if not values else "is in space() already; name it once"
+            raise PluginError(f"model {name!r}: choices({task!r})[{key!r}] {fault}")
+    return found
 
 
 def gpus(runtime: str) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 from bench.execute.job_sources import BENCH, digest_of
 from bench.execute.rungs import Rung
+from bench.execute.task_space import distributions, first
 from bench.registry import Source
 from bench.tasks.base import StageName
 
@@ -30,6 +31,8 @@ class Plugin:
     space: Mapping[str, str] = field(default_factory=dict)
     """Parameter -> optuna distribution as JSON."""
     default: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+    """Task -> parameters that it alone adds to the space, the default first."""
     source_hash: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Versions of Python and of the libraries that the plugin's sources import."""
@@ -41,6 +44,16 @@ class Plugin:
     status: str = "ok"
     """ok, or why it cannot run: failed, skipped (a library is missing), timeout, crash, oom."""
     reason: str = ""
+
+    def asked(self, task: str) -> Plugin:
+        """Return the plugin as one task finds it: what the task adds stands in space and default."""
+        own = self.choices.get(task)
+        if not own:
+            return self
+        from optuna.distributions import distribution_to_json
+
+        added = {name: distribution_to_json(one) for name, one in distributions(own).items()}
+        return replace(self, space={**self.space, **added}, default={**self.default, **first(own)}, choices={})
 
 
 @dataclass(frozen=True)

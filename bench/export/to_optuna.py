@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, ConfigError
+from bench.execute.task_space import space_of
 from bench.export.records import BoardRecords, Records, Search
 
 if TYPE_CHECKING:
@@ -95,9 +96,10 @@ def _spaces(records: Records, names: set[str]) -> tuple[dict[str, Space], list[s
     registry = discover(config["plugins"], config["plugins_dirs"])
     known = registry.sources["bench.models"]
     found: dict[str, Space] = {}
+    task = config["task"]
     for source in [*(known[name] for name in sorted(names) if name in known), *registry.files]:
         try:
-            found |= {name: model.space() for name, model in models(source).items() if name in names}
+            found |= {name: space_of(model, task) for name, model in models(source).items() if name in names}
         except BenchError:  # a library of the plugin is missing here; its models are named as not known
             continue
     return found, sorted(names - set(found))

@@ -6,7 +6,7 @@ Letters for shapes: E events, N rows, F features of a step, S features of a row,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,10 +14,16 @@ from scipy.special import expit
 
 from bench.api import Array, ChurnInputs, ChurnTrain, Context
 from bench.neural.batches import Sequences
+from bench.neural.item_vectors import ItemVectors
+from bench.neural.shown import Shown
 from bench.neural.sizes import Sizes
 
 MAX_KINDS = 16
 """Most kinds that get an indicator of their own; rarer ones count as unknown."""
+
+
+FAR = 5.0
+"""Widest departure from the mean that is shown where more than the usual is, in standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +65,27 @@ class ChurnEncoder:
     rows: Scaler
     longest: int = 1
     """Steps of the longest row of training."""
+    shown: Shown = field(default_factory=Shown)
+    """What stands beside the usual."""
+    items: ItemVectors = field(default_factory=ItemVectors)
     loss: ClassVar[str] = "bce"
     levels: ClassVar[tuple[float, ...]] = ()
 
     @classmethod
-    def fit(cls, train: ChurnTrain, horizon: float) -> ChurnEncoder:
-        """Learn vocabulary and scalers from `train`."""
-        kinds = common_kinds(train)
-        longest = int(train.lengths.max(initial=1))
-        return cls(horizon, kinds, Scaler.fit(step_columns(train, horizon, kinds)), Scaler.fit(row_columns(train)), longest)
+    def fit(cls, train: ChurnTrain, horizon: float, shown: Shown | None = None) -> ChurnEncoder:
+        """Learn vocabularies and scalers from `train`."""
+        shown = shown or Shown()
+        items = ItemVectors() if shown.items == "none" else ItemVectors.fit(train)
+        longest, none = int(train.lengths.max(initial=1)), Scaler([], [])
+        begun = cls(horizon, common_kinds(train), none, none, longest, shown, items)
+        return replace(begun, steps=Scaler.fit(begun.step_columns(train)), rows=Scaler.fit(begun.row_columns(train)))
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> ChurnEncoder:
-        """Make the encoder again from its `state`."""
-        return cls(state["horizon"], state["kinds"], Scaler(**state["steps"]), Scaler(**state["rows"]), state["longest"])
+        """Make the encoder again from its `state`; those of older models name nothing that is shown beside the usual."""
+        scalers = Scaler(**state["steps"]), Scaler(**state["rows"])
+        more = Shown(**state.get("shown", {})), ItemVectors(**state.get("items", {}))
+        return cls(state["horizon"], state["kinds"], *scalers, state["longest"], *more)
 
     def state(self) -> dict[str, Any]:
         """Return vocabulary and scalers, ready for JSON."""
@@ -95,12 +108,22 @@ class ChurnEncoder:
     def prediction_rows(self, inputs: ChurnInputs) -> Sequences:
         """Turn inputs into sequences of log features; the target is 1 where the user churned."""
         target = inputs.y if isinstance(inputs, ChurnTrain) else np.zeros(0)
-        return Sequences(
-            offsets=inputs.offsets,
-            features=self.steps.scale(step_columns(inputs, self.horizon, self.kinds)),
-            context=self.rows.scale(row_columns(inputs)),
-            target=target[:, None].astype(np.float32),
-        )
+        features, context = self.steps.scale(self.step_columns(inputs)), self.rows.scale(self.row_columns(inputs))
+        if not self.shown.usual:  # of so many columns some have tails that no logarithm shortens enough
+            features, context = features.clip(-FAR, FAR), context.clip(-FAR, FAR)
+        return Sequences(inputs.offsets, features, context, target[:, None].astype(np.float32))
+
+    def step_columns(self, inputs: ChurnInputs) -> list[Array]:
+        """Return the unscaled features of each step, float [E] each."""
+        items = self.items.of_steps(inputs) if self.shown.items == "events" else []
+        calendar = calendar_columns(inputs) if self.shown.calendar == "events" else []
+        return [*step_columns(inputs, self.horizon, self.kinds), *items, *calendar]
+
+    def row_columns(self, inputs: ChurnInputs) -> list[Array]:
+        """Return the unscaled features of the whole past, float64 [N] each."""
+        items = self.items.of_rows(inputs) if self.shown.items == "past" else []
+        more = feature_columns(inputs) if self.shown.context == "features" else []
+        return [*row_columns(inputs), *more, *items]
 
     def decode(self, raw: Array, inputs: ChurnInputs) -> Array:
         """Turn logits [N, 1] into P(churn), float64 [N]."""
@@ -126,6 +149,17 @@ def step_columns(inputs: ChurnInputs, horizon: float, kinds: list[str]) -> list[
 def row_columns(inputs: ChurnInputs) -> list[Array]:
     """Return the unscaled features of the whole past, float64 [N] each."""
     return list(signed_log(inputs.static).T)
+
+
+def feature_columns(inputs: ChurnInputs) -> list[Array]:
+    """Return the unscaled FEATURES, float64 [N] each, and behind them whether there is a gap: without one, what tells of gaps is 0."""
+    return [*signed_log(inputs.features.astype(np.float64)).T, (inputs.column("n_days") > 1).astype(np.float64)]
+
+
+def calendar_columns(inputs: ChurnInputs) -> list[Array]:
+    """Return where each step stands in its day and in its week, UTC: sine and cosine of both, float64 [E] each."""
+    day = np.repeat(inputs.cutoff, inputs.lengths) - inputs.days_before_cutoff
+    return [wave(2 * np.pi * (day % length) / length) for length in (1, 7) for wave in (np.sin, np.cos)]
 
 
 def signed_log(x: Array) -> Array:

@@ -6,6 +6,7 @@ An encoder learns its vocabulary and scalers from training data alone, and knows
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from bench.api import Array, ChurnTrain, Context, Panel
@@ -17,6 +18,7 @@ from bench.neural.churn import ChurnEncoder
 from bench.neural.direct import DirectEncoder
 from bench.neural.forecasting import ForecastEncoder
 from bench.neural.next_event import NextEncoder
+from bench.neural.shown import Shown
 from bench.neural.sizes import Sizes
 
 
@@ -51,10 +53,10 @@ class Encoder(Protocol):
         """Return what was learnt, ready for JSON."""
 
 
-def encoder_for(train: Any, ctx: Context, view: View) -> Encoder:
-    """Choose and fit the encoder of the task that `train` belongs to."""
+def encoder_for(train: Any, ctx: Context, view: View, params: Mapping[str, Any] = MappingProxyType({})) -> Encoder:
+    """Choose and fit the encoder of the task that `train` belongs to; `params`: the model's, some of which choose what is shown."""
     if isinstance(train, ChurnTrain):
-        return ChurnEncoder.fit(train, ctx.horizon)
+        return ChurnEncoder.fit(train, ctx.horizon, Shown.of(params))
     if isinstance(train, Panel):
         return ForecastEncoder.fit(train, ctx) if train.horizon else AnomalyEncoder.fit(train, ctx, view)
     if isinstance(train, NextTrain):

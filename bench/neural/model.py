@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.api import Array, Context, Model
+from bench.api import Array, Context, Model, Value
 from bench.errors import PluginError
 from bench.neural.anomaly import View
 from bench.neural.batches import Rows
@@ -20,6 +21,7 @@ from bench.neural.churn import ChurnEncoder
 from bench.neural.continued import Continued
 from bench.neural.encode import Encoder, encoder_for
 from bench.neural.next_event import NextEncoder
+from bench.neural.shown import shown_choices
 from bench.neural.sizes import Sizes
 from bench.neural.training import TrainingRecipe
 
@@ -46,10 +48,21 @@ class NetworkModel(Model):
     pretrain: ClassVar[bool] = False
     """True: where events are classified, the network first learns how sequences go on; layers of the same shapes are kept."""
 
+    by_step: ClassVar[bool] = True
+    """False: of a user it reads a set number of steps as one row of numbers."""
+
     def __init__(self, params: Any) -> None:
         super().__init__(params)
         self.encoder: Encoder | None = None
         self.network: Any = None
+
+    @classmethod
+    def choices(cls, task: str) -> Mapping[str, Sequence[Value]]:
+        """Return what users may be seen by beside the usual; see `bench.neural.shown`.
+
+        One that first learns how sequences go on is shown nothing more: on seven logs `seq2seq` lost by FEATURES and by items.
+        """
+        return shown_choices(by_step=cls.by_step) if task == "churn" and not cls.pretrain else {}
 
     def net(self, f: int, o: int) -> Any:
         """Make a network that knows no more than two sizes: (x [N, T, F] right-padded, length [N]) -> raw [N, O]."""
@@ -91,7 +104,7 @@ class NetworkModel(Model):
 
     def encoded(self, train: Any, ctx: Context) -> Encoder:
         """Choose and fit the encoder: that of the task, unless a plugin has another."""
-        return encoder_for(train, ctx, self.view)
+        return encoder_for(train, ctx, self.view, self.params)
 
     def learnt(self, network: Any, encoder: Encoder, train: Any, parts: tuple[Any, Any], ctx: Context) -> int:
         """Train a network in place on the first of `parts`, judged by the second, and return how many epochs did best.

@@ -24,6 +24,7 @@ from bench.execute.local import LocalExecutor
 from bench.execute.machine import memory_mb
 from bench.execute.messages import Done, Fit
 from bench.execute.placement import Place, placed
+from bench.execute.task_space import default_of
 from bench.registry import Source, discover
 from bench.sources.cache import cache_folder
 from bench.tasks.base import Split
@@ -142,7 +143,7 @@ def attempts(split: Split) -> Attempt:
 def _default(source: Source) -> dict[str, Any]:
     from bench.registry import models
 
-    return dict(models(source)[source.name].default())
+    return dict(default_of(models(source)[source.name], "churn"))
 
 
 def _ended(executor: LocalExecutor, count: int) -> Iterator[Done]:

@@ -302,7 +302,7 @@ def _serving(found: Sequence[Plugin], config: Config, registry: Registry) -> lis
         if by_name[name].status == "ok" and config.task not in by_name[name].tasks:
             raise ConfigError(f"model {name!r} does not serve {config.task}; it serves {', '.join(sorted(by_name[name].tasks))}")
     wanted = [p for p in by_name.values() if not config.models or p.name in config.models or p in failed_files]
-    return [p for p in wanted if config.task in p.tasks or not p.tasks]
+    return [p.asked(config.task) for p in wanted if config.task in p.tasks or not p.tasks]
 
 
 def _refuse_twin(data: Loaded, before: Sequence[Loaded]) -> None:

@@ -16,6 +16,7 @@ from bench.api import Array, Context, Model, Params
 from bench.data.panel import Forecast, Panel
 from bench.data.ranking import NextInputs, Ranking
 from bench.errors import BenchError
+from bench.execute.task_space import default_of
 from bench.testing.data import Example
 
 Answer: TypeAlias = Mapping[str, Array]
@@ -35,7 +36,7 @@ def fit_model(model_class: type[Model], problem: Example, ctx: Context, params: 
     """Make a model and fit it, the global generators seeded as a worker does."""
     from bench.execute.worker import seed_all
 
-    model = model_class(model_class.default() if params is None else params)
+    model = model_class(default_of(model_class, problem.task) if params is None else params)
     seed_all(ctx.seed)
     model.fit(problem.train, ctx)
     return model

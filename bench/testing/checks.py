@@ -17,6 +17,7 @@ import numpy as np
 
 from bench.api import ChurnInputs, Context, Insight, Model
 from bench.errors import BenchError
+from bench.execute.task_space import space_of
 from bench.testing.answers import (
     CLOSE,
     EXACT,
@@ -273,7 +274,7 @@ def it_fits_at_seeded_draws_from_its_space(model: type[Model], task: str, ctx: C
     """Fit and ask at a few points of the space."""
     import optuna
 
-    space = model.space()
+    space = space_of(model, task)
     if not space:
         raise NotApplicableError("its space is empty")
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -92,6 +92,7 @@ def _churn(rng: np.random.Generator) -> Example:
         "time": pl.Series((day * DAY).astype(np.int64) + FIRST_DAY * DAY).cast(pl.Datetime("us", "UTC")),
         "kind": kind,
         "value": np.where(kind == "visit", np.nan, rng.gamma(2.0, 10.0, len(day)).round(2)),
+        "item": [None if at == 0 else f"i{at}" for at in rng.integers(0, 9, len(day))],
     })  # fmt: skip
     events = Events.build(frame, name="example", activity=("purchase", "visit", LATE))
     history, horizon = prepare(events), 28 * DAY

@@ -20,6 +20,7 @@ from bench.data.events import Events
 from bench.data.ranking import Ranking
 from bench.data.series import Series
 from bench.errors import BenchError
+from bench.execute.task_space import default_of
 from bench.tasks.base import Prediction, Split, Stage, StageName, Task
 from bench.tasks.profiles import PROFILES
 from bench.testing.answers import CheckError, NotApplicableError
@@ -75,7 +76,10 @@ class TaskCase:
     def _predictions(self, split: Split, name: StageName) -> Prediction:
         if self.model is None:
             raise NotApplicableError("no model that serves the task is at hand")
-        model, ctx = self.model(self.model.default()), Context(epochs=2, history=16, rows=PROFILE.rows, seed=SEED, **split.context)
+        model, ctx = (
+            self.model(default_of(self.model, self.task.name)),
+            Context(epochs=2, history=16, rows=PROFILE.rows, seed=SEED, **split.context),
+        )
         stage, task = split.stages[name], self.task()
         model.fit(stage.train, ctx)
         given = [_arrays(model.predict(part, ctx)) for part in stage.parts]
@@ -224,7 +228,10 @@ def new_data_is_answered(case: TaskCase) -> None:
     split, task = case.first, case.task()
     run = json.loads(json.dumps({"task_id": split.task_id, "facts": split.facts, "context": split.context}))
     found = task.inference_inputs(case.log, run, dict(case.options or {}), PROFILE)
-    model, ctx = case.model(case.model.default()), Context(epochs=2, history=16, rows=PROFILE.rows, seed=SEED, **split.context)
+    model, ctx = (
+        case.model(default_of(case.model, case.task.name)),
+        Context(epochs=2, history=16, rows=PROFILE.rows, seed=SEED, **split.context),
+    )
     model.fit(split.stages["final"].train, ctx)
     arrays = _arrays(model.predict(found.inputs, ctx))
     done = task.finished(found.split, "final", [arrays], causal=bool(getattr(model, "causal", False)))

@@ -40,7 +40,9 @@ class VAE(nn.Module):
 
 
 class ShowsLatent(TorchModel):
-    """A model that shows where each user lies in its latent (`bench.Insight`)."""
+    """A model that shows where each user lies in its latent (`bench.Insight`), and reads a user's last steps as one row of numbers."""
+
+    by_step = False
 
     def insight(self, inputs: ChurnInputs, ctx: Context) -> Mapping[str, Array]:
         """Return the mean of each user's latent, float32 [N, Z]; of other tasks nothing."""

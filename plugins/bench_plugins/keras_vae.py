@@ -123,6 +123,7 @@ class KerasVae(KerasModel):
     tasks = frozenset(NETS)
     view = "echo"
     causal = False
+    by_step = False
 
     @staticmethod
     def space() -> dict[str, BaseDistribution]:

@@ -25,6 +25,7 @@ from bench.api import Context
 from bench.data.events import Events
 from bench.data.ragged import Array
 from bench.errors import BenchError
+from bench.execute.task_space import default_of
 from bench.registry import discover, models
 from bench.tasks.churn.calibration import applied
 from bench.tasks.churn.task import Churn
@@ -106,7 +107,7 @@ def fitted(split: object, model: str, days: int) -> Cut:
     kind = models(discover().sources["bench.models"][model])[model]
     p, y = {}, {}
     for stage in (*split.validations, "final"):  # type: ignore[attr-defined]
-        own = kind(kind.default())
+        own = kind(default_of(kind, "churn"))
         own.fit(split.stages[stage].train, Context(seed=0, horizon=float(days)))  # type: ignore[attr-defined]
         p[stage] = np.asarray(own.predict(split.stages[stage].parts[0], Context(seed=0, horizon=float(days))), float)  # type: ignore[attr-defined]
         y[stage] = split.truths[stage].y  # type: ignore[attr-defined]

@@ -33,7 +33,7 @@ def run_plan(config: Config, plan: Callable[[Any, Any, Any, Scope], Plan]) -> tu
     executor = LocalExecutor(config.n_workers(), resolved("cpu"), folder / "slots")
     try:
         plugins = runner.Describer(executor, runner._model_sources(config, registry), memory_mb()).finish()[0]
-        own = [p for p in plugins if p.name in config.models]
+        own = [p.asked(config.task) for p in plugins if p.name in config.models]
         problems = [
             Problem(data.name, data.simulated, data.fingerprint, split, own, data.adapter.name)
             for data, split in runner._problems(requests, config, registry, task, ignore)

@@ -225,6 +225,16 @@ ODD_FILES: dict[str, tuple[str, str, str]] = {
         "failed",
         r"default\(\) has 'y', which is not in space",
     ),
+    "chosen-twice": (
+        model_text(head=HEAD, body=SPACE + '{"x": 1.0}\n@staticmethod\ndef choices(task):\n    return {"x": [1]}') + OFFERS + "[Odd]",
+        "failed",
+        r"choices\('churn'\)\['x'\] is in space\(\) already; name it once",
+    ),
+    "choiceless": (
+        model_text(head=HEAD, body='@staticmethod\ndef choices(task):\n    return {"x": []}') + OFFERS + "[Odd]",
+        "failed",
+        r"choices\('churn'\)\['x'\] has no choice",
+    ),
     "object": (
         model_text(head=HEAD, body=SPACE + '{"x": np.float32(0.5)}') + OFFERS + "[Odd]",
         "failed",

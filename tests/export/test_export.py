@@ -16,6 +16,7 @@ from bench.board import Board
 from bench.board.ranking import candidates
 from bench.cli import invoke
 from bench.export.records import flat, read_records, read_trials
+from bench.export.to_optuna import _spaces
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,14 @@ def test_optuna_loads_each_search_with_the_plugins_space(churn, tmp_path, capsys
                 assert study.trials[0].distributions == model.space()
     assert invoke(["export", str(churn), "--optuna", str(file)]) == 2
     assert "the file exists" in capsys.readouterr().err
+
+
+def test_a_study_knows_what_the_task_adds_to_a_space(churn):
+    pytest.importorskip("torch", reason="torch is not installed")
+    found, unknown = _spaces(read_records(churn), {"lstm", "rfm-logit"})
+    assert unknown == []
+    assert found["lstm"]["context"].choices == ("history", "features")
+    assert set(found["rfm-logit"]) == {"C"}
 
 
 def test_fev_takes_summaries_and_windows(forecasting, tmp_path):

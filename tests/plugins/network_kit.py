@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from plugins.baseline_kit import panel_of
 
-from bench.api import STATIC, ChurnInputs, ChurnTrain, Context, Model, Panel
+from bench.api import FEATURES, STATIC, ChurnInputs, ChurnTrain, Context, Model, Panel
 from bench.errors import PluginError
 from bench.execute.describe_plugin import gpus
 
@@ -46,6 +46,17 @@ def users(n, seed=0, shortest=0):
         kinds=("?", "a", "b", "c"),
         y=(last_a > last_b).astype(np.int8),
     )
+
+
+def shoppers(n, seed=0):
+    """Make users with FEATURES and items; those of odd rows had odd items alone, and one item is rare."""
+    rng, train = np.random.default_rng(seed), users(n, seed=seed, shortest=1)
+    offsets = np.r_[0, np.cumsum(rng.integers(0, 4, len(train.kind)))]
+    row = np.repeat(np.repeat(np.arange(n), train.lengths), np.diff(offsets))
+    item = 2 * rng.integers(0, 10, len(row)) + row % 2
+    item[:3] = 100
+    features = rng.exponential(2.0, (n, len(FEATURES))) ** 3
+    return replace(train, features=features.astype(np.float32), item=item.astype(np.uint32), item_offsets=offsets)
 
 
 def weekly(n=8, steps=120, seed=0, noise=1.0, slope=0.1):
@@ -216,6 +227,21 @@ class NetworkContract:
         for seed in (0, 7):  # the holdout takes the only user with the second alone
             model = fitted(self.kind, TINY[self.kind.name], users(1, seed=5, shortest=3), replace(QUICK, seed=seed))
             assert np.isfinite(answer(model, users(3))).all()
+
+    def test_with_all_that_can_be_shown_a_row_is_answered_alone_and_a_stored_model_answers_the_same(self, tmp_path):
+        """Users whose items nobody had in training are among those asked."""
+        shown = {name: values[-1] for name, values in self.kind.choices("churn").items()} | {"context": "features"}
+        train, test = shoppers(200), shoppers(40, seed=1)
+        test = replace(test, item=np.where(np.arange(len(test.item)) % 3, test.item, 77).astype(np.uint32))
+        model = fitted(self.kind, TINY[self.kind.name] | shown, train)
+        p = answer(model, test)
+        assert np.abs(p - answer(fitted(self.kind, TINY[self.kind.name], train), test)).max() > 1e-4
+        alone = np.concatenate([answer(model, test.take(np.array([n]))) for n in range(5)])
+        assert np.abs(p[:5] - alone).max() < 1e-5
+        model.save(tmp_path)
+        again = self.kind(TINY[self.kind.name] | shown)
+        again.load(tmp_path)
+        assert (answer(again, test) == p).all()
 
     def test_a_pattern_of_order_is_learnt(self):
         from sklearn.metrics import roc_auc_score

@@ -122,6 +122,7 @@ def test_defaults_and_spaces_are_those_of_the_torch_plugins():
     for ours, twin in ((lstm.LSTM, keras_lstm.KerasLSTM), (vae.Vae, keras_vae.KerasVae)):
         assert ours.default() == twin.default()
         assert ours.space() == twin.space()
+        assert ours.choices("churn") == twin.choices("churn") != {}
         assert (ours.tasks - {"next-event"}, ours.view, ours.causal) == (twin.tasks - {"next-event"}, twin.view, twin.causal)
         assert twin.runtime == "tensorflow"
     assert keras_lstm.bench_models() == [keras_lstm.KerasLSTM]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,25 +14,33 @@ from hypothesis import strategies as st
 
 from bench.api import STATIC, ChurnInputs
 from bench.data.events import Events
-from bench.errors import ConfigError, ProtocolError
+from bench.data.ragged import id_hashes
+from bench.errors import ConfigError, PluginError, ProtocolError
 from bench.metrics.churn import churn_metrics
 from bench.tasks.churn.history import DAY, prepare, rows_at
 from bench.tasks.churn.protocol import Protocol, _tested_only, choose, default_horizon, label
+from bench.tasks.churn.rows import joined
 from bench.tasks.churn.task import Churn
 from bench.tasks.profiles import PROFILES, Profile
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 FULL = PROFILES["full"]
-FIELDS = ("offsets", "days_before_cutoff", "gap", "kind", "value", "count", "static", "features", "cutoff", "group")
+FIELDS = (
+    "offsets", "days_before_cutoff", "gap", "kind", "value", "count", "static", "features", "cutoff", "group", "item", "item_offsets",
+)  # fmt: skip
 
 
-def log(rows: list[tuple[str, float, str, float | None]], activity: tuple[str, ...] = ("purchase",)) -> Events:
-    """Make a log of (user, day, kind, value)."""
+def log(
+    rows: list[tuple[str, float, str, float | None]], activity: tuple[str, ...] = ("purchase",), items: list[str | None] | None = None
+) -> Events:
+    """Make a log of (user, day, kind, value), and the item of each row where they name one."""
     user, day, kind, value = zip(*rows, strict=True)
     frame = pl.DataFrame(
         {"user": user, "time": [START + timedelta(days=d) for d in day], "kind": kind, "value": pl.Series(value, dtype=pl.Float64)}
     )
-    return Events.build(frame, name="made", activity=activity)
+    return Events.build(
+        frame if items is None else frame.with_columns(item=pl.Series(items, dtype=pl.String)), name="made", activity=activity
+    )
 
 
 def random_log(seed: int, users: int = 300, days: int = 200) -> Events:
@@ -40,7 +49,8 @@ def random_log(seed: int, users: int = 300, days: int = 200) -> Events:
     user = np.repeat(np.arange(users), rng.poisson(rate) + 1)
     day = rng.integers(0, days * 24, len(user)) / 24
     kind = np.where(rng.random(len(user)) < 0.1, "cancel", "purchase")
-    return log([(f"u{u}", d, str(k), v) for u, d, k, v in zip(user, day, kind, rng.gamma(2, 10, len(user)).round(2), strict=True)])
+    rows = [(f"u{u}", d, str(k), v) for u, d, k, v in zip(user, day, kind, rng.gamma(2, 10, len(user)).round(2), strict=True)]
+    return log(rows, items=[None if i == 0 else f"i{i}" for i in rng.integers(0, 30, len(user))])
 
 
 def plain_row(events: Events, user: str, cutoff: int, horizon: int) -> dict[str, float]:
@@ -118,13 +128,15 @@ def test_changing_or_deleting_the_future_leaves_every_feature_bit_identical(seed
     past = frame.filter(pl.col("time").to_physical() <= cutoff)
     future = frame.filter(pl.col("time").to_physical() > cutoff).filter(pl.Series(rng.random(len(frame) - len(past)) < keep))
     future = future.with_columns(
-        pl.col("time") + timedelta(days=shift), pl.col("value") * 7, kind=pl.lit("purchase"), user=pl.concat_str(pl.lit("a"), "user")
-    )
+        pl.col("time") + timedelta(days=shift), pl.col("value") * 7, kind=pl.lit("purchase"), user=pl.concat_str(pl.lit("a"), "user"),
+        item=pl.concat_str(pl.lit("a"), "item"),
+    )  # fmt: skip
     changed = prepare(Events.build(pl.concat([past, future]), name="made", activity=("purchase",)))
     protocol = Protocol(horizon, ever=True, by_user=False, fit=(), valid=0, test=0)
     before, after = (label(h, cutoff, protocol, 32, kinds).inputs for h in (history, changed))
     # rows stand in the order of user names: new names may move them, so they are compared by user
     order_before, order_after = np.argsort(before.group), np.argsort(after.group)
+    assert len(before.item) > 100
     assert same(before.take(order_before), after.take(order_after))
 
 
@@ -261,6 +273,34 @@ def test_events_of_one_user_time_and_kind_are_one_step() -> None:
     assert inputs.days_before_cutoff.tolist() == [10.0, 10.0, 7.0]
 
 
+def test_a_step_tells_of_all_items_that_its_events_name() -> None:
+    rows = [
+        ("a", 1, "purchase", 2.0),
+        ("a", 1, "purchase", 3.0),
+        ("a", 1, "purchase", 3.0),
+        ("a", 4, "purchase", 3.0),
+        ("b", 2, "purchase", 1),
+    ]
+    rows += [("a", 6, "purchase", 1.0), ("a", 99, "purchase", 1.0)]
+    history = prepare(log(rows, items=["egg", None, "tea", "tea", "tea", None, "never"]))
+    inputs = rows_at(history, np.array([0, 1]), history.first + 10 * DAY, 7 * DAY, None, ("?", "purchase"))
+    egg, tea = (id_hashes(np.array([name]))[0].astype(np.uint32) for name in ("egg", "tea"))
+    assert inputs.item.tolist() == [egg, tea, tea, tea]
+    assert inputs.item_offsets.tolist() == [0, 2, 3, 3, 4]
+    other = inputs.take(np.array([1, 0]))
+    assert (other.item.tolist(), other.item_offsets.tolist()) == ([tea, egg, tea, tea], [0, 1, 3, 4, 4])
+    assert joined([inputs, other])["item_offsets"].tolist() == [0, 2, 3, 3, 4, 5, 7, 8, 8]
+    late = rows_at(history, np.array([0]), history.first + 10 * DAY, 7 * DAY, 2, ("?", "purchase"))
+    assert (late.item.tolist(), late.item_offsets.tolist()) == ([tea], [0, 1, 1])
+
+
+def test_items_that_fit_no_steps_are_refused() -> None:
+    inputs = Churn().split(random_log(4), {"horizon": "14d"}, FULL, 0).stages["final"].parts[0]
+    short = {name: getattr(inputs, name)[:3] for name in ("kind", "gap", "value", "count", "days_before_cutoff")}
+    with pytest.raises(PluginError, match="item_offsets for 3 steps; take their items by `items_at`"):
+        replace(inputs, offsets=np.array([0, 3]), **short)
+
+
 def test_the_holdout_parts_users_and_take_keeps_each_rows_events() -> None:
     train = Churn().split(random_log(4), {"horizon": "14d"}, FULL, 0).stages["search"].train
     fit, held = train.holdout(0)
@@ -276,8 +316,6 @@ def test_the_holdout_parts_users_and_take_keeps_each_rows_events() -> None:
 
 
 def test_permuted_labels_bring_the_score_to_chance() -> None:
-    from dataclasses import replace
-
     from bench.api import Context
     from bench_plugins.rfm_logit import RfmLogit
 

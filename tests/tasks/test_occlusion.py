@@ -24,6 +24,7 @@ def made(rows: list[tuple[str, float, str]], cutoff: float = 100, longest: int |
     """Make inputs of (user, day, kind) at a cut-off, days after the start."""
     user, day, kind = zip(*rows, strict=True)
     frame = pl.DataFrame({"user": user, "time": [START + timedelta(days=d) for d in day], "kind": kind, "value": 1.0})
+    frame = frame.with_columns(item=pl.concat_str(pl.lit("i"), pl.Series(day) % 7))
     history = prepare(Events.build(frame, name="made", activity=("purchase", "cancel")))
     at = int((START + timedelta(days=cutoff)).timestamp() * 1e6)
     return rows_at(history, np.arange(len(history.group)), at, 28 * DAY, longest, KINDS)
@@ -57,6 +58,8 @@ def test_what_is_left_is_what_a_log_without_those_events_would_have_given(seed: 
         own = left.take(np.array([n]))
         np.testing.assert_allclose(own.days_before_cutoff, plain[user], rtol=1e-5)
         np.testing.assert_allclose(own.gap, [0, *-np.diff(plain[user])][: len(plain[user])], atol=1e-4)
+    bought = made([row for row in rows if row[2] == "purchase"])
+    assert (left.item.tolist(), left.item_offsets.tolist()) == (bought.item.tolist(), bought.item_offsets.tolist())
 
 
 @given(st.integers(0, 10_000))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json, json_to_distribution
 
@@ -73,3 +75,16 @@ def test_what_cannot_be_is_one_line(params: dict[str, str], space: dict[str, str
     with pytest.raises(ConfigError) as error:
         net(params, space)
     assert words in str(error.value)
+
+
+def test_what_a_task_adds_stands_in_the_space_of_that_task_alone_and_can_be_fixed() -> None:
+    added = replace(NET, choices={"churn": {"context": ["history", "features"]}})
+    assert added.asked("anomaly") == added
+    (asked,) = controlled([added.asked("churn")], {"net.context": "features"}, {})
+    assert (asked.default["context"], asked.default["hidden"]) == ("features", 128)
+    assert json_to_distribution(asked.space["context"]).single()
+    whole = added.asked("churn")
+    assert json_to_distribution(whole.space["context"]) == CategoricalDistribution(["history", "features"])
+    assert whole.default == {**NET.default, "context": "history"}
+    assert whole.space.keys() == {*SPACE, "context"}
+    assert whole.asked("churn") == whole

@@ -14,6 +14,7 @@ import run_kit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.execute.task_space import default_of, space_of
 from bench.registry import discover, models
 from bench.tune import portfolio as portfolios
 from bench.tune.portfolio import chosen, portfolio, space_digest, utilities
@@ -80,10 +81,10 @@ def test_what_is_shipped_fits_the_models_of_today(task: str, model: str, own: di
 
     kind = models(discover().sources["bench.models"][model])[model]
     assert task in kind.tasks
-    space = kind.space()
+    space = space_of(kind, task)
     made = {name: distribution_to_json(one) for name, one in space.items()}
     assert own["space"] == space_digest(made), "its search space has changed: score it again (tests/benchmarks/bench_portfolio.py)"
-    assert own["params"][0] == kind.default()
+    assert own["params"][0] == default_of(kind, task)
     for params in own["params"]:
         assert set(params) == set(space)
         assert all(space[name]._contains(space[name].to_internal_repr(value)) for name, value in params.items())

@@ -5,6 +5,8 @@ Letters: E steps, N rows, S static aggregates, F features.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from bench.api import STATIC, Array, ChurnInputs
@@ -39,7 +41,17 @@ def rows_at(history: History, users: Array, cutoff: int, horizon: int, longest: 
         cutoff=np.full(len(users), cutoff / DAY),
         group=history.group[users],
         kinds=kinds,
+        **named_items(history, at),
     )
+
+
+def named_items(history: History, at: Array) -> dict[str, Any]:
+    """Return the items of steps `at`, int [E], as `ChurnInputs` holds them; nothing where the log names none."""
+    log = history.items
+    if log is None:
+        return {}
+    where, offsets = spans(log.begin[at], log.begin[at + 1] - log.begin[at])
+    return {"item": log.ids[log.code[where]], "item_offsets": offsets}
 
 
 def aggregates_at(history: History, users: Array, cutoff: int, horizon: int) -> Array:

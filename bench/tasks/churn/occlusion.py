@@ -66,7 +66,7 @@ def without(inputs: ChurnInputs, gone: Array) -> ChurnInputs:
     after_hole = np.append(False, gone[:-1])[kept] & (kept != inputs.offsets[row[kept]])
     gap[after_hole] = np.where(same, np.append(0.0, days[:-1]) - days, 0.0)[after_hole]
     columns = {name: getattr(inputs, name)[kept] for name in ("kind", "value", "count")}
-    return replace(inputs, offsets=offsets, days_before_cutoff=days, gap=gap.astype(np.float32), **columns)
+    return replace(inputs, offsets=offsets, days_before_cutoff=days, gap=gap.astype(np.float32), **columns, **inputs.items_at(kept))
 
 
 def permuted(inputs: ChurnInputs, column: int, seed: int) -> ChurnInputs:

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from bench.data.events import Events
-from bench.data.ragged import Array
+from bench.data.ragged import Array, id_hashes
 
 DAY = 86_400_000_000
 """Microseconds in a day."""
@@ -57,12 +57,18 @@ class Ragged:
 
 @dataclass(frozen=True)
 class Items:
-    """What the steps say of items: how many of a step's events name one, and how many are the user's first with theirs."""
+    """What the steps say of items: how many of a step's events name one, how many are the user's first with theirs, and which they are."""
 
     named: Array
     """unsigned [E]."""
     new: Array
     """unsigned [E]; which events come first depends on no later one."""
+    code: Array
+    """unsigned [I]: the items that are named, step after step, as numbers into `ids`."""
+    begin: Array
+    """int [E + 1]: where each step's items begin."""
+    ids: Array
+    """uint32 [items]: a hash of each item's id, the same whatever else a log names."""
 
 
 @dataclass(frozen=True)
@@ -144,15 +150,19 @@ def _items(item: pl.Series, user: Array, at: Array) -> Items | None:
     """Count, for each step, the rows that name an item, and those that are the user's first with theirs; `at`: where steps begin."""
     if item.null_count() == len(item):
         return None
-    named = item.is_not_null().to_numpy()
+    named, names = item.is_not_null().to_numpy(), item.dtype.categories  # type: ignore[attr-defined]
     code = item.to_physical().fill_null(0).to_numpy()
     new = np.zeros(len(user), bool)
     edges = np.flatnonzero(np.diff(user, prepend=-1))  # where a user's rows begin
     for begin, end in itertools.pairwise([*edges[np.flatnonzero(np.diff(edges // BLOCK, prepend=-1))].tolist(), len(user)]):
         own = np.flatnonzero(named[begin:end]) + begin
-        key = user[own].astype(np.int64) * len(item.dtype.categories) + code[own]  # type: ignore[attr-defined]
+        key = user[own].astype(np.int64) * len(names) + code[own]
         new[own[np.unique(key, return_index=True)[1]]] = True
-    return Items(_per_step(named, at), _per_step(new, at))
+    each = _per_step(named, at)
+    begin = np.zeros(len(at) + 1, np.min_scalar_type(-len(user) - 1))
+    np.cumsum(each, out=begin[1:])
+    which = code[named].astype(np.min_scalar_type(len(names)), copy=False)
+    return Items(each, _per_step(new, at), which, begin, id_hashes(names.to_numpy()).astype(np.uint32))
 
 
 def _per_step(flag: Array, at: Array) -> Array:

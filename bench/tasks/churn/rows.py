@@ -62,10 +62,13 @@ def joined(parts: Sequence[ChurnInputs]) -> dict[str, Any]:
     """Put inputs of the same kinds under each other; gives the fields of `ChurnInputs`."""
     columns: dict[str, Any] = {
         name: np.concatenate([getattr(p, name) for p in parts])
-        for name in ("days_before_cutoff", "gap", "kind", "value", "count", "static", "features", "cutoff", "group")
+        for name in ("days_before_cutoff", "gap", "kind", "value", "count", "static", "features", "cutoff", "group", "item")
     }
-    offsets = np.r_[0, np.cumsum(np.concatenate([p.lengths for p in parts]))].astype(np.int64)
-    return {"offsets": offsets, **columns, "kinds": parts[0].kinds}
+    offsets, items = (
+        np.r_[0, np.cumsum(np.concatenate([np.diff(x) for x in each]))].astype(np.int64)
+        for each in ([p.offsets for p in parts], [p.item_offsets for p in parts])
+    )
+    return {"offsets": offsets, **columns, "kinds": parts[0].kinds, "item_offsets": items}
 
 
 def training(parts: list[Labelled], rows: int | None, seed: int) -> ChurnTrain:

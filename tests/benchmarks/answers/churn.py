@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from bench.api import Context
+from bench.execute.task_space import default_of
 from bench.metrics.bootstrap import draws, interval
 from bench.metrics.churn import churn_metrics, ranked
 from bench.registry import discover, models
@@ -53,7 +54,7 @@ def answers(split: Split, names: list[str]) -> dict[str, dict[str, Any]]:
         found[name] = {}
         for stage in ("search", "final"):
             model = models(registry.sources["bench.models"][name])[name]
-            one = model(model.default())
+            one = model(default_of(model, "churn"))
             one.fit(split.stages[stage].train, ctx)
             found[name][stage] = np.asarray(one.predict(split.stages[stage].parts[0], ctx), float)
     return found

@@ -1,14 +1,15 @@
-"""Two more rows: `mean-of-3`, the plain mean of the three best models on validation, and `ensemble`, which starts from it.
+"""Two more rows: `mean-of-3`, the plain mean of the three best models on validation, and `ensemble`, of members that are chosen.
 
 Means of a few good models are hard to beat where validation is small (Claeskens et al. 2016, "The forecast combination
-puzzle"). So the ensemble begins with the best of the means of one, two and three models and takes another one, as greedy
-selection does (Caruana et al. 2004), only where that helps beyond the gain's own standard error, over all validations
-together. Every model with a validation prediction may be a member, tuned or not, with the mean of its final fits of all seeds.
+puzzle"). How members are chosen is the task's (`Task.ensembles`). Every model with a validation prediction may be one, tuned
+or not, with the mean of its final fits of all seeds.
 
-A board of forecasts has few series and three windows: what leads there by less than its standard error leads by luck. So an
-ensemble of forecasts is the median of the three best, and is made of fewer only where that is better beyond that error. Models
-that learn over all series miss a turn of the level together: one of the three may be such a model, the others forecast each
-series from its own past.
+- `level` (churn): all that validation cannot tell from the best, each with the same weight. Boards of few models are `grown`.
+- `few` (forecasts, which have few series and three windows: what leads there by less than its standard error leads by luck): the
+  median of the three best, of fewer only where that is better beyond that error. Models that learn over all series miss a turn
+  of the level together: one of the three may be such a model, the others forecast each series from its own past.
+- `grown` (anomalies): the best of the means of one, two and three models, and another one, as greedy selection takes it (Caruana
+  et al. 2004), only where that helps beyond the gain's own standard error, over all validations together.
 """
 
 from __future__ import annotations
@@ -43,7 +44,11 @@ LATEST: StageName = "search"
 CAP = 12
 """Models that are looked at, the best on validation first."""
 GAIN = 1.0
-"""Standard errors by which an addition must help."""
+"""Standard errors beyond which one is better than another."""
+LEAST = 4
+"""Models that a board must have for all that are level to be combined: of fewer that says nothing beside the floor."""
+MOST = 8
+"""Most models that are combined because they are level."""
 
 Valid = Mapping[StageName, Prediction]
 Combine = Callable[[Sequence[tuple[Prediction, float]]], Prediction]
@@ -122,10 +127,29 @@ def members_of(outcomes: Mapping[str, Outcome], folder: Path, task: Task, split:
 
 
 def choose(members: Sequence[Member], task: Task, split: Split) -> Chosen:
-    """Choose members and weights by the score that steers the search, over all validations; of equals the fewest."""
-    if task.begins_with_few:
+    """Choose members and weights by the score that steers the search, over all validations; `members`: the best first."""
+    if task.ensembles == "few":
         return _few(members, task, split)
-    sign = 1.0 if split.ranking.higher else -1.0
+    if task.ensembles == "level" and len(members) >= LEAST:
+        return _level(members, task, split)
+    return _grown(members, task, split)
+
+
+def _level(members: Sequence[Member], task: Task, split: Split) -> Chosen:
+    """Take all alike that are level with the best: not worse by more than `GAIN` standard errors of the difference, `MOST` at most.
+
+    Which of them is the best cannot be told, so none weighs more (Samuels and Sekkel 2017 trim by a model confidence set so).
+    Chosen on 72 simulated boards (`tests/benchmarks/bench_ensembles.py`): at or above the best single model on 58, below beyond
+    the interval on none.
+    """
+    scored = [_scored(task, split, m.valid) for m in members]
+    taken = [m for m, one in zip(members, scored, strict=True) if one is scored[0] or not _beyond(scored[0], one, split)][:MOST]
+    return _made(taken, _scored(task, split, _mean_of(taken)).value)
+
+
+def _grown(members: Sequence[Member], task: Task, split: Split) -> Chosen:
+    """Begin with the best of the means of one, two and three, of equals the fewest; add greedily what helps beyond its standard error."""
+    sign = _sign(split)
     starts = [list(members[:k]) for k in range(1, min(FEW, len(members)) + 1)]
     scored = [(_scored(task, split, _mean_of(taken)), taken) for taken in starts]
     best, taken = max((pair for pair in scored if math.isfinite(pair[0].value)), key=lambda pair: (sign * pair[0].value, -len(pair[1])))
@@ -135,8 +159,7 @@ def choose(members: Sequence[Member], task: Task, split: Split) -> Chosen:
         if not known:
             break
         better, added = max(known, key=lambda pair: sign * pair[0].value)
-        error = float(np.nanstd(better.replicates - best.replicates))
-        if not sign * (better.value - best.value) > GAIN * error + 1e-12:
+        if not _beyond(better, best, split):
             break
         best, taken = better, [*taken, added]
     return _made(taken, best.value)
@@ -147,17 +170,25 @@ def _few(members: Sequence[Member], task: Task, split: Split) -> Chosen:
 
     Of the models that learn over all series the best may be among them.
     """
-    sign = 1.0 if split.ranking.higher else -1.0
     first = next((m for m in members if not m.local), None)
     members = [m for m in members if m.local or m is first]
     taken = members[:FEW]
     best = _scored(task, split, _mean_of(taken, task.combined))
     for k in range(len(taken) - 1, 0, -1):
         fewer = _scored(task, split, _mean_of(members[:k], task.combined))
-        error = float(np.nanstd(fewer.replicates - best.replicates))
-        if sign * (fewer.value - best.value) > GAIN * error + 1e-12:
+        if _beyond(fewer, best, split):
             best, taken = fewer, members[:k]
     return _made(taken, best.value)
+
+
+def _sign(split: Split) -> float:
+    return 1.0 if split.ranking.higher else -1.0
+
+
+def _beyond(one: _Scored, other: _Scored, split: Split) -> bool:
+    """Return whether `one` is better than `other` by more than `GAIN` standard errors of the difference; never where it has no score."""
+    error = float(np.nanstd(one.replicates - other.replicates))
+    return _sign(split) * (one.value - other.value) > GAIN * error + 1e-12
 
 
 def _made(taken: Sequence[Member], value: float) -> Chosen:
@@ -168,18 +199,19 @@ def _made(taken: Sequence[Member], value: float) -> Chosen:
 def blended(problem: Problem, outcomes: Mapping[str, Outcome], task: Task, folder: Path) -> list[Blend]:
     """Combine models, write the predictions on test and make the rows; none where fewer than two models can be taken.
 
-    An ensemble of one model is that model: it has no row of its own. One that took nothing beyond the mean of the three
-    best has the same numbers as that floor, and both rows stand.
+    An ensemble of one model is that model, and one that is the mean of the three best is that floor: it has no row of its own.
     """
     split = problem.split
     members = [] if split.reason else members_of(outcomes, folder, task, split, {p.name for p in problem.plugins if p.local})
     if len(members) < 2:
         return []
-    chosen = choose(members, task, split)
-    wanted = {NAME: chosen} if len(chosen.weights) > 1 else {}
+    chosen, wanted = choose(members, task, split), {}
     if len(members) >= FEW:
         few = members[:FEW]
         wanted[FLOOR] = Chosen({m.model: 1 / FEW for m in few}, _scored(task, split, _mean_of(few)).value, _tuning(few))
+    averaged = type(task).combined is Task.combined
+    if len(chosen.weights) > 1 and not (averaged and FLOOR in wanted and chosen.weights == wanted[FLOOR].weights):
+        wanted = {NAME: chosen, **wanted}
     return [_blend(name, one, members, problem, task, folder) for name, one in wanted.items()]
 
 

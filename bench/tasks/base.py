@@ -10,7 +10,7 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
 import numpy as np
 
@@ -290,8 +290,9 @@ class Task(Protocol):
     """Options that new data may have of its own; all others are the run's."""
     blends: ClassVar[bool] = True
     """Predictions of several models may be averaged; rankings may not: their boards have no ensemble."""
-    begins_with_few: ClassVar[bool] = False
-    """An ensemble is of three models, fewer only where that helps beyond doubt; else it is what is best on validation."""
+    ensembles: ClassVar[Literal["grown", "few", "level"]] = "grown"
+    """How an ensemble's members are chosen: greedily from the best few; three, or fewer where that helps beyond doubt; all that are
+    level with the best. See `bench.runs.ensemble`."""
 
     def splits(self, data: Events | Series, options: Mapping[str, str], profile: Profile, seed: int, *, simulated: bool) -> list[Split]:
         """Cut the data into stages, one split a board; raise `ProtocolError` where the rules do not allow it."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -54,6 +54,7 @@ class Churn(Task):
     rankings: ClassVar[Mapping[str, RankingRule]] = {"": RANKING}
     proper: ClassVar[Mapping[str, tuple[str, ...]]] = PROPER
     unit: ClassVar[str] = "users"
+    ensembles: ClassVar[Literal["grown", "few", "level"]] = "level"
     settable: ClassVar[tuple[str, ...]] = ("cutoff",)
     options: ClassVar[Mapping[str, str]] = {
         "horizon": "days without activity that make a churned user: 28d (default: from the log's gaps)",

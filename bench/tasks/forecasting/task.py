@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -116,7 +116,7 @@ class Forecasting(Task):
     rankings: ClassVar[Mapping[str, RankingRule]] = RANKINGS
     proper: ClassVar[Mapping[str, tuple[str, ...]]] = PROPER
     unit: ClassVar[str] = "series"
-    begins_with_few: ClassVar[bool] = True
+    ensembles: ClassVar[Literal["grown", "few", "level"]] = "few"
     settable: ClassVar[tuple[str, ...]] = ("freq",)
     options: ClassVar[Mapping[str, str]] = {
         "horizon": "steps to forecast (14), or a duration that the frequency divides (14d); default by frequency",

@@ -78,3 +78,22 @@ def test_where_the_rate_moves_the_slope_alone_is_used() -> None:
     line = calibration(folds, level=False)
     assert line["slope"] == pytest.approx(1 / 3, abs=0.05)
     assert calibrated(np.array([0.5]), line)[0] == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_line_that_helps_on_one_validation_by_less_than_its_error_is_left_alone() -> None:
+    """Two cut-offs where it helps beyond doubt, and a third, of few users, where it hardly does."""
+    sure, doubtful = [fold(s, 4_000, slope=2.0) for s in (1, 2)], fold(3, 60, slope=1.2)
+    assert calibration(sure, level=True)
+    assert calibration([*sure, doubtful], level=True) == {}
+
+
+def test_a_model_that_gets_sharper_from_cut_off_to_cut_off_is_corrected_no_further_than_the_trend() -> None:
+    """Latest first; `fold` predicts with 1 / slope of what would be right."""
+    still = calibration([fold(s, 6_000, slope=1 / right) for s, right in enumerate((1.6, 1.6, 1.6))], level=False)
+    assert still["slope"] == pytest.approx(1.6, abs=0.12)
+    trend = [fold(s, 6_000, slope=1 / right) for s, right in enumerate((1.45, 1.6, 1.8))]
+    # what the rest of them would do at the next cut-off: less than at any before
+    assert 1.15 < calibration(trend, level=False)["slope"] < 1.42
+    assert calibration(trend[::-1], level=False)["slope"] == pytest.approx(1.6, abs=0.12)
+    # where it will soon be right by itself nothing is done
+    assert calibration([fold(s, 6_000, slope=1 / right) for s, right in enumerate((1.2, 1.6, 2.2))], level=False) == {}

@@ -14,6 +14,8 @@ from bench.cli import invoke
 
 HOME = Path(__file__).resolve().parents[1] / "leaderboards"
 MODELS = {"arima", "state-space", "lstm", "seq2seq", "self-attention", "vae", "keras-lstm", "keras-vae"}
+FIRST = re.compile("(churn|forecasting|anomaly)/v1/")
+"""Protocols that have a later version."""
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +54,9 @@ def test_boards_of_the_first_protocols_are_claimed_beside_their_data_and_later_o
     code, found = verified(place, capsys, *sources, "--rerun", "2")
     assert (code, found["failures"]) == (0, [])
     own = [row for row in found["rows"] if row["dataset"] in given and row["status"] == "ok"]
-    first = {row["level"] for row in own if "/v1/" in row["task_id"]}
+    first = {row["level"] for row in own if FIRST.match(row["task_id"])}
     assert first == {"claimed"}, "they were made under the first version of each protocol"
-    later = {row["level"] for row in own if "/v1/" not in row["task_id"]}
+    later = {row["level"] for row in own if not FIRST.match(row["task_id"])}
     assert later >= {"re-scored"}
     assert "claimed" not in later
 
@@ -70,6 +72,15 @@ def test_each_task_has_all_eight_models_tuned_and_by_default_on_three_real_data_
             assert set(board.filter(pl.col("tuning") == tuning)["model"]) >= MODELS
     assert stochastic.group_by("task_id", "dataset").len()["len"].min() >= 3
     assert own.filter(pl.col("model").is_in(MODELS), pl.col("tuning") == "tuned", pl.col("status") == "ok")["trials"].min() >= 20
+
+
+def test_next_events_have_all_models_tuned_and_by_default_on_three_real_data_sets(rows: pl.DataFrame) -> None:
+    own = rows.filter(pl.col("task") == "next-event")
+    assert own["dataset"].n_unique() == 3
+    for board in own.partition_by("task_id", "dataset"):
+        assert board["status"].unique().to_list() == ["ok"]
+        for tuning in ("default", "tuned"):
+            assert set(board.filter(pl.col("tuning") == tuning)["model"]) >= (MODELS - {"arima"}) | {"als", "ease", "item-knn", "markov"}
 
 
 def test_nothing_published_tells_where_it_was_made(place: Path) -> None:

@@ -45,20 +45,31 @@ def table(found: Iterable[Mapping[str, Any]]) -> str:
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, wide, strict=True)).rstrip() for row in rows) + "\n"
 
 
-def by_hand(play: Callable[[Path], Round], description: str | None) -> None:
-    """Run a campaign from the command line and print its table, with every round that was lost."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--rounds", type=int, default=100)
+def arguments(description: str | None, **numbers: int) -> argparse.Namespace:
+    """Read a campaign's command line; `numbers`: further options, and what they are where they are not given."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="a file of finished rounds: those that it has are not done again")
     parser.add_argument("--scratch", type=Path, required=True, help="a folder that the campaign may fill")
+    for name, usual in numbers.items():
+        parser.add_argument(f"--{name}", type=int, default=usual)
     given = parser.parse_args()
     given.scratch.mkdir(parents=True, exist_ok=True)
-    found = run(play(given.scratch.resolve()), given.rounds, seed=given.seed, out=given.out)
+    return given
+
+
+def tell(found: Iterable[Mapping[str, Any]]) -> None:
+    """Print every round that was lost, and the table."""
     for line in found:
         if line["end"] == "lost":
             sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.write(table(found))
+
+
+def by_hand(play: Callable[[Path], Round], description: str | None) -> None:
+    """Run a campaign from the command line and print its table, with every round that was lost."""
+    given = arguments(description, rounds=100)
+    tell(run(play(given.scratch.resolve()), given.rounds, seed=given.seed, out=given.out))
 
 
 def _kept(out: Path | None) -> list[dict[str, Any]]:

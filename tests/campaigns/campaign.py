@@ -21,7 +21,7 @@ ENDS = ("survived", "found", "lost")
 
 def run(play: Round, rounds: int, *, seed: int = 0, out: Path | None = None) -> list[dict[str, Any]]:
     """Do the rounds that `out` lacks; what went wrong in one is told and does not end the others."""
-    done = {line["round"]: line for line in _kept(out) if line["seed"] == seed}
+    done = {line["round"]: line for line in kept(out) if line["seed"] == seed}
     for number in range(rounds):
         if number not in done:
             done[number] = {"round": number, "seed": seed, **play(random.Random(f"{seed}/{number}"))}
@@ -45,14 +45,16 @@ def table(found: Iterable[Mapping[str, Any]]) -> str:
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, wide, strict=True)).rstrip() for row in rows) + "\n"
 
 
-def arguments(description: str | None, **numbers: int) -> argparse.Namespace:
-    """Read a campaign's command line; `numbers`: further options, and what they are where they are not given."""
+def arguments(description: str | None, *words: str, **numbers: int) -> argparse.Namespace:
+    """Read a campaign's command line; `words`: options without a value; `numbers`: options, and what they are if not given."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="a file of finished rounds: those that it has are not done again")
     parser.add_argument("--scratch", type=Path, required=True, help="a folder that the campaign may fill")
     for name, usual in numbers.items():
         parser.add_argument(f"--{name}", type=int, default=usual)
+    for name in words:
+        parser.add_argument(f"--{name}", action="store_true")
     given = parser.parse_args()
     given.scratch.mkdir(parents=True, exist_ok=True)
     return given
@@ -72,7 +74,8 @@ def by_hand(play: Callable[[Path], Round], description: str | None) -> None:
     tell(run(play(given.scratch.resolve()), given.rounds, seed=given.seed, out=given.out))
 
 
-def _kept(out: Path | None) -> list[dict[str, Any]]:
+def kept(out: Path | None) -> list[dict[str, Any]]:
+    """Read the rounds that a file of finished rounds holds."""
     if out is None or not out.exists():
         return []
     # a line that was cut short is done again

@@ -81,15 +81,17 @@ class Place:
     task: str
     workers: int
     server: Server
-    usual: float
+    usual: float = 5.0
     """Seconds that the last undisturbed run took: how busy the machine is."""
+    more: tuple[str, ...] = ()
+    """Further options."""
     starts: int = 0
 
     def start(self, *, alone: bool) -> Command:
         """Begin the run, or go on with it, with a folder of its own for temporary files; `alone`: in an interpreter of its own."""
         (self.folder / "tmp").mkdir(parents=True, exist_ok=True)
         words = ["run", "--task", self.task, "--profile", "smoke", "--quiet", "--out", str(self.folder / "run"), "--trials", "2"]
-        words += ["--workers", str(self.workers), "--dataset", "retail", *OPTIONS.get(self.task, ())]
+        words += ["--workers", str(self.workers), "--dataset", "retail", *OPTIONS.get(self.task, ()), *self.more]
         words = [str(self.scratch / word) if word.endswith(".py") else word for word in words]
         words += [word for model in CASES[self.task] for word in ("--model", model)]
         environment = {"TMPDIR": str(self.folder / "tmp"), "BENCH_CACHE": str(self.scratch / "cache"), "BENCH_CONFIG": str(self.scratch)}
@@ -98,25 +100,29 @@ class Place:
         return fresh(words, environment, errors) if alone else self.server.start(words, environment, errors)
 
 
+def calm(scratch: Path, task: str, server: Server) -> Path:
+    """Return the folder of the undisturbed run of a task, which is made once."""
+    place = Place(scratch / f"plain-{task}", scratch, task, 1, server)
+    if not (place.folder / "run" / "run.json").exists() or not (place.folder / "run" / "report").exists():
+        assert place.start(alone=False).finish(PATIENCE)[0] == 0, "the undisturbed run failed"
+    return place.folder / "run"
+
+
 def rounds(scratch: Path) -> campaign.Round:
     """Return the rounds; the undisturbed run of each task is made once."""
-    server, plain, usual = Server(), dict[str, Path](), [5.0]
+    server, usual = Server(), [5.0]
     scratch.mkdir(exist_ok=True)
     steady(scratch)
 
     def play(draw: random.Random) -> dict[str, Any]:
         task, workers, target = draw.choice(list(CASES)), draw.choice((1, 2)), draw.choice(TARGETS)
-        if task not in plain:
-            calm = Place(scratch / f"plain-{task}", scratch, task, 1, server, usual[0])
-            if not (calm.folder / "run" / "run.json").exists():
-                assert calm.start(alone=False).finish(PATIENCE)[0] in (0, 1), "the undisturbed run failed"
-            plain[task] = calm.folder / "run"
+        plain = calm(scratch, task, server)
         place = Place(scratch / f"{draw.getrandbits(48):012x}", scratch, task, workers, server, usual[0])
         kills: list[dict[str, str]] = []
         words, began = disturbed(place, target, draw, kills), time.time()
         words = words or told(place.start(alone=False).finish(PATIENCE), killed=False)
         usual[0] = time.time() - began
-        words = words or left(place.folder) or differing(plain[task], place.folder / "run")
+        words = words or left(place.folder) or differing(plain, place.folder / "run")
         # a worker that is ended by another signal than KILL is a row that says so; KILL is the machine's, and tried again
         named = words.startswith("other ") and target == "worker" and told_as_rows(place.folder / "run")
         end = "found" if named else "lost" if words else "survived"

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from ray import ObjectRef
     from ray.actor import ActorHandle
 
-START_SECONDS = 60.0
-"""Given to the first agent to start."""
+START_SECONDS = 180.0
+"""Given to the agents to start, as long as one is starting: on a busy node, or from a slow disk, imports take minutes."""
 STEP_SECONDS = 0.2
 """Longest that an agent waits for something to tell before it answers: new work reaches it at the next step."""
 LOOK_SECONDS = 2.0

@@ -40,6 +40,8 @@ class Nodes:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         os.environ["TMPDIR"] = str(scratch)
+        # Ray lets its workers run at niceness 15: on a busy machine their imports would take minutes
+        os.environ["RAY_worker_niceness"] = "0"
         self.scratch, self._made = scratch, 0
         head = {"num_cpus": 0, "node_name": "head", "object_store_memory": STORE, "include_dashboard": False}
         self._cluster = Cluster(initialize_head=True, head_node_args=head)

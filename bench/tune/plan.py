@@ -130,7 +130,7 @@ def _told_all(entry: Entry) -> bool:
 
 def _predicted(entry: Entry) -> str:
     """Return the digest of an entry's predictions."""
-    return str(entry["digests"][entry["prediction"]])
+    return entry["digests"][entry["prediction"] or ""]
 
 
 def _search(plugin: Plugin, budget: Budget, make: MakeJob, trials: list[Trial], scope: Scope) -> Generator[list[Job], list[Entry], str]:

@@ -26,7 +26,7 @@ from execute.kit import steady
 
 STORE = 80 * 1024**2
 NODES = 2
-GONE_SECONDS = 90.0
+GONE_SECONDS = 60.0
 """Given to what ran on a dead node, or for a dead supervisor, to be gone: Ray has to notice first."""
 AGENT = "ray::Host"
 
@@ -41,7 +41,7 @@ class Nodes:
         scratch.mkdir(parents=True)
         os.environ["TMPDIR"] = str(scratch)
         # Ray lets its workers run at niceness 15: on a busy machine their imports would take minutes
-        os.environ["RAY_worker_niceness"] = "0"
+        os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
         self.scratch, self._made = scratch, 0
         head = {"num_cpus": 0, "node_name": "head", "object_store_memory": STORE, "include_dashboard": False}
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
@@ -67,6 +67,8 @@ class Nodes:
             if not (alive or files):
                 return ""
             if time.monotonic() > until:
+                for name in files:
+                    shutil.rmtree(self.scratch / name, ignore_errors=True)
                 return f"left on a node: processes {alive}, files {files}"
             time.sleep(0.2)
 
@@ -84,11 +86,11 @@ class Nodes:
         self._cluster.shutdown()
 
 
-def rounds(scratch: Path, kinds: Sequence[str]) -> campaign.Round:
+def rounds(scratch: Path, server: Server, nodes: Nodes, kinds: Sequence[str]) -> campaign.Round:
     """Return the rounds, of these kinds in turn; the local run of each task is made once."""
     scratch.mkdir(exist_ok=True)
     steady(scratch)
-    server, nodes, coming, usual = Server(), Nodes(scratch / "nodes"), iter(kinds), [30.0]
+    coming, usual = iter(kinds), [30.0]
 
     def play(draw: random.Random) -> dict[str, Any]:
         task, what = draw.choice(list(kill.CASES)), next(coming)
@@ -131,8 +133,13 @@ def by_hand(given: Any) -> None:
     """Run the campaign and print its table."""
     kinds = ["node"] * given.nodes + ["supervisor"] * given.supervisors
     random.Random(given.seed).shuffle(kinds)
-    done = 0 if given.out is None else len(campaign.kept(given.out))
-    found = campaign.run(rounds(given.scratch.resolve(), kinds[done:]), len(kinds), seed=given.seed, out=given.out)
+    done, scratch = len(campaign.kept(given.out)), given.scratch.resolve()
+    with Server() as server:
+        nodes = Nodes(scratch / "nodes")
+        try:
+            found = campaign.run(rounds(scratch, server, nodes, kinds[done:]), len(kinds), seed=given.seed, out=given.out)
+        finally:
+            nodes.close()
     campaign.tell(found)
     for line in found:
         sys.stdout.write(f"{line['kind']}: {line['hit']} ({line['moment']})\n")

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 MODULES = (
     *("scipy.stats", "optuna", "pandas", "pydantic", "pyarrow.parquet", "rich", "bench_datasets.retail"),
@@ -83,11 +83,13 @@ class Server:
         """Begin a command in a fork."""
         return Command(self.ask({"words": list(words), "environment": dict(environment), "errors": str(errors)}), errors, self)
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        """Serve until the block ends."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """End it; forks that run go on."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process.wait()
+        self._process.communicate()
 
 
 def fresh(words: Sequence[str], environment: Mapping[str, str], errors: Path) -> Command:

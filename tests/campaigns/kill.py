@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import psutil
 from campaigns import campaign
 from campaigns.commands import Command, Server, fresh
-from campaigns.kill_checks import differing, left, phase, told, told_as_rows
+from campaigns.kill_checks import command_of, differing, left, phase, told, told_as_rows
 from execute.kit import steady
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
@@ -108,9 +108,9 @@ def calm(scratch: Path, task: str, server: Server) -> Path:
     return place.folder / "run"
 
 
-def rounds(scratch: Path) -> campaign.Round:
+def rounds(scratch: Path, server: Server) -> campaign.Round:
     """Return the rounds; the undisturbed run of each task is made once."""
-    server, usual = Server(), [5.0]
+    usual = [5.0]
     scratch.mkdir(exist_ok=True)
     steady(scratch)
 
@@ -143,7 +143,7 @@ def disturbed(place: Place, target: str, draw: random.Random, kills: list[dict[s
             command = place.start(alone=alone)
         wait_for(moment, place, command)
         at = phase(place.folder / "run", began)
-        if hit(command, target, number):
+        if hit(command, target, number, place.folder):
             how = "alone" if alone else "fork"
             kills.append({"signal": number.name, "to": target, "in": at, "when": str(moment), "how": how})
             if twice and target == "supervisor":
@@ -186,21 +186,24 @@ def wait_for(moment: Moment, place: Place, command: Command) -> None:
     time.sleep(moment.late)
 
 
-def hit(command: Command, target: str, number: int) -> bool:
+def hit(command: Command, target: str, number: int, folder: Path) -> bool:
     """Send the signal to the supervisor, or to one of what it has started; says whether there was one to take it."""
     if target == "supervisor":
         return command.send(number)
     until = time.monotonic() + PATIENCE
     while command.code() is None and time.monotonic() < until:
         with contextlib.suppress(psutil.Error):
-            children = psutil.Process(command.pid).children(recursive=True)
-            guards = {child for child in children if any("process_tree" in word for word in child.cmdline())}
-            if chosen := [child for child in children if (child in guards) == (target == "guardian")]:
-                # the last is the innermost: of a confined worker the one that works
+            # the last is the innermost: of a confined worker the one that works
+            if chosen := guardians(folder) if target == "guardian" else psutil.Process(command.pid).children(recursive=True):
                 chosen[-1].send_signal(number)
                 return True
         time.sleep(0.002)
     return False
+
+
+def guardians(folder: Path) -> list[psutil.Process]:
+    """Find the guardians of a run: they are no children of its supervisor."""
+    return [p for p in psutil.process_iter() if "process_tree" in (words := " ".join(command_of(p))) and str(folder) in words]
 
 
 def counted(found: Iterable[Mapping[str, Any]]) -> str:
@@ -214,10 +217,12 @@ def counted(found: Iterable[Mapping[str, Any]]) -> str:
 def main() -> None:
     """Play rounds until there are kills enough, and print the tables."""
     given = campaign.arguments(__doc__, kills=1_000)
-    found, number, play = list[dict[str, Any]](), 0, rounds(given.scratch.resolve())
-    while sum(len(line["kills"]) for line in found) < given.kills:
-        number += 10
-        found = campaign.run(play, number, seed=given.seed, out=given.out)
+    found, number = list[dict[str, Any]](), 0
+    with Server() as server:
+        play = rounds(given.scratch.resolve(), server)
+        while sum(len(line["kills"]) for line in found) < given.kills:
+            number += 10
+            found = campaign.run(play, number, seed=given.seed, out=given.out)
     campaign.tell(found)
     sys.stdout.write(counted(found))
 

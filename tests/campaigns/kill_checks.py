@@ -104,7 +104,14 @@ def left(folder: Path) -> str:
         time.sleep(0.05)
 
 
+def command_of(process: psutil.Process) -> list[str]:
+    """Return a process's command line; empty: it has ended."""
+    with contextlib.suppress(psutil.Error):
+        return process.cmdline()
+    return []
+
+
 def _is_of(process: psutil.Process, mark: str) -> bool:
     with contextlib.suppress(psutil.Error):
-        return mark in " ".join(process.cmdline()) or process.environ().get("TMPDIR", "").startswith(mark)
+        return mark in " ".join(command_of(process)) or process.environ().get("TMPDIR", "").startswith(mark)
     return False

@@ -27,6 +27,16 @@ class RunFolderError(BenchError):
     """Refuse a run folder that is held by another process or damaged."""
 
 
+MEMORY = ("memory", "alloc of size", "start new thread", "failed to map segment", "resource temporarily unavailable")
+"""What libraries and the system say where there is no room for another object, thread or library."""
+MORE_MEMORY = "close other programs, raise the limit or give less data"
+
+
+def short_of_memory(error: BaseException) -> bool:
+    """Return whether a library or the system was refused memory, by what it raised or says."""
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in MEMORY)
+
+
 def suggest(name: str, known: list[str] | tuple[str, ...]) -> str:
     """Name the likely spelling, or list what exists: the end of an 'unknown name' message."""
     import difflib

@@ -31,10 +31,11 @@ TUNINGS = ("default", "tuned", "label-free")
 STATUSES = ("ok", "failed", "timeout", "oom", "crash", "invalid", "skipped")
 FLAGS = (
     "underpowered", "few-labels", "trivial", "contaminated", "fallback", "mean-from-quantiles", "quantiles-crossed", "clipped",
-    "charged", "cut-short", "kept-default", "averaged", "few-trials", "calibrated", "unconfined", "cross-fitted",
+    "charged", "cut-short", "kept-default", "averaged", "few-trials", "calibrated", "unconfined", "cross-fitted", "seed-matters",
 )  # fmt: skip
 """`cut-short`: the fit asked whether to stop and was told that its time was up;
-`unconfined`: the code is not the project's own, and could see more than its inputs."""
+`unconfined`: the code is not the project's own, and could see more than its inputs;
+`seed-matters`: the model calls itself deterministic, and is not."""
 
 REQUIRED = ("task", "task_id", "dataset", "model", "tuning", "status")
 """Columns that no row may lack."""

@@ -14,10 +14,12 @@ def main() -> None:
 
 def invoke(arguments: list[str]) -> int:
     """Run one command and return its exit code; nothing but a defect of `bench` itself escapes as a traceback."""
+    from bench.cli.memory import refuse_shortage
     from bench.cli.usage import ReportedExit, usage_error
     from bench.errors import BenchError
 
     try:
+        refuse_shortage(arguments)
         from bench.cli.app import app  # in here: it takes long enough to be interrupted
 
         code = app(args=arguments, prog_name="bench", standalone_mode=False)
@@ -33,7 +35,7 @@ def invoke(arguments: list[str]) -> int:
         if isinstance(error, BrokenPipeError):
             return 141  # whoever read our output has seen enough
         return fail(of_the_system(error), 2, as_json="--json" in arguments)
-    except Exception as error:
+    except BaseException as error:  # a panic of a library in Rust is no `Exception`
         words = usage_error(error) or of_a_library(error)
         if words is None:
             raise
@@ -54,18 +56,16 @@ def of_the_system(error: OSError) -> str:
     return f"{where}{error.strerror or error}; what is finished is kept: mend it and give the same command again"
 
 
-MEMORY = ("memory", "start new thread", "failed to map segment", "resource temporarily unavailable")
-"""What libraries and the system say where there is no room for another object, thread or library."""
-
-
-def of_a_library(error: Exception) -> str | None:
+def of_a_library(error: BaseException) -> str | None:
     """Describe in one line what a library could not read, write or get memory for; None: it is a defect of `bench`."""
+    from bench.errors import MORE_MEMORY, short_of_memory
+
     # what was raised is of a module that is loaded: nothing is imported for this, which may be what has failed
     kinds = {"polars.exceptions": "PolarsError", "pyarrow.lib": "ArrowException", "zipfile": "BadZipFile", "zlib": "error"}
     known = [kind for name, kind_name in kinds.items() if isinstance(kind := getattr(sys.modules.get(name), kind_name, None), type)]
     words = " ".join(str(error).split())[:300] or type(error).__name__
-    if isinstance(error, MemoryError) or any(sign in words.lower() for sign in MEMORY):
-        return f"not enough memory ({words}); close other programs, raise the limit or give less data"
+    if short_of_memory(error):
+        return f"not enough memory ({words}); {MORE_MEMORY}"
     if isinstance(error, ImportError) and "Too many open files" in words:
         return f"too many open files ({words}); raise the limit with ulimit -n"
     if isinstance(error, tuple(known)):

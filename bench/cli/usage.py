@@ -7,7 +7,7 @@ class ReportedExit(int):
     """An exit code whose cause the command has said itself."""
 
 
-def usage_error(error: Exception) -> str | None:
+def usage_error(error: BaseException) -> str | None:
     """Return the words of a usage error; None where the error is none."""
     words = getattr(error, "format_message", None)
     if words is None:

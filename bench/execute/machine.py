@@ -36,8 +36,31 @@ def _memory_limits() -> Iterator[int]:
             yield int(words[0])
 
 
+def free_in_groups() -> Iterator[int]:
+    """Yield how many bytes each group with a bound still grants; what it keeps of files can be given up, and counts as free."""
+    for folder in _groups():
+        try:
+            bound, used = (folder / "memory.max").read_text().strip(), int((folder / "memory.current").read_text())
+            kept = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        except (OSError, ValueError):
+            continue
+        if bound.isdigit():
+            yield int(bound) - used + int(kept.get("active_file", 0)) + int(kept.get("inactive_file", 0))
+
+
 def _settings(name: str) -> Iterator[list[str]]:
     """Read a setting of this process's group and of all groups that it lies in; none where there is no cgroup v2."""
+    for folder in _groups():
+        try:
+            words = (folder / name).read_text().split()
+        except OSError:
+            continue
+        if words:
+            yield words
+
+
+def _groups() -> Iterator[Path]:
+    """Yield the folders of this process's group and of all groups that it lies in; none where there is no cgroup v2."""
     try:
         lines = OWN_CGROUP.read_text().splitlines()
     except OSError:
@@ -47,9 +70,4 @@ def _settings(name: str) -> Iterator[list[str]]:
     for folder in (group, *group.parents):
         if not folder.is_relative_to(CGROUPS):
             return
-        try:
-            words = (folder / name).read_text().split()
-        except OSError:
-            continue
-        if words:
-            yield words
+        yield folder

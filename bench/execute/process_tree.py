@@ -92,16 +92,21 @@ def shield() -> None:
 
 
 class Guardian:
-    """A tiny process that ends all workers, and removes the scratch folder, when the supervisor is gone."""
+    """A tiny process that ends all workers, and removes the scratch folder, when the supervisor is gone.
+
+    It is nobody's child: what Ray starts kills its own children when it ends, and they could not clean up any more.
+    """
 
     def __init__(self, scratch: Path) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", __file__, str(scratch)],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        # what was started has forked the guardian, and ends
+        self._process.wait()
 
     def tell(self, pid: int, *, alive: bool) -> None:
         """Name a worker to watch over, or one that has ended."""
@@ -111,11 +116,12 @@ class Guardian:
                 self._process.stdin.flush()
 
     def close(self) -> None:
-        """End the guardian; what it still knows of is killed."""
-        if self._process.stdin is not None:
+        """End the guardian, and wait for its end; what it still knows of is killed."""
+        if self._process.stdin is not None and self._process.stdout is not None and not self._process.stdout.closed:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
-        self._process.wait()
+            with self._process.stdout as until_its_end:
+                until_its_end.read()
 
 
 def guard(scratch: Path) -> None:
@@ -148,5 +154,5 @@ def _is_zombie(pid: int) -> bool:
         return True
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and os.fork() == 0:
     guard(Path(sys.argv[1]))

@@ -30,6 +30,7 @@ FLAG_WORDS = {
     "few-trials": "fewer than eight configurations were tried: the search has hardly begun",
     "calibrated": "the probabilities were corrected by what the validations say",
     "unconfined": "the model's code is not the project's own, and ran where it could see more than its inputs",
+    "seed-matters": "the model calls itself deterministic, but another seed gave other predictions: its one fit shows no spread",
 }
 NOT_REPEATED = (
     "task", "datasets", "models", "options", "plugins", "plugins_dirs", "data", "params", "space", "name", "overwrite", "portfolio",

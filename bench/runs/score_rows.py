@@ -132,7 +132,8 @@ def _of_model(plugin: Plugin, outcome: Outcome | None, split: Split) -> Iterator
         trial = outcome.best.get(tuning, outcome.valid)
         score = trial["values"].get(tuning, trial["value"])
         row = {**searched, "tuning": tuning, "seed": seed, "valid_score": score, **_of_entry(entry, split)}
-        yield {**row, "flags": [*row["flags"], *_of_search(outcome, tuning)]}, entry
+        unkept = ["seed-matters"] * (outcome.seed_matters and entry["status"] == "ok")
+        yield {**row, "flags": [*row["flags"], *_of_search(outcome, tuning), *unkept]}, entry
     if not any(tuning == "default" for tuning, _ in outcome.finals):
         yield {**searched, "tuning": "default", **_of_entry(outcome.valid, split)}, None
     if outcome.trials and not outcome.best:

@@ -30,7 +30,7 @@ from bench.api import Dataset
 from bench.data.events import Events
 from bench.data.fingerprint import fingerprint
 from bench.data.series import Series
-from bench.errors import DataError, suggest
+from bench.errors import MORE_MEMORY, DataError, short_of_memory, suggest
 
 LAYOUT = 2
 """Number of the layout of an entry; a new one leaves old entries unfound."""
@@ -99,6 +99,8 @@ def _in_one_line(path: Path) -> Iterator[None]:
         if not isinstance(error, _of_libraries()):
             raise
         words = " ".join(str(error).split())[:300] or type(error).__name__
+        if short_of_memory(error):
+            raise DataError(f"{path}: not enough memory to read it ({words}); {MORE_MEMORY}") from error
         raise DataError(f"{path}: cannot be read ({words}); is it whole, and of the form that the adapter reads?") from error
 
 

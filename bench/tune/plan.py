@@ -81,6 +81,8 @@ class Outcome:
     stopped_by: str
     kept_default: frozenset[str] = field(default=frozenset())
     """Tunings for which no trial was better than the default beyond its own uncertainty."""
+    seed_matters: bool = False
+    """The model calls itself deterministic, and predicts otherwise with another seed."""
 
 
 Plan = Generator[list[Job], list[Entry], Outcome]
@@ -104,10 +106,31 @@ def plan(plugin: Plugin, budget: Budget, make: MakeJob, scope: Scope) -> Plan:
         wanted += [(tuning, s, choice.trial.params) for tuning, choice in chosen.items() for s in seeds]
         entries = yield [make("final", params, budget.base + s, s) for _, s, params in wanted]
         finals = {(tuning, budget.base + s): entry for (tuning, s, _), entry in zip(wanted, entries, strict=True)}
+    seed_matters = yield from _seed_matters(plugin, budget, make, finals.get(("default", budget.base)))
     best = {tuning: choice.trial.merged() for tuning, choice in chosen.items()}
     kept = frozenset(tuning for tuning, choice in chosen.items() if choice.kept_default)
     every = tuple(t.merged() for t in trials) if plugin.space and scope.searched else ()
-    return Outcome(every, valid, finals, best, stopped_by, kept)
+    return Outcome(every, valid, finals, best, stopped_by, kept, seed_matters)
+
+
+def _seed_matters(plugin: Plugin, budget: Budget, make: MakeJob, first: Entry | None) -> Generator[list[Job], list[Entry], bool]:
+    """Fit the default of a deterministic plugin once more, with another seed, and return whether its predictions are others.
+
+    Asked of code that is not the project's own, and where more seeds than one are wanted: of the fits that are saved, one is taken back.
+    """
+    if not plugin.deterministic or plugin.source.shipped or budget.seeds == 1 or first is None or not _told_all(first):
+        return False
+    (other,) = yield [make("final", plugin.default, budget.base + 1, 1)]
+    return _told_all(other) and _predicted(other) != _predicted(first)
+
+
+def _told_all(entry: Entry) -> bool:
+    return entry["status"] == "ok" and not entry["cut_short"]
+
+
+def _predicted(entry: Entry) -> str:
+    """Return the digest of an entry's predictions."""
+    return entry["digests"][entry["prediction"] or ""]
 
 
 def _search(plugin: Plugin, budget: Budget, make: MakeJob, trials: list[Trial], scope: Scope) -> Generator[list[Job], list[Entry], str]:

@@ -1,7 +1,8 @@
 """A run on two nodes is disturbed at any moment: a node dies, the supervisor dies, a node joins; its ledger must be the local one.
 
 The nodes are agents in this process behind a transport that can be cut, with workers of their own. Survived: the same ledger as
-without a cluster, but for times, nothing in it twice, and no worker left on any node. Lost: anything else.
+without a cluster, but for times, nothing in it twice, and no worker left on any node. Lost: anything else. `--ray`: on real Ray, see
+`cluster_on_ray.py`.
 """
 
 from __future__ import annotations
@@ -126,5 +127,16 @@ def disturb(wires: Wires, what: str, moment: int) -> None:
     wires.ended = counted  # type: ignore[method-assign]
 
 
+def main() -> None:
+    """Run the rounds with agents in this process, or on real Ray."""
+    given = campaign.arguments(__doc__, "ray", rounds=100, nodes=20, supervisors=10)
+    if given.ray:
+        from campaigns import cluster_on_ray
+
+        cluster_on_ray.by_hand(given)
+    else:
+        campaign.tell(campaign.run(rounds(given.scratch.resolve()), given.rounds, seed=given.seed, out=given.out))
+
+
 if __name__ == "__main__":
-    campaign.by_hand(rounds, __doc__)
+    main()

@@ -1,8 +1,10 @@
 """Each campaign in its short form: a few rounds, none lost; the long forms are run by hand."""
 
 import random
+import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 from campaigns import campaign, fuzz, plugins, soak, tamper
 from campaigns import publish as publishers
@@ -79,3 +81,46 @@ def test_a_cluster_that_is_disturbed_leaves_the_ledger_of_a_local_run(tmp_path: 
     assert [line for line in found if line["end"] == "lost"] == []
     kinds = {word for line in found for word in line["kind"].split(", ")}
     assert kinds == {"churn", "forecasting", "anomaly", *cluster.DISTURBANCES}
+
+
+def test_a_run_that_is_killed_and_given_again_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    from campaigns import kill
+    from campaigns.commands import Server
+
+    # of this seed's moments the first comes in every run: when a final prediction is written
+    with Server() as server:
+        (line,) = campaign.run(kill.rounds(tmp_path, server), 1, seed=621)
+    assert (line["end"], line["words"]) == ("survived", "")
+    assert line["kills"][0] | {"in": ""} == {
+        "signal": "SIGTERM",
+        "to": "supervisor",
+        "in": "",
+        "when": "0.000 s after predictions written",
+        "how": "fork",
+    }
+    assert kill.counted([line]).startswith("kills: ")
+
+
+def test_what_the_campaign_of_kills_checks_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from campaigns import kill, kill_checks
+    from campaigns.commands import STUCK, Server
+
+    with Server() as server:
+        plain = kill.calm(tmp_path, "forecasting", server)
+    for name, change in {
+        "files": lambda run: (run / "leaderboard.part").touch(),
+        "twice": lambda run: (run / "ledger.jsonl").write_text("".join(2 * (run / "ledger.jsonl").read_text().splitlines(True))),
+        "entries": lambda run: (run / "ledger.jsonl").write_text((run / "ledger.jsonl").read_text().split("\n", 1)[1]),
+        "rows": lambda run: pl.read_parquet(run / "leaderboard.parquet").head(1).write_parquet(run / "leaderboard.parquet"),
+    }.items():
+        run = Path(shutil.copytree(plain, tmp_path / name))
+        assert kill_checks.differing(plain, run) == ""
+        change(run)
+        assert name in kill_checks.differing(plain, run)
+    monkeypatch.setattr(kill_checks, "GONE_SECONDS", 0.0)
+    (tmp_path / "tmp" / "bench-left").mkdir(parents=True)
+    assert "bench-left" in kill_checks.left(tmp_path)
+    assert kill_checks.told((0, "Traceback (most recent call last):\nKeyError: 1"), killed=True)
+    assert kill_checks.told((STUCK, ""), killed=True)
+    assert kill_checks.told((130, ""), killed=False)
+    assert kill_checks.told((130, ""), killed=True) == ""

@@ -2,7 +2,7 @@
 
     python walk.py CONDITION RUN PLACE LOG HERE
 
-CONDITION: `descriptors`, `memory`, or `none` where the disk is what is short (HERE then lies on it).
+CONDITION: `descriptors`, `address space`, `data`, or `none` where the disk is what is short (HERE then lies on it).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import importlib
 import io
 import json
 import os
+import re
 import resource
 import sys
 import traceback
@@ -19,8 +20,9 @@ from pathlib import Path
 
 DESCRIPTORS = 4
 """More than are open when the libraries are loaded: enough to read a file, too few for a worker."""
-MEMORY = 64 << 20
-"""Bytes of address space beyond what the process has when its libraries are loaded."""
+MEMORY = {"address space": (resource.RLIMIT_AS, "VmSize"), "data": (resource.RLIMIT_DATA, "VmData")}
+BEYOND = 64 << 20
+"""Bytes of either beyond what the process has when its libraries are loaded."""
 
 
 def commands(run: str, place: str, log: str, here: str) -> list[list[str]]:
@@ -82,10 +84,10 @@ def main(condition: str, run: str, place: str, log: str, here: str) -> None:
 
     if condition != "none":
         warmed(run, log)
-    if condition == "memory":
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * resource.getpagesize() + MEMORY
-        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    if condition in MEMORY:
+        kind, used = MEMORY[condition]
+        limit = int(re.findall(rf"{used}:\s+(\d+)", Path("/proc/self/status").read_text())[0]) * 1024 + BEYOND
+        resource.setrlimit(kind, (limit, resource.RLIM_INFINITY))
     if condition == "descriptors":
         # the runtime of polars opens its own when it is first used
         limit = len(list(Path("/proc/self/fd").iterdir())) + DESCRIPTORS

@@ -15,7 +15,19 @@ import pytest
 ray = pytest.importorskip("ray", reason="ray is not installed; it comes with the extra ray")
 pytest.importorskip("cryptography", reason="cryptography is not installed; it comes with the extra ray")
 
-from execute.kit import cell_of, described, drive, executor_in, homed, model_text, steady, tiny_split, wait_until, write_plugin  # noqa: E402
+from execute.kit import (  # noqa: E402
+    bench_process,
+    cell_of,
+    described,
+    drive,
+    executor_in,
+    homed,
+    model_text,
+    steady,
+    tiny_split,
+    wait_until,
+    write_plugin,
+)
 from execute.test_cluster import lines  # noqa: E402
 from execute.test_isolation import holds  # noqa: E402
 
@@ -127,6 +139,32 @@ def test_a_hostile_plugin_finds_neither_truth_nor_address_nor_key(two: Two, tmp_
     assert two.address.encode() not in seen
     assert b"PYTHONHASHSEED=0" in seen, "its own environment is in it"
     assert not re.search(rb"RAY_[A-Z_]+=", seen)
+
+
+def test_a_supervisor_that_is_told_to_end_says_how_to_go_on(two: Two, tmp_path: Path) -> None:
+    words = [
+        "run",
+        "--task",
+        "churn",
+        "--dataset",
+        "retail",
+        "--model",
+        "base-rate",
+        "--model",
+        "rfm-logit",
+        "--profile",
+        "smoke",
+        "--trials",
+    ]
+    words += ["400", "--quiet", "--executor", "ray", "--address", two.address, "--out", str(tmp_path / "run")]
+    started = bench_process(words, {"BENCH_CACHE": str(tmp_path / "cache")})
+    ledger = tmp_path / "run" / "ledger.jsonl"
+    wait_until(lambda: started.poll() is not None or (ledger.exists() and ledger.stat().st_size > 0), "a job has ended", 240.0)
+    started.terminate()
+    _, errors = started.communicate(timeout=120.0)
+    assert started.returncode == 130, errors
+    assert "finished jobs are kept in" in errors
+    assert "logging.cc" not in errors, "no stack of Ray's own"
 
 
 def test_the_doctor_says_what_each_node_has(two: Two, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,3 +50,10 @@ def test_a_limit_above_what_there_is_changes_nothing_and_neither_do_broken_or_ol
     assert machine.memory_mb() == psutil.virtual_memory().total / 1024**2
     (groups.parent / "own").write_text("4:memory:/docker\n")
     assert machine.cores() == 16
+
+
+def test_what_a_group_still_grants_counts_kept_files_as_free(groups: Path) -> None:
+    (groups / "outer" / "memory.max").write_text("max\n")
+    for name, content in (("max", "1000"), ("current", "700"), ("stat", "anon 300\nactive_file 150\ninactive_file 50\n")):
+        (groups / "outer" / "inner" / f"memory.{name}").write_text(content)
+    assert list(machine.free_in_groups()) == [500]

@@ -17,7 +17,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from bench.execute.jobs import Job, Plugin, job_key, trial_seed
 from bench.execute.mean_of import KEY, configurations
 from bench.execute.rungs import Rung
-from bench.registry import Source
+from bench.registry import DISTRIBUTION, Source
 from bench.runs.run_events import JobDone, JobStarted
 from bench.tasks.base import RankingRule
 from bench.tune import search
@@ -238,10 +238,27 @@ def test_finals_use_the_base_seed_and_those_after_it_and_searches_others() -> No
 
 
 def test_a_deterministic_model_gets_one_final_seed_and_one_without_a_space_no_trials() -> None:
-    plugin = Plugin("model", Source("model", "model"), deterministic=True, default=DEFAULT)
+    plugin = Plugin("model", Source("model", "model", DISTRIBUTION), deterministic=True, default=DEFAULT)
     outcome, batches = play(plugin, Budget(trials=50, seeds=5))
     assert [(job.stage, len(batch)) for batch in batches for job in batch] == [("search", 1), ("final", 1)]
     assert (outcome.trials, list(outcome.finals)) == ((), [("default", 0)])
+
+
+def predicting(what: Callable[[Job], str], **more: object) -> Callable[[Job], dict[str, Any]]:
+    """Answer as a model whose predictions have the digest that is given."""
+    return lambda job: {**score(job), "cut_short": False, "prediction": "p.npz", "digests": {"p.npz": what(job)}, **more}
+
+
+def test_a_foreign_model_that_calls_itself_deterministic_is_fitted_once_more_with_another_seed() -> None:
+    plugin = Plugin("model", Source("model", "model"), deterministic=True, default=DEFAULT)
+    steady, batches = play(plugin, Budget(trials=50, seeds=3), predicting(lambda _: "same"))
+    assert [[(job.stage, job.seed) for job in batch] for batch in batches[1:]] == [[("final", 0)], [("final", 1)]]
+    assert (steady.seed_matters, list(steady.finals)) == (False, [("default", 0)])
+    assert play(plugin, Budget(trials=1, seeds=3), predicting(lambda job: str(job.seed)))[0].seed_matters
+    # a fit that was told to stop earlier may well predict otherwise
+    assert not play(plugin, Budget(trials=1, seeds=3), predicting(lambda job: str(job.seed), cut_short=True))[0].seed_matters
+    assert not play(plugin, Budget(trials=1, seeds=3), predicting(lambda job: str(job.seed), status="failed"))[0].seed_matters
+    assert len(play(plugin, Budget(trials=50, seeds=1), predicting(lambda job: str(job.seed)))[1]) == 2, "one seed is wanted of all"
 
 
 def pair(folder: Path) -> list[Path]:

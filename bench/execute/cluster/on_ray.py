@@ -7,10 +7,12 @@ time limit of its own, so silence is watched here; an actor ends when the driver
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
     from ray import ObjectRef
     from ray.actor import ActorHandle
 
-START_SECONDS = 60.0
-"""Given to the first agent to start."""
+START_SECONDS = 180.0
+"""Given to the agents to start, as long as one is starting: on a busy node, or from a slow disk, imports take minutes."""
 STEP_SECONDS = 0.2
 """Longest that an agent waits for something to tell before it answers: new work reaches it at the next step."""
 LOOK_SECONDS = 2.0
@@ -256,12 +258,29 @@ def connected(address: str | None) -> Any:
         raise ConfigError(f"--executor ray: {needed('ray')}") from None
     _refuse_silent(address)
     try:
-        ray.init(address or "auto", log_to_driver=False, logging_level="ERROR", configure_logging=False)
+        with _own_signals():
+            ray.init(address or "auto", log_to_driver=False, logging_level="ERROR", configure_logging=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
         where = f"at {address}" if address else "on this machine"
         cure = "start one with ray start --head, and give its HOST:PORT as --address"
         raise ConfigError(f"--executor ray: no Ray cluster answers {where} ({_last_line(error)}); {cure}") from None
     return ray
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep what TERM and INT do: Ray's handlers print a stack and end the process before it can say how to go on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            # None: it was not set from Python, and cannot be set again from here
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 def _refuse_silent(address: str | None) -> None:

@@ -23,12 +23,6 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Return two more processes than cores for `-n auto`: tests of kills, limits and browsers wait for half of their time."""
-    return len(os.sched_getaffinity(0)) + 2 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 2
-
-
-@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
     """Hand tests out by what they share, where `-n` alone is given; `--dist` chooses another way."""
     if config.getoption("dist") != "load":

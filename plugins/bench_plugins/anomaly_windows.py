@@ -27,6 +27,7 @@ class SubPca(_windows.OnWindows):
     """
 
     name = "sub-pca"
+    tasks = frozenset({"anomaly"})
     deterministic = True
 
     @staticmethod
@@ -59,6 +60,7 @@ class IForest(_windows.OnWindows):
     """Score how few random cuts set a window apart (Liu et al. 2008)."""
 
     name = "iforest"
+    tasks = frozenset({"anomaly"})
 
     @staticmethod
     def space() -> dict[str, BaseDistribution]:

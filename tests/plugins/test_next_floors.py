@@ -240,6 +240,7 @@ def test_floors_serve_kinds_with_probabilities():
 
 
 def test_als_fits_more_factors_than_there_are_items():
+    pytest.importorskip("implicit", reason="needs implicit: pip install 'seqbench[als]'")
     # every user has had nearly all of seven kinds: the penalty alone keeps the equations regular
     rng = np.random.default_rng(0)
     lists = [rng.permutation(7)[: 5 + n % 3].tolist() for n in range(3000)]

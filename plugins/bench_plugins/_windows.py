@@ -103,16 +103,11 @@ class OnWindows(ArrayModel):
     def predict(self, inputs: Panel, ctx: Context) -> Array:
         """Score each step by the window that ends at it, float64 [N, T]; see `scored`."""
         seasons, most = self.setting["seasons"], MOST if ctx.rows is None else min(ctx.rows, MOST)
-        known: dict[bytes, Judge] = {}
 
         def one(z: Array, width: int, k: int) -> Array:
             windows = sliding_window_view(z, width)
             n = len(windows) if self.whole else k
-            # a search asks about one prefix with several ends
-            learnt = z[: n + width - 1].tobytes()
-            if learnt not in known:
-                known[learnt] = self.usual(windows[: n : -(-n // most)], ctx)
-            return known[learnt](windows)
+            return self.usual(windows[: n : -(-n // most)], ctx)(windows)
 
         found = scored(inputs, seasons, one)
         return at_centres(found, inputs, seasons) if self.whole else found

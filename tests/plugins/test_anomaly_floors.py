@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.covariance import EmpiricalCovariance
-from sklearn.ensemble import IsolationForest
 
 from bench.api import Context
 from bench.data.panel import Panel, filled
@@ -250,18 +249,6 @@ def test_no_more_windows_are_learnt_from_than_the_profile_allows():
     for rows in (None, 10):
         Counting({}).predict(panel(usual(1)), Context(rows=rows))
     assert seen == [67, 10]
-
-
-@pytest.mark.parametrize(("name", "learnt"), [("iforest", 2), ("iforest-whole", 3)])
-def test_of_one_prefix_with_several_ends_is_learnt_once_and_scored_as_apart(models, name, learnt, monkeypatch):
-    one, other = usual(2)
-    values = np.stack([one, one, other])
-    values[1, UNTIL:] += 3.0
-    wanted = np.concatenate([scores(models[name]({}), panel(values[[n]])) for n in range(3)])
-    grown, fit = [], IsolationForest.fit
-    monkeypatch.setattr(IsolationForest, "fit", lambda self, windows: grown.append(1) or fit(self, windows))
-    np.testing.assert_array_equal(scores(models[name]({}), panel(values)), wanted)
-    assert len(grown) == learnt
 
 
 def test_the_score_of_a_window_goes_to_its_last_step_and_earlier_steps_get_the_prefix_median():

@@ -5,15 +5,13 @@ Letters for shapes: N entities, T steps, n windows, k of them in the prefix, W s
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from optuna.distributions import FloatDistribution
 
-from bench.api import Array, ArrayModel, Context, Panel, Params
+from bench.api import Array, Panel
 
 SEASONS, THIRD = FloatDistribution(0.1, 2.0, log=True), 0.33
 """Length of a window in seasons; a third of a day of 5 minute steps is near the 100 steps of TSB-AD (Liu et al. 2024)."""
@@ -21,15 +19,11 @@ NO_SEASON = 288
 """Steps that stand for a season where none is known."""
 SHORTEST, LONGEST = 4, 512
 """Bounds of a window in steps; it is also at most a quarter of the prefix."""
-MOST = 10_000
-"""Most windows of a prefix that are learnt from, evenly spaced, where the profile sets no lower bound."""
 FAR = 1e6
 """Widest distance from the median that is told apart, in interquartile ranges."""
 
 Score: TypeAlias = Callable[[Array, int, int], Array]
 """Of an entity's standardised steps, float64 [T], W and k: a score for each window, [T - W + 1], the first k in the prefix."""
-Judge: TypeAlias = Callable[[Array], Array]
-"""Scores windows [n, W] by what was learnt, float64 [n]."""
 
 
 def width_of(panel: Panel, n: int, seasons: float) -> int:
@@ -78,36 +72,3 @@ def standardised(x: Array, learnt: Array) -> Array:
     spread = next(unit for unit in (high - low, distance, 0.25) if unit > 0)
     with np.errstate(over="ignore"):
         return np.asarray(np.clip((x - level) / spread, -FAR, FAR))
-
-
-class OnWindows(ArrayModel):
-    """A local detector without state, fitted to each entity's prefix in `predict`."""
-
-    tasks = frozenset({"anomaly"})
-    local = True
-    whole: ClassVar[bool] = False
-    """Learn from all windows, and not from those of the prefix alone."""
-
-    @property
-    def setting(self) -> Params:
-        """Return the parameters, the default's where they are not given."""
-        return {**self.default(), **self.params}
-
-    def fit(self, train: Panel, ctx: Context) -> None:
-        """Learn nothing that entities share."""
-
-    @abstractmethod
-    def usual(self, windows: Array, ctx: Context) -> Judge:
-        """Learn what is usual in `windows` [at most k, W]; return what scores windows [n, W], higher is more anomalous."""
-
-    def predict(self, inputs: Panel, ctx: Context) -> Array:
-        """Score each step by the window that ends at it, float64 [N, T]; see `scored`."""
-        seasons, most = self.setting["seasons"], MOST if ctx.rows is None else min(ctx.rows, MOST)
-
-        def one(z: Array, width: int, k: int) -> Array:
-            windows = sliding_window_view(z, width)
-            n = len(windows) if self.whole else k
-            return self.usual(windows[: n : -(-n // most)], ctx)(windows)
-
-        found = scored(inputs, seasons, one)
-        return at_centres(found, inputs, seasons) if self.whole else found

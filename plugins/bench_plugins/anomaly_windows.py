@@ -7,27 +7,65 @@ Letters for shapes: N entities, T steps, n windows, k of them in the prefix, W s
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from typing import ClassVar
+
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from sklearn.ensemble import IsolationForest
 
-from bench.api import Array, Context, Model, Params, hookimpl
+from bench.api import Array, ArrayModel, Context, Model, Panel, Params, hookimpl
 from bench_plugins import _windows
 
+MOST = 10_000
+"""Most windows of a prefix that are learnt from, evenly spaced, where the profile sets no lower bound."""
 TREES = 100
 """Trees of a forest, the authors' number."""
 AT_ONCE = 1 << 22
 """Numbers of windows that are turned at once: 32 MB."""
 
 
-class SubPca(_windows.OnWindows):
+class OnWindows(ArrayModel):
+    """A local detector without state, fitted to each entity's prefix in `predict`."""
+
+    tasks = frozenset({"anomaly"})
+    local = True
+    whole: ClassVar[bool] = False
+    """Learn from all windows, and not from those of the prefix alone."""
+
+    @property
+    def setting(self) -> Params:
+        """Return the parameters, the default's where they are not given."""
+        return {**self.default(), **self.params}
+
+    def fit(self, train: Panel, ctx: Context) -> None:
+        """Learn nothing that entities share."""
+
+    @abstractmethod
+    def score(self, windows: Array, learnt: Array, ctx: Context) -> Array:
+        """Score `windows` [n, W] by what is usual in `learnt` [at most k, W]; float64 [n], higher is more anomalous."""
+
+    def predict(self, inputs: Panel, ctx: Context) -> Array:
+        """Score each step by the window that ends at it, float64 [N, T]; see `bench_plugins._windows.scored`."""
+        seasons, most = self.setting["seasons"], MOST if ctx.rows is None else min(ctx.rows, MOST)
+
+        def one(z: Array, width: int, k: int) -> Array:
+            windows = sliding_window_view(z, width)
+            n = len(windows) if self.whole else k
+            return self.score(windows, windows[: n : -(-n // most)], ctx)
+
+        found = _windows.scored(inputs, seasons, one)
+        return _windows.at_centres(found, inputs, seasons) if self.whole else found
+
+
+class SubPca(OnWindows):
     """Score the squared distance from the mean window along all principal axes, each by its eigenvalue (Shyu et al. 2003).
 
     With a ridge: as it grows, the score nears the plain distance, to which PyOD's PCA and so TSB-AD's Sub-PCA are close.
     """
 
     name = "sub-pca"
-    tasks = frozenset({"anomaly"})
     deterministic = True
 
     @staticmethod
@@ -40,27 +78,22 @@ class SubPca(_windows.OnWindows):
         """Return a third of a season, and a ridge of a tenth of the mean eigenvalue."""
         return {"seasons": _windows.THIRD, "ridge": 0.1}
 
-    def usual(self, windows: Array, ctx: Context) -> _windows.Judge:
-        """Return the weighted squared distance from these windows."""
-        mean = windows.mean(axis=0)
-        centred = windows - mean
-        eigenvalues, axes = np.linalg.eigh(centred.T @ centred / len(windows))  # [W], [W, W]
+    def score(self, windows: Array, learnt: Array, ctx: Context) -> Array:
+        """Return the weighted squared distance, float64 [n]."""
+        mean = learnt.mean(axis=0)
+        centred = learnt - mean
+        eigenvalues, axes = np.linalg.eigh(centred.T @ centred / len(learnt))  # [W], [W, W]
         eigenvalues = np.maximum(eigenvalues, 0.0)
         scaled = axes / np.sqrt(eigenvalues + self.setting["ridge"] * (eigenvalues.mean() or 1.0))
         step = max(AT_ONCE // len(mean), 1)
-
-        def score(windows: Array) -> Array:
-            blocks = (windows[at : at + step] for at in range(0, len(windows), step))
-            return np.concatenate([(((block - mean) @ scaled) ** 2).sum(axis=1) for block in blocks])
-
-        return score
+        blocks = (windows[at : at + step] for at in range(0, len(windows), step))
+        return np.concatenate([(((block - mean) @ scaled) ** 2).sum(axis=1) for block in blocks])
 
 
-class IForest(_windows.OnWindows):
+class IForest(OnWindows):
     """Score how few random cuts set a window apart (Liu et al. 2008)."""
 
     name = "iforest"
-    tasks = frozenset({"anomaly"})
 
     @staticmethod
     def space() -> dict[str, BaseDistribution]:
@@ -72,12 +105,12 @@ class IForest(_windows.OnWindows):
         """Return a third of a season, and the authors' 256 windows a tree."""
         return {"seasons": _windows.THIRD, "samples": 256, "features": 1.0}
 
-    def usual(self, windows: Array, ctx: Context) -> _windows.Judge:
-        """Return the anomaly score in [0, 1] of a forest of these windows."""
-        cut = {"max_samples": min(self.setting["samples"], len(windows)), "max_features": self.setting["features"]}
-        forest = IsolationForest(n_estimators=TREES, random_state=ctx.seed, n_jobs=1, **cut).fit(windows)
+    def score(self, windows: Array, learnt: Array, ctx: Context) -> Array:
+        """Return the forest's anomaly score in [0, 1], float64 [n]."""
+        cut = {"max_samples": min(self.setting["samples"], len(learnt)), "max_features": self.setting["features"]}
+        forest = IsolationForest(n_estimators=TREES, random_state=ctx.seed, n_jobs=1, **cut)
         # scikit-learn's own score is lower where a window is more anomalous
-        return lambda windows: np.asarray(-forest.score_samples(windows), np.float64)
+        return np.asarray(-forest.fit(learnt).score_samples(windows), np.float64)
 
 
 class SubPcaWhole(SubPca):

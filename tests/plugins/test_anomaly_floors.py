@@ -14,7 +14,7 @@ from sklearn.covariance import EmpiricalCovariance
 from bench.api import Context
 from bench.data.panel import Panel, filled
 from bench.metrics.areas import areas_of, collect
-from bench_plugins import _windows, anomaly_floors, anomaly_windows, detector_mean, matrix_profile, rolling_ecod
+from bench_plugins import anomaly_floors, anomaly_windows, detector_mean, matrix_profile, rolling_ecod
 from bench_plugins._windows import standardised
 from bench_plugins.matrix_profile import distances
 
@@ -220,10 +220,10 @@ def test_without_a_ridge_sub_pca_is_the_mahalanobis_distance_and_with_a_large_on
     windows = sliding_window_view(usual(1)[0], 4)
     learnt = windows[:60]
     covariance = EmpiricalCovariance().fit(learnt)
-    found = anomaly_windows.SubPca({"ridge": 1e-12}).usual(learnt, Context())(windows)
+    found = anomaly_windows.SubPca({"ridge": 1e-12}).score(windows, learnt, Context())
     np.testing.assert_allclose(found, covariance.mahalanobis(windows), rtol=1e-6)
     plain = ((windows - learnt.mean(axis=0)) ** 2).sum(axis=1)
-    found = anomaly_windows.SubPca({"ridge": 1e9}).usual(learnt, Context())(windows)
+    found = anomaly_windows.SubPca({"ridge": 1e9}).score(windows, learnt, Context())
     np.testing.assert_allclose(found / found.sum(), plain / plain.sum(), rtol=1e-6)
 
 
@@ -237,14 +237,14 @@ def test_windows_are_scored_in_blocks_as_in_one_piece(monkeypatch):
 def test_no_more_windows_are_learnt_from_than_the_profile_allows():
     seen = []
 
-    class Counting(_windows.OnWindows):
+    class Counting(anomaly_windows.OnWindows):
         @staticmethod
         def default():
             return {"seasons": 0.33}
 
-        def usual(self, windows, ctx):
-            seen.append(len(windows))
-            return lambda windows: np.zeros(len(windows))
+        def score(self, windows, learnt, ctx):
+            seen.append(len(learnt))
+            return np.zeros(len(windows))
 
     for rows in (None, 10):
         Counting({}).predict(panel(usual(1)), Context(rows=rows))
@@ -253,9 +253,10 @@ def test_no_more_windows_are_learnt_from_than_the_profile_allows():
 
 def test_the_score_of_a_window_goes_to_its_last_step_and_earlier_steps_get_the_prefix_median():
     given = panel(usual(1), season=SEASON)
+    own = anomaly_windows.SubPca({}).score
     z = standardised(given.values[0], given.values[0, :UNTIL])
     windows = sliding_window_view(z, 4)
-    wanted = anomaly_windows.SubPca({}).usual(windows[: UNTIL - 3], Context())(windows)
+    wanted = own(windows, windows[: UNTIL - 3], Context())
     found = scores(anomaly_windows.SubPca({}), given)[0]
     np.testing.assert_allclose(found[3:], wanted)
     assert found[:3] == pytest.approx(np.median(wanted[: UNTIL - 3]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from bench.board.metrics import ranking_label, ranking_metric, shown_metrics, unit_of, way
@@ -70,21 +70,21 @@ def listed(rows: Sequence[Row], *, all_rows: bool = False) -> list[Row]:
     standing = [rows[at] for at in candidates(rows)]
     known = {row["model"] for row in standing}
     orphans = [row for row in rows if row["status"] == "ok" and row["model"] not in known]
-    told = {id(row) for row in skipped_tunings(rows)}
-    bad = [row for row in rows if row["status"] != "ok" and id(row) not in told]
+    scored = {row["model"] for row in rows if row["status"] == "ok"}
+    bad = [row for row in rows if row["status"] != "ok" and not _skipped_beside(row, scored)]
     failures = list({(row["model"], row["status"], row.get("reason")): row for row in reversed(bad)}.values())
     return sorted(rows if all_rows else [*standing, *orphans, *failures], key=_place)
 
 
-def skipped_tunings(rows: Sequence[Row]) -> list[Row]:
-    """List the skipped rows of models that have a score by another tuning on the same board."""
-    scored = {row["model"] for row in rows if row["status"] == "ok"}
-    return [row for row in rows if row["status"] == "skipped" and row["model"] in scored]
+def _skipped_beside(row: Row, scored: Collection[str]) -> bool:
+    """Return whether a row is a skipped tuning of a model that has a score by another on the same board."""
+    return row["status"] == "skipped" and row["model"] in scored
 
 
 def _skipped_words(rows: Sequence[Row]) -> tuple[str, ...]:
     found: dict[tuple[str, str], dict[str, None]] = {}
-    for row in skipped_tunings(rows):
+    scored = {row["model"] for row in rows if row["status"] == "ok"}
+    for row in (row for row in rows if _skipped_beside(row, scored)):
         found.setdefault((row["tuning"], clean(row.get("reason") or "")), {})[clean(row["model"])] = None
     return tuple(f"{tuning} skipped for {', '.join(models)}: {reason}" for (tuning, reason), models in found.items())
 

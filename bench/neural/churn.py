@@ -20,8 +20,6 @@ from bench.neural.sizes import Sizes
 
 MAX_KINDS = 16
 """Most kinds that get an indicator of their own; rarer ones count as unknown."""
-
-
 FAR = 5.0
 """Widest departure from the mean that is shown where more than the usual is, in standard deviations."""
 

@@ -320,7 +320,10 @@ class Task(Protocol):
         return weighted(parts)
 
     def averaged(self, split: Split, stage: StageName, predictions: Sequence[Prediction]) -> Finished:
-        """Average the finished predictions of several configurations of one model."""
+        """Average the finished predictions of several configurations of one model; of a task that does not blend there is one, as it is."""
+        if not self.blends:
+            (only,) = predictions
+            return Finished(only)
         return Finished(weighted([(self.blendable(split, stage, one), 1 / len(predictions)) for one in predictions]))
 
     def cross_fitted(self, split: Split, tuned: Prediction, second: Prediction) -> Prediction:

@@ -100,11 +100,6 @@ class NextEvent(Task):
 
     blends: ClassVar[bool] = False
 
-    def averaged(self, split: Split, stage: StageName, predictions: Sequence[Prediction]) -> Finished:
-        """Return the ranking of the one configuration that stands for a search, as it is."""
-        (ranking,) = predictions
-        return Finished(ranking)
-
     def scorer(self, split: Split, prediction: Prediction) -> Scorer:
         """Look the targets up once."""
         return _scorer(split, "final", prediction)

@@ -266,6 +266,9 @@ class InferenceInputs:
     """Who of the new data is not asked about -> the reason; empty where nobody is left out, or a table says who counts."""
 
 
+Ensembles: TypeAlias = Literal["grown", "few", "level"]
+
+
 class Task(Protocol):
     """The task's side of the runner: derive from it; what has a body here may be left as it is.
 
@@ -290,7 +293,7 @@ class Task(Protocol):
     """Options that new data may have of its own; all others are the run's."""
     blends: ClassVar[bool] = True
     """Predictions of several models may be averaged; rankings may not: their boards have no ensemble."""
-    ensembles: ClassVar[Literal["grown", "few", "level"]] = "grown"
+    ensembles: ClassVar[Ensembles] = "grown"
     """How an ensemble's members are chosen: greedily from the best few; three, or fewer where that helps beyond doubt; all that are
     level with the best. See `bench.runs.ensemble`."""
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -20,6 +20,7 @@ from bench.metrics.kinds import Metric
 from bench.tasks import ranked_by, validations
 from bench.tasks.base import (
     Arrays,
+    Ensembles,
     Finished,
     InferenceInputs,
     ModelResult,
@@ -54,7 +55,7 @@ class Churn(Task):
     rankings: ClassVar[Mapping[str, RankingRule]] = {"": RANKING}
     proper: ClassVar[Mapping[str, tuple[str, ...]]] = PROPER
     unit: ClassVar[str] = "users"
-    ensembles: ClassVar[Literal["grown", "few", "level"]] = "level"
+    ensembles: ClassVar[Ensembles] = "level"
     settable: ClassVar[tuple[str, ...]] = ("cutoff",)
     options: ClassVar[Mapping[str, str]] = {
         "horizon": "days without activity that make a churned user: 28d (default: from the log's gaps)",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -24,6 +24,7 @@ from bench.metrics.kinds import Metric
 from bench.tasks import ranked_by, validations
 from bench.tasks.base import (
     Arrays,
+    Ensembles,
     Finished,
     InferenceInputs,
     ModelResult,
@@ -116,7 +117,7 @@ class Forecasting(Task):
     rankings: ClassVar[Mapping[str, RankingRule]] = RANKINGS
     proper: ClassVar[Mapping[str, tuple[str, ...]]] = PROPER
     unit: ClassVar[str] = "series"
-    ensembles: ClassVar[Literal["grown", "few", "level"]] = "few"
+    ensembles: ClassVar[Ensembles] = "few"
     settable: ClassVar[tuple[str, ...]] = ("freq",)
     options: ClassVar[Mapping[str, str]] = {
         "horizon": "steps to forecast (14), or a duration that the frequency divides (14d); default by frequency",

@@ -12,8 +12,9 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from bench.board.merge import row_key
+from bench.board.metrics import ranking_metric
 from bench.board.ranking import rank
 from bench.board.schema import Row, read_rows, rows_to_table, table_to_rows
 from bench.errors import RunFolderError
@@ -29,8 +31,10 @@ from bench.publish.pictures import pictures
 from bench.publish.search_tables import tables
 from bench.publish.store import MOST
 from bench.runs.truth_seed import KEY
+from bench.tasks.base import Prediction
+from bench.tasks.lookup import task_named
 
-Content: TypeAlias = bytes | Path
+Content: TypeAlias = bytes | Callable[[], bytes]
 FORMAT = 1
 """Of a published run; raised whenever its files change their meaning."""
 RUN = re.compile(r"[0-9a-f]{32}")
@@ -66,7 +70,7 @@ class Package:
     """Its id: the digest of the manifest."""
     rows: Sequence[Row]
     files: Mapping[str, Content]
-    """Name within the run's folder -> content, the manifest last; the path of a prediction stands for what `packed` makes of it."""
+    """Name within the run's folder -> content, the manifest last; a prediction is packed when it is read."""
     sizes: Mapping[str, int]
     """Bytes of each file as it is published."""
 
@@ -90,10 +94,12 @@ def package(folder: Path, *, with_figures: bool = False) -> Package:
         "run.json": dumped(_published_about(about, rows)),
         "predictions.parquet": parquet(pa.Table.from_pylist(index, INDEX)),
         "members.parquet": parquet(_members(folder, rows)),
-        **{entry["file"]: folder / entry["file"] for entry in index},
     }
     searched, kept = tables(folder, parquet, scrubbed)
-    files |= {**pictures(folder, parquet, scrubbed, with_series=with_figures), **searched, **{name: folder / name for name in kept}}
+    boards = {entry["file"]: entry["task_id"] for entry in index} | kept
+    rules = {row["task_id"]: partial(task_named(row["task"])().published, metric=ranking_metric(row)[0]) for row in rows}
+    files |= {name: partial(packed, folder / name, rules[task_id]) for name, task_id in boards.items()}
+    files |= {**pictures(folder, parquet, scrubbed, with_series=with_figures), **searched}
     manifest, sizes = _manifest(files, rows)
     run = hashlib.sha256(manifest).hexdigest()[:32]
     return Package(run, rows, {**files, "manifest.json": manifest}, {**sizes, "manifest.json": len(manifest)})
@@ -114,11 +120,11 @@ def parquet(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def packed(path: Path) -> bytes:
-    """Write a stored prediction anew, compressed: every number stays, to the last bit. Scores of steps take 40 % of the room."""
+def packed(path: Path, published: Callable[[Prediction], Prediction]) -> bytes:
+    """Write what is published of a stored prediction, compressed: its numbers stay, to the last bit."""
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
-        for part, arrays in enumerate(read_prediction(path)):
+        for part, arrays in enumerate(published(read_prediction(path))):
             for name, array in sorted(arrays.items()):
                 member = io.BytesIO()
                 np.lib.format.write_array(member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
@@ -129,9 +135,7 @@ def packed(path: Path) -> bytes:
 
 
 def _read(content: Content) -> bytes:
-    if isinstance(content, bytes):
-        return content
-    return packed(content) if content.suffix == ".npz" else content.read_bytes()
+    return content if isinstance(content, bytes) else content()
 
 
 def dumped(document: Mapping[str, Any]) -> bytes:

@@ -154,13 +154,13 @@ def _elsewhere(run: PublishedRun, board: RescoredBoard, row: Row, plugin: Plugin
 
 def _compared(row: Row, board: RescoredBoard, stored: Prediction, again: Prediction, elsewhere: str) -> Again:
     """Compare two predictions: the same where nothing changed, else with a score inside the published interval."""
-    gap = _gap(stored, again)
+    metric, _ = ranking_metric(row)
+    gap = _gap(*(board.task.published(one, metric) for one in (stored, again)))
     if gap <= EXACT:
         return Again("re-run", f"fitted again: the same predictions{f' to {gap:.0e}' if gap else ''}")
     differ = f"fitted again, predictions differ by up to {gap:.3g} of their range"
     if not elsewhere:
         return Again("re-scored", f"{differ}, though source, versions and system are the same: not what these parameters give", wrong=True)
-    metric, _ = ranking_metric(row)
     weights = np.ones((1, len(board.split.truths["final"].group)))
     score = float(board.task.scorer(board.split, again).score(weights)[metric][0])
     low, high = row[f"{metric}_low"], row[f"{metric}_high"]

@@ -31,8 +31,8 @@ CHOICES = pa.schema(
 VALID = re.compile(r"valid/[A-Za-z0-9][A-Za-z0-9_-]{0,80}\.npz")
 
 
-def tables(folder: Path, write: Callable[[pa.Table], bytes], scrub: Callable[[Any], Any]) -> tuple[dict[str, bytes], list[str]]:
-    """Read a run folder's trials and choices as they are published, and the names of the predictions that they rest on.
+def tables(folder: Path, write: Callable[[pa.Table], bytes], scrub: Callable[[Any], Any]) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Read a run folder's trials and choices as they are published, and the predictions that they rest on, name -> task id.
 
     Nothing where the run was made before choices were written down. Raises `RunFolderError` where a prediction is not what
     was scored.
@@ -40,7 +40,7 @@ def tables(folder: Path, write: Callable[[pa.Table], bytes], scrub: Callable[[An
     import pyarrow.parquet as pq
 
     if not (folder / "choices.parquet").is_file():
-        return {}, []
+        return {}, {}
     try:
         trials, choices = (pq.read_table(folder / f"{name}.parquet").to_pylist() for name in ("trials", "choices"))
         shown = [{**choice, **_published_files(folder, choice)} for choice in choices]
@@ -50,7 +50,7 @@ def tables(folder: Path, write: Callable[[pa.Table], bytes], scrub: Callable[[An
         }
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise RunFolderError(f"{folder}: its trials are not readable ({reason_of(error)}); give the run's command again") from None
-    return made, sorted({name for choice in shown for name in json.loads(choice["files"]).values()})
+    return made, {name: choice["task_id"] for choice in shown for name in sorted(json.loads(choice["files"]).values())}
 
 
 def _published_files(folder: Path, choice: Mapping[str, Any]) -> dict[str, str]:

@@ -348,6 +348,10 @@ class Task(Protocol):
     def scorer(self, split: Split, prediction: Prediction) -> Scorer:
         """Prepare a final prediction for scoring."""
 
+    def published(self, prediction: Prediction, metric: str) -> Prediction:
+        """Return what is published of a stored prediction of a board that `metric` ranks: all that the numbers of a row are made of."""
+        return prediction
+
     def inference_inputs(
         self, data: Events | Series, run: Mapping[str, Any], options: Mapping[str, str], profile: Profile
     ) -> InferenceInputs:

@@ -29,7 +29,7 @@ from bench.tune.plan import Budget, Outcome
 
 FIT, VALID, TEST = 60, 41, 43
 """Rows of each part; no two parts, nor their sums, are of one length: a length tells what an array is of."""
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds that a condition may take on a busy machine; far more than it needs."""
 SMALL = Limits(30.0, 2048.0)
 

@@ -160,8 +160,12 @@ def kill_at(place: Place, fits: int, lines: int, delay: float) -> None:
     goal = place.lines() + lines
 
     def reached() -> bool:
-        waiting = [pid for note in place.notes.iterdir() if (pid := int(note.read_text() or 0)) in homed(place.scratch)]
-        return bool(homed(place.scratch)) and (place.lines() >= goal or (len(list(place.notes.iterdir())) > fits and bool(waiting)))
+        notes, grown = list(place.notes.iterdir()), place.lines() >= goal
+        # a fit that is done again finds its own note among them, so they are as many as `fits` when it waits
+        if not grown and len(notes) < fits:
+            return False
+        running = homed(place.scratch)
+        return bool(running) and (grown or any(int(note.read_text() or 0) in running for note in notes))
 
     wait_until(lambda: process.poll() is not None or reached(), "jobs are done")
     with contextlib.suppress(subprocess.TimeoutExpired):

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 import bench
 from bench.cli import invoke
+from bench.execute.prediction_files import read_prediction
 from bench.publish.package import package
 from bench.publish.publish import publish
 from bench.publish.verify import verify
 from bench.registry import discover
 from bench.report import build
+from bench.tasks.next_event.task import PUBLISHED, NextEvent
 
 MODELS = ["popular", "recent-popular", "last-item"]
 
@@ -119,6 +122,26 @@ def test_a_published_ceiling_is_made_again_from_the_data_and_a_place_shows_no_us
     pages = [page.read_text() for page in (tmp_path / "place" / "site").rglob("*.html")]
     assert any("Recall by length" in text for text in pages)
     assert not any("Some users" in text or figure(run)["users"][0]["time"] in text for text in pages)
+
+
+def test_the_first_places_of_a_ranking_are_published_and_a_model_that_is_fitted_again_agrees_with_them(run, tmp_path):
+    place = tmp_path / "place"
+    publish(run, str(place))
+    index = pl.read_parquet(next((place / "runs").iterdir()) / "predictions.parquet")
+    for file in index["file"]:
+        (stored,), (sent,) = read_prediction(run / file), read_prediction(next((place / "runs").iterdir()) / file)
+        assert set(sent) == {"items"}
+        assert stored["items"].shape[1] > PUBLISHED == sent["items"].shape[1]
+        assert np.array_equal(sent["items"], stored["items"][:, :PUBLISHED])
+    checked = verify(str(place), discover(), rerun=2)
+    assert not checked.failures
+    assert sum(line.level == "re-run" for line in checked.lines) == 2
+
+
+def test_chances_of_kinds_are_published_whole():
+    prediction = [{"items": np.tile(np.arange(30, dtype=np.int32), (4, 1)), "scores": np.full((4, 30), 1 / 30, np.float32)}]
+    assert NextEvent().published(prediction, "accuracy") is prediction
+    assert list(NextEvent().published(prediction, "ndcg_10")[0]) == ["items"]
 
 
 def test_new_data_gets_a_ranked_list_for_each_user(run, tmp_path, capsys):

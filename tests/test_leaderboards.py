@@ -74,9 +74,9 @@ def test_each_task_has_all_eight_models_tuned_and_by_default_on_three_real_data_
     assert own.filter(pl.col("model").is_in(MODELS), pl.col("tuning") == "tuned", pl.col("status") == "ok")["trials"].min() >= 20
 
 
-def test_next_events_have_all_models_tuned_and_by_default_on_three_real_data_sets(rows: pl.DataFrame) -> None:
+def test_next_events_have_all_models_tuned_and_by_default_on_four_real_data_sets(rows: pl.DataFrame) -> None:
     own = rows.filter(pl.col("task") == "next-event")
-    assert own["dataset"].n_unique() == 3
+    assert own["dataset"].n_unique() == 4
     for board in own.partition_by("task_id", "dataset"):
         assert board["status"].unique().to_list() == ["ok"]
         for tuning in ("default", "tuned"):

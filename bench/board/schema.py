@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.data import arrow
 from bench.errors import RunFolderError, suggest
 from bench.tasks.lookup import FIRST as TASKS
 from bench.tasks.lookup import task_named
@@ -103,8 +104,7 @@ def rows_to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
         _check(row, f"row {at} ({row.get('dataset')}, {row.get('model')})", further)
     schema = _with(further)
     stamped = [{"schema_version": SCHEMA_VERSION, "aggregator": AGGREGATOR, "flags": [], **row} for row in rows]
-    columns = [pa.array([_null_if_nan(row.get(f.name)) for row in stamped], f.type) for f in schema]
-    return pa.Table.from_arrays(columns, schema=schema)
+    return arrow.table([{name: _null_if_nan(value) for name, value in row.items()} for row in stamped], schema)
 
 
 def _with(further: Sequence[str]) -> pa.Schema:
@@ -119,8 +119,7 @@ def _further(names: Iterable[str]) -> list[str]:
 
 def table_to_rows(table: pa.Table) -> list[Row]:
     """Return the rows as plain dicts, every key of `SCHEMA` present, null as None."""
-    rows: list[Row] = table.to_pylist()
-    return rows
+    return arrow.rows_of(table)
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -138,7 +137,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def read_rows(path: Path) -> pa.Table:
     """Read a leaderboard file as an Arrow table of `SCHEMA`; raise `RunFolderError` where it is none of this version."""
     try:
-        table = pq.read_table(path)
+        table = arrow.read(path)
     except FileNotFoundError:
         raise RunFolderError(f"{path}: no such leaderboard; finish the run first, or give its folder") from None
     except (pa.ArrowInvalid, OSError) as error:

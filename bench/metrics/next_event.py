@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from bench.data.ragged import Array, spans
 from bench.metrics.kinds import Metric
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 TOP = 10
 RANKED: tuple[Metric, ...] = (
@@ -136,6 +139,8 @@ def ranking_scorer(targets: Targets, items: Array) -> RowScorer:
         **{f"ndcg_10_{name}": (whole * mask, mask.astype(np.float64)) for name, mask in among.items()},
         "popular_10": ((taken & (shown < max(1, targets.items // 10))).sum(1).astype(np.float64), taken.sum(1).astype(np.float64)),
     }
+    from scipy import sparse
+
     who, _ = np.nonzero(taken)
     return RowScorer(values, sparse.csr_array((np.ones(len(who), np.float32), (shown[taken], who)), shape=(targets.items, rows)))
 

@@ -25,6 +25,7 @@ from bench.board.merge import row_key
 from bench.board.metrics import ranking_metric
 from bench.board.ranking import rank
 from bench.board.schema import Row, read_rows, rows_to_table, table_to_rows
+from bench.data import arrow
 from bench.errors import RunFolderError
 from bench.execute.prediction_files import read_prediction
 from bench.publish.pictures import pictures
@@ -92,7 +93,7 @@ def package(folder: Path, *, with_figures: bool = False) -> Package:
     files: dict[str, Content] = {
         "rows.parquet": parquet(rows_to_table(rows)),
         "run.json": dumped(_published_about(about, rows)),
-        "predictions.parquet": parquet(pa.Table.from_pylist(index, INDEX)),
+        "predictions.parquet": parquet(arrow.table(index, INDEX)),
         "members.parquet": parquet(_members(folder, rows)),
     }
     searched, kept = tables(folder, parquet, scrubbed)
@@ -208,7 +209,7 @@ def _members(folder: Path, rows: Sequence[Row]) -> pa.Table:
     frame = pl.read_parquet(folder / "members.parquet")
     prints = {(row["task_id"], row["dataset"]): row["fingerprint"] for row in rows}
     made = [line for board, fingerprint in prints.items() for line in _ids(frame, board, fingerprint)]
-    return pa.Table.from_pylist(made, MEMBERS)
+    return arrow.table(made, MEMBERS)
 
 
 def _ids(frame: Any, board: tuple[str, str], fingerprint: str) -> Iterator[dict[str, str]]:

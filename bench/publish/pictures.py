@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from bench.data import arrow
 from bench.errors import RunFolderError
 
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
@@ -71,17 +72,15 @@ def tables(folder: Path) -> dict[str, pa.Table]:
     """Read details as they are published, where there are any."""
     made = {}
     if details := [d for d in _records(folder / "details.parquet") if d.get("by") not in NAMED]:
-        made["details.parquet"] = pa.Table.from_pylist([{**d, "cutoff": _text(d.get("cutoff"))} for d in details], DETAILS)
+        made["details.parquet"] = arrow.table([{**d, "cutoff": _text(d.get("cutoff"))} for d in details], DETAILS)
     return made
 
 
 def _records(file: Path) -> Sequence[dict[str, Any]]:
-    import pyarrow.parquet as pq
-
     if not file.is_file():
         return []
     try:
-        found: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+        found = arrow.rows_of(arrow.read(file))
     except (pa.ArrowException, OSError) as error:
         raise RunFolderError(f"{file}: not readable ({error}); give the run's command again to write it anew") from None
     return found

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.board.merge import Merged
+from bench.data import arrow
 from bench.publish import untrusted
 from bench.publish.pictures import DETAILS
 from bench.publish.place import SMALL, Published, State
@@ -41,7 +41,7 @@ class Pictures:
             (folder / "figures.json").write_text(json.dumps(own))
         for name, records, schema in (("trials", self.trials, TRIALS), ("details", self.details, DETAILS)):
             if kept := [one for one in records if (one["task_id"], one["dataset"]) in boards]:
-                pq.write_table(pa.Table.from_pylist(kept, schema), folder / f"{name}.parquet")
+                pq.write_table(arrow.table(kept, schema), folder / f"{name}.parquet")
 
 
 def published_pictures(store: Store, seen: State, merged: Merged) -> Pictures:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from bench.data import arrow
 from bench.errors import RunFolderError
 from bench.publish.store import reason_of
 
@@ -37,16 +38,14 @@ def tables(folder: Path, write: Callable[[pa.Table], bytes], scrub: Callable[[An
     Nothing where the run was made before choices were written down. Raises `RunFolderError` where a prediction is not what
     was scored.
     """
-    import pyarrow.parquet as pq
-
     if not (folder / "choices.parquet").is_file():
         return {}, {}
     try:
-        trials, choices = (pq.read_table(folder / f"{name}.parquet").to_pylist() for name in ("trials", "choices"))
+        trials, choices = (arrow.rows_of(arrow.read(folder / f"{name}.parquet")) for name in ("trials", "choices"))
         shown = [{**choice, **_published_files(folder, choice)} for choice in choices]
         made = {
-            "trials.parquet": write(pa.Table.from_pylist([{**t, "reason": scrub(t["reason"])} for t in trials], TRIALS)),
-            "choices.parquet": write(pa.Table.from_pylist(shown, CHOICES)),
+            "trials.parquet": write(arrow.table([{**t, "reason": scrub(t["reason"])} for t in trials], TRIALS)),
+            "choices.parquet": write(arrow.table(shown, CHOICES)),
         }
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise RunFolderError(f"{folder}: its trials are not readable ({reason_of(error)}); give the run's command again") from None

@@ -7,7 +7,6 @@ from abc import abstractmethod
 import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution
 from scipy.special import expit, logit
-from sklearn.linear_model import LogisticRegression
 
 from bench.api import Array, ArrayModel, ChurnInputs, ChurnTrain, Context, Model, Params, hookimpl
 
@@ -32,6 +31,9 @@ class Logit(ArrayModel):
         scale = np.where(scale > 1e-9 * np.maximum(np.abs(mean), 1), scale, np.inf)  # a constant feature counts as 0
         coef, intercept = np.zeros(x.shape[1]), logit((train.y.sum() + 0.5) / (len(train.y) + 1))
         if 0 < train.y.sum() < len(train.y):
+            # imported where it is needed: a second of each worker that only asks what models there are, or fits a base rate
+            from sklearn.linear_model import LogisticRegression
+
             # Newton's steps, not L-BFGS: reached to the last digit in a few rounds, whatever the order of the rows
             found = LogisticRegression(C=float(self.params.get("C", 1.0)), solver="newton-cholesky", tol=1e-8, max_iter=200)
             found.fit((x - mean) / scale, train.y)

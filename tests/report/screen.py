@@ -5,6 +5,8 @@ from pathlib import Path
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+RULES_OF = {"light": RULES, "dark": ["color-contrast"]}
+"""What a scheme of colours may break: what stands on a page, and where, is the same in both."""
 
 
 def one_of_each(site, timeline):
@@ -48,10 +50,15 @@ def sort_down(page, words):
     page.get_by_text(re.compile(f"Sorted by {words}.*, descending")).wait_for()
 
 
-def violations(page):
+def violations(page, scheme="light"):
+    """List what axe finds: the rule and the first places. What passed is neither collected nor handed over."""
     page.evaluate(AXE.read_text())
-    found = page.evaluate("rules => axe.run(document, {runOnly: rules, preload: false})", RULES)
-    return [(v["id"], [n["html"][:200] for n in v["nodes"][:3]]) for v in found["violations"]]
+    found = page.evaluate(
+        """rules => axe.run(document, {runOnly: rules, preload: false, resultTypes: ["violations"]})
+            .then(found => found.violations.map(one => [one.id, one.nodes.slice(0, 3).map(node => node.html.slice(0, 200))]))""",
+        RULES_OF[scheme],
+    )
+    return [tuple(one) for one in found]
 
 
 def visit_plain(visit, path):

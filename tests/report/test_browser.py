@@ -15,7 +15,7 @@ def test_axe_finds_nothing_on_any_kind_of_page(visit, site, timeline, scheme):
         page = visit(path, scheme=scheme)
         draw_all(page)
         page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
-        assert violations(page) == [], path.name
+        assert violations(page, scheme) == [], path.name
         page.close()
 
 

@@ -162,7 +162,7 @@ class TestInABrowser:
             page = visit(path, scheme=scheme)
             draw_all(page)
             page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
-            assert violations(page) == [], path.name
+            assert violations(page, scheme) == [], path.name
             page.close()
 
     def test_charts_stand_in_pairs_on_a_wide_screen_and_below_each_other_on_a_small_one(self, visit, churn_site):

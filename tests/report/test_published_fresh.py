@@ -86,5 +86,5 @@ def test_each_kind_of_page_is_clean_and_draws_all_its_charts(visit, fresh: Path,
         page = visit(path, scheme=scheme)
         draw_all(page)
         assert page.locator(".plot:not(:has(svg.main-svg))").count() == 0, path
-        assert violations(page) == [], path
+        assert violations(page, scheme) == [], path
         page.close()

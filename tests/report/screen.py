@@ -50,6 +50,15 @@ def sort_down(page, words):
     page.get_by_text(re.compile(f"Sorted by {words}.*, descending")).wait_for()
 
 
+def complaints(page):
+    """List what axe finds with all charts drawn and all details open: in the light scheme, then what the colours of the dark one break."""
+    draw_all(page)
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    found = violations(page)
+    page.emulate_media(color_scheme="dark")
+    return found + violations(page, "dark")
+
+
 def violations(page, scheme="light"):
     """List what axe finds: the rule and the first places. What passed is neither collected nor handed over."""
     page.evaluate(AXE.read_text())

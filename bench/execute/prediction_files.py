@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 from collections.abc import Iterable, Mapping
@@ -17,10 +18,11 @@ from bench.tasks.base import Prediction
 def write_prediction(path: Path, prediction: Prediction) -> None:
     """Write all parts into one file, `PART.NAME` an array, whole or not at all, and on the disk when it returns."""
     path.parent.mkdir(exist_ok=True)
-    partial = path.with_suffix(".part")
+    partial, archive = path.with_suffix(".part"), io.BytesIO()
+    # in memory first: an archive that Ctrl-C leaves half closed complains when it is collected, if its file is closed by then
+    np.savez(archive, **{f"{part}.{name}": array for part, arrays in enumerate(prediction) for name, array in arrays.items()})  # type: ignore[arg-type]
     with partial.open("wb") as file:
-        named = {f"{part}.{name}": array for part, arrays in enumerate(prediction) for name, array in arrays.items()}
-        np.savez(file, **named)  # type: ignore[arg-type]
+        file.write(archive.getbuffer())
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

@@ -85,18 +85,24 @@ class Sequences:
         return np.concatenate([steps, beside], axis=2), np.maximum(self.offsets[rows + 1] - self.offsets[rows], 1)
 
 
-def batches(lengths: Array, size: int, seed: int | Sequence[int] | None = None) -> list[Array]:
+def batches(
+    lengths: Array, size: int, seed: int | Sequence[int] | None = None, turn: int | Sequence[int] | None = None
+) -> list[Array]:
     """Cut rows into batches of at most `size` rows of like length, each row in exactly one.
 
     `lengths`: int [N]. With a seed, rows of equal length and then the batches are shuffled (training); without one,
-    the order depends on nothing but the lengths (prediction). Returns index arrays, int64 [n].
+    the order depends on nothing but the lengths (prediction). `turn`: a seed of its own for the order of the batches; the
+    batches of two seeds then have the same lengths, place by place. Returns index arrays, int64 [n].
     """
     rng = np.random.default_rng(seed)
     order = np.arange(len(lengths)) if seed is None else rng.permutation(len(lengths))
     order = order[np.argsort(lengths[order], kind="stable")]
     chunks = [order[at : at + size] for at in range(0, len(order), size)]
     cut = [part for chunk in chunks for part in _halved(chunk, lengths)]
-    return cut if seed is None else [cut[at] for at in rng.permutation(len(cut))]
+    if seed is None:
+        return cut
+    rng = rng if turn is None else np.random.default_rng(turn)
+    return [cut[at] for at in rng.permutation(len(cut))]
 
 
 def useful_share(lengths: Array, cut: list[Array]) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 
 from bench.api import Array, Context
 from bench.neural.batches import Rows, batches
+from bench.neural.graphs import CapturedStep, CudaRecorder, Recorder, wanted
 from bench.neural.resident import Resident, resident, sent
 from bench.neural.training import WIDE, Training, average_rate
 
@@ -109,15 +111,16 @@ def _as_views(weights: Sequence[nn.Parameter]) -> nn.Parameter:
 class Average:
     """Follow weights by an exponential moving average (Polyak and Juditsky 1992, as a decaying mean)."""
 
-    def __init__(self, weights: Sequence[Tensor]) -> None:
+    def __init__(self, weights: Sequence[Tensor], *, captured: bool = False) -> None:
+        """Follow from here on; `captured`: in a CUDA graph, where the number of the step must be a tensor."""
         self.followed = [w.detach() for w in weights]
         self.weights = [w.clone() for w in self.followed]
-        self.steps = 0
+        self.steps: Any = torch.zeros((), device=self.weights[0].device) if captured else 0
 
     def follow(self) -> None:
         """Move a little towards the weights after a step."""
         self.steps += 1
-        rate = average_rate(self.steps)
+        rate = average_rate(self.steps, later if isinstance(self.steps, Tensor) else max)
         for mean, now in zip(self.weights, self.followed, strict=True):
             mean.lerp_(now, rate)
 
@@ -129,15 +132,26 @@ class Average:
             mean.copy_(held)
 
 
+def later(least: float, rate: Tensor) -> Tensor:
+    """Return the larger of a number and a tensor."""
+    return rate.clamp(min=least)
+
+
 @dataclass
 class Loop(Training):
     """Train one torch network."""
+
+    recorder: Recorder | None = None
+    """What captures training steps; None: a CUDA graph does where that is switched on, and else nothing does."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.net.to(self.ctx.device)
         self.own = Weights(self.net)
-        self.mean = Average(self.own.tensors)
+        if self.recorder is None and wanted(self.ctx.device):
+            self.recorder = CudaRecorder(self.ctx.device)
+        self.captured: CapturedStep | None = None
+        self.mean = Average(self.own.tensors, captured=self.recorder is not None)
         self.levels = sent(np.asarray(self.recipe.levels, np.float32), self.ctx.device)
         self.objective = self.net.objective if isinstance(self.net, Objective) else None
 
@@ -149,19 +163,34 @@ class Loop(Training):
         return epochs
 
     def optimiser(self) -> torch.optim.Optimizer:
-        """Make the optimiser."""
-        return torch.optim.Adam(self.own.tensors, lr=self.recipe.lr, fused=True)
+        """Make the optimiser; in a CUDA graph the learning rate is a tensor."""
+        if self.recorder is None:
+            return torch.optim.Adam(self.own.tensors, lr=self.recipe.lr, fused=True)
+        rate = torch.tensor(self.recipe.lr, device=self.ctx.device)
+        return torch.optim.Adam(self.own.tensors, lr=rate, fused=True, capturable=True)
 
     def set_rate(self, optimiser: torch.optim.Optimizer, rate: float) -> None:
         """Set the learning rate of the steps to come."""
         for group in optimiser.param_groups:
-            group["lr"] = rate
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
     def step(self, rows: Rows, batch: Array, optimiser: torch.optim.Optimizer) -> Tensor:
         """Learn from one batch; small ones, of rare lengths, weigh less, so that each row weighs the same."""
         if not self.net.training:
             self.net.train()
-        loss = self.learnt(rows, batch)
+        given = self.given(rows, batch)
+        if self.recorder is None:
+            return self.moved(*given, optimiser=optimiser)
+        if self.captured is None:
+            self.captured = CapturedStep(partial(self.moved, optimiser=optimiser), self.recorder)
+        return self.captured(*given, constant=self.size)
+
+    def moved(self, x: Tensor, length: Tensor, target: Tensor, *, optimiser: torch.optim.Optimizer) -> Tensor:
+        """Move the weights by one batch and return its loss; all that changes from step to step is a tensor, but for `size`."""
+        loss = self.lost(x, length, target)
         self.own.forget_gradients()
         (loss / self.size).backward()
         nn.utils.clip_grad_norm_(self.own.tensors, self.recipe.clip)
@@ -169,13 +198,21 @@ class Loop(Training):
         self.mean.follow()
         return loss.detach()
 
-    def learnt(self, rows: Rows, batch: Array) -> Tensor:
-        """Sum over rows what is to fall: the network's own objective, or the task's loss of its outputs."""
+    def given(self, rows: Rows, batch: Array) -> tuple[Tensor, Tensor, Tensor]:
+        """Return a batch on the device: x [n, T, F], length [n], target [n, ...]."""
         device = self.ctx.device
         target = rows.targets(batch) if isinstance(rows, Resident) else sent(rows.target[batch], device)
+        return *padded_batch(rows, batch, device), target
+
+    def learnt(self, rows: Rows, batch: Array) -> Tensor:
+        """Sum over rows what is to fall."""
+        return self.lost(*self.given(rows, batch))
+
+    def lost(self, x: Tensor, length: Tensor, target: Tensor) -> Tensor:
+        """Sum over rows what is to fall: the network's own objective, or the task's loss of its outputs."""
         if self.objective is None:
-            return self.loss(forward(self.net, rows, batch, device), target)
-        loss: Tensor = self.objective(*padded_batch(rows, batch, device), target, self.loss)
+            return self.loss(raw_outputs(self.net, x, length), target)
+        loss: Tensor = self.objective(x, length, target, self.loss)
         return loss
 
     def loss(self, raw: Tensor, target: Tensor) -> Tensor:
@@ -234,8 +271,13 @@ def step_by_step(net: nn.Module, rows: Rows, ctx: Context, ask: Callable[[Tensor
 
 def forward(net: nn.Module, rows: Rows, batch: Array, device: str) -> Tensor:
     """Run a network on one padded batch; returns float32 [n, O]."""
-    x, length = padded_batch(rows, batch, device)
-    with torch.autocast(device.partition(":")[0], torch.bfloat16) if in_bf16(net, device) else nullcontext():
+    return raw_outputs(net, *padded_batch(rows, batch, device))
+
+
+def raw_outputs(net: nn.Module, x: Tensor, length: Tensor) -> Tensor:
+    """Run a network on x [n, T, F]; returns float32 [n, O]."""
+    device = str(x.device)
+    with torch.autocast(x.device.type, torch.bfloat16) if in_bf16(net, device) else nullcontext():
         raw: Tensor = net(x, length)
     return raw.float()
 

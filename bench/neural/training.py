@@ -164,8 +164,7 @@ class Training(ABC):
     def refuse_nan(self, loss: float, epoch: int) -> float:
         """Return the loss back if it is a number; raise `DivergedError` where it is not."""
         if not math.isfinite(loss):
-            cure = f"lower the learning rate (now {self.recipe.lr:g}) or look for huge values in the inputs"
-            raise DivergedError(f"the loss of {type(self.net).__name__} became {loss} in epoch {epoch}; {cure}")
+            raise diverged(self.net, loss, epoch, self.recipe.lr)
         return loss
 
     @abstractmethod
@@ -195,6 +194,12 @@ class Training(ABC):
     @abstractmethod
     def restore(self, weights: Any) -> None:
         """Put a copy of weights back into the network."""
+
+
+def diverged(net: Any, loss: float, epoch: int, lr: float) -> DivergedError:
+    """Return the error that says that a network's loss is no number."""
+    cure = f"lower the learning rate (now {lr:g}) or look for huge values in the inputs"
+    return DivergedError(f"the loss of {type(net).__name__} became {loss} in epoch {epoch}; {cure}")
 
 
 def enough(lengths: Array, cut: Sequence[Array], most: int) -> int:

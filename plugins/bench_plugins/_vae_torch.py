@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bench.api import Array, ChurnInputs, Context, Params
 from bench.neural.churn import ChurnEncoder
 from bench.neural.loop import row_by_row
+from bench.neural.noise import normal_like
 from bench.neural.sizes import Sizes
 from bench.neural.torch_model import TorchModel, last
 
@@ -19,10 +20,14 @@ from bench.neural.torch_model import TorchModel, last
 class VAE(nn.Module):
     """What is read -> dense -> half as wide -> a normal latent -> back -> what is written; the decoder may be `told` more."""
 
+    beta: Tensor
+
     def __init__(self, sizes: Sizes, params: Params, read: int, written: int, told: int = 0) -> None:
         super().__init__()
         wide, latent = params["hidden"], params["latent"]
-        self.sizes, self.beta = sizes, params["beta"]
+        self.sizes = sizes
+        # a tensor: networks that differ in it may be trained as one program
+        self.register_buffer("beta", torch.tensor(float(params["beta"])), persistent=False)
         self.encoder = dense(read, wide, wide // 2)
         self.latent = nn.Linear(wide // 2, 2 * latent)
         self.decoder = nn.Sequential(dense(latent + told, wide // 2, wide), nn.Linear(wide, written))
@@ -36,7 +41,7 @@ class VAE(nn.Module):
         """Draw a latent, and give the divergence of its distribution from the prior (times beta: Higgins et al. 2017)."""
         mean, logvar = self.posterior(x)
         divergence = (mean**2 + logvar.exp() - 1 - logvar).sum(1) / 2
-        return mean + (logvar / 2).exp() * torch.randn_like(mean), self.beta * divergence
+        return mean + (logvar / 2).exp() * normal_like(mean), self.beta * divergence
 
 
 class ShowsLatent(TorchModel):

@@ -28,6 +28,8 @@ class Place:
     """Of the whole GPU."""
     share_mb: float = 0.0
     """Most that a job may hold of it beside others; 0: it is not bounded."""
+    graphs: bool = False
+    """Training steps are captured as CUDA graphs."""
 
     @property
     def number(self) -> int | None:

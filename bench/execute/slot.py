@@ -149,7 +149,7 @@ def start(slot: Slot, request: Request, sandbox: Sandbox | None, root: Path) -> 
             stdout=log,
             stderr=log,
             cwd=slot.folder / "work",
-            env=environment(slot.folder, slot.place.device),
+            env=environment(slot.folder, slot.place.device, graphs=slot.place.graphs),
             start_new_session=True,
         )
         if sandbox and slot.process.stdin is not None:

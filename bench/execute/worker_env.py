@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from bench.execute.process_tree import descendants
+from bench.neural.switch import GRAPHS
 
 LEFT_OUT = (
     "BENCH_",
@@ -37,8 +38,11 @@ THREADS = (
 )
 
 
-def environment(folder: Path, device: str) -> dict[str, str]:
-    """Make a worker's environment: one thread, its own folders, only its own GPU, and no word of the user's data."""
+def environment(folder: Path, device: str, *, graphs: bool = False) -> dict[str, str]:
+    """Make a worker's environment: one thread, its own folders, only its own GPU, and no word of the user's data.
+
+    `graphs`: training steps are captured as CUDA graphs.
+    """
     kept = {k: v for k, v in os.environ.items() if not k.startswith(LEFT_OUT)}
     own = {"HOME": "home", "XDG_CACHE_HOME": "cache", "TMPDIR": "tmp"}
     return {
@@ -52,6 +56,7 @@ def environment(folder: Path, device: str) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         # what a worker that is killed said last is kept, and in the order in which it was said
         "PYTHONUNBUFFERED": "1",
+        **({GRAPHS: "1"} if graphs else {}),
     }
 
 

@@ -85,9 +85,7 @@ class Sequences:
         return np.concatenate([steps, beside], axis=2), np.maximum(self.offsets[rows + 1] - self.offsets[rows], 1)
 
 
-def batches(
-    lengths: Array, size: int, seed: int | Sequence[int] | None = None, turn: int | Sequence[int] | None = None
-) -> list[Array]:
+def batches(lengths: Array, size: int, seed: int | Sequence[int] | None = None, turn: int | Sequence[int] | None = None) -> list[Array]:
     """Cut rows into batches of at most `size` rows of like length, each row in exactly one.
 
     `lengths`: int [N]. With a seed, rows of equal length and then the batches are shuffled (training); without one,

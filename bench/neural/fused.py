@@ -10,7 +10,7 @@ Letters for shapes: P members, N rows, n rows of a batch, T steps, F features, O
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,6 +24,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from bench.api import Array, Context
 from bench.neural.batches import Rows, batches
 from bench.neural.cells import FusedError
+from bench.neural.graphs import CapturedStep, CudaRecorder, Learn, Recorder, wanted
 from bench.neural.loop import LOSSES, Objective, in_bf16, padded_batch
 from bench.neural.noise import drawn_from, step_keys
 from bench.neural.resident import Resident, resident, sent
@@ -95,21 +96,28 @@ class _Asked(nn.Module):
 class Fused:
     """Train the networks of several members in place, as one program."""
 
-    def __init__(self, members: Sequence[Member]) -> None:
+    def __init__(self, members: Sequence[Member], recorder: Recorder | None = None) -> None:
+        """Lay members side by side; `recorder` captures their steps: None, a CUDA graph does where that is switched on."""
         recipes = {replace(m.recipe, lr=0.0, clip=1.0, patience=0) for m in members}
         devices = {m.ctx.device for m in members}
         if len(recipes) > 1 or len(devices) > 1:
-            raise FusedError("members of one program share batch size, loss and device; their learning rates, clips and patience may differ")
+            raise FusedError(
+                "members of one program share batch size, loss and device; their learning rates, clips and patience may differ"
+            )
         self.members, (self.recipe,), (self.device,) = list(members), recipes, devices
         self.stack = Stack([m.net for m in members], self.device)
         self.dtype = self.stack.weights.dtype
         self.form = _Asked(self.stack.template, self.recipe, self._own(self.recipe.levels))
-        self.parameters, self.buffers = ({f"net.{name}": own for name, own in part.items()} for part in (self.stack.parameters, self.stack.buffers))
+        self.parameters, self.buffers = (
+            {f"net.{name}": own for name, own in part.items()} for part in (self.stack.parameters, self.stack.buffers)
+        )
         self.rate, self.clip = self._own([m.recipe.lr for m in members]), self._own([m.recipe.clip for m in members])
         self.seeds = torch.tensor([m.ctx.seed for m in members], device=self.device)
         self.step_number = torch.zeros((), dtype=torch.int64, device=self.device)
         self.size = torch.ones((), dtype=self.dtype, device=self.device)
-        self.learn: Callable[[Tensor, Tensor, Tensor], Tensor] = self.learnt
+        if recorder is None and wanted(self.device):
+            recorder = CudaRecorder(self.device)
+        self.learn: Learn = self.learnt if recorder is None else CapturedStep(self.learnt, recorder)
 
     def run(self, fit: Rows, held: Rows | None) -> list[Ended]:
         """Train on `fit`, keep the weights of each member that do best on `held`; return how each ended, in their order."""

@@ -100,7 +100,8 @@ class CapturedStep:
             raise
         except RuntimeError as error:
             self.refused = " ".join(str(error).split())[:300]
-            warnings.warn(f"the training step is not captured as a CUDA graph, and goes on without: {self.refused}", RuntimeWarning, stacklevel=3)
+            said = f"the training step is not captured as a CUDA graph, and goes on without: {self.refused}"
+            warnings.warn(said, RuntimeWarning, stacklevel=3)
         else:
             self._kept[key] = _Kept(own, replay, loss)
 

@@ -29,7 +29,7 @@ class Stack:
         refuse_unlike(nets, copies)
         self.template = copies[0]
         """The form of all of them; its own weights are not used."""
-        stacked, self.buffers = stack_module_state(copies)  # type: ignore[arg-type] # a list is asked for where any sequence does
+        stacked, self.buffers = stack_module_state(copies)
         sizes = [weight[0].numel() for weight in stacked.values()]
         self.weights = torch.cat([weight.detach().flatten(1) for weight in stacked.values()], 1)
         self.gradients = torch.zeros_like(self.weights)
@@ -47,7 +47,7 @@ class Stack:
     def differentiate(self, loss: Tensor) -> None:
         """Take the gradients of the members' losses, [P]; each depends on its own weights alone."""
         found = torch.autograd.grad(loss.sum(), list(self.parameters.values()), materialize_grads=True)
-        torch._foreach_copy_(self._gradients, list(found))  # noqa: SLF001 - one operation for all, as torch's optimisers do
+        torch._foreach_copy_(self._gradients, list(found))
 
     def move(self, rate: Tensor, clip: Tensor) -> None:
         """Clip each network's gradient to its length `clip`, take a step of Adam with its `rate`, and let the average follow; [P] each."""

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from bench.api import Context
+from bench.neural.batches import Rows
 from bench.neural.cells import FusedError
 from bench.neural.churn import ChurnEncoder
 from bench.neural.encode import Encoder
@@ -56,15 +57,19 @@ def _fitted(models: Sequence[TorchModel], train: Any, contexts: Sequence[Context
             model.encoder, model.network = encoder, model.begun(encoder)
             fresh.append(model.begun(encoder))
     recipe = models[0].recipe(encoder)
-    rows, judged = encoder.training_rows(fit, shared), encoder.holdout_rows(held)
+    rows, judged = encoder.training_rows(fit, shared), _judged(encoder.holdout_rows(held))
     blind = recipe.falling and shared.epochs <= recipe.patience  # too few epochs to lose patience: nothing is held out
-    if blind or not len(rows) or not len(judged):
+    if blind or not len(rows) or judged is None:
         rows, judged = encoder.training_rows(train, shared), None
     members = [Member(m.network, m.recipe(encoder), ctx) for m, ctx in zip(models, contexts, strict=True)]
     ended = Fused(members).run(rows, judged)
     if recipe.falling and judged is not None:
         _again(models, fresh, encoder, train, (members, ended, shared))
     return ended
+
+
+def _judged(held: Rows) -> Rows | None:
+    return held if len(held) else None
 
 
 def _again(
@@ -94,7 +99,8 @@ def _encoder(models: Sequence[TorchModel], train: Any, shared: Context) -> Encod
     if type(first).encoded is NetworkModel.encoded:
         alike = {Shown.of(m.params) for m in models} == {Shown.of(first.params)}
     else:
-        alike = {json.dumps(m.encoded(train, shared).state(), sort_keys=True) for m in models} == {json.dumps(encoder.state(), sort_keys=True)}
+        own = json.dumps(encoder.state(), sort_keys=True)
+        alike = all(json.dumps(m.encoded(train, shared).state(), sort_keys=True) == own for m in models[1:])
     if not alike:
         raise FusedError(f"these {first.name} are shown different things; only those that share them are trained as one program")
     return encoder

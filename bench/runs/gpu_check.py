@@ -1,16 +1,17 @@
 """What the GPUs of this machine are worth: each network is fitted on the CPU and on a GPU, then several at once share one.
 
-The shipped networks are fitted with their defaults on a simulated log. The number of jobs that got most done is kept beside
-the cache, by the GPU's name, and is what a run begins with.
+The shipped networks are fitted with their defaults on a simulated log; `gpu_ways` times CUDA graphs and fused fits. The number of
+jobs that got most done, and whether graphs gain, are kept beside the cache, by the GPU's name: a run begins with them.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,7 +26,9 @@ from bench.execute.machine import memory_mb
 from bench.execute.messages import Done, Fit
 from bench.execute.placement import Place, placed
 from bench.execute.task_space import default_of
+from bench.neural.switch import GRAPHS
 from bench.registry import Source, discover
+from bench.runs.gpu_ways import hearing, timed_ways
 from bench.sources.cache import cache_folder
 from bench.tasks.base import Split
 from bench.tasks.churn.task import Churn
@@ -67,10 +70,12 @@ def check_gpus(say: Words) -> bool:
         raise ConfigError("doctor --gpu: no GPU can be seen (NVIDIA's driver is not loaded, or CUDA_VISIBLE_DEVICES hides all)")
     for number, gpu in enumerate(found):
         say(f"cuda:{number}  {gpu.name}, {gpu.memory_mb / 1024:.0f} GB, {gpu.free_mb / 1024:.0f} free")
-    try_out = attempts(simulated())
+    split = simulated()
+    try_out = attempts(split)
     sound = compared(try_out, found[0], say)
     if sound:
-        keep(found[0].name, timed(try_out, found[0], say))
+        graphs = timed_ways(hearing(split, found[0]), found[0].name, say)
+        keep(found[0].name, timed(try_out, found[0], say, graphs=graphs), graphs=graphs)
     return sound
 
 
@@ -91,12 +96,13 @@ def compared(try_out: Attempt, gpu: Gpu, say: Words) -> bool:
     return sound
 
 
-def timed(try_out: Attempt, gpu: Gpu, say: Words) -> int:
+def timed(try_out: Attempt, gpu: Gpu, say: Words, *, graphs: bool = False) -> int:
     """Fit several at once on the first GPU; return how many get most done, the fewest of those that are nearly as good."""
     best, most = 1, 0.0
     for at_once in AT_ONCE:
         began = time.perf_counter()
-        done = try_out(TIMED, placed("cuda:0", at_once, at_once, (gpu,), at_once))
+        places = [replace(place, graphs=graphs) for place in placed("cuda:0", at_once, at_once, (gpu,), at_once)]
+        done = try_out(TIMED, places)
         rate = 60 * at_once / max(time.perf_counter() - began, 1e-9)
         if failed := next((each for each in done if each.status != "ok"), None):
             say(f"{at_once} at once: {failed.status}: {failed.reason}")
@@ -165,30 +171,57 @@ def _fitted(done: Done, truth: Array) -> Fitted:
     return Fitted("ok", "", auc, result.fit_seconds, result.gpu_peak_mb)
 
 
-def keep(name: str, jobs: int) -> None:
-    """Remember how many jobs a GPU of this name is best given at once."""
+@dataclass(frozen=True)
+class Setting:
+    """What a GPU was found to do best with."""
+
+    jobs: int
+    graphs: bool = False
+
+
+def keep(name: str, jobs: int, *, graphs: bool = False) -> None:
+    """Remember how many jobs a GPU of this name is best given at once, and whether training steps are captured as CUDA graphs."""
     path = _file()
     path.parent.mkdir(parents=True, exist_ok=True)
+    kept = {gpu: asdict(setting) for gpu, setting in {**_measured(), name: Setting(jobs, graphs)}.items()}
     partial = path.with_suffix(".part")
-    partial.write_text(json.dumps({**_measured_jobs(), name: jobs}))
+    partial.write_text(json.dumps(kept))
     partial.replace(path)
 
 
 def remembered(found: Sequence[Gpu]) -> int | None:
     """Return how many jobs the GPUs of this machine are best given at once: the fewest of their kinds; None: not measured."""
-    kept = _measured_jobs()
-    measured = [kept[gpu.name] for gpu in found if gpu.name in kept]
-    return min(measured, default=None)
+    return min((setting.jobs for setting in _of(found)), default=None)
 
 
-def _measured_jobs() -> dict[str, int]:
+def graphs_wanted(found: Sequence[Gpu]) -> bool:
+    """Return whether training steps are captured as CUDA graphs: as the user's environment says, else where all GPUs gain by it."""
+    told = os.environ.get(GRAPHS, "")
+    if told not in {"", "0", "1"}:
+        raise ConfigError(f"{GRAPHS}={told}: 1 captures training steps as CUDA graphs, 0 does not; unset: as bench doctor --gpu found best")
+    known = _of(found)
+    return told == "1" if told else len(known) == len(found) > 0 and all(setting.graphs for setting in known)
+
+
+def _of(found: Sequence[Gpu]) -> list[Setting]:
+    kept = _measured()
+    return [kept[gpu.name] for gpu in found if gpu.name in kept]
+
+
+def _measured() -> dict[str, Setting]:
     try:
         found = json.loads(_file().read_text())
+        return {str(name): _setting(kept) for name, kept in found.items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise ConfigError(f"{_file()} cannot be read ({error}); remove it, or measure again: bench doctor --gpu") from None
-    return {str(name): max(1, int(jobs)) for name, jobs in found.items()}
+
+
+def _setting(kept: Any) -> Setting:
+    if isinstance(kept, int):  # as it was written before there were graphs
+        return Setting(max(1, kept))
+    return Setting(max(1, int(kept["jobs"])), bool(kept["graphs"]))
 
 
 def _file() -> Path:

@@ -32,7 +32,7 @@ from bench.runs import cost, time_limit, truth_seed
 from bench.runs.cell import Cell
 from bench.runs.config import Config, task_options
 from bench.runs.feature_importance import Occlusion
-from bench.runs.gpu_check import remembered
+from bench.runs.gpu_check import graphs_wanted, remembered
 from bench.runs.problem import Problem
 from bench.runs.run_events import DataReady, Listener, NodesChanged, Notice, Reading, RunReady, ignore
 from bench.runs.run_folder import claim
@@ -227,7 +227,8 @@ def _places(config: Config) -> list[Place]:
     found, device = gpus(), resolved(config.device)
     # workers that were asked for are dealt, however many a GPU is best given
     each = config.jobs_per_gpu or (remembered(found) if device.startswith("cuda") and config.workers is None else None)
-    return placed(device, config.workers, each, found, cores())
+    places = placed(device, config.workers, each, found, cores())
+    return [replace(place, graphs=True) for place in places] if device.startswith("cuda") and graphs_wanted(found) else places
 
 
 def _limits(config: Config) -> Limits:

@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -61,8 +62,8 @@ def timed_ways(hear: Hear, gpu: str, say: Words) -> bool:
             scores = f"AUC {eager['auc']:.3f} and {graphs['auc']:.3f}" + ("" if alike else " DIFFER")
             say(f"{name:15} eager {eager['seconds']:.1f} s, CUDA graphs {graphs['seconds']:.1f} s ({gains[-1]:.1f} x); {scores}")
         for way, note in found.items():
-            if way.isdigit():
-                say(f"{name:15} {way:>2} fused: " + (note.get("reason") or _gain(eager, note, int(way))))
+            if "members" in note:
+                say(f"{name:15} {way}: " + (note["reason"] or _gain(eager, note, note["members"])))
     better = sound and bool(gains) and statistics.median(gains) > GAIN
     say(f"CUDA graphs are {'used' if better else 'not used'} by runs on a {gpu} from now on; {GRAPHS}=0 or 1 says otherwise")
     return better
@@ -113,37 +114,44 @@ def time_ways(
     kind, ctx = models(source)[source.name], Context(**context)
     default = default_of(kind, "churn")
     for way, switch in (("eager", "0"), ("graphs", "1")):
-        os.environ[GRAPHS] = switch
-        model, took = kind(default), []
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always", RuntimeWarning)
-            for _ in range(REPEATS):
-                model, began = kind(default), time.perf_counter()
-                model.fit(train, ctx)
-                took.append(time.perf_counter() - began)
-        reason = next((str(each.message) for each in said if issubclass(each.category, RuntimeWarning)), "")
-        tell({"way": way, "seconds": min(took), "auc": _auc(truth, model.predict(inputs, ctx)), "reason": reason})
+        model = kind(default)
+
+        def alone() -> None:
+            nonlocal model
+            model = kind(default)
+            model.fit(train, ctx)
+
+        took, reason = _timed(alone, switch, REPEATS)
+        tell({"way": way, "seconds": took, "auc": _auc(truth, model.predict(inputs, ctx)), "reason": reason})
     for count in members:
-        tell({"way": str(count), **_fused(kind, default, train, ctx, count)})
+        for way, switch in ((f"{count} fused", "0"), (f"{count} fused, CUDA graphs", "1")):
+            try:
+                took, reason = _timed(partial(_fused, kind, default, train, ctx, count), switch, 1)
+            except (BenchError, RuntimeError) as error:  # they are not one program, or memory does not suffice: the report says so
+                took, reason = 0.0, " ".join(str(error).split())[:300]
+            tell({"way": way, "members": count, "seconds": took, "reason": reason})
 
 
-def _fused(kind: Any, default: Mapping[str, Any], train: Any, ctx: Context, count: int) -> dict[str, Any]:
-    """Fit so many as one program, eager and with CUDA graphs; return what the quicker took, or why there is none."""
+def _timed(fit: Callable[[], None], switch: str, repeats: int) -> tuple[float, str]:
+    """Return the seconds of the quickest of several fits, and what they warned of: that there are no graphs, or no memory for all."""
+    os.environ[GRAPHS], took = switch, []
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", RuntimeWarning)
+        for _ in range(repeats):
+            began = time.perf_counter()
+            fit()
+            took.append(time.perf_counter() - began)
+    return min(took), next((str(each.message) for each in said if issubclass(each.category, RuntimeWarning)), "")
+
+
+def _fused(kind: Any, default: Mapping[str, Any], train: Any, ctx: Context, count: int) -> None:
+    """Fit so many as one program."""
     # needs torch, which only the worker may load
     from bench.neural.together import fit_together
 
-    took, reason = [], ""
-    for switch in ("0", "1"):
-        os.environ[GRAPHS] = switch
-        began = time.perf_counter()
-        try:
-            ended = fit_together([kind(default) for _ in range(count)], train, [replace(ctx, seed=k) for k in range(count)])
-        except (BenchError, RuntimeError) as error:  # not one program, or no memory for it: the report says so
-            reason = " ".join(str(error).split())[:300]
-            continue
-        reason = next((str(each.error) for each in ended if each.error is not None), reason)
-        took.append(time.perf_counter() - began)
-    return {"seconds": min(took), "reason": ""} if took and not reason else {"reason": reason or "not timed"}
+    for ended in fit_together([kind(default) for _ in range(count)], train, [replace(ctx, seed=k) for k in range(count)]):
+        if ended.error is not None:
+            raise ended.error
 
 
 def _auc(truth: Any, predicted: Any) -> float:

@@ -16,6 +16,7 @@ from bench.execute import devices
 from bench.execute.describe_plugin import gpus
 from bench.execute.gpus import Gpu
 from bench.execute.worker_env import environment
+from bench.neural.switch import GRAPHS
 from bench.runs import runner
 
 TORCH = "class cuda:\n    device_count = staticmethod(lambda: {n})\n"
@@ -152,6 +153,12 @@ def test_a_worker_sees_one_gpu_of_those_that_the_user_shows(given, device, shown
     made = environment(tmp_path, device)
     assert made["CUDA_VISIBLE_DEVICES"] == shown
     assert made["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"  # or the first job of a GPU would take all of its memory
+
+
+def test_a_worker_captures_graphs_where_its_place_says_so_whatever_the_users_environment_says(tmp_path, monkeypatch):
+    monkeypatch.setenv(GRAPHS, "1")
+    assert GRAPHS not in environment(tmp_path, "cuda:0")
+    assert environment(tmp_path, "cuda:0", graphs=True)[GRAPHS] == "1"
 
 
 def test_no_framework_is_imported_to_count_gpus_that_are_hidden(monkeypatch):

@@ -15,11 +15,14 @@ from execute.kit import cell_of, described, drive, odd, tiny_split
 from bench.execute.gpus import Gpu, gpus
 from bench.execute.local import LocalExecutor
 from bench.execute.placement import placed
-from bench.runs import gpu_check
+from bench.neural.switch import GRAPHS
+from bench.runs import gpu_check, gpu_ways
 from bench.runs.run_events import JobRetried
 
 FOUND = gpus()
 pytestmark = pytest.mark.skipif(not FOUND, reason="no GPU that NVIDIA's driver knows")
+LARGE_MB = 40_000
+"""Memory from which a GPU counts as large."""
 FILL = """
 import torch
 held = torch.zeros({mb} * 2**18, device=ctx.device)  # MB of 4-byte numbers
@@ -59,6 +62,45 @@ def test_a_job_holds_no_more_than_its_share_unless_it_is_alone(tmp_path: Path, s
     status, retried = filled(tmp_path, FOUND[0], int(share * own), 4)
     assert status == "ok"
     assert bool(retried) == bool(retries)
+
+
+@pytest.fixture(scope="module")
+def timed() -> dict[str, dict[str, dict[str, object]]]:
+    """Time all ways of each network once: way by network."""
+    hear = gpu_ways.hearing(gpu_check.simulated(), FOUND[0])
+    return {name: {str(note["way"]): dict(note) for note in hear(name)} for name in gpu_ways.TIMED}
+
+
+@pytest.mark.parametrize("name", gpu_ways.TIMED)
+def test_training_steps_are_captured_and_learn_what_they_learn_eager(name: str, timed: dict[str, dict[str, dict[str, object]]]) -> None:
+    eager, graphs = timed[name]["eager"], timed[name]["graphs"]
+    assert graphs["reason"] == ""
+    assert graphs["auc"] == pytest.approx(eager["auc"], abs=gpu_ways.NEAR)
+
+
+@pytest.mark.parametrize("name", gpu_ways.TIMED)
+def test_64_fused_fits_are_many_times_as_quick_as_one_after_another(name: str, timed: dict[str, dict[str, dict[str, object]]]) -> None:
+    """The goal is 15 times for LSTM and attention on one large GPU; a smaller one may gain less, and the report says what."""
+    fused = timed[name]["64 fused, CUDA graphs"]
+    assert fused["reason"] == ""
+    assert 64 * timed[name]["eager"]["seconds"] / fused["seconds"] > (15 if FOUND[0].memory_mb > LARGE_MB else 4)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", gpu_ways.TIMED)
+@pytest.mark.parametrize("switch", ["0", "1"])
+def test_members_on_a_gpu_are_what_they_are_on_a_cpu(name: str, switch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from neural.fused_kit import HUNDRED, member, weights
+
+    from bench.neural.fused import Fused
+
+    monkeypatch.setenv(GRAPHS, switch)
+    moved = [member(name, k, {"epochs": 8, "device": "cuda:0"}) for k in range(7)]
+    Fused(moved).run(HUNDRED, None)
+    monkeypatch.setenv(GRAPHS, "0")
+    own = [member(name, k, {"epochs": 8}) for k in range(7)]
+    Fused(own).run(HUNDRED, None)
+    for one, other in zip(moved, own, strict=True):
+        assert (weights(one.net).cpu() - weights(other.net)).abs().max() < 1e-8
 
 
 def test_a_number_of_jobs_is_found_and_kept(attempt: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

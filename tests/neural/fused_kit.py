@@ -38,6 +38,10 @@ def rows_of(n, seed=0, longest=9):
     return Sequences(offsets, rng.normal(size=(offsets[-1], F - 2)).astype(np.float32), context, target)
 
 
+ONE_STEP, HUNDRED = rows_of(20), rows_of(150, longest=-9)
+"""Rows for one step, and for about a hundred in 14 epochs."""
+
+
 def member(name, k, ctx=None, **recipe):
     """Make member k: rates, dropout, weights and seed of its own; no batch grows."""
     torch.manual_seed(k)

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from neural.fused_kit import NETS, alone, member, rows_of, weights  # noqa: E402
+from neural.fused_kit import HUNDRED, NETS, ONE_STEP, alone, member, rows_of, weights  # noqa: E402
 
 from bench.api import Context  # noqa: E402
 from bench.neural.batches import batches  # noqa: E402
@@ -18,7 +18,6 @@ from bench.neural.fused import Fused, Member, aligned  # noqa: E402
 from bench.neural.training import DivergedError, TrainingRecipe  # noqa: E402
 
 every_net = pytest.mark.parametrize("name", NETS)
-ONE_STEP, HUNDRED = rows_of(20), rows_of(150, longest=-9)
 
 
 def fused(members, fit, held=None):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from plugins.network_kit import users
 
 from bench.cli import invoke
 from bench.errors import ConfigError
@@ -14,9 +15,12 @@ from bench.execute.cluster.node_check import plugin_digests, versions
 from bench.execute.cluster.survey import described
 from bench.execute.gpus import Gpu
 from bench.execute.jobs import bench_source
+from bench.neural.switch import GRAPHS
+from bench.registry import discover
 from bench.runs import gpu_check, runner
 from bench.runs.config import Config
-from bench.runs.gpu_check import NETWORKS, Fitted, compared, keep, remembered, timed
+from bench.runs.gpu_check import NETWORKS, Fitted, compared, graphs_wanted, keep, remembered, timed
+from bench.runs.gpu_ways import time_ways, timed_ways
 
 H200 = Gpu("H200", 144_000.0, 140_000.0)
 
@@ -102,6 +106,105 @@ def test_what_was_best_is_what_a_run_begins_with_unless_it_is_told_otherwise(cac
     (cache / "gpus.json").write_text("{")
     with pytest.raises(ConfigError, match=r"gpus.json cannot be read .*bench doctor --gpu"):
         remembered([H200])
+
+
+def test_graphs_are_used_where_all_gpus_gain_by_them_or_the_environment_says_so(cache, monkeypatch):
+    monkeypatch.delenv(GRAPHS, raising=False)
+    monkeypatch.setattr(runner, "gpus", lambda: (H200, H200))
+
+    def places():
+        return {place.graphs for place in runner._places(Config("churn", device="cuda"))}
+
+    assert places() == {False}
+    keep("H200", 3, graphs=True)
+    keep("T4", 5)
+    assert places() == {True}
+    assert remembered([H200]) == 3
+    assert graphs_wanted([H200])
+    assert not graphs_wanted([H200, Gpu("T4", 1.0)])
+    assert not graphs_wanted([H200, Gpu("A10", 1.0)])
+    assert not graphs_wanted([])
+    monkeypatch.setenv(GRAPHS, "0")
+    assert places() == {False}
+    monkeypatch.setenv(GRAPHS, "1")
+    assert graphs_wanted([])
+    assert {place.graphs for place in runner._places(Config("churn", device="cpu"))} == {False}
+    monkeypatch.setenv(GRAPHS, "yes")
+    with pytest.raises(ConfigError, match=f"{GRAPHS}=yes: 1 captures"):
+        graphs_wanted([H200])
+    (cache / "gpus.json").write_text('{"H200": 3}')  # as it was written before
+    monkeypatch.delenv(GRAPHS)
+    assert (remembered([H200]), graphs_wanted([H200])) == (3, False)
+    (cache / "gpus.json").write_text('{"H200": {"jobs": 3}}')
+    with pytest.raises(ConfigError, match=r"gpus.json cannot be read"):
+        remembered([H200])
+
+
+def ways(auc=0.8, seconds=1.0, reason="", fused=()):
+    yield {"way": "eager", "seconds": 2.0, "auc": 0.8, "reason": ""}
+    yield {"way": "graphs", "seconds": seconds, "auc": auc, "reason": reason}
+    yield from fused
+
+
+def test_the_doctor_tells_what_graphs_and_fused_fits_gain():
+    said: list[str] = []
+    fused = (
+        {"way": "4 fused", "members": 4, "seconds": 2.5, "reason": ""},
+        {"way": "64 fused", "members": 64, "seconds": 0.0, "reason": "CUDA out of memory"},
+    )
+    found = {"lstm": ways(fused=fused), "self-attention": ways(seconds=1.6), "vae": ways(seconds=2.4)}
+    assert timed_ways(found.__getitem__, "H200", said.append)
+    assert said[:3] == [
+        "lstm            eager 2.0 s, CUDA graphs 1.0 s (2.0 x); AUC 0.800 and 0.800",
+        "lstm            4 fused: 2.5 s, one after another 8.0 s (3.2 x)",
+        "lstm            64 fused: CUDA out of memory",
+    ]
+    assert said[-1] == f"CUDA graphs are used by runs on a H200 from now on; {GRAPHS}=0 or 1 says otherwise"
+
+
+@pytest.mark.parametrize(
+    ("lstm", "words"),
+    [
+        ({"auc": 0.7}, "lstm            eager 2.0 s, CUDA graphs 1.0 s (2.0 x); AUC 0.800 and 0.700 DIFFER"),
+        ({"reason": "not captured"}, "lstm            CUDA graphs: not captured"),
+    ],
+)
+def test_graphs_that_are_refused_or_learn_otherwise_are_not_used(lstm, words):
+    said: list[str] = []
+    assert not timed_ways(lambda name: ways(**(lstm if name == "lstm" else {})), "H200", said.append)
+    assert said[0] == words
+    assert said[-1].startswith("CUDA graphs are not used by runs on a H200")
+
+
+def test_graphs_that_gain_nothing_or_could_not_be_timed_are_not_used():
+    assert not timed_ways(lambda _: ways(seconds=1.95), "H200", lambda _: None)
+    said: list[str] = []
+    assert not timed_ways(lambda _: [{"way": "eager", "reason": "oom: full"}], "H200", said.append)
+    assert said[0] == "lstm            CUDA graphs: oom: full"
+    assert not timed_ways(lambda _: [], "H200", said.append)
+    assert said[-2] == "vae             CUDA graphs: it was not timed"
+
+
+def test_a_worker_times_all_ways_and_says_why_one_is_not_what_it_should_be(monkeypatch):
+    """On a CPU graphs are refused and fused fits are the real ones; the data and the profile are small."""
+    pytest.importorskip("torch", reason="torch is not installed")
+    monkeypatch.setenv(GRAPHS, "")
+    train, test = users(60), users(40, seed=1)
+    told: list[dict[str, object]] = []
+    source = discover().sources["bench.models"]["lstm"]
+    time_ways(source, {"epochs": 1, "history": 8}, (2,), train, test, test.y, told.append)
+    by_way = {str(note["way"]): note for note in told}
+    assert list(by_way) == ["eager", "graphs", "2 fused", "2 fused, CUDA graphs"]
+    assert by_way["eager"]["reason"] == ""
+    assert 0 <= by_way["eager"]["auc"] == by_way["graphs"]["auc"] <= 1
+    assert "no CUDA graphs on cpu" in str(by_way["graphs"]["reason"])
+    assert by_way["2 fused"]["reason"] == ""
+    assert by_way["2 fused"]["seconds"] > 0
+    assert "no CUDA graphs on cpu" in str(by_way["2 fused, CUDA graphs"]["reason"])
+    alone = discover().sources["bench.models"]["seq2seq"]
+    told.clear()
+    time_ways(alone, {"epochs": 1, "history": 8}, (2,), train, test, test.y, told.append)
+    assert "it is trained alone" in str(told[-1]["reason"])
 
 
 CASES = {"nothing": {}, "told": {"jobs_per_gpu": 2}, "workers": {"workers": 6}}

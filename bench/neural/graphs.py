@@ -21,6 +21,7 @@ from bench.neural.switch import GRAPHS
 
 WARM = 3
 """Steps of a shape that are taken as ever before it is captured: libraries choose their kernels, and gradients get their places."""
+WAITS = "it waits for the device, as where shapes depend on values"
 MOST = 64
 """Shapes that are captured at most; each holds memory."""
 Learn: TypeAlias = Callable[..., Tensor]
@@ -32,6 +33,9 @@ class Recorder(Protocol):
     def warm(self, step: Callable[[], Tensor]) -> Tensor:
         """Take a step as ever, where a later one will be captured."""
 
+    def rehearse(self, step: Callable[[], Tensor]) -> tuple[Tensor, str]:
+        """Take the last such step and watch it; returns its result, and why it cannot be captured: empty where it seems that it can."""
+
     def capture(self, step: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
         """Record a step without taking it; returns what takes it, again and again, and the tensor that then holds its result."""
 
@@ -41,6 +45,7 @@ class CudaRecorder:
 
     def __init__(self, device: str) -> None:
         self.stream, self.pool = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()
+        self.generator = torch.cuda.default_generators[self.stream.device.index]
 
     def warm(self, step: Callable[[], Tensor]) -> Tensor:
         """Take a step on that stream, after what came before and before what follows."""
@@ -50,11 +55,30 @@ class CudaRecorder:
         torch.cuda.current_stream().wait_stream(self.stream)
         return loss
 
+    def rehearse(self, step: Callable[[], Tensor]) -> tuple[Tensor, str]:
+        """Take a step and see whether it waits for the device, as where its shapes depend on values: no graph can."""
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                loss = self.warm(step)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+        return loss, next((WAITS for each in said if "synchronizing CUDA operation" in str(each.message)), "")
+
     def capture(self, step: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-        """Record a step."""
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
-            loss = step()
+        """Record a step.
+
+        Where that fails, torch leaves its stream the current one, and the generator as if the capture went on: both are put back.
+        """
+        graph, current, state = torch.cuda.CUDAGraph(), torch.cuda.current_stream(), self.generator.clone_state()
+        try:
+            with torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
+                loss = step()
+        except RuntimeError:
+            torch.cuda.set_stream(current)
+            self.generator.graphsafe_set_state(state)
+            raise
         return graph.replay, loss
 
 
@@ -85,7 +109,12 @@ class CapturedStep:
                 self._capture(key, given)
             if key in self._kept:
                 return self._replayed(self._kept[key], given)
-        return self._recorder.warm(lambda: self._learn(*given))
+        if self._seen[key] != WARM or self.refused or full:
+            return self._recorder.warm(lambda: self._learn(*given))
+        loss, obstacle = self._recorder.rehearse(lambda: self._learn(*given))
+        if obstacle:
+            self._refuse(obstacle)
+        return loss
 
     @property
     def shapes(self) -> int:
@@ -99,11 +128,13 @@ class CapturedStep:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            self.refused = " ".join(str(error).split())[:300]
-            said = f"the training step is not captured as a CUDA graph, and goes on without: {self.refused}"
-            warnings.warn(said, RuntimeWarning, stacklevel=3)
+            self._refuse(" ".join(str(error).split())[:300])
         else:
             self._kept[key] = _Kept(own, replay, loss)
+
+    def _refuse(self, reason: str) -> None:
+        self.refused = reason
+        warnings.warn(f"the training step is not captured as a CUDA graph, and goes on without: {reason}", RuntimeWarning, stacklevel=4)
 
     @staticmethod
     def _replayed(kept: _Kept, given: tuple[Tensor, ...]) -> Tensor:

@@ -103,6 +103,25 @@ def test_members_on_a_gpu_are_what_they_are_on_a_cpu(name: str, switch: str, mon
         assert (weights(one.net).cpu() - weights(other.net)).abs().max() < 1e-8
 
 
+@pytest.mark.parametrize("rehearsed", [True, False])
+def test_a_step_that_cannot_be_captured_is_said_and_goes_on_without(rehearsed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dropout goes on too: a capture that fails leaves torch's generator and stream in the middle of it."""
+    import torch
+
+    from bench.neural.graphs import WARM, CapturedStep, CudaRecorder
+
+    recorder = CudaRecorder("cuda:0")
+    if not rehearsed:
+        monkeypatch.setattr(recorder, "rehearse", lambda step: (recorder.warm(step), ""))
+    stream = torch.cuda.current_stream()
+    step = CapturedStep(lambda x: torch.nn.functional.dropout(x[x > 0], 0.5).sum(), recorder)
+    with pytest.warns(RuntimeWarning, match="not captured as a CUDA graph"):
+        found = [float(step(torch.ones(1000, device="cuda:0"))) for _ in range(WARM + 3)]
+    assert torch.cuda.current_stream() == stream
+    assert len(set(found)) > 1
+    assert all(800 < value < 1200 for value in found)
+
+
 def test_a_number_of_jobs_is_found_and_kept(attempt: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
     best = gpu_check.timed(attempt, FOUND[0], lambda _: None)

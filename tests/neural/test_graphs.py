@@ -20,12 +20,16 @@ from bench.neural.training import TrainingRecipe  # noqa: E402
 class Tape:
     """Keeps the recorded step and takes it anew at each replay, from the tensors of the capture alone, into the same result."""
 
-    def __init__(self, refuse="", dtype=torch.float32):
-        self.done, self.refuse, self.dtype = [], refuse, dtype
+    def __init__(self, refuse="", waits="", dtype=torch.float32):
+        self.done, self.refuse, self.waits, self.dtype = [], refuse, waits, dtype
 
     def warm(self, step):
         self.done.append("warm")
         return step()
+
+    def rehearse(self, step):
+        self.done.append("rehearse")
+        return step(), self.waits
 
     def capture(self, step):
         self.done.append("capture")
@@ -46,7 +50,7 @@ def test_a_shape_is_captured_once_it_is_warm_and_replayed_from_then_on():
     long, short = torch.ones(4), torch.ones(2)
     losses = [float(step(k * long)) for k in range(WARM + 3)]
     assert losses == [4.0 * k for k in range(WARM + 3)]
-    assert tape.done == ["warm"] * WARM + ["capture"] + ["replay"] * 3
+    assert tape.done == ["warm"] * (WARM - 1) + ["rehearse", "capture"] + ["replay"] * 3
     step(short)
     assert tape.done[-1] == "warm", "another shape begins anew"
     assert [float(x[0]) for x in seen] == [*map(float, range(WARM + 3)), 1.0], "the capture itself takes no step"
@@ -62,6 +66,16 @@ def test_what_a_graph_would_repeat_is_part_of_its_shape_and_a_result_outlives_th
     first = step(torch.ones(3), constant=32)
     assert float(step(2 * torch.ones(3), constant=32)) == 6.0
     assert float(first) == 3.0
+
+
+def test_a_step_that_waits_for_the_device_is_not_even_tried():
+    tape = Tape(waits="it waits")
+    step = CapturedStep(lambda x: x.sum(), tape)
+    with pytest.warns(RuntimeWarning, match="goes on without: it waits") as said:
+        losses = [float(step(torch.ones(n))) for n in (3, 2) for _ in range(WARM + 2)]
+    assert losses == [3.0] * (WARM + 2) + [2.0] * (WARM + 2)
+    assert tape.done == ["warm"] * (WARM - 1) + ["rehearse"] + ["warm"] * (WARM + 4)
+    assert len(said) == 1
 
 
 def test_where_capture_is_refused_it_says_so_once_and_goes_on_without():

@@ -12,7 +12,7 @@ from bench.api import Context  # noqa: E402
 from bench.neural import graphs  # noqa: E402
 from bench.neural.fused import Fused  # noqa: E402
 from bench.neural.graphs import WARM, CapturedStep, wanted  # noqa: E402
-from bench.neural.loop import Loop  # noqa: E402
+from bench.neural.loop import Average, Loop  # noqa: E402
 from bench.neural.switch import GRAPHS  # noqa: E402
 from bench.neural.training import TrainingRecipe  # noqa: E402
 
@@ -146,6 +146,17 @@ def test_fused_steps_can_be_replayed_too():
     tape = Tape(dtype=torch.float64)
     assert torch.equal(trained(None), trained(tape))
     assert tape.done.count("replay") > 3
+
+
+def test_the_averages_rate_in_a_graph_is_computed_where_the_weights_are():
+    """A number that is read back would wait for the device; `meta` holds none that could be read."""
+    mean = Average([torch.zeros(3, device="meta")], captured=True)
+    mean.follow()
+    assert mean.steps.device.type == "meta"
+    there = Average([torch.ones(3)], captured=True)
+    there.weights[0].zero_()
+    there.follow()
+    assert float(there.weights[0][0]) == pytest.approx(9 / 11)
 
 
 def test_graphs_are_off_unless_they_are_asked_for_and_there_is_a_gpu(monkeypatch):

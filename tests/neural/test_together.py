@@ -13,6 +13,7 @@ pytest.importorskip("safetensors", reason="safetensors is not installed")
 from plugins.network_kit import QUICK, RECURRENT, TASKS, TINY, answer, data, shoppers, users  # noqa: E402
 from sklearn.metrics import roc_auc_score  # noqa: E402
 
+from bench.api import Context  # noqa: E402
 from bench.neural import together  # noqa: E402
 from bench.neural.cells import FusedError  # noqa: E402
 from bench.neural.together import fit_together  # noqa: E402
@@ -74,20 +75,28 @@ def test_one_that_diverges_has_its_reason_and_the_others_their_networks():
     assert np.isfinite(answer(several[0], inputs)).all()
 
 
-def test_a_forecaster_whose_time_is_up_keeps_the_network_of_the_first_training():
+def test_a_forecaster_whose_time_is_up_in_its_second_training_keeps_the_network_of_the_first():
     train, inputs = data("forecasting")
-    asked = []
 
-    class Late(type(QUICK)):
-        def should_stop(self):
-            return len(asked) >= 7
+    def answered(steps):
+        told, asked = [], []
 
-    late = Late(**{**vars(QUICK), "epochs": 7, "on_report": lambda *_: asked.append(1)})
-    several = models_of("lstm", 2)
-    ended = fit_together(several, train, [late, replace(QUICK, seed=1, epochs=7)])
-    assert [e.error for e in ended] == [None, None]
-    assert np.isfinite(answer(several[0], inputs)).all()
-    assert not torch.equal(several[0].network.dense.weight, several[1].network.dense.weight)
+        class Late(Context):
+            def should_stop(self):
+                asked.extend([1] * (len(told) >= 7))
+                return len(asked) > steps
+
+        late = Late(**{**vars(QUICK), "epochs": 7, "on_report": lambda *_: told.append(1)})
+        several = models_of("lstm", 2)
+        ended = fit_together(several, train, [late, replace(QUICK, seed=1, epochs=7)])
+        assert [e.error for e in ended] == [None, None]
+        return [answer(model, inputs) for model in several]
+
+    (at_once, its), (soon, same), (never, too) = (answered(steps) for steps in (0, 2, 10**9))
+    assert np.array_equal(at_once, soon)
+    assert not np.allclose(never, soon, rtol=1e-3)
+    assert np.allclose(its, same, rtol=1e-3, atol=1e-3)
+    assert np.array_equal(same, too)
 
 
 def test_where_memory_does_not_suffice_each_is_fitted_alone_and_has_its_own_reason(monkeypatch):

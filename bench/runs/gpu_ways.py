@@ -51,7 +51,8 @@ def timed_ways(hear: Hear, gpu: str, say: Words) -> bool:
     for name in TIMED:
         found = {str(note["way"]): note for note in hear(name)}
         eager, graphs = found.get("eager", {}), found.get("graphs", {})
-        reason = eager.get("reason") or graphs.get("reason") or ("" if eager and graphs else "it was not timed")
+        untimed = found.get("ended", {}).get("reason", "it was not timed")
+        reason = eager.get("reason") or graphs.get("reason") or ("" if eager and graphs else untimed)
         if reason:
             say(f"{name:15} CUDA graphs: {reason}")
             sound = False
@@ -64,6 +65,8 @@ def timed_ways(hear: Hear, gpu: str, say: Words) -> bool:
         for way, note in found.items():
             if "members" in note:
                 say(f"{name:15} {way}: " + (note["reason"] or _gain(eager, note, note["members"])))
+        if not reason and "ended" in found:
+            say(f"{name:15} fused: {found['ended']['reason']}")
     better = sound and bool(gains) and statistics.median(gains) > GAIN
     say(f"CUDA graphs are {'used' if better else 'not used'} by runs on a {gpu} from now on; {GRAPHS}=0 or 1 says otherwise")
     return better
@@ -103,7 +106,7 @@ def _notes(executor: LocalExecutor) -> Iterator[Mapping[str, Any]]:
                 yield answer.content
             elif isinstance(answer, Done):
                 if answer.result.status != "ok":
-                    yield {"way": "eager", "reason": f"{answer.result.status}: {answer.result.reason}"}
+                    yield {"way": "ended", "reason": f"{answer.result.status}: {answer.result.reason}"}
                 return
 
 

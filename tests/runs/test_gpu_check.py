@@ -13,14 +13,14 @@ from bench.errors import ConfigError
 from bench.execute.cluster.messages import NodeFacts
 from bench.execute.cluster.node_check import plugin_digests, versions
 from bench.execute.cluster.survey import described
-from bench.execute.gpus import Gpu
+from bench.execute.gpus import Gpu, gpus
 from bench.execute.jobs import bench_source
 from bench.neural.switch import GRAPHS
 from bench.registry import discover
 from bench.runs import gpu_check, runner
 from bench.runs.config import Config
 from bench.runs.gpu_check import NETWORKS, Fitted, compared, graphs_wanted, keep, remembered, timed
-from bench.runs.gpu_ways import time_ways, timed_ways
+from bench.runs.gpu_ways import hearing, time_ways, timed_ways
 
 H200 = Gpu("H200", 144_000.0, 140_000.0)
 
@@ -179,10 +179,27 @@ def test_graphs_that_are_refused_or_learn_otherwise_are_not_used(lstm, words):
 def test_graphs_that_gain_nothing_or_could_not_be_timed_are_not_used():
     assert not timed_ways(lambda _: ways(seconds=1.95), "H200", lambda _: None)
     said: list[str] = []
-    assert not timed_ways(lambda _: [{"way": "eager", "reason": "oom: full"}], "H200", said.append)
+    assert not timed_ways(lambda _: [{"way": "ended", "reason": "oom: full"}], "H200", said.append)
     assert said[0] == "lstm            CUDA graphs: oom: full"
     assert not timed_ways(lambda _: [], "H200", said.append)
     assert said[-2] == "vae             CUDA graphs: it was not timed"
+
+
+def test_what_ends_the_timing_of_fused_fits_is_said_and_graphs_stay_timed():
+    said: list[str] = []
+    ended = ({"way": "ended", "reason": "timeout: ran longer"},)
+    assert timed_ways(lambda _: ways(fused=ended), "H200", said.append)
+    assert said[1] == "lstm            fused: timeout: ran longer"
+
+
+def test_a_network_that_cannot_be_fitted_there_is_told_with_the_workers_own_words():
+    """Here the GPU is made up: the worker finds none."""
+    pytest.importorskip("torch", reason="torch is not installed")
+    if gpus():
+        pytest.skip("there is a GPU")
+    (note,) = hearing(gpu_check.simulated(), H200)("vae")
+    assert note["way"] == "ended"
+    assert "cuda" in str(note["reason"]).lower()
 
 
 def test_a_worker_times_all_ways_and_says_why_one_is_not_what_it_should_be(monkeypatch):

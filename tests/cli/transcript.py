@@ -65,8 +65,9 @@ def shape(printed: str) -> list[str]:
     """Return what two machines have in common of a command's lines, sorted: no number, no time, no width of a column.
 
     Lines of progress are left out, and what a search found beside `tuned`: another processor's sums may end in another digit.
+    Of what is recommended there is but that something is: it weighs seconds.
     """
-    lines = [line for line in printed.splitlines() if not re.match(r"\d+:\d\d \d+/\d+ ", line)]
+    lines = [re.sub(r"^take .*", "take", line) for line in printed.splitlines() if not re.match(r"\d+:\d\d \d+/\d+ ", line)]
     words = (re.sub(r"[+-]?(\d[\d,]*)?\.?\d+", "0", re.sub(r"\b\d{4}-\d\d-\d\d\b", "DAY", line)) for line in lines)
     plain = (re.sub(r"\b(tuned|default), .*", r"\1", line.replace("█", "").replace(" yes ", " no ")) for line in words)
     return sorted(filter(None, (" ".join(line.split()) for line in plain)))

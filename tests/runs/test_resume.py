@@ -181,9 +181,9 @@ def kill_at(place: Place, fits: int, lines: int, delay: float) -> None:
 def test_a_supervisor_killed_at_many_moments_ends_with_the_board_of_an_undisturbed_run(place: Place, undisturbed: Place) -> None:
     draw = random.Random(5)
     jobs = undisturbed.lines()
-    for n in range(12):
+    for n in range(8):
         # the first is killed before any job is done: while plugins are described and data read
-        kill_at(place, min(2 * n + 4, jobs - 1), draw.choice([1, 1, 2, 3]) if n else 0, draw.choice([0.0, 0.005, 0.02, 0.1]))
+        kill_at(place, min(3 * n + 4, jobs - 1), draw.choice([1, 1, 2, 3]) if n else 0, draw.choice([0.0, 0.005, 0.02, 0.1]))
     assert place.lines() > 5, "the kills must have come in the middle of the run"
     place.finish()
     assert place.board() == undisturbed.board()

@@ -8,6 +8,7 @@ Letters for shapes: N rows, n rows of a batch, T steps, F features, O outputs.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -129,6 +130,16 @@ class Average:
             mean.copy_(held)
 
 
+class Adam(torch.optim.Adam):
+    """torch's Adam without what tells a compiler of it, which nobody here asks for.
+
+    That imports the compiler with the first optimiser of a process, and takes as long as importing all of torch.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Adam.add_param_group)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
+
+
 @dataclass
 class Loop(Training):
     """Train one torch network."""
@@ -150,7 +161,7 @@ class Loop(Training):
 
     def optimiser(self) -> torch.optim.Optimizer:
         """Make the optimiser."""
-        return torch.optim.Adam(self.own.tensors, lr=self.recipe.lr, fused=True)
+        return Adam(self.own.tensors, lr=self.recipe.lr, fused=True)
 
     def set_rate(self, optimiser: torch.optim.Optimizer, rate: float) -> None:
         """Set the learning rate of the steps to come."""

@@ -253,10 +253,12 @@ class LocalExecutor:
             yield self._killed(slot, "timeout", f"ran longer than {slot.limits.seconds:g} s; raise --job-seconds or give less data")
             return
         whole_tree = now - slot.tree_checked > 10 * WATCH_SECONDS
-        if whole_tree and (reason := _excess(slot)):
+        # to find all that it started the system is asked for each of its processes: once a second, and once for both questions
+        processes = descendants(slot.worker_pid()) if whole_tree else [slot.worker_pid()]
+        if whole_tree and (reason := _excess(slot, len(processes))):
             yield self._killed(slot, "failed", reason)
             return
-        used = resident_mb(slot.worker_pid(), whole_tree=whole_tree)
+        used = resident_mb(processes)
         slot.tree_checked = now if whole_tree else slot.tree_checked
         if whole_tree:
             sample_gpu_load(slot)
@@ -305,9 +307,9 @@ class LocalExecutor:
         slot.knows_validation = False
 
 
-def _excess(slot: Slot) -> str:
+def _excess(slot: Slot, processes: int) -> str:
     """Describe what a job has too much of, seen from outside: processes, or bytes in its folders; empty: nothing."""
-    if len(descendants(slot.worker_pid())) > PROCESSES:
+    if processes > PROCESSES:
         return f"had more than {PROCESSES} processes at once; let it start fewer"
     if folder_bytes(slot.folder) > SCRATCH_BYTES:
         return f"wrote more than {SCRATCH_BYTES / 1024**3:.0f} GB of files; let it write less"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.execute.process_tree import descendants
@@ -72,12 +73,12 @@ def _visible(device: str) -> str:
     return shown[number] if number < len(shown) else ""
 
 
-def resident_mb(pid: int, *, whole_tree: bool) -> float:
-    """Sum the resident memory of a process, or of its whole tree: quick, shared pages counted for each."""
+def resident_mb(processes: Sequence[int]) -> float:
+    """Sum the resident memory of processes: quick, shared pages counted for each."""
     import psutil
 
     total = 0
-    for process in descendants(pid) if whole_tree else [pid]:
+    for process in processes:
         with contextlib.suppress(psutil.Error):
             total += psutil.Process(process).memory_info().rss
     return total / 1024**2

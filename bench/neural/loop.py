@@ -8,6 +8,7 @@ Letters for shapes: N rows, n rows of a batch, T steps, F features, O outputs.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -137,6 +138,16 @@ def later(least: float, rate: Tensor) -> Tensor:
     return rate.clamp(min=least)
 
 
+class Adam(torch.optim.Adam):
+    """torch's Adam without what tells a compiler of it, which nobody here asks for.
+
+    That imports the compiler with the first optimiser of a process, and takes as long as importing all of torch.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Adam.add_param_group)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
+
+
 @dataclass
 class Loop(Training):
     """Train one torch network."""
@@ -165,9 +176,9 @@ class Loop(Training):
     def optimiser(self) -> torch.optim.Optimizer:
         """Make the optimiser; in a CUDA graph the learning rate is a tensor."""
         if self.recorder is None:
-            return torch.optim.Adam(self.own.tensors, lr=self.recipe.lr, fused=True)
+            return Adam(self.own.tensors, lr=self.recipe.lr, fused=True)
         rate = torch.tensor(self.recipe.lr, device=self.ctx.device)
-        return torch.optim.Adam(self.own.tensors, lr=rate, fused=True, capturable=True)
+        return Adam(self.own.tensors, lr=rate, fused=True, capturable=True)
 
     def set_rate(self, optimiser: torch.optim.Optimizer, rate: float) -> None:
         """Set the learning rate of the steps to come."""

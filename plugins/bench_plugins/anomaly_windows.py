@@ -13,10 +13,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from sklearn.ensemble import IsolationForest
 
 from bench.api import Array, ArrayModel, Context, Model, Panel, Params, hookimpl
-from bench_plugins import _windows
+from bench_plugins import _isolation, _windows
 
 MOST = 10_000
 """Most windows of a prefix that are learnt from, evenly spaced, where the profile sets no lower bound."""
@@ -107,10 +106,9 @@ class IForest(OnWindows):
 
     def score(self, windows: Array, learnt: Array, ctx: Context) -> Array:
         """Return the forest's anomaly score in [0, 1], float64 [n]."""
-        cut = {"max_samples": min(self.setting["samples"], len(learnt)), "max_features": self.setting["features"]}
-        forest = IsolationForest(n_estimators=TREES, random_state=ctx.seed, n_jobs=1, **cut)
-        # scikit-learn's own score is lower where a window is more anomalous
-        return np.asarray(-forest.fit(learnt).score_samples(windows), np.float64)
+        samples = min(self.setting["samples"], len(learnt))
+        forest = _isolation.grown(learnt, TREES, samples, self.setting["features"], ctx.seed)
+        return _isolation.anomaly(forest.lengths(windows), samples)
 
 
 class SubPcaWhole(SubPca):

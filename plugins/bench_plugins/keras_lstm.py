@@ -9,6 +9,7 @@ from bench.api import Model, Params, hookimpl
 from bench.neural.keras_loop import Tensor, keras, tf
 from bench.neural.keras_model import KerasModel, last
 from bench.neural.keras_next_net import NextNet
+from bench.neural.keras_recurrent import read_through
 from bench.neural.sizes import Sizes
 
 
@@ -26,8 +27,8 @@ class Net(keras.Model):  # type: ignore[misc]  # Keras gives no types
 
     def call(self, x: Tensor, length: Tensor, *, training: bool = False) -> Tensor:  # [N, T, F], [N] -> [N, O]
         """Read each row up to its own last step; what is padded behind it is never looked at."""
-        h = self.lower(x)  # [N, T, hidden]
-        h = self.upper(self.dropout(h, training=training))  # [N, T, hidden // 2]
+        h = read_through(self.lower, x)  # [N, T, hidden]
+        h = read_through(self.upper, self.dropout(h, training=training))  # [N, T, hidden // 2]
         raw = self.dense(self.dropout(last(h, length, self.steps), training=training))  # [N, steps, O / steps]
         return tf.reshape(raw, [-1, self.o])
 
@@ -42,7 +43,7 @@ class Body(keras.Model):  # type: ignore[misc]  # as above
 
     def call(self, x: Tensor, *, training: bool = False) -> Tensor:  # [N, T, D] -> [N, T, D]
         """Read each row up to each of its steps."""
-        return self.dense(self.dropout(self.rnn(x), training=training))
+        return self.dense(self.dropout(read_through(self.rnn, x), training=training))
 
 
 class KerasLSTM(KerasModel):

@@ -213,3 +213,14 @@ def test_the_function_is_a_name_of_the_package_which_imports_it_late():
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'vsu'"):
         _ = bench.metrics.vsu
+
+
+@pytest.mark.parametrize("wanted", [("vus_pr",), ("vus_roc",), ("auc_pr",), ("auc_roc", "vus_pr")])
+def test_what_is_asked_for_alone_is_what_it_is_among_all(wanted):
+    rng = np.random.default_rng(7)
+    pool = pooled([(rng.random(50) < 0.1, rng.random(50)) for _ in range(6)], 7)
+    weights = rng.integers(0, 3, (40, 6))
+    whole, found = vus_of(pool, weights), vus_of(pool, weights, wanted)
+    assert set(found) == set(wanted)
+    for name in wanted:
+        np.testing.assert_array_equal(found[name], whole[name])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +14,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from bench.api import Context  # noqa: E402
 from bench.errors import PluginError  # noqa: E402
 from bench.neural.batches import Sequences, batches  # noqa: E402
-from bench.neural.loop import LOSSES, Average, Loop, Weights, in_bf16, outputs  # noqa: E402
+from bench.neural.loop import LOSSES, Adam, Average, Loop, Weights, in_bf16, outputs  # noqa: E402
 from bench.neural.resident import MOST_BYTES, Resident, resident, rounded  # noqa: E402
 from bench.neural.training import WIDE, DivergedError, TrainingRecipe, enough  # noqa: E402
 
@@ -314,3 +316,42 @@ def test_a_gpu_sees_few_shapes_and_little_padding():
     assert all(steps <= given < 1.5 * steps for steps, given in enumerate(found, 1))
     assert len(set(found)) == 16
     assert rounded(257) == 384
+
+
+def test_a_training_does_not_import_the_compiler():
+    code = """
+import sys, numpy as np, torch
+from bench.api import Context
+from bench.neural.batches import Sequences
+from bench.neural.loop import Loop
+from bench.neural.training import TrainingRecipe
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.dense = torch.nn.Linear(2, 1)
+    def forward(self, x, length):
+        return self.dense(x.sum(1))
+
+rows = Sequences(np.arange(9), np.ones((8, 1), np.float32), np.ones((8, 1), np.float32), np.ones((8, 1), np.float32))
+net = Net()
+before = net.dense.weight.detach().clone()
+Loop(net, TrainingRecipe("huber"), Context(epochs=2)).run(rows, rows)
+assert not torch.equal(before, net.dense.weight)
+print(*(name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_the_optimiser_moves_weights_as_torchs_own_does():
+    torch.manual_seed(0)
+    one, other = (torch.nn.Parameter(torch.ones(7)) for _ in range(2))
+    mine, theirs = Adam([one], lr=0.01, fused=True), torch.optim.Adam([other], lr=0.01, fused=True)
+    for _ in range(5):
+        gradient = torch.randn(7)
+        one.grad, other.grad = gradient.clone(), gradient.clone()
+        mine.step()
+        theirs.step()
+    assert torch.equal(one, other)
+    assert not torch.equal(one, torch.ones(7))

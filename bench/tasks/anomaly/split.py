@@ -144,7 +144,7 @@ class Final:
         found = {}
         for n, (y, s, _) in zip(self.group, self.parts(score), strict=True):
             if y.any() and not y.all():
-                found[self.names[n]] = float(vus_of(pooled([(y, s)], self.buffer), np.ones((1, 1)))["vus_pr"][0])
+                found[self.names[n]] = float(vus_of(pooled([(y, s)], self.buffer), np.ones((1, 1)), ("vus_pr",))["vus_pr"][0])
         return found
 
     def raised(self, score: Array, n: int) -> Array:

@@ -91,7 +91,7 @@ class MeanVolume:
         """Return the score with entity r counted `weights[b, r]` times, [B, R] to float64 [B]."""
         weights = np.asarray(weights, np.float64)
         if self.pools:
-            return np.asarray(np.mean([vus_of(pool, weights)[self.metric] for pool in self.pools], axis=0))
+            return np.asarray(np.mean([vus_of(pool, weights, (self.metric,))[self.metric] for pool in self.pools], axis=0))
         known = np.isfinite(self.each)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(weights[:, known] @ self.each[known] / weights[:, known].sum(axis=1))
@@ -183,7 +183,7 @@ def _of_entity(entity: int, begin: int, room: int, turn: int, uniform: Array, re
 
 
 def _volume(part: tuple[Array, Array] | None, buffer: int, metric: str) -> float:
-    return math.nan if part is None else float(vus_of(pooled([part], buffer), np.ones((1, 1)))[metric][0])
+    return math.nan if part is None else float(vus_of(pooled([part], buffer), np.ones((1, 1)), (metric,))[metric][0])
 
 
 def _mean(values: Sequence[float]) -> float:

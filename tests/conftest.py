@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import os
+import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +23,13 @@ settings.register_profile("bench", deadline=None)
 settings.load_profile("bench")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collected tests and what they import of garbage collection: walking them took seconds, again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -41,6 +51,21 @@ def real() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Derive board and site beside the published runs, which are all that the repository holds; to be looked at alone."""
+    from bench.publish.publish import rebuild
+
+    home = ROOT / "leaderboards"
+    if not home.is_dir():
+        pytest.skip("the published runs are part of the repository alone, not of the source distribution")
+    copy = tmp_path_factory.mktemp("published") / "leaderboards"
+    for name in ("runs", "commits", "verifications"):
+        shutil.copytree(home / name, copy / name)
+    rebuild(str(copy))
+    return copy
+
+
 @pytest.fixture(scope="session", autouse=True)
 def unsynced() -> Iterator[None]:
     """Leave what is written to the system's own cache: no test cuts the power, and the wait for a disk was minutes of the suite."""
@@ -49,8 +74,17 @@ def unsynced() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give a folder for each test in turn; pytest's own way to a new folder reads the names of all that there are."""
+    base = tmp_path_factory.mktemp("homes")
+    return (base / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def private_cache(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep each test away from the user's own cache and registered data sets."""
-    monkeypatch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.setenv("BENCH_CONFIG", str(tmp_path_factory.mktemp("config")))
+    home = next(homes)
+    for name in ("cache", "config"):
+        (home / name).mkdir(parents=True)
+        monkeypatch.setenv(f"BENCH_{name.upper()}", str(home / name))

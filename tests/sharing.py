@@ -12,6 +12,8 @@ from typing import Any
 
 from xdist.scheduler import LoadScopeScheduling
 
+PUBLISHED = ("tests/report/test_published_site.py", "tests/test_leaderboards.py")
+"""They look at the site of the published runs, derived once."""
 ALONE = "tests/testing/test_shipped.py"
 """Its tests share nothing: they fill the gaps at the end."""
 LONGEST = (
@@ -20,7 +22,7 @@ LONGEST = (
     "tests/execute/test_isolation.py",
     "tests/runs/test_resume.py",
     "tests/publish/test_tampering.py",
-    "tests/report/test_published_site.py",
+    "published",
     "tests/third_party/test_written.py",
     "tests/publish/test_concurrency.py",
     "tests/execute/test_mean_of.py",
@@ -29,6 +31,8 @@ LONGEST = (
     "tests/third_party/test_above.py",
     "tests/campaigns/test_short_forms.py",
     "tests/tasks/test_forecast_runs.py",
+    "tests/publish/test_verify.py",
+    "tests/publish/test_s3.py",
     "tests/cli/test_boundaries.py",
 )
 """What takes longest, begun first, whatever its number of tests: begun last, one process would wait for the other's."""
@@ -49,10 +53,12 @@ class SharedScheduling(LoadScopeScheduling):
 
 
 def scope_of(nodeid: str, root: Path) -> str:
-    """Return what a test shares with others: a framework, the finished runs of `run_kit`, or its file's fixtures."""
+    """Return what a test shares with others: a framework, the finished runs of `run_kit`, the published site, or its file's fixtures."""
     file, _, _ = nodeid.partition("::")
     if "keras" in nodeid.lower():
         return "tensorflow"
+    if file in PUBLISHED:
+        return "published"
     if file == ALONE:
         return nodeid
     return "run_kit" if _uses_run_kit(root / file) else file

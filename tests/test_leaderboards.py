@@ -12,46 +12,33 @@ import pytest
 
 from bench.cli import invoke
 
-HOME = Path(__file__).resolve().parents[1] / "leaderboards"
 MODELS = {"arima", "state-space", "lstm", "seq2seq", "self-attention", "vae", "keras-lstm", "keras-vae"}
 FIRST = re.compile("(churn|forecasting|anomaly)/v1/")
 """Protocols that have a later version."""
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Derive board and site beside the published runs, which are all that the repository holds."""
-    if not HOME.is_dir():
-        pytest.skip("the published runs are part of the repository alone, not of the source distribution")
-    copy = tmp_path_factory.mktemp("place") / "leaderboards"
-    for name in ("runs", "commits", "verifications"):
-        shutil.copytree(HOME / name, copy / name)
-    assert invoke(["publish", "--rebuild", str(copy)]) == 0
-    return copy
+def rows(published: Path) -> pl.DataFrame:
+    return pl.read_parquet(published / "board.parquet")
 
 
-@pytest.fixture(scope="module")
-def rows(place: Path) -> pl.DataFrame:
-    return pl.read_parquet(place / "board.parquet")
-
-
-def verified(place: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict]:
-    code = invoke(["verify", str(place), *words, "--json"])
+def verified(published: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict]:
+    code = invoke(["verify", str(published), *words, "--json"])
     return code, json.loads(capsys.readouterr().out)
 
 
-def test_every_file_is_what_was_published_and_the_board_follows_from_the_runs(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, found = verified(place, capsys)
+def test_every_file_is_what_was_published_and_the_board_follows_from_the_runs(published: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = verified(published, capsys)
     assert (code, found["failures"]) == (0, [])
     assert len(found["rows"]) > 500
 
 
 def test_boards_of_the_first_protocols_are_claimed_beside_their_data_and_later_ones_scored_again(
-    place: Path, real: Path, capsys: pytest.CaptureFixture[str]
+    published: Path, real: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = {"college-msg": real / "college_msg" / "CollegeMsg.txt", "kddcup2015-mooc": real / "kddcup2015_mooc"}
     sources = [word for name, path in given.items() for word in ("--source", f"{name}={path}")]
-    code, found = verified(place, capsys, *sources, "--rerun", "2")
+    code, found = verified(published, capsys, *sources, "--rerun", "2")
     assert (code, found["failures"]) == (0, [])
     own = [row for row in found["rows"] if row["dataset"] in given and row["status"] == "ok"]
     first = {row["level"] for row in own if FIRST.match(row["task_id"])}
@@ -83,30 +70,30 @@ def test_next_events_have_all_models_tuned_and_by_default_on_four_real_data_sets
             assert set(board.filter(pl.col("tuning") == tuning)["model"]) >= (MODELS - {"arima"}) | {"als", "ease", "item-knn", "markov"}
 
 
-def test_nothing_published_tells_where_it_was_made(place: Path) -> None:
-    told = [path for path in place.rglob("*.json") if any(word in path.read_text() for word in ("/work/", "/tmp/", "/root/", "/home/"))]
+def test_nothing_published_tells_where_it_was_made(published: Path) -> None:
+    told = [path for path in published.rglob("*.json") if any(word in path.read_text() for word in ("/work/", "/tmp/", "/root/", "/home/"))]
     assert told == []
 
 
-def test_each_page_of_the_site_has_its_links_a_command_with_its_task_and_the_first_page_a_recommendation(place: Path) -> None:
-    pages = sorted((place / "site").rglob("*.html"))
+def test_each_page_of_the_site_has_its_links_a_command_with_its_task_and_the_first_page_a_recommendation(published: Path) -> None:
+    pages = sorted((published / "site").rglob("*.html"))
     assert len(pages) > 150
-    for page in [place / "index.html", *pages]:
+    for page in [published / "index.html", *pages]:
         text = page.read_text()
         gone = [to for to in re.findall(r'(?:href|src)="([^"#]+)"', text) if ":" not in to and not (page.parent / to).is_file()]
         assert gone == [], page
         commands = re.findall(r"<code>(bench run [^<]*)</code>", text)
         assert all(f"--task {page.parent.name} " in command for command in commands), page
         assert bool(commands) == page.name.startswith("cell-"), page
-    front = (place / "index.html").read_text()
-    assert front.count("Take ") == pl.read_parquet(place / "board.parquet").filter(pl.col("rank") == 1)["task_id"].len()
+    front = (published / "index.html").read_text()
+    assert front.count("Take ") == pl.read_parquet(published / "board.parquet").filter(pl.col("rank") == 1)["task_id"].len()
 
 
 def test_a_place_with_runs_alone_is_checked_and_says_how_its_site_is_made(
-    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("runs", "commits"):
-        shutil.copytree(place / name, tmp_path / "bare" / name)
+        shutil.copytree(published / name, tmp_path / "bare" / name)
     code, found = verified(tmp_path / "bare", capsys)
     assert (code, found["failures"]) == (0, [])
     assert any("bench publish --rebuild" in note for note in found["notes"])

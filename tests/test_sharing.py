@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
         ("tests/runs/test_predict.py::test_a", "tests/runs/test_ensemble.py::test_b", True),
         ("tests/runs/test_run.py::test_a", "tests/runs/test_run.py::test_b[x::y]", True),
         ("tests/runs/test_run.py::test_a", "tests/runs/test_predict.py::test_a", False),
+        ("tests/test_leaderboards.py::test_a", "tests/report/test_published_site.py::test_a", True),
     ],
 )
 def test_what_shares_a_framework_a_run_or_a_file_runs_in_one_process(one: str, other: str, together: bool) -> None:

@@ -31,9 +31,9 @@ def test_what_is_known_of_a_plugin_depends_neither_on_its_neighbours_nor_on_the_
     less = described(several[2:], tmp_path / "less", 1)
     assert one == three
     assert less == {name: one[name] for name in several[2:]}
-    assert set(one["zero"].versions) == {"python", "numpy"}
+    assert set(one["zero"].versions) == set(one["rfm-logit"].versions) == {"python", "numpy"}
     assert "torch" in one["lstm"].versions
-    assert one["rfm-logit"].versions["sklearn"] == version("scikit-learn")
+    assert one["rfm-lightgbm"].versions["lightgbm"] == version("lightgbm")
 
 
 @pytest.fixture

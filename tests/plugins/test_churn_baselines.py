@@ -165,6 +165,30 @@ def test_awkward_training_rows_are_survived_in_silence(name, kind, others, capfd
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("strength", [1e-4, 0.3, 1.0, 100.0])
+def test_the_logit_is_that_of_scikit_learn(strength):
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(7)
+    for rows, columns, slope in ((5, 2, 1.0), (60, 8, 5.0), (900, 12, 0.5)):
+        x = rng.normal(size=(rows, columns))
+        x[:, 0] = 0  # as a constant column is
+        y = (rng.random(rows) < rfm_logit.expit(slope * x.sum(axis=1) - 1)).astype(float)
+        y[:2] = 0, 1
+        coef, intercept = rfm_logit.newton(x, y, strength)
+        oracle = LogisticRegression(C=strength, solver="newton-cholesky", tol=1e-10, max_iter=500).fit(x, y)
+        assert np.allclose([*coef, intercept], [*oracle.coef_[0], oracle.intercept_[0]], rtol=1e-6, atol=1e-7)
+        assert np.allclose(rfm_logit.expit(x @ coef + intercept), oracle.predict_proba(x)[:, 1], rtol=0, atol=1e-8)
+
+
+def test_the_logit_reaches_an_answer_where_the_classes_do_not_overlap_and_numbers_are_huge():
+    x = np.concatenate([np.full((20, 1), -1e3), np.full((20, 1), 1e3)])
+    coef, intercept = rfm_logit.newton(x, np.repeat([0.0, 1.0], 20), 1e4)
+    assert np.isfinite([*coef, intercept]).all()
+    assert rfm_logit.expit(x @ coef + intercept).round(3).tolist() == [0.0] * 20 + [1.0] * 20
+    assert rfm_logit.expit(np.array([-1e4, -800.0, 0.0, 800.0])).tolist() == [0.0, 0.0, 0.5, 1.0]
+
+
 def test_trees_stop_when_told_and_report_their_progress(rows):
     told: list[tuple[int, float]] = []
     ctx = replace(CTX, deadline=0.0, on_report=lambda *what: told.append(what))

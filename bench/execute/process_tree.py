@@ -98,6 +98,7 @@ class Guardian:
     """
 
     def __init__(self, scratch: Path) -> None:
+        """Start it, and make the folder, unless it is there: made before, it would stay where the supervisor is killed in between."""
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", __file__, str(scratch)],
             stdin=subprocess.PIPE,
@@ -107,6 +108,7 @@ class Guardian:
         )
         # what was started has forked the guardian, and ends
         self._process.wait()
+        scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def tell(self, pid: int, *, alive: bool) -> None:
         """Name a worker to watch over, or one that has ended."""
@@ -122,6 +124,13 @@ class Guardian:
                 self._process.stdin.close()
             with self._process.stdout as until_its_end:
                 until_its_end.read()
+
+
+def scratch_folder() -> Path:
+    """Name a new temporary folder, which a `Guardian` makes."""
+    import tempfile  # not of the guardian, which is to start at once
+
+    return Path(tempfile.gettempdir()) / f"bench-{os.urandom(8).hex()}"
 
 
 def guard(scratch: Path) -> None:

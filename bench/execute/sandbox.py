@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from bench.errors import ConfigError
 from bench.execute import confine, landlock
+from bench.execute.process_tree import Guardian, scratch_folder
 
 MODES = ("auto", "on", "off")
 WAYS = {"namespaces": confine.__file__, "landlock": landlock.__file__}
@@ -105,16 +105,19 @@ def obstacle(way: str) -> str:
     """Try a sandbox once; return in one line why there can be none here, or an empty string."""
     if not sys.platform.startswith("linux"):
         return f"{way} are Linux's, this is {sys.platform}"
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        root, slot = Path(name) / "root", Path(name) / "slot"
+    scratch = scratch_folder()
+    guardian = Guardian(scratch)
+    try:
+        root, slot = scratch / "root", scratch / "slot"
         root.mkdir()
         slot.mkdir()
         sandbox = Sandbox(way=way)
         granted = sandbox.granted(["/bin/true"], root, slot, slot, (), ())
-        try:
-            done = subprocess.run(sandbox.command(), input=granted, capture_output=True, timeout=PROBE_SECONDS, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return f"it cannot be started ({error})"
+        done = subprocess.run(sandbox.command(), input=granted, capture_output=True, timeout=PROBE_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"it cannot be started ({error})"
+    finally:
+        guardian.close()
     words = done.stderr.decode(errors="replace").strip().splitlines()
     return "" if done.returncode == 0 else (words or [f"exit code {done.returncode}"])[-1]
 

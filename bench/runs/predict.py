@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from bench.execute.jobs import Limits
 from bench.execute.local import LocalExecutor
 from bench.execute.machine import memory_mb
 from bench.execute.messages import Apply
+from bench.execute.process_tree import scratch_folder
 from bench.execute.sandbox import Sandbox, chosen
 from bench.execute.sandbox import words_of as lacking_confinement
 from bench.registry import Registry, Source, discover
@@ -238,7 +238,7 @@ def _options(given: Mapping[str, str], config: Mapping[str, Any], task: Task, ad
 
 @contextmanager
 def _executor(sandbox: Sandbox | None) -> Iterator[Executor]:
-    executor = LocalExecutor(1, "cpu", Path(tempfile.mkdtemp(prefix="bench-")), sandbox)
+    executor = LocalExecutor(1, "cpu", scratch_folder(), sandbox)
     try:
         yield executor
     finally:

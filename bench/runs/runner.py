@@ -6,7 +6,6 @@ import contextlib
 import json
 import platform
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from bench.execute.jobs import Limits, Plugin, bench_source
 from bench.execute.local import LocalExecutor
 from bench.execute.machine import cores, memory_mb
 from bench.execute.placement import Place, placed
+from bench.execute.process_tree import scratch_folder
 from bench.execute.sandbox import chosen, words_of
 from bench.registry import RESERVED, Registry, Source, discover, reserved_name_hint
 from bench.runs import cost, time_limit, truth_seed
@@ -198,7 +198,7 @@ def _executor(config: Config, requests: Sequence[Request], listen: Listener) -> 
     sandbox = chosen(config.sandbox, hidden)
     if lacking := words_of(sandbox, config.sandbox):
         listen(Notice(lacking))
-    scratch = Path(tempfile.mkdtemp(prefix="bench-"))
+    scratch = scratch_folder()
     places = _places(config)
     local = LocalExecutor(len(places), "cpu", scratch, sandbox, places)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,3 +46,29 @@ def command(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
         return ""
+
+
+TRIES = """
+import time
+
+from bench.execute import sandbox
+
+
+def run(*words, **more):
+    print("tried", flush=True)
+    time.sleep(600)
+
+
+sandbox.subprocess.run = run
+sandbox.obstacle("namespaces")
+"""
+
+
+def test_who_is_killed_while_the_sandbox_is_tried_leaves_no_folder(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", TRIES], env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "tried\n"
+        assert [folder.name[:6] for folder in tmp_path.iterdir()] == ["bench-"]
+        process.kill()
+    wait_until(lambda: not list(tmp_path.iterdir()), "the guardian cleans up")

@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import pickle
+import signal
 import sys
 import time
 import traceback
@@ -49,6 +50,8 @@ class OversizedError(Exception):
 def main() -> None:
     """Serve jobs over the inherited descriptor until end of file."""
     shield()
+    # Ctrl-C is for the supervisor: struck by it too, a job would be a failed trial
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = Connection(int(sys.argv[1]))
     stages: dict[str, bytes] = {}
     worker = os.getpid()

@@ -304,6 +304,14 @@ def test_a_model_that_asks_is_told_to_stop_while_it_can_still_predict(tmp_path: 
     assert float(note.read_text()) < 950, "a tenth of the time is left to predict"
 
 
+def test_ctrl_c_that_reaches_a_worker_does_not_touch_its_job(tmp_path: Path) -> None:
+    path = odd(tmp_path, "struck", head="import os, signal", fit="os.kill(os.getpid(), signal.SIGINT)\ntime.sleep(0.01)")
+    with executor_in(tmp_path / "scratch") as executor:
+        (plugin,) = described(executor, [path])
+        entry = drive(executor, tmp_path / "run", [cell_of(plugin, tiny_split())]).of("tiny", "struck")
+    assert (entry["status"], entry["reason"]) == ("ok", "")
+
+
 def test_a_worker_that_dies_while_it_waits_costs_nothing(tmp_path: Path) -> None:
     with executor_in(tmp_path / "scratch") as executor:
         (plugin,) = described(executor, [steady(tmp_path)])

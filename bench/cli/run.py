@@ -7,11 +7,12 @@ import os
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from bench.cli.study import read_study
 from bench.cli.usage import ReportedExit
@@ -36,7 +37,9 @@ def rerun_command(folder: Path, given: Mapping[str, Any], *, as_json: bool, quie
 
 
 def _run_all(configs: Sequence[Config], *, as_json: bool, quiet: bool) -> int:
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # and is not ignored, as of a command in the background
+        signal.signal(signal.SIGINT, interrupt)
     found = []
     for config in configs:
         try:
@@ -138,7 +141,15 @@ def document(board: Any, config: Config) -> dict[str, Any]:
     }
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt; a moment later where an object is being deleted: what is raised there is told, and forgotten."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            again = threading.Timer(0.01, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+            return
+        frame = frame.f_back
     raise KeyboardInterrupt
 
 

@@ -62,6 +62,8 @@ def _of_numbers(trials: Sequence[Record], choices: Mapping[str, Record]) -> str:
         return "its first trial is not the author's default"
     if odd := next((t for t in (*trials, *choices.values()) if (t["status"] == "ok") != bool(t["scores"])), None):
         return f"trial {odd['number']} ended as {odd['status'][:20]}, and has {'scores' if odd['scores'] else 'no score'}"
+    if miscounted := next((t for t in (*trials, *choices.values()) if {len(v) for v in t["scores"].values()} - {t["validations"]}), None):
+        return f"trial {miscounted['number']} is said to have met {miscounted['validations']} validations, and has another number of scores"
     wrong = next((trial for trial in trials if not _same(trial["value"], score(trial, ""))), None)
     return f"trial {wrong['number']}: its value is not the mean of its scores" if wrong is not None else ""
 

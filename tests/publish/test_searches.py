@@ -71,6 +71,13 @@ def better_trial(files: Files) -> None:
     )
 
 
+def one_validation_more(files: Files) -> None:
+    def more(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**c, "validations": c["validations"] + (c["tuning"] == "tuned" and c["model"] == "rfm-logit")} for c in found]
+
+    tables(files, "choices.parquet", more)
+
+
 def other_validation(files: Files) -> None:
     choices = pl.read_parquet(io.BytesIO(files["choices.parquet"])).filter(pl.col("model") == "base-rate")
     name = next(iter(json.loads(choices["files"][0]).values()))
@@ -88,6 +95,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
         altered("choices.parquet", "recency", validations=lambda found: found + 1),
         "validations, the data give",
     ),
+    "validations that a choice has not met": (one_validation_more, "validations, and has another number of scores"),
     "a choice that is left out": (
         lambda files: tables(files, "choices.parquet", lambda found: [c for c in found if c["model"] != "recency"]),
         "recency on retail-sim: its search is not among those published",

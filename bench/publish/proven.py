@@ -62,10 +62,19 @@ def _of_numbers(trials: Sequence[Record], choices: Mapping[str, Record]) -> str:
         return "its first trial is not the author's default"
     if odd := next((t for t in (*trials, *choices.values()) if (t["status"] == "ok") != bool(t["scores"])), None):
         return f"trial {odd['number']} ended as {odd['status'][:20]}, and has {'scores' if odd['scores'] else 'no score'}"
-    if miscounted := next((t for t in (*trials, *choices.values()) if {len(v) for v in t["scores"].values()} - {t["validations"]}), None):
-        return f"trial {miscounted['number']} is said to have met {miscounted['validations']} validations, and has another number of scores"
+    if unlike := next(filter(None, (_unlike_counts((*trials, *choices.values()), tuning) for tuning in choices)), ""):
+        return unlike
     wrong = next((trial for trial in trials if not _same(trial["value"], score(trial, ""))), None)
     return f"trial {wrong['number']}: its value is not the mean of its scores" if wrong is not None else ""
+
+
+def _unlike_counts(records: Sequence[Record], tuning: str) -> str:
+    """Check that who met as many validations has as many scores, and who met more has more; a validation may give several."""
+    met = {(record["validations"], len(record["scores"][tuning])) for record in records if tuning in record["scores"]}
+    fewer, more = ({pair[at] for pair in met} for at in (0, 1))
+    if len(fewer) == len(more) == len(met):
+        return ""
+    return f"its records have met {sorted(fewer)} validations ({tuning[:40]}), and have {sorted(more)} scores"
 
 
 def _of_budget(trials: Sequence[Record], default: Record, run: PublishedRun) -> Iterator[str]:

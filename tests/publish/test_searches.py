@@ -95,7 +95,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
         altered("choices.parquet", "recency", validations=lambda found: found + 1),
         "validations, the data give",
     ),
-    "validations that a choice has not met": (one_validation_more, "validations, and has another number of scores"),
+    "validations that a choice has not met": (one_validation_more, "validations (tuned), and have"),
     "a choice that is left out": (
         lambda files: tables(files, "choices.parquet", lambda found: [c for c in found if c["model"] != "recency"]),
         "recency on retail-sim: its search is not among those published",

@@ -25,6 +25,7 @@ from bench.execute.local import LocalExecutor
 from bench.execute.machine import memory_mb
 from bench.execute.messages import Done, Fit
 from bench.execute.placement import Place, placed
+from bench.execute.process_tree import scratch_folder
 from bench.execute.task_space import default_of
 from bench.neural.switch import GRAPHS
 from bench.registry import Source, discover
@@ -132,7 +133,7 @@ def attempts(split: Split) -> Attempt:
     context = {"epochs": short.epochs, "history": short.history, "rows": short.rows, **split.context}
 
     def attempt(name: str, places: Sequence[Place]) -> list[Fitted]:
-        executor = LocalExecutor(0, "cpu", Path(tempfile.mkdtemp(prefix="bench-")), places=places)
+        executor = LocalExecutor(0, "cpu", scratch_folder(), places=places)
         limits = Limits(SECONDS, memory_mb() / 2 / len(places))
         try:
             default = _default(sources[name])

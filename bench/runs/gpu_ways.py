@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import os
 import statistics
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from bench.api import Context
@@ -24,6 +22,7 @@ from bench.execute.local import LocalExecutor
 from bench.execute.machine import memory_mb
 from bench.execute.messages import Call, Done, Note
 from bench.execute.placement import placed
+from bench.execute.process_tree import scratch_folder
 from bench.execute.task_space import default_of
 from bench.neural.switch import GRAPHS
 from bench.registry import Source, discover, models
@@ -87,7 +86,7 @@ def hearing(split: Split, gpu: Gpu) -> Hear:
     data = {"train": stage.train, "inputs": stage.parts[0], "truth": split.truths["final"].y}
 
     def hear(name: str) -> Iterator[Mapping[str, Any]]:
-        executor = LocalExecutor(0, "cpu", Path(tempfile.mkdtemp(prefix="bench-")), places=placed("cuda:0", 1, 1, (gpu,), 1))
+        executor = LocalExecutor(0, "cpu", scratch_folder(), places=placed("cuda:0", 1, 1, (gpu,), 1))
         try:
             arguments = {"source": sources[name], "context": {**context, "device": "cuda:0"}, "members": MEMBERS, **data}
             request = Call("bench.runs.gpu_ways:time_ways", arguments)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bench.data.events import Events
+from bench.data.events import BLOCK, Events
 from bench.data.series import Series
 
 BINS = 120
@@ -36,18 +36,32 @@ def overview(data: Events | Series) -> dict[str, Any]:
         counted = known.group_by(start).agg(observed=pl.col("series").n_unique())
         about: dict[str, Any] = {"unit": "series", "total": data.frame["series"].n_unique()}
     else:
-        many = pl.col("count").sum() if "count" in data.frame.columns else pl.len()
-        counted = data.frame.lazy().group_by(start).agg(events=many, users=pl.col("user").n_unique())
-        about = {"unit": "events", "total": data.frame.select(many).item(), "users_total": data.users, "gaps": _gaps(data)}
+        counted, gaps = _counted(data, start)
+        about = {"unit": "events", "total": int(counted.collect()["events"].sum()), "users_total": data.users, "gaps": gaps}
     table = counted.collect().sort("start").upsample("start", every=step).fill_null(0)
     times = table["start"].dt.strftime("%Y-%m-%dT%H:%M").to_list()
     return {"step": WORDS[step], "time": times, **about, **table.drop("start").to_dict(as_series=False)}
 
 
-def _gaps(events: Events) -> list[int]:
-    """Count the gaps between neighbouring active days of a user, by length; the log is sorted by user and time."""
+def _counted(events: Events, start: pl.Expr) -> tuple[pl.LazyFrame, list[int]]:
+    """Count events and users of each stretch, and the gaps between neighbouring active days of a user, by length.
+
+    The log is sorted by user and time: a user is new in a stretch where the event before is of another one, or of another
+    user. So a block of events at a time is looked at, with the event before it, and a large log is never copied.
+    """
+    many = pl.col("count").sum() if "count" in events.frame.columns else pl.len()
     day = pl.col("time").dt.epoch("d")
-    gap = day.diff().filter((pl.col("user") == pl.col("user").shift()) & (day.diff() > 0))
-    found = events.frame.lazy().select(gap.alias("gap")).collect()["gap"]
-    counts: list[int] = np.bincount(np.searchsorted(GAPS, found.to_numpy()), minlength=len(GAPS) + 1).tolist()
-    return counts
+    own = pl.col("user").to_physical() == pl.col("user").to_physical().shift()
+    found, gaps = [], np.zeros(len(GAPS) + 1, np.int64)
+    for at in range(0, len(events), BLOCK):
+        before = min(at, 1)
+        block = events.frame.lazy().slice(at - before, BLOCK + before).with_columns(start)
+        marked = block.with_columns(
+            fresh=(~(own & (pl.col("start") == pl.col("start").shift()))).fill_null(value=True),
+            gap=pl.when(own).then(day.diff()),
+        ).slice(before)
+        table = marked.collect()
+        found.append(table.group_by("start").agg(events=many, users=pl.col("fresh").sum()))
+        days = table["gap"].drop_nulls().to_numpy()
+        gaps += np.bincount(np.searchsorted(GAPS, days[days > 0]), minlength=len(gaps))
+    return pl.concat(found).lazy().group_by("start").agg(pl.col("events", "users").sum()), gaps.tolist()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from bench.data.payload import Payload
 from bench.execute.jobs import Limits
 from bench.execute.messages import Answer, Done, Request, Result
 
@@ -18,8 +19,8 @@ class Handed(Protocol):
         ...
 
     @property
-    def payloads(self) -> Sequence[bytes | None]:
-        """Return training data and first part, then each later part, pickled; None: it is sent when it is asked for."""
+    def payloads(self) -> Sequence[Payload | None]:
+        """Return training data and first part, then each later part; None: it is sent when it is asked for."""
         ...
 
 

@@ -14,10 +14,11 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from bench.data.payload import Payload
 from bench.execute.executor import Handed
 from bench.execute.gpus import load
 from bench.execute.jobs import Limits
@@ -36,6 +37,8 @@ SCRATCH_BYTES = 16 * 1024**3
 """Most that the files of one job may take together."""
 PROCESSES = 256
 """Most that one job may have running at once."""
+KEPT_BYTES = 1 << 29
+"""Most that a stage may take for a worker to keep it beside the copy that a job is given."""
 STARTING_SECONDS = 60.0
 """Given to a new worker, beyond the job's own limit, to start and import before the job's clock runs."""
 
@@ -96,8 +99,7 @@ class LocalExecutor:
         # a worker that died a moment ago: its end of the pipe is closed, and the watch will say so
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             if stage and digest not in slot.stages:
-                slot.connection.send(StageData(digest, stage.payloads[0] or b""))
-                slot.stages = [digest]
+                self._send_stage(slot, slot.connection, digest, stage.payloads[0])
             bound = 0.0 if limits.alone else slot.place.share_mb
             slot.connection.send(Order(request_of(request, slot), digest, str(out), limits.seconds, 1 + len(slot.later), bound))
         return new
@@ -184,12 +186,20 @@ class LocalExecutor:
             else:
                 self.hand_over(slot.ticket, payload)
 
-    def hand_over(self, ticket: int, payload: bytes) -> None:
+    def _send_stage(self, slot: Slot, connection: Connection, digest: str, payload: Payload | None) -> None:
+        """Send a worker training data and the first part; of large ones it keeps no copy, and gets them anew with each job."""
+        payload = payload or Payload(b"")
+        once = payload.size > KEPT_BYTES
+        connection.send(StageData(digest, payload.head, payload.sizes, once))
+        payload.send_buffers(connection.fileno())
+        slot.stages = [] if once else [digest]
+
+    def hand_over(self, ticket: int, payload: Payload) -> None:
         """Send a worker the next part of its stage; one that has ended meanwhile needs it no more."""
         for slot in self.slots:
             if slot.ticket == ticket and slot.connection is not None:
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                    slot.connection.send_bytes(payload)
+                    slot.connection.send_bytes(payload.to_bytes())
 
     def _take(self, slot: Slot, take: Callable[[Path, Path], object]) -> list[Path]:
         """Bring the files of the latest part out of the worker's folder; say where they are now."""

@@ -77,10 +77,14 @@ Request: TypeAlias = Describe | Fit | Apply | Call
 
 @dataclass(frozen=True)
 class StageData:
-    """The pickled training data and first part of a stage: replaces the one that the worker had."""
+    """The pickled training data and first part of a stage: replaces the one that the worker had. Large arrays follow it on the pipe."""
 
     digest: str
-    payload: bytes
+    head: bytes
+    sizes: tuple[int, ...] = ()
+    """Bytes of each array that follows."""
+    once: bool = False
+    """It serves one job, and goes with it: the worker has no room to keep it and to hand out copies."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from bench.data.payload import Payload
 from bench.execute.gpus import Load
 from bench.execute.jobs import Limits
 from bench.execute.messages import Apply, Call, Request
@@ -62,7 +63,7 @@ class Slot:
     ticket: int | None = None
     predicts: bool = False
     """The request leaves predictions behind."""
-    later: list[bytes | None] = field(default_factory=list)
+    later: list[Payload | None] = field(default_factory=list)
     """Parts of the stage that the worker has not been handed yet; None: it comes when asked for."""
     parts: list[dict[str, Path]] = field(default_factory=list)
     """What it predicted and we have taken: for each part the files by name."""

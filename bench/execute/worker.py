@@ -11,18 +11,18 @@ import gc
 import importlib
 import json
 import os
-import pickle
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from bench.data.payload import Payload
 from bench.execute.describe_plugin import describe
 from bench.execute.job_isolation import left_behind, restored
 from bench.execute.messages import Apply, Call, Describe, Fit, Order, StageData
@@ -53,7 +53,7 @@ def main() -> None:
     # Ctrl-C is for the supervisor: struck by it too, a job would be a failed trial
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = Connection(int(sys.argv[1]))
-    stages: dict[str, bytes] = {}
+    stages: dict[str, KeptStage] = {}
     worker = os.getpid()
 
     def reply(message: Mapping[str, Any]) -> None:
@@ -68,8 +68,10 @@ def main() -> None:
             return
         if isinstance(message, StageData):
             # one alone: a final fit's labels are the validation's truth, and must not lie beside a search job
-            stages = {message.digest: message.payload}
+            stages = {}  # gone before the next one comes: there may not be room for both
             gc.collect()  # what a failed job left in reference cycles is of the stage before
+            payload = Payload.receive_buffers(message.head, message.sizes, connection.fileno())
+            stages = {message.digest: KeptStage(payload, message.once)}
             continue
         try:
             answer = handle(message, stages, reply, connection.recv_bytes)
@@ -84,7 +86,7 @@ def main() -> None:
         reply({"event": "done", "loaded": loaded, "spoilt": left_behind(), **answer})
 
 
-def handle(order: Order, stages: Mapping[str, bytes], reply: Reply, receive: Callable[[], bytes]) -> dict[str, Any]:
+def handle(order: Order, stages: MutableMapping[str, KeptStage], reply: Reply, receive: Callable[[], bytes]) -> dict[str, Any]:
     """Do what is asked; return the last message's own fields."""
     match order.request:
         case Describe(source, name):
@@ -93,9 +95,9 @@ def handle(order: Order, stages: Mapping[str, bytes], reply: Reply, receive: Cal
             _freeze_new_modules(known)
             return found
         case Fit() as fit:
-            return run(fit, order, stages[order.digest], reply, receive)
+            return run(fit, order, handed_out(stages, order.digest), reply, receive)
         case Apply() as request:
-            return apply(request, order, stages[order.digest], reply)
+            return apply(request, order, handed_out(stages, order.digest), reply)
         case Call(target, arguments):
             module, _, name = target.partition(":")
             getattr(importlib.import_module(module), name)(**arguments, tell=lambda note: reply({"event": "note", "content": note}))
@@ -119,15 +121,35 @@ def failure(error: BaseException) -> dict[str, Any]:
     return {"status": status, "reason": reason[:500], "fault": fault, "again": disk_full, "gpu_full": gpu_full}
 
 
-def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[], bytes]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class KeptStage:
+    """A stage that the worker was sent."""
+
+    payload: Payload
+    once: bool
+
+
+def handed_out(stages: MutableMapping[str, KeptStage], digest: str) -> Callable[[], Any]:
+    """Return what makes a job's inputs: of a copy, so that whatever a plugin does to them the next job gets them whole.
+
+    A stage that serves one job is given away itself.
+    """
+    kept = stages[digest]
+    if not kept.once:
+        return kept.payload.read
+    del stages[digest]
+    return kept.payload.taken
+
+
+def run(fit: Fit, order: Order, stage: Callable[[], Any], reply: Reply, receive: Callable[[], bytes]) -> dict[str, Any]:
     """Fit once and predict each part; predictions are left as files in the folder that the order names."""
     from bench.execute.gpu_memory import limit_gpu_memory
     from bench.execute.mean_of import KEY, make
 
     model_class = _model_class(fit)
     limit_gpu_memory(model_class.runtime if fit.device.startswith("cuda") else "none", order.gpu_mb)
-    # unpickled for each job: whatever a plugin does to its inputs, the next job gets them whole
-    train, inputs = pickle.loads(stage)  # noqa: S301 - made by our own supervisor
+    train, inputs = stage()
+    del stage  # what it made them of may be all that they are
     seed_all(fit.seed)
     reset_peak_memory()
     reply({"event": "start"})
@@ -151,7 +173,7 @@ def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[]
         for part in range(order.parts):
             if part:
                 reply({"event": "predicted", "part": part - 1})
-                inputs = pickle.loads(receive())  # noqa: S301 - as above
+                inputs = Payload.from_bytes(receive()).read()
             predict_seconds += _predict(model, inputs, ctx, Path(order.folder), part)
         unsaved = _save(model, Path(order.folder)) if fit.save else ""
     costs = {"fit_seconds": fit_seconds, "predict_seconds": predict_seconds, "peak_memory_mb": peak_memory_mb()}
@@ -159,12 +181,12 @@ def run(fit: Fit, order: Order, stage: bytes, reply: Reply, receive: Callable[[]
     return {"status": "ok", **costs, "cut_short": bool(stopped), "curve": points, "unsaved": unsaved, **watch.record}
 
 
-def apply(request: Apply, order: Order, stage: bytes, reply: Reply) -> dict[str, Any]:
+def apply(request: Apply, order: Order, stage: Callable[[], Any], reply: Reply) -> dict[str, Any]:
     """Load what a final fit saved, and predict one part or ask what it shows; a local model, which learns as it predicts, is not loaded."""
     from bench.execute.mean_of import make
 
     model_class = _model_class(request)
-    _, inputs = pickle.loads(stage)  # noqa: S301 - made by our own supervisor
+    _, inputs = stage()
     seed_all(request.seed)
     reply({"event": "start"})
     ctx = _context(request, order.seconds, _throttled(reply, []), [])

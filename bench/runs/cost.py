@@ -124,7 +124,7 @@ def _scaled(figure: Figure | None, cell: Cell) -> float | None:
 
 
 def _size(cell: Cell) -> int:
-    return len(cell.split.stages[cell.split.validations[0]].payloads[0])
+    return cell.split.stages[cell.split.validations[0]].payloads[0].size
 
 
 def _key(cell: Cell) -> str:

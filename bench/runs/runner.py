@@ -43,7 +43,7 @@ from bench.sources import pool
 from bench.sources.cache import cache_folder
 from bench.sources.load import Loaded, Request, loaded, requested
 from bench.sources.read_progress import forwarded_progress
-from bench.tasks.base import Split, Task
+from bench.tasks.base import Task
 from bench.tune.control import controlled
 from bench.tune.ledger import Ledger
 from bench.tune.plan import Budget, Outcome
@@ -75,10 +75,7 @@ def execute(config: Config, listen: Listener = ignore) -> Board:
         with forwarded_progress(lambda *far: listen(Reading(*far))):
             problems = list(_problems(requests, config, registry, task, listen))
         plugins = controlled(_serving(describer.finish()[0], config, registry), config.params, config.space)
-        solved = [
-            Problem(data.name, data.simulated, data.fingerprint, split, plugins, data.adapter.name, overview(data.data))
-            for data, split in problems
-        ]
+        solved = [replace(problem, plugins=plugins) for problem in problems]
         with Ledger(config.folder()) as ledger, _folder_errors(ledger.folder):
             _write_run(ledger.folder, config, solved, task, finished=False)
             outcomes = _outcomes(solved, config, Driver(task, executor, ledger, limits, _budget(config, sampler), listen))
@@ -101,21 +98,20 @@ def _folder_errors(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _problems(
-    requests: Sequence[Request], config: Config, registry: Registry, task: Task, listen: Listener
-) -> Iterator[tuple[Loaded, Split]]:
-    """Read and split every data set, telling the listener of each."""
+def _problems(requests: Sequence[Request], config: Config, registry: Registry, task: Task, listen: Listener) -> Iterator[Problem]:
+    """Read and split every data set, telling the listener of each; none is kept, and who takes part comes later."""
     own, others = task_options(truth_seed.without(config.options), task.options, registry.names("bench.datasets"))
     seed = truth_seed.seed_of(config)
-    read: list[Loaded] = []
+    read: dict[str, str] = {}
     for data in _read(requests, config, registry, others, seed, together=pool.wanted(own.get(pool.OPTION))):
         _refuse_twin(data, read)
-        read.append(data)
+        read[data.name] = data.fingerprint
+        about = overview(data.data)
         for at, split in enumerate(task.splits(replace(data.data, name=data.name), own, config.caps, seed, simulated=data.simulated)):
             words = (*(() if at else _words(data)), *split.notes)
             steers = split.columns.get("objective", split.ranking.metric)
             listen(DataReady(data.name, split.task_id, words, steers, split.ranking.higher))
-            yield data, split
+            yield Problem(data.name, data.simulated, data.fingerprint, split, (), data.adapter.name, about)
 
 
 def _read(
@@ -134,7 +130,7 @@ def _read(
         return
     found: list[Loaded] = []
     for data in each:
-        _refuse_twin(data, found)
+        _refuse_twin(data, {other.name: other.fingerprint for other in found})
         found.append(data)
     yield pool.pooled(found)
 
@@ -306,12 +302,12 @@ def _serving(found: Sequence[Plugin], config: Config, registry: Registry) -> lis
     return [p.asked(config.task) for p in wanted if config.task in p.tasks or not p.tasks]
 
 
-def _refuse_twin(data: Loaded, before: Sequence[Loaded]) -> None:
-    for other in before:
-        if other.fingerprint == data.fingerprint:
-            raise ConfigError(f"data set {data.name!r} is given twice; leave one out")
-        if other.name == data.name:
-            raise ConfigError(f"two different data sets are both named {data.name!r}; rename one file or folder")
+def _refuse_twin(data: Loaded, before: Mapping[str, str]) -> None:
+    """Raise `ConfigError` where one of those before, name -> fingerprint, is the same or has the name."""
+    if data.fingerprint in before.values():
+        raise ConfigError(f"data set {data.name!r} is given twice; leave one out")
+    if data.name in before:
+        raise ConfigError(f"two different data sets are both named {data.name!r}; rename one file or folder")
 
 
 def _words(data: Loaded) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ Letters for shapes: N rows (a user at a cut-off, a series in a window), B draws.
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +15,7 @@ import numpy as np
 
 from bench.data.events import Events
 from bench.data.panel import Panel
+from bench.data.payload import Payload
 from bench.data.ragged import Array
 from bench.data.series import Series
 from bench.metrics.bootstrap import poisson_draws
@@ -65,17 +65,17 @@ class Stage:
     parts: tuple[Any, ...]
 
     @cached_property
-    def payloads(self) -> tuple[bytes, ...]:
+    def payloads(self) -> tuple[Payload, ...]:
         """Pickle the stage for a worker's pipe, (train, first part) and then each later part; nothing touches a disk."""
         first, *later = self.parts
-        return (pickle.dumps((self.train, first), protocol=5), *(pickle.dumps(part, protocol=5) for part in later))
+        return (Payload.of((self.train, first)), *map(Payload.of, later))
 
     @cached_property
     def digest(self) -> str:
         """Fingerprint the payloads: part of each job's key."""
         digest = hashlib.sha256()
         for payload in self.payloads:
-            digest.update(hashlib.sha256(payload).digest())
+            digest.update(payload.digest)
         return digest.hexdigest()
 
     @property

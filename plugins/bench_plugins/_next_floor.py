@@ -41,13 +41,16 @@ def summed(inputs: NextInputs, weight: Array | float = 1.0) -> Any:
     """Sum the weights of each row's events by item, float32 [E] -> sparse float32 [n, I]."""
     known = inputs.item < inputs.items
     weights = np.broadcast_to(np.asarray(weight, np.float32), inputs.item.shape)[known]
-    return sparse.csr_array((weights, (inputs.row[known], inputs.item[known])), shape=(len(inputs), inputs.items))
+    # the rows are in order: what stands before each is counted, not sorted
+    before = np.concatenate([[0], np.cumsum(known)])[inputs.offsets]
+    found = sparse.csr_array((weights, inputs.item[known], before), shape=(len(inputs), inputs.items))
+    found.sum_duplicates()
+    return found
 
 
 def items_of_history(inputs: NextInputs) -> Any:
     """Mark the items of each row's history, sparse float32 [n, I] of ones."""
     found = summed(inputs)
-    found.sum_duplicates()
     found.data[:] = 1.0
     return found
 

@@ -5,6 +5,7 @@ Sources: Sarwar et al. (2001) for item-based neighbours; Steck (2019), Embarrass
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,12 @@ from ._next_floor import NextFloor, items_of_history, last_known, shares
 
 AT_ONCE = 1 << 22
 """Similarities made at once."""
+PAIRS = 1 << 24
+"""Pairs of neighbouring events counted at once."""
+BLOCK = 512
+"""Rows mirrored at once."""
+EXACT_ITEMS = 8_000
+"""Items below which EASE counts in double precision."""
 MOST_ITEMS = 30_000
 """Items that EASE links, at most: a full matrix of them is 3.4 GiB in float32."""
 
@@ -39,12 +46,16 @@ class Markov(NextFloor):
         return {"smoothing": 5.0}
 
     def fit(self, train: NextTrain, ctx: Context) -> None:
-        """Count the pairs of neighbouring events of each user."""
-        before, after = np.arange(len(train.item) - 1), np.arange(1, len(train.item))
-        row = train.row
-        kept = (row[before] == row[after]) & (train.item[before] < train.items) & (train.item[after] < train.items)
-        pair = (np.ones(int(kept.sum()), np.float32), (train.item[before[kept]], train.item[after[kept]]))
-        counts = sparse.csr_array(pair, shape=(train.items, train.items))
+        """Count the pairs of neighbouring events of each user, some millions of events at a time."""
+        counts = sparse.csr_array((train.items, train.items), dtype=np.float32)
+        begins = np.zeros(len(train.item) + 1, bool)
+        begins[train.offsets] = True
+        for at in range(1, len(train.item), PAIRS):
+            after = train.item[at : at + PAIRS]
+            before = train.item[at - 1 : at - 1 + len(after)]
+            kept = ~begins[at : at + len(after)] & (before < train.items) & (after < train.items)
+            pair = (np.ones(int(kept.sum()), np.float32), (before[kept], after[kept]))
+            counts += sparse.csr_array(pair, shape=counts.shape)
         self.state = {"share": shares(train), "data": counts.data, "indices": counts.indices, "indptr": counts.indptr}
 
     def scores(self, inputs: NextInputs) -> Array:
@@ -76,12 +87,8 @@ class ItemKNN(NextFloor):
         """Keep each item's nearest neighbours, a chunk of items at a time."""
         users = items_of_history(train)  # [U, I]
         size = np.sqrt(np.asarray(users.sum(0), np.float32))
-        columns = users.tocsc()
         parts: list[Any] = []
-        step = max(1, AT_ONCE // train.items)
-        for at in range(0, train.items, step):
-            own = np.arange(at, min(at + step, train.items))
-            common = (columns[:, own].T @ users).toarray()  # [c, I]
+        for own, common in _common_users(users):
             alike = common / np.maximum(size[own, None] * size[None] + np.float32(self.params["shrinkage"]), 1e-9)
             alike[np.arange(len(own)), own] = 0.0
             near = best(alike, min(self.params["neighbours"], train.items))
@@ -115,17 +122,47 @@ class EASE(NextFloor):
         """Invert the penalised matrix of common users; raise `PluginError` for a catalogue that no memory holds."""
         if train.items > MOST_ITEMS:
             raise PluginError(f"ease links {train.items:,} items, at most {MOST_ITEMS:,} fit; raise the support (--set support=20)")
-        users = items_of_history(train)
-        gram = (users.T @ users).toarray().astype(np.float64 if train.items < 8_000 else np.float32)
+        gram = np.empty((train.items, train.items), np.float64 if train.items < EXACT_ITEMS else np.float32)
+        for own, common in _common_users(items_of_history(train)):
+            gram[own] = common
         gram[np.diag_indices_from(gram)] += self.params["penalty"]
-        inverse = np.linalg.inv(gram)
-        links = inverse / -np.diag(inverse)  # column j divided by -P[j, j]
+        links = _inverse(gram)
+        links /= -np.diag(links)  # column j divided by -P[j, j]
         np.fill_diagonal(links, 0.0)
-        self.state = {"links": links.astype(np.float32)}
+        self.state = {"links": links.astype(np.float32, copy=False)}
 
     def scores(self, inputs: NextInputs) -> Array:
         """Sum the links from each item of the history."""
         return np.asarray(items_of_history(inputs) @ self.state["links"])
+
+
+def _common_users(users: Any) -> Iterator[tuple[Array, Array]]:
+    """Count the users that items share, a chunk of items at a time: their numbers [c], and float32 [c, I] of sparse [U, I]."""
+    columns, items = users.tocsc(), users.shape[1]
+    step = max(1, AT_ONCE // items)
+    for at in range(0, items, step):
+        own = np.arange(at, min(at + step, items))
+        yield own, (columns[:, own].T @ users).toarray()
+
+
+def _inverse(matrix: Array) -> Array:
+    """Invert a positive definite matrix [I, I] in its own memory, by Cholesky factors; raise `PluginError` where it is none."""
+    from scipy.linalg import get_lapack_funcs
+
+    factor, invert = get_lapack_funcs(("potrf", "potri"), (matrix,))
+    # its transpose is itself, and in the order of columns that overwriting needs
+    inverse, failed = factor(matrix.T, lower=True, overwrite_a=True)
+    if not failed:
+        inverse, failed = invert(inverse, lower=True, overwrite_c=True)
+    if failed:
+        raise PluginError("ease: rounding has left no positive definite matrix; raise the penalty (--param ease.penalty=1000)")
+    upper = inverse.T
+    for at in range(0, len(upper), BLOCK):
+        block = upper[at : at + BLOCK, at:]
+        corner = block[:, : len(block)]
+        block[:, : len(block)] = np.triu(corner) + np.triu(corner, 1).T
+        upper[at:, at : at + BLOCK] = block.T.copy()
+    return np.asarray(upper)
 
 
 def _matrix(state: dict[str, Array], items: int) -> Any:

@@ -21,6 +21,7 @@ from execute.test_parts import MIXED, forecaster, same, stored
 from execute.test_parts import drive as drive_forecasts
 from tasks.forecast_kit import noise, series, split
 
+from bench.data.payload import Payload
 from bench.errors import ConfigError
 from bench.execute.cluster.agent import Agent
 from bench.execute.cluster.encryption import PIECE, Cipher
@@ -146,9 +147,9 @@ def test_later_parts_come_one_by_one_and_the_forecasts_are_those_of_a_local_run(
         later = own.stages["final"].payloads[1:]
         assert len(later) == 2
         for payload in later:
-            held = [order for order in submitted if payload in (order.stage or b"")]
+            held = [order for order in submitted if payload.head in (order.stage or b"")]
             assert held == [], "no later part travels with the stage"
-        assert [order.payload for _, order in wires.heard if not isinstance(order, Submission)] == list(later)
+        assert [Payload.from_bytes(order.payload) for _, order in wires.heard if not isinstance(order, Submission)] == list(later)
     assert same(here.of("tiny", "mixed"), there.of("tiny", "mixed"))
     for mine, theirs in zip(stored(tmp_path, here, "mixed"), stored(tmp_path / "there", there, "mixed"), strict=True):
         assert {n: a.tobytes() for n, a in mine.items()} == {n: a.tobytes() for n, a in theirs.items()}

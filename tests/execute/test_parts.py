@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -218,12 +217,12 @@ def test_predictions_are_read_back_part_by_part(tmp_path: Path) -> None:
 def test_the_first_payload_holds_the_training_data_and_the_first_part_and_no_later_one(three: Split) -> None:
     own = three.stages["final"]
     first, *later = own.payloads
-    train, part = pickle.loads(first)
+    train, part = first.read()
     assert (train.steps, part.steps) == (own.train.steps, own.parts[0].steps)
-    assert [pickle.loads(one).steps for one in later] == [p.steps for p in own.parts[1:]]
+    assert [one.read().steps for one in later] == [p.steps for p in own.parts[1:]]
     needle = three.truths["final"].y[0, 0, :2].tobytes()
-    assert needle not in first
-    assert needle in later[0], "the search for it is no empty one"
+    assert needle not in first.to_bytes()
+    assert needle in later[0].to_bytes(), "the search for it is no empty one"
 
 
 def test_a_stage_is_another_where_any_of_its_parts_is(three: Split) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,7 @@ class FakeExecutor:
         out = self.folder / f"out-{len(self.payloads)}"
         out.mkdir(exist_ok=True)
         result = Result("ok", parts=({"prediction": out / "part-0.prediction.npy"},))
-        inputs = pickle.loads(self.payloads[-1][0])[1]
+        inputs = self.payloads[-1][0].read()[1]
         got = self.model(inputs)
         if isinstance(got, str):
             result = Result("timeout" if got == SLOW else "failed", got)
@@ -86,7 +85,7 @@ def test_no_worker_sees_a_label_and_each_is_asked_as_after_a_final_fit(problem: 
     found, executor = asked(problem, tmp_path, by_recency)
     assert len(executor.payloads) == 1 + len(found["rows"])
     for (payload,) in executor.payloads:
-        train, inputs = pickle.loads(payload)
+        train, inputs = payload.read()
         assert train is None
         assert type(inputs) is ChurnInputs
         assert not hasattr(inputs, "y")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -61,7 +60,7 @@ def test_labels_change_nothing_that_a_worker_is_handed():
 
 def test_no_payload_holds_a_boolean_array_but_the_mask_of_what_was_observed():
     for stage in split_of(series()).stages.values():
-        train, first = pickle.loads(stage.payloads[0])
+        train, first = stage.payloads[0].read()
         assert isinstance(train, Panel)
         assert train.mask.all()
         assert first.mask.sum() == first.lengths.sum()

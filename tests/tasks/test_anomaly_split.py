@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pickle
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 
@@ -79,7 +78,7 @@ def metrics(split, model, seed=0):
 def arrays_in(split):
     """Yield every array of every payload."""
     for stage in split.stages.values():
-        for panel in [*pickle.loads(stage.payloads[0]), *map(pickle.loads, stage.payloads[1:])]:
+        for panel in [*stage.payloads[0].read(), *(later.read() for later in stage.payloads[1:])]:
             yield from (np.asarray(getattr(panel, f.name)) for f in fields(panel))
 
 

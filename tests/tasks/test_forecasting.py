@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from tasks.forecast_kit import START, TASK, forecast_of, log, noise, scores, series, split
 
 from bench.board.ranking import ranking_metric
+from bench.data.payload import Payload
 from bench.metrics import forecasting as metrics
 from bench.tasks.base import Split
 from bench.tasks.forecasting.task import DECILES
 
 
-def payloads(found: Split) -> dict[tuple[str, int], bytes]:
+def payloads(found: Split) -> dict[tuple[str, int], Payload]:
     return {(stage, part): pickled for stage, own in found.stages.items() for part, pickled in enumerate(own.payloads)}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.data.payload import Payload
 from bench.execute.cluster.messages import (
     AgentAnswer,
     Ended,
@@ -31,7 +32,7 @@ class PartialStage:
     """A stage of which only training data and the first part are here."""
 
     digest: str
-    payloads: tuple[bytes | None, ...]
+    payloads: tuple[Payload | None, ...]
 
 
 class Agent:
@@ -40,7 +41,7 @@ class Agent:
     def __init__(self, executor: LocalExecutor, folder: Path, memory_mb: float | None) -> None:
         """Keep plugins and saved models in `folder`; `memory_mb`: bound on each job, None: it comes with the job."""
         self._executor, self._folder, self._memory_mb = executor, folder, memory_mb
-        self._stages: dict[str, bytes] = {}
+        self._stages: dict[str, Payload] = {}
         self._sent: dict[int, int] = {}
         """Ticket -> parts whose predictions were sent."""
 
@@ -48,7 +49,7 @@ class Agent:
         """Take orders, then wait at most so long for something to tell."""
         for order in orders:
             if isinstance(order, NextPart):
-                self._executor.hand_over(order.ticket, order.payload)
+                self._executor.hand_over(order.ticket, Payload.from_bytes(order.payload))
             else:
                 self._submit(order)
         answers = tuple(self._bytes(answer) for answer in self._executor.collect(seconds))
@@ -63,7 +64,7 @@ class Agent:
         for digest in order.forget:
             self._stages.pop(digest, None)
         if order.stage is not None:
-            self._stages[order.digest] = order.stage
+            self._stages[order.digest] = Payload.from_bytes(order.stage)
         self._sent[order.ticket] = 0
         stage = PartialStage(order.digest, (self._stages[order.digest], *[None] * (order.parts - 1))) if order.digest else None
         request, limits = self._localised(order), self._with_own_memory(order.limits)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from bench.data.payload import Payload
 from bench.errors import ConfigError
 from bench.execute.cluster.messages import Ended, Files, NextPart, NodeFacts, Order, Predicted, Step, Submission, read_files, write_files
 from bench.execute.cluster.node_check import difference
@@ -62,7 +63,7 @@ class Task:
     """A request under way on a node."""
 
     slot: int
-    later: list[bytes] = field(default_factory=list)
+    later: list[Payload] = field(default_factory=list)
     """Parts of the stage that were not sent yet."""
     parts: list[dict[str, Path]] = field(default_factory=list)
 
@@ -150,7 +151,7 @@ class ClusterExecutor:
         new = fresh or not slot.started or not slot.suits(runtime, owner, final=final)
         knows = final or (slot.knows_validation and not new)
         node.slots[at] = SlotState(True, True, runtime, owner, (digest,) if digest else slot.stages, knows)
-        payloads = [payload or b"" for payload in stage.payloads] if stage else []
+        payloads = [payload or Payload(b"") for payload in stage.payloads] if stage else []
         node.tasks[ticket] = Task(at, payloads[1:])
         sent, forget = self._stage(node, digest, payloads)
         node.orders.append(
@@ -210,7 +211,7 @@ class ClusterExecutor:
             if isinstance(answer, Predicted):
                 task = node.tasks[answer.ticket]
                 self._store(answer.ticket, task, answer.arrays)
-                node.orders.append(NextPart(answer.ticket, task.later.pop(0)))
+                node.orders.append(NextPart(answer.ticket, task.later.pop(0).to_bytes()))
             elif isinstance(answer, Ended):
                 answers.append(self._ended(node, answer))
             else:
@@ -254,18 +255,18 @@ class ClusterExecutor:
         words = Result("crash", f"node {name} died", signal=signal.SIGKILL)
         return [Done(ticket, words) for ticket in node.tasks]
 
-    def _stage(self, node: Node, digest: str, payloads: Sequence[bytes]) -> tuple[bytes | None, tuple[str, ...]]:
+    def _stage(self, node: Node, digest: str, payloads: Sequence[Payload]) -> tuple[bytes | None, tuple[str, ...]]:
         """Return the first payload where the agent lacks it, and the stages that it need not keep any longer."""
         if not digest:
             return None, ()
         lacks = digest not in node.stages
         node.stages.pop(digest, None)
-        node.stages[digest] = len(payloads[0])
+        node.stages[digest] = payloads[0].size
         forget = []
         while sum(node.stages.values()) > KEPT_BYTES and len(node.stages) > 1:
             forget.append(next(iter(node.stages)))
             del node.stages[forget[-1]]
-        return payloads[0] if lacks else None, tuple(forget)
+        return payloads[0].to_bytes() if lacks else None, tuple(forget)
 
     def _say(self, words: str) -> None:
         self._tell(words, {name: len(node.slots) for name, node in self.nodes.items()})

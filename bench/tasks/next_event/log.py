@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import polars as pl
 
-from bench.data.events import Events
+from bench.data.events import BLOCK, Events
 from bench.data.ragged import Array, id_hashes
 from bench.errors import ProtocolError
 
@@ -52,17 +53,29 @@ class Log:
         return np.asarray(np.searchsorted(self.user, np.arange(self.users + 1, dtype=self.user.dtype)))
 
     @cached_property
+    def first(self) -> Array:
+        """Find the events with which a user takes an item for the first time, bool [E]; times of one item are in order."""
+        first = np.zeros(len(self.user), bool)
+        for at in user_blocks(self.user):
+            _, earliest = np.unique(self.user[at].astype(np.int64) * len(self.names) + self.code[at], return_index=True)
+            first[at.start + earliest] = True
+        return first
+
+    @cached_property
     def moment(self) -> Array:
         """Return where each moment of a user begins, int64 [moments]: indices of events."""
         new = np.ones(len(self.user), bool)
-        new[1:] = (np.diff(self.user) != 0) | (np.diff(self.time) != 0)
+        new[1:] = (self.user[1:] != self.user[:-1]) | (self.time[1:] != self.time[:-1])
         return np.flatnonzero(new)
 
     @property
     def tied(self) -> int:
         """Count the events that share their moment with another."""
-        size = np.diff(np.r_[self.moment, len(self.user)])
-        return int(size[size > 1].sum())
+        tied = np.zeros(len(self.user) + 1, bool)
+        same = (self.user[1:] == self.user[:-1]) & (self.time[1:] == self.time[:-1])
+        tied[1:-1] = same
+        tied[:-2] |= same
+        return int(tied.sum())
 
 
 def prepare(events: Events, target: str) -> Log:
@@ -72,17 +85,46 @@ def prepare(events: Events, target: str) -> Log:
     """
     frame = events.frame.select("user", "time", "kind", "item")
     if target == "item":
-        frame = frame.filter(pl.col("kind").cast(pl.String).is_in(list(events.activity)) & pl.col("item").is_not_null())
+        frame = _choices(frame, events.activity)
     if frame[target].n_unique() < 2:
         cure = "give --set target=kind" if target == "item" else "there is nothing to choose from"
         raise ProtocolError(f"{events.name}: fewer than two {target}s in the log; {cure}")
-    names = frame[target].dtype.categories.to_list()  # type: ignore[attr-defined]
-    user, kind, code = (frame[name].to_physical().to_numpy() for name in ("user", "kind", target))
-    time = frame["time"].to_physical().to_numpy()
-    order = np.lexsort((id_hashes(np.array(names))[code], time, user))
-    user, time, code, kind = user[order].astype(np.int32), time[order], code[order].astype(np.int32), kind[order].astype(np.int16)
-    same = np.zeros(len(user), bool)
-    same[1:] = (np.diff(user) == 0) & (np.diff(time) == 0) & (np.diff(code) == 0)
+    names = tuple(frame[target].dtype.categories.to_list())  # type: ignore[attr-defined]
     kinds = tuple(frame["kind"].dtype.categories.to_list())  # type: ignore[attr-defined]
     users = len(events.frame["user"].dtype.categories)  # type: ignore[attr-defined]
-    return Log(user[~same], time[~same], code[~same], kind[~same], tuple(names), kinds, int(same.sum()), users)
+    user, time, kind, code = (frame[name].to_physical().to_numpy() for name in ("user", "time", "kind", target))
+    hashes = id_hashes(np.array(names))
+    # the log is sorted by user and time: what is left to sort lies within a user, and a block of users needs little room
+    made = (np.empty(len(user), np.int32), np.empty(len(user), np.int64), np.empty(len(user), np.int32), np.empty(len(user), np.int16))
+    kept = 0
+    for at in user_blocks(user):
+        order = np.lexsort((hashes[code[at]], time[at], user[at]))
+        u, t, c, k = (column[at][order] for column in (user, time, code, kind))
+        new = np.ones(len(order), bool)
+        new[1:] = (np.diff(u) != 0) | (np.diff(t) != 0) | (np.diff(c) != 0)
+        until = kept + int(new.sum())
+        for into, column in zip(made, (u, t, c, k), strict=True):
+            into[kept:until] = column[new]
+        kept = until
+    return Log(*(column[:kept] for column in made), names, kinds, len(user) - kept, users)
+
+
+def _choices(frame: pl.DataFrame, activity: Sequence[str]) -> pl.DataFrame:
+    """Leave out what is no choice of an item."""
+    categories = frame["kind"].dtype.categories.to_list()  # type: ignore[attr-defined]
+    active = np.isin(categories, list(activity))
+    if active[frame["kind"].unique().to_physical().to_numpy()].all() and not frame["item"].null_count():
+        return frame
+    chosen = pl.Series(active).gather(frame["kind"].to_physical())
+    return frame.filter(chosen & frame["item"].is_not_null())
+
+
+def user_blocks(user: Array) -> Iterator[slice]:
+    """Cut events sorted by user into blocks of whole users, of about `BLOCK` events: what sorts a block needs little memory."""
+    begin = 0
+    while begin < len(user):
+        end = min(begin + BLOCK, len(user))
+        if end < len(user):
+            end = int(np.searchsorted(user, user[end - 1], side="right"))
+        yield slice(begin, end)
+        begin = end

@@ -40,20 +40,20 @@ class StageRows:
 
 def training(log: Log, cutoff: int, found: Catalogue, protocol: Protocol) -> NextTrain:
     """Return all users' events before a cut-off, one row a user with any."""
-    end = _until(log, cutoff)
-    users = np.flatnonzero(end > log.start[:-1])
-    begin, length = log.start[:-1][users], end[users] - log.start[:-1][users]
-    return NextTrain(**_fields(log, users, begin, length, found, protocol), until=cutoff / DAY)
+    # a user's events are in order of time: those before the cut-off are the user's first ones
+    length = _until(log, cutoff) - log.start[:-1]
+    users = np.flatnonzero(length)
+    offsets = np.r_[0, np.cumsum(length[users])]
+    return NextTrain(**_fields(log, users, offsets, log.time < cutoff, found, protocol), until=cutoff / DAY)
 
 
 def stage_rows(log: Log, window: tuple[int, int], found: Catalogue, protocol: Protocol) -> StageRows:
     """Ask about each moment of a window [from, to), or each user's last one there, with what came before it."""
-    at, end = log.moment, np.r_[log.moment[1:], len(log.user)]
-    inside = (log.time[at] >= window[0]) & (log.time[at] < window[1])
-    at, end = at[inside], end[inside]
+    asked = np.flatnonzero((log.time[log.moment] >= window[0]) & (log.time[log.moment] < window[1]))
+    at, end = log.moment[asked], np.r_[log.moment, len(log.user)][asked + 1]
     events, _ = spans(at, end - at)
     item, row = found.number[log.code[events]], np.repeat(np.arange(len(at)), end - at)
-    repeat = ~_first(log)[events]
+    repeat = ~log.first[events]
     known = item < len(found)
     wanted = known & ~repeat if protocol.once else known
     keep = np.flatnonzero(np.bincount(row[wanted], minlength=len(at)) > 0)
@@ -64,7 +64,8 @@ def stage_rows(log: Log, window: tuple[int, int], found: Catalogue, protocol: Pr
     users, history = user[keep], (at - log.start[user])[keep]
     if history.sum() > MOST:
         raise ProtocolError(f"{history.sum():,} events of history for {len(keep):,} moments are too many; give --set asked=last")
-    inputs = NextInputs(**_fields(log, users, log.start[users], history, found, protocol))
+    past, offsets = spans(log.start[users], history)
+    inputs = NextInputs(**_fields(log, users, offsets, past, found, protocol))
     before = _until(log, window[0])[users] - log.start[users]
     size = np.bincount(row[wanted], minlength=len(at))[keep]
     targets = Targets(
@@ -75,8 +76,8 @@ def stage_rows(log: Log, window: tuple[int, int], found: Catalogue, protocol: Pr
     )
 
 
-def _fields(log: Log, users: Array, begin: Array, length: Array, found: Catalogue, protocol: Protocol) -> dict[str, Any]:
-    events, offsets = spans(begin, length)
+def _fields(log: Log, users: Array, offsets: Array, events: Array, found: Catalogue, protocol: Protocol) -> dict[str, Any]:
+    """Lay out chosen events (indices or a mask), those of each user between its offsets."""
     return {
         "offsets": offsets,
         "item": found.number[log.code[events]],
@@ -91,16 +92,10 @@ def _fields(log: Log, users: Array, begin: Array, length: Array, found: Catalogu
 
 def _until(log: Log, cutoff: int) -> Array:
     """Return for each user the index behind the last event before a cut-off, int64 [U]."""
-    seen = np.r_[0, np.cumsum(log.time < cutoff)]
-    return np.asarray(log.start[:-1] + seen[log.start[1:]] - seen[log.start[:-1]])
-
-
-def _first(log: Log) -> Array:
-    """Find the events with which a user takes an item for the first time, bool [E]; times of one item are in order."""
-    _, at = np.unique(log.user.astype(np.int64) * len(log.names) + log.code, return_index=True)
-    first = np.zeros(len(log.user), bool)
-    first[at] = True
-    return first
+    until = log.start[:-1].copy()
+    some = np.flatnonzero(np.diff(log.start))
+    until[some] += np.add.reduceat(log.time < cutoff, log.start[some], dtype=np.int64)
+    return until
 
 
 def _last(users: Array) -> Array:

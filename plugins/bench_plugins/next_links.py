@@ -47,7 +47,7 @@ class Markov(NextFloor):
 
     def fit(self, train: NextTrain, ctx: Context) -> None:
         """Count the pairs of neighbouring events of each user, some millions of events at a time."""
-        counts = sparse.csr_array((train.items, train.items), dtype=np.float32)
+        counts: Any = sparse.csr_array((train.items, train.items), dtype=np.float32)
         begins = np.zeros(len(train.item) + 1, bool)
         begins[train.offsets] = True
         for at in range(1, len(train.item), PAIRS):
@@ -149,7 +149,8 @@ def _inverse(matrix: Array) -> Array:
     """Invert a positive definite matrix [I, I] in its own memory, by Cholesky factors; raise `PluginError` where it is none."""
     from scipy.linalg import get_lapack_funcs
 
-    factor, invert = get_lapack_funcs(("potrf", "potri"), (matrix,))
+    routines: Any = get_lapack_funcs(("potrf", "potri"), (matrix,))
+    factor, invert = routines
     # its transpose is itself, and in the order of columns that overwriting needs
     inverse, failed = factor(matrix.T, lower=True, overwrite_a=True)
     if not failed:

@@ -93,9 +93,9 @@ def prepare(events: Events, target: str) -> Log:
     kinds = tuple(frame["kind"].dtype.categories.to_list())  # type: ignore[attr-defined]
     users = len(events.frame["user"].dtype.categories)  # type: ignore[attr-defined]
     user, time, kind, code = (frame[name].to_physical().to_numpy() for name in ("user", "time", "kind", target))
-    hashes = id_hashes(np.array(names))
+    hashes, rows = id_hashes(np.array(names)), len(user)
     # the log is sorted by user and time: what is left to sort lies within a user, and a block of users needs little room
-    made = (np.empty(len(user), np.int32), np.empty(len(user), np.int64), np.empty(len(user), np.int32), np.empty(len(user), np.int16))
+    made: list[Array] = [np.empty(rows, number) for number in (np.int32, np.int64, np.int32, np.int16)]
     kept = 0
     for at in user_blocks(user):
         order = np.lexsort((hashes[code[at]], time[at], user[at]))
@@ -106,7 +106,8 @@ def prepare(events: Events, target: str) -> Log:
         for into, column in zip(made, (u, t, c, k), strict=True):
             into[kept:until] = column[new]
         kept = until
-    return Log(*(column[:kept] for column in made), names, kinds, len(user) - kept, users)
+    user, time, code, kind = (column[:kept] for column in made)
+    return Log(user, time, code, kind, names, kinds, rows - kept, users)
 
 
 def _choices(frame: pl.DataFrame, activity: Sequence[str]) -> pl.DataFrame:

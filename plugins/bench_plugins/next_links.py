@@ -5,7 +5,6 @@ Sources: Sarwar et al. (2001) for item-based neighbours; Steck (2019), Embarrass
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,11 @@ from bench.api import Array, Context, Model, Params, hookimpl
 from bench.data.ranking import NextInputs, NextTrain, best
 from bench.errors import PluginError
 
+from ._item_links import common_users, inverse
 from ._next_floor import NextFloor, items_of_history, last_known, shares
 
-AT_ONCE = 1 << 22
-"""Similarities made at once."""
 PAIRS = 1 << 24
 """Pairs of neighbouring events counted at once."""
-BLOCK = 512
-"""Rows mirrored at once."""
 EXACT_ITEMS = 8_000
 """Items below which EASE counts in double precision."""
 MOST_ITEMS = 30_000
@@ -88,7 +84,7 @@ class ItemKNN(NextFloor):
         users = items_of_history(train)  # [U, I]
         size = np.sqrt(np.asarray(users.sum(0), np.float32))
         parts: list[Any] = []
-        for own, common in _common_users(users):
+        for own, common in common_users(users):
             alike = common / np.maximum(size[own, None] * size[None] + np.float32(self.params["shrinkage"]), 1e-9)
             alike[np.arange(len(own)), own] = 0.0
             near = best(alike, min(self.params["neighbours"], train.items))
@@ -123,10 +119,10 @@ class EASE(NextFloor):
         if train.items > MOST_ITEMS:
             raise PluginError(f"ease links {train.items:,} items, at most {MOST_ITEMS:,} fit; raise the support (--set support=20)")
         gram = np.empty((train.items, train.items), np.float64 if train.items < EXACT_ITEMS else np.float32)
-        for own, common in _common_users(items_of_history(train)):
+        for own, common in common_users(items_of_history(train)):
             gram[own] = common
         gram[np.diag_indices_from(gram)] += self.params["penalty"]
-        links = _inverse(gram)
+        links = inverse(gram)
         links /= -np.diag(links)  # column j divided by -P[j, j]
         np.fill_diagonal(links, 0.0)
         self.state = {"links": links.astype(np.float32, copy=False)}
@@ -134,36 +130,6 @@ class EASE(NextFloor):
     def scores(self, inputs: NextInputs) -> Array:
         """Sum the links from each item of the history."""
         return np.asarray(items_of_history(inputs) @ self.state["links"])
-
-
-def _common_users(users: Any) -> Iterator[tuple[Array, Array]]:
-    """Count the users that items share, a chunk of items at a time: their numbers [c], and float32 [c, I] of sparse [U, I]."""
-    columns, items = users.tocsc(), users.shape[1]
-    step = max(1, AT_ONCE // items)
-    for at in range(0, items, step):
-        own = np.arange(at, min(at + step, items))
-        yield own, (columns[:, own].T @ users).toarray()
-
-
-def _inverse(matrix: Array) -> Array:
-    """Invert a positive definite matrix [I, I] in its own memory, by Cholesky factors; raise `PluginError` where it is none."""
-    from scipy.linalg import get_lapack_funcs
-
-    routines: Any = get_lapack_funcs(("potrf", "potri"), (matrix,))
-    factor, invert = routines
-    # its transpose is itself, and in the order of columns that overwriting needs
-    inverse, failed = factor(matrix.T, lower=True, overwrite_a=True)
-    if not failed:
-        inverse, failed = invert(inverse, lower=True, overwrite_c=True)
-    if failed:
-        raise PluginError("ease: rounding has left no positive definite matrix; raise the penalty (--param ease.penalty=1000)")
-    upper = inverse.T
-    for at in range(0, len(upper), BLOCK):
-        block = upper[at : at + BLOCK, at:]
-        corner = block[:, : len(block)]
-        block[:, : len(block)] = np.triu(corner) + np.triu(corner, 1).T
-        upper[at:, at : at + BLOCK] = block.T.copy()
-    return np.asarray(upper)
 
 
 def _matrix(state: dict[str, Array], items: int) -> Any:

@@ -51,3 +51,15 @@ def test_of_series_those_observed_are_counted_and_data_without_times_has_no_over
     assert sum(found["observed"]) == 4
     untimed = Series.build(frame.with_columns(time=pl.lit(None, pl.Datetime("us", "UTC"))), name="s")
     assert overview(untimed) == {}
+
+
+@given(EVENTS)
+def test_a_log_that_is_looked_at_a_block_at_a_time_says_the_same(pairs: list[tuple[str, int]]) -> None:
+    whole = overview(log(pairs))
+    for block in (1, 7):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("bench.data.overview.BLOCK", block)
+            assert overview(log(pairs)) == whole
+    start = pl.col("time").dt.truncate({"hour": "1h", "day": "1d", "week": "1w", "month": "1mo"}[whole["step"]])
+    active = log(pairs).frame.group_by(start).agg(pl.col("user").n_unique()).sort("time")["user"].to_list()
+    assert [n for n in whole["users"] if n] == active

@@ -11,7 +11,9 @@ import pytest
 
 from bench.api import Context
 from bench.data.ranking import NextInputs, NextTrain
+from bench.errors import PluginError
 from bench.metrics.next_event import Targets, places_of, ranking_scorer
+from bench_plugins._item_links import inverse
 from bench_plugins.next_als import ALS
 from bench_plugins.next_floors import LastItem, PersonalTop, Popular, RecentPopular
 from bench_plugins.next_links import EASE, ItemKNN, Markov
@@ -247,3 +249,35 @@ def test_als_fits_more_factors_than_there_are_items():
     found = answered(ALS({**ALS.default(), "weight": 100.0}), histories(lists, 7))
     assert np.isfinite(found.scores).all()
     assert (np.sort(found.items, axis=1) == np.arange(7)).all()
+
+
+@pytest.mark.parametrize("number", [np.float32, np.float64])
+def test_a_matrix_of_items_is_inverted_where_it_lies(number: type) -> None:
+    shared = np.random.default_rng(0).normal(size=(700, 900)).astype(number)  # more rows than are mirrored at once
+    matrix = shared @ shared.T + 9 * np.eye(700, dtype=number)
+    wanted = np.linalg.inv(matrix.astype(np.float64))
+    found = inverse(matrix)
+    assert np.shares_memory(found, matrix)
+    assert found == pytest.approx(wanted, abs=1e-4 * np.abs(wanted).max() if number is np.float32 else 1e-12)
+    with pytest.raises(PluginError, match="raise the penalty"):
+        inverse(np.array([[1.0, 2.0], [2.0, 1.0]], number))
+
+
+def test_counting_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    train = histories([rng.integers(0, 13, n).tolist() for n in rng.integers(0, 9, 60)], 12)
+    whole = {model: answered(model(model.default()), train) for model in (Markov, ItemKNN, EASE)}
+    monkeypatch.setattr("bench_plugins.next_links.PAIRS", 5)
+    monkeypatch.setattr("bench_plugins._item_links.AT_ONCE", 24)
+    for model, ranking in whole.items():
+        again = answered(model(model.default()), train)
+        assert np.array_equal(again.items, ranking.items), model.name
+        assert again.scores == pytest.approx(ranking.scores, abs=1e-6)
+
+
+def test_ease_in_single_precision_ranks_as_in_double(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    train = histories([rng.integers(0, 40, n).tolist() for n in rng.integers(1, 30, 200)], 40)
+    double = answered(EASE(EASE.default()), train)
+    monkeypatch.setattr("bench_plugins.next_links.EXACT_ITEMS", 0)
+    assert answered(EASE(EASE.default()), train).scores == pytest.approx(double.scores, abs=1e-4)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import subprocess
+import weakref
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -17,6 +20,7 @@ import bench
 from bench.board import Board
 from bench.cli import invoke
 from bench.runs.runner import git_commit
+from bench.tasks.churn.task import Churn
 
 QUICK = ["base-rate", "recency", "rfm-logit"]
 
@@ -183,3 +187,26 @@ def test_a_row_names_the_commit_that_it_was_made_by() -> None:
         pytest.skip("these sources are no checkout")
     head = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     assert git_commit() == head
+
+
+def test_a_data_set_is_let_go_once_it_is_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log of a hundred million events is gigabytes, of which nothing but what stages hold is needed while models are fitted."""
+    read: list[weakref.ref[Any]] = []
+
+    class LetGoError(Exception):
+        pass
+
+    def splits(self: Churn, data: Any, *arguments: Any, **named: Any) -> Any:
+        read.append(weakref.ref(data.frame))
+        return whole(self, data, *arguments, **named)
+
+    def cells_begin(*_: Any) -> None:
+        gc.collect()
+        assert [ref() for ref in read] == [None, None]
+        raise LetGoError
+
+    whole = Churn.splits
+    monkeypatch.setattr(Churn, "splits", splits)
+    monkeypatch.setattr("bench.runs.runner._outcomes", cells_begin)
+    with pytest.raises(LetGoError):
+        bench.run("churn", datasets=["retail", "social"], models=["base-rate"], out=tmp_path / "run")

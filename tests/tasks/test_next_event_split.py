@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bench.data.events import Events
 from bench.errors import ConfigError, ProtocolError
-from bench.tasks.next_event.log import prepare
+from bench.tasks.next_event.log import prepare, user_blocks
 from bench.tasks.next_event.protocol import DAY, Catalogue, Protocol, catalogue, choose, day
 from bench.tasks.next_event.rows import stage_rows, training
 
@@ -184,3 +184,20 @@ def test_a_catalogue_of_one_item_is_refused_with_the_cure():
         cut(log_of([1] * 40, np.arange(40.0), [1] * 37 + [2] * 3))
     assert day(0) == "1970-01-01"
     assert isinstance(cut(random_log(1))[2], Catalogue)
+
+
+@pytest.mark.parametrize("block", [1, 7, 100])
+def test_a_log_that_is_sorted_a_block_of_users_at_a_time_is_the_same(monkeypatch, block):
+    events = random_log(3)
+    twice = Events.build(pl.concat([events.frame, events.frame.head(50)]), name="log", activity=("buy",))
+    whole = prepare(twice, "item")
+    assert (whole.merged, whole.tied) != (0, 0)
+    key = list(zip(whole.user, whole.code, strict=True))
+    assert whole.first.tolist() == [pair not in key[:at] for at, pair in enumerate(key)]
+    moments = list(zip(whole.user, whole.time, strict=True))
+    assert whole.tied == sum(moments.count(moment) > 1 for moment in moments)
+    monkeypatch.setattr("bench.tasks.next_event.log.BLOCK", block)
+    assert len(list(user_blocks(whole.user))) > 1
+    parts = prepare(twice, "item")
+    assert same(parts, whole)
+    assert np.array_equal(parts.first, whole.first)

@@ -14,7 +14,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from bench.execute.machine import cores
 from bench.execute.mean_of import configurations
@@ -44,6 +44,20 @@ class Figure(TypedDict):
 Figures = Mapping[str, Figure]
 
 
+class Spent(NamedTuple):
+    """What one fit took."""
+
+    seconds: float
+    configurations: int
+    """How many were fitted: one, or those of a mean."""
+    ok: bool
+
+
+def spent(entry: Entry) -> Spent:
+    """Return what the fit of a ledger's entry took."""
+    return Spent(entry["fit_seconds"] + entry["predict_seconds"], len(configurations(entry["params"])), entry["status"] == "ok")
+
+
 @dataclass(frozen=True)
 class Estimate:
     """Worker seconds to come: at least (every default is kept) and at most (every search finds something)."""
@@ -67,8 +81,8 @@ def fits_to_come(cell: Cell, budget: Budget) -> tuple[int, int]:
     return budget.trials + seeds, budget.trials + seeds * (1 + FEW)
 
 
-def estimate(cells: Sequence[Cell], budget: Budget, done: Mapping[str, Sequence[Entry]], figures: Figures) -> Estimate:
-    """Estimate what is left: `done` holds the entries of each cell's fits so far, by the cell's name."""
+def estimate(cells: Sequence[Cell], budget: Budget, done: Mapping[str, Sequence[Spent]], figures: Figures) -> Estimate:
+    """Estimate what is left: `done` holds what each cell's fits took so far, by the cell's name."""
     low = high = 0.0
     unknown = []
     for cell in cells:
@@ -77,15 +91,15 @@ def estimate(cells: Sequence[Cell], budget: Budget, done: Mapping[str, Sequence[
         if each is None:
             unknown.append(cell.plugin.name)
             continue
-        least, most = (max(n - sum(len(configurations(e["params"])) for e in own), 0) for n in fits_to_come(cell, budget))
+        least, most = (max(n - sum(fit.configurations for fit in own), 0) for n in fits_to_come(cell, budget))
         limit = math.inf if budget.minutes is None else 60 * budget.minutes
         low, high = low + min(least * each, limit), high + min(most * each, limit)
     return Estimate(low, high, tuple(dict.fromkeys(unknown)), len(cells))
 
 
-def seconds_of_a_fit(entries: Iterable[Entry]) -> float | None:
+def seconds_of_a_fit(fits: Iterable[Spent]) -> float | None:
     """Return the median seconds of a fit with its predictions; None where none worked."""
-    each = [(e["fit_seconds"] + e["predict_seconds"]) / len(configurations(e["params"])) for e in entries if e["status"] == "ok"]
+    each = [fit.seconds / fit.configurations for fit in fits if fit.ok]
     return statistics.median(each) if each else None
 
 
@@ -146,7 +160,7 @@ def earlier() -> dict[str, Figure]:
         return {}
 
 
-def remember(cells: Sequence[Cell], done: Mapping[str, Sequence[Entry]]) -> str:
+def remember(cells: Sequence[Cell], done: Mapping[str, Sequence[Spent]]) -> str:
     """Keep what a fit of each model took, the latest run's figure in place of an earlier one's; return why that failed, if it did."""
     new = {
         _key(cell): Figure(seconds=each, size=_size(cell), epochs=int(cell.context["epochs"]))

@@ -147,7 +147,7 @@ def _outcomes(problems: Sequence[Problem], config: Config, driver: Driver) -> Ma
     try:
         return driver.run(cells)
     finally:
-        if unkept := cost.remember(cells, {cell.name: driver.stored(cell) for cell in cells}):
+        if unkept := cost.remember(cells, driver.stored(cells)):
             driver.listen(Notice(unkept))
 
 
@@ -162,7 +162,7 @@ def _shared(budget: Budget, config: Config, workers: int, cells: int) -> Budget:
 def _forecast_cost(config: Config, cells: Sequence[Cell], driver: Driver) -> tuple[str, ...]:
     """State before the run starts how its time is shared, and what it will cost as far as that is known."""
     workers, budget = driver.executor.workers, driver.budget
-    found = cost.estimate(cells, budget, {c.name: driver.stored(c) for c in cells if driver.begun(c)}, cost.earlier())
+    found = cost.estimate(cells, budget, driver.stored(c for c in cells if driver.begun(c)), cost.earlier())
     words = cost.before(found, workers)
     if config.time_limit is None:
         return (words,)

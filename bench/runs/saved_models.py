@@ -16,7 +16,7 @@ from bench.board.schema import Row, read_rows, table_to_rows
 from bench.errors import ConfigError, RunFolderError, suggest
 from bench.runs.ensemble import FLOOR, NAME
 from bench.runs.offline_rows import base_of
-from bench.tune.ledger import read_entries
+from bench.tune.ledger import read_lines
 from bench.tune.trials import Entry
 
 
@@ -96,9 +96,10 @@ def fits(folder: Path, board: Mapping[str, Any], model: str = "") -> list[Fitted
     if best["model"] in {NAME, FLOOR}:
         members = {name: _member(rows, name, best["tuning"]) for name in json.loads(best["params"])}
         parts = [(row, weight / len(members[name])) for name, weight in json.loads(best["params"]).items() for row in members[name]]
-    keys, entries = _keys(folder, place), {}  # type: tuple[dict[tuple[str, str, int], str], dict[str, Entry]]
-    read_entries(folder / "ledger.jsonl", entries)
-    found = [_fitted(folder, row, entries.get(keys.get((row["model"], row["tuning"], row["seed"]), "")), weight) for row, weight in parts]
+    keys = _keys(folder, place)
+    own = [keys.get((row["model"], row["tuning"], row["seed"]), "") for row, _ in parts]
+    entries = {entry["key"]: entry for _, _, entry in read_lines(folder / "ledger.jsonl") if entry["key"] in own}
+    found = [_fitted(folder, row, entries.get(key), weight) for (row, weight), key in zip(parts, own, strict=True)]
     return [replace(one, row=best["model"]) for one in found]
 
 

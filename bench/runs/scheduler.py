@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import shutil
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from bench.runs import cost
 from bench.runs.cell import Cell
 from bench.runs.check_prediction import CheckedPrediction, score_validation, validate_prediction
 from bench.runs.final_predictions import adjusted
+from bench.runs.outcomes import Outcomes
 from bench.runs.run_events import CellDone, JobDone, JobReport, JobRetried, JobStarted, Listener, Notice, Tick
 from bench.tasks.base import Prediction, Task
 from bench.tune.ledger import FORMAT, Ledger
@@ -28,7 +29,7 @@ from bench.tune.trials import Entry
 TICK = 1.0
 
 
-@dataclass
+@dataclass(eq=False)
 class _Active:
     """One cell on its way."""
 
@@ -52,7 +53,7 @@ class Driver:
     def __init__(self, task: Task, executor: Executor, ledger: Ledger, limits: Limits, budget: Budget, listen: Listener) -> None:
         self.task, self.executor, self.ledger = task, executor, ledger
         self.limits, self.budget, self.listen = limits, budget, listen
-        self.outcomes: dict[str, Outcome] = {}
+        self.outcomes = Outcomes(ledger.folder)
         self._ready: list[tuple[int, int, int, _Active, Job, int]] = []
         """A heap, see `_queue`."""
         self._running: dict[int, tuple[_Active, Job, int]] = {}
@@ -61,11 +62,12 @@ class Driver:
         self._retried: set[tuple[str, int]] = set()
         self._alone: list[tuple[_Active, Job, int]] = []
         """Jobs for which a shared GPU was too small: each is run again when no other runs."""
-        self._tickets = self._queued = 0
-        self._begun: list[_Active] = []
+        self._tickets = self._queued = self._begun = 0
+        self._open: list[_Active] = []
+        """Cells under way: of those that have ended nothing stays in memory."""
         self._estimated = False
 
-    def run(self, cells: Sequence[Cell]) -> dict[str, Outcome]:
+    def run(self, cells: Sequence[Cell]) -> Mapping[str, Outcome]:
         """Run all cells; return what became of each, by cell name."""
         for cell in cells:
             self._begin(cell)
@@ -86,15 +88,21 @@ class Driver:
         first = cell.job(cell.split.validations[0], cell.plugin.default, trial_seed(self.budget.base, 0), 0)
         return first.key in self.ledger.entries
 
-    def stored(self, cell: Cell) -> list[Entry]:
-        """List the ledger's fits of a cell, those of other limits or versions included."""
-        named = (cell.dataset, cell.plugin.name)
-        return [e for e in self.ledger.entries.values() if (e["dataset"], e["model"]) == named and _fitted(e)]
+    def stored(self, cells: Iterable[Cell]) -> dict[str, list[cost.Spent]]:
+        """List what the ledger's fits of each cell took, by the cell's name, those of other limits or versions included."""
+        names = {(cell.dataset, cell.plugin.name): cell.name for cell in cells}
+        found: dict[str, list[cost.Spent]] = {name: [] for name in names.values()}
+        for entry in self.ledger.entries.values() if found else ():
+            name = names.get((entry["dataset"], entry["model"]))
+            if name is not None and _fitted(entry):
+                found[name].append(cost.spent(entry))
+        return found
 
     def _begin(self, cell: Cell) -> None:
         steps = plan(cell.plugin, self.budget, cell.job, replace(cell.scope, averages=self.task.blends))
-        active = _Active(cell, steps, len(self._begun) + 1)
-        self._begun.append(active)
+        self._begun += 1
+        active = _Active(cell, steps, self._begun)
+        self._open.append(active)
         active.jobs = next(steps)
         self._schedule(active)
 
@@ -208,11 +216,11 @@ class Driver:
 
     def _estimate(self) -> None:
         """Report once, when every cell has its first trial, what is still to come."""
-        if self._estimated or not all(active.entries for active in self._begun):
+        if self._estimated or not all(active.entries for active in self._open):
             return
         self._estimated = True
-        cells = [active.cell for active in self._begun if active.cell.name not in self.outcomes]
-        done = {active.cell.name: [e for e in active.entries.values() if _fitted(e)] for active in self._begun}
+        cells = [active.cell for active in self._open]
+        done = {active.cell.name: [cost.spent(e) for e in active.entries.values() if _fitted(e)] for active in self._open}
         if words := cost.after_first_trials(cost.estimate(cells, self.budget, done, {}), self.executor.workers):
             self.listen(Notice(words))
 
@@ -305,7 +313,8 @@ class Driver:
     def _finish(self, active: _Active, outcome: Outcome) -> None:
         cell = active.cell
         outcome = adjusted(self.task, cell.split, outcome, self.ledger.folder)
-        self.outcomes[cell.name] = outcome
+        self.outcomes.add(cell.name, outcome)
+        self._open.remove(active)
         best = {key for entry in (*outcome.best.values(), outcome.valid) for key in entry["validations"].values()}
         for key in {key for trial in outcome.trials for key in trial["validations"].values()} - best:
             (self.ledger.folder / "valid" / f"{key}.npz").unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from array import array
+from collections.abc import Iterator, Mapping
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -18,13 +19,62 @@ FORMAT = 2
 """Of an entry; raised whenever its fields, or what its key is made of, change their meaning."""
 
 
+class Entries(Mapping[str, Entry]):
+    """A ledger's entries by key: where each line begins is kept, the line itself is read when it is asked for.
+
+    What a run keeps in memory does then not grow with all that it has finished. The order is that of the keys' first lines.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._begins: dict[str, int] = {}
+        """Key -> the byte at which its latest line begins."""
+        self._file: BinaryIO | None = None
+
+    def __getitem__(self, key: str) -> Entry:
+        """Read an entry; raise `RunFolderError` where its line is no longer what was read, or written, before."""
+        begin = self._begins[key]
+        if self._file is None:
+            self._file = self.path.open("rb")
+        self._file.seek(begin)
+        try:
+            entry = _parsed(self._file.readline())
+        except ValueError as error:
+            raise RunFolderError(f"{self.path}: changed while it was open ({error}); mend it, or use another --out") from error
+        if entry["key"] != key:
+            raise RunFolderError(f"{self.path}: changed while it was open (another key at byte {begin}); mend it, or use another --out")
+        return entry
+
+    def __contains__(self, key: object) -> bool:
+        """Return whether there is an entry, without reading it."""
+        return key in self._begins
+
+    def __iter__(self) -> Iterator[str]:
+        """List the keys."""
+        return iter(self._begins)
+
+    def __len__(self) -> int:
+        """Count the keys."""
+        return len(self._begins)
+
+    def add(self, key: str, begin: int) -> None:
+        """Note where the line of an entry begins; it takes the place of an earlier one with its key."""
+        self._begins[key] = begin
+
+    def close(self) -> None:
+        """Close the file, if it was read; it is opened again where another entry is asked for."""
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+
 class Ledger:
     """A run folder's finished jobs by key; only one process at a time may open it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "ledger.jsonl"
-        self.entries: dict[str, Entry] = {}
+        self.entries = Entries(self.path)
         self._lock: BinaryIO | None = None
         self._file: FileIO | None = None
 
@@ -33,8 +83,7 @@ class Ledger:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(self.folder)
-            whole = read_entries(self.path, self.entries)
-            self._refuse_other_format()
+            whole = self._index()
             self._file = self.path.open("ab", buffering=0)
             self._file.truncate(whole)
         except OSError as error:
@@ -54,6 +103,7 @@ class Ledger:
         if self._file is None:
             raise RunFolderError("the ledger is not open")
         line = json.dumps(entry, sort_keys=True, allow_nan=False, default=_as_list).encode() + b"\n"
+        begin = self._file.seek(0, os.SEEK_END)
         try:
             while line:
                 line = line[self._file.write(line) :]
@@ -63,15 +113,23 @@ class Ledger:
             raise RunFolderError(
                 f"{self.path}: {error.strerror}; what is finished is kept: make room and give the same command again"
             ) from error
-        self.entries[entry["key"]] = compact(entry)
+        self.entries.add(entry["key"], begin)
 
-    def _refuse_other_format(self) -> None:
-        formats = {entry.get("format", 1) for entry in self.entries.values()} - {FORMAT}
-        if formats:
+    def _index(self) -> int:
+        """Read every line once, note where each begins, and refuse other formats; return the length in bytes of what is whole."""
+        whole = 0
+        others: dict[str, int] = {}
+        for begin, whole, entry in read_lines(self.path):  # noqa: B007 - the last one's end is returned
+            self.entries.add(entry["key"], begin)
+            others.pop(entry["key"], None)
+            if entry.get("format", 1) != FORMAT:
+                others[entry["key"]] = entry.get("format", 1)
+        if others:
             raise RunFolderError(
-                f"{self.path}: written by another version of bench (ledger format {formats.pop()}, this one has {FORMAT}); "
+                f"{self.path}: written by another version of bench (ledger format {next(iter(others.values()))}, this one has {FORMAT}); "
                 "choose another --out DIR, or remove the folder to compute it anew"
             )
+        return whole
 
     def write_log(self, entry: Entry) -> None:
         """Append what a failed job printed last to its cell's log file."""
@@ -82,6 +140,7 @@ class Ledger:
             log.write(f"{head}{entry['log_tail'].rstrip()}\n\n")
 
     def _close(self) -> None:
+        self.entries.close()
         for file in (self._file, self._lock):
             if file is not None:
                 file.close()
@@ -99,22 +158,35 @@ def log_name(dataset: str, model: str) -> str:
     return f"logs/{re.sub(r'[^A-Za-z0-9_.-]', '_', f'{dataset}-{model}')}.txt"
 
 
-def read_entries(path: Path, into: dict[str, Entry]) -> int:
-    """Read whole lines into a dict by key, the later line winning; returns the length in bytes of what is whole."""
+def read_lines(path: Path) -> Iterator[tuple[int, int, Entry]]:
+    """Read the whole lines of a ledger one by one: where each begins and ends, in bytes, and its entry.
+
+    Of two lines with one key the later counts. What is no entry ends in a `RunFolderError` that names its line; a last line
+    without an end is left out: it was torn.
+    """
     if not path.exists():
-        return 0
-    whole = 0
+        return
+    begin = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
-                break
+                return
             try:
-                entry = json.loads(line)
-                into[entry["key"]] = compact(entry)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                entry = _parsed(line)
+            except ValueError as error:
                 raise RunFolderError(f"{path}: line {number} is damaged ({error}); mend or remove it, or use another --out") from error
-            whole += len(line)
-    return whole
+            yield begin, begin + len(line), entry
+            begin += len(line)
+
+
+def _parsed(line: bytes) -> Entry:
+    """Make an entry of a line; raise `ValueError` where it is none."""
+    try:
+        entry = compact(json.loads(line))
+        hash(entry["key"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(error) from error
+    return entry
 
 
 def _locked(folder: Path) -> BinaryIO:

@@ -9,6 +9,9 @@ import pytest
 from campaigns import campaign, fuzz, plugins, soak, tamper
 from campaigns import publish as publishers
 
+FLAT = 600.0
+"""Bytes."""
+
 
 def test_a_campaign_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
     played: list[int] = []
@@ -64,13 +67,18 @@ def test_two_publishers_of_whom_some_are_killed_leave_whole_runs(tmp_path: Path,
     assert [line for line in found if line["end"] == "lost"] == []
 
 
-def test_many_trials_and_a_long_ledger_take_little(tmp_path: Path) -> None:
-    long = soak.ledger(tmp_path, 300)
-    assert long["entries"] == 300
-    assert soak.trials(tmp_path, 40)["trials"] == 40
-    # what is kept of a trial: its scores under resamples as numbers, not as objects
-    with soak.Ledger(tmp_path / "long") as found:
-        assert {type(drawn).__name__ for e in found.entries.values() for drawn in e["replicates"].values()} == {"array"}
+def test_a_long_ledger_is_read_and_not_kept(tmp_path: Path) -> None:
+    assert soak.ledger(tmp_path, 1_000)["entries"] == 1_000
+    with soak.traced() as size:
+        before = size()
+        with soak.Ledger(tmp_path / "long") as found:
+            assert (size() - before) / len(found.entries) < FLAT
+            # what is asked for is small too: scores under resamples are numbers, not objects
+            assert {type(drawn).__name__ for e in found.entries.values() for drawn in e["replicates"].values()} == {"array"}
+
+
+def test_what_a_run_keeps_does_not_grow_with_its_trials(tmp_path: Path) -> None:
+    assert soak.kept(tmp_path, warm=5, count=25) < FLAT
 
 
 def test_a_cluster_that_is_disturbed_leaves_the_ledger_of_a_local_run(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from bench.registry import discover
 from bench.sources.load import loaded, requested
 from bench.tasks.churn.task import Churn
 from bench.tasks.profiles import profile
-from bench.tune.ledger import read_entries
+from bench.tune.ledger import read_lines
 
 CTX = Context(quantiles=(0.1, 0.5, 0.9))
 
@@ -120,9 +120,7 @@ def test_a_tuned_row_is_the_mean_of_its_configurations_and_is_loaded_as_such(tmp
     assert "averaged" in tuned["flags"]
     assert 2 <= len(few) <= 3
     assert tuned["roc_auc"] > rows["default"]["roc_auc"] + 0.02
-    entries: dict[str, Any] = {}
-    read_entries(out / "ledger.jsonl", entries)
-    own = [e for e in entries.values() if e["model"] == "noisy"]
+    own = [e for _, _, e in read_lines(out / "ledger.jsonl") if e["model"] == "noisy"]
     mean = next(e for e in own if e["stage"] == "final" and KEY in e["params"])
     stored = read_prediction(out / mean["prediction"])[0]["prediction"]
     for stage in {e["stage"] for e in own} - {"final"}:
@@ -166,9 +164,7 @@ def test_a_fit_that_worked_once_and_not_again_ends_with_a_reason(tmp_path: Path)
     ledger.write_text("".join(line for line in ledger.read_text().splitlines(keepends=True) if KEY not in json.loads(line)["params"]))
     marker.touch()
     bench.run("churn", **common, trials=12, out=tmp_path / "run", sandbox="off")
-    entries: dict[str, Any] = {}
-    read_entries(ledger, entries)
-    means = [e for e in entries.values() if e["model"] == "noisy" and e["stage"] != "final" and KEY in e["params"]]
+    means = [e for _, _, e in read_lines(ledger) if e["model"] == "noisy" and e["stage"] != "final" and KEY in e["params"]]
     assert any(e["reason"] == "a configuration could not be fitted again: failed: RuntimeError: it broke" for e in means)
     rows = pl.read_parquet(tmp_path / "run" / "leaderboard.parquet").filter(pl.col("model") == "noisy")
     assert set(rows["tuning"]) == {"default", "tuned"}

@@ -9,9 +9,6 @@ import pytest
 from campaigns import campaign, fuzz, plugins, soak, tamper
 from campaigns import publish as publishers
 
-FLAT = 600.0
-"""Bytes."""
-
 
 def test_a_campaign_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
     played: list[int] = []
@@ -72,13 +69,15 @@ def test_a_long_ledger_is_read_and_not_kept(tmp_path: Path) -> None:
     with soak.traced() as size:
         before = size()
         with soak.Ledger(tmp_path / "long") as found:
-            assert (size() - before) / len(found.entries) < FLAT
+            # a key and where its line begins; its entry would take some 3,000 bytes
+            assert (size() - before) / len(found.entries) < 300
             # what is asked for is small too: scores under resamples are numbers, not objects
             assert {type(drawn).__name__ for e in found.entries.values() for drawn in e["replicates"].values()} == {"array"}
 
 
 def test_what_a_run_keeps_does_not_grow_with_its_trials(tmp_path: Path) -> None:
-    assert soak.kept(tmp_path, warm=5, count=25) < FLAT
+    # of 6 or 7 jobs for 4 trials a key and where its line begins; caches of Python's own, not yet full, are counted too
+    assert soak.kept(tmp_path, warm=4, count=10) < 1_000
 
 
 def test_a_cluster_that_is_disturbed_leaves_the_ledger_of_a_local_run(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,33 @@ def test_the_later_line_of_a_key_wins_after_reopening(tmp_path: Path) -> None:
         assert len(ledger.entries) == 2
 
 
+def test_an_entry_is_read_where_its_latest_line_begins_and_is_not_held(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        for n in range(3):
+            ledger.append(entry(n, "naïve\n\u2028"))
+            assert ledger.entries[f"k{n}"] == entry(n, "naïve\n\u2028")
+        ledger.append(entry(1, "again"))
+        assert ledger.entries["k1"]["reason"] == "again"
+        assert [ledger.entries[f"k{n}"]["value"] for n in (2, 0)] == [2 / 7, 0.0]
+        assert ledger.entries["k0"] is not ledger.entries["k0"]
+        assert "k3" not in ledger.entries
+        with pytest.raises(KeyError):
+            ledger.entries["k3"]
+        assert list(ledger.entries) == ["k0", "k1", "k2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [(lambda text: "?" * len(text), "Expecting value"), (lambda text: text.replace("k0", "k9"), "another key at byte 0")],
+)
+def test_a_line_that_somebody_changes_while_the_ledger_is_open_is_refused(tmp_path: Path, change: Callable[[str], str], words: str) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.append(entry(0))
+        ledger.path.write_text(change(ledger.path.read_text()))
+        with pytest.raises(RunFolderError, match=rf"ledger\.jsonl: changed while it was open \({words}.*; mend it, or use another --out"):
+            ledger.entries["k0"]
+
+
 def test_numbers_that_json_cannot_hold_are_refused_before_a_byte_is_written(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         with pytest.raises(ValueError, match="JSON"):
@@ -199,3 +227,9 @@ def test_a_ledger_of_another_version_is_refused_with_one_line_that_says_what_to_
         pass
     assert "\n" not in str(refused.value)
     assert (tmp_path / "ledger.jsonl").read_text() == '{"key": "k1", "value": 1}\n'
+
+
+def test_a_line_of_another_version_whose_key_has_a_later_line_of_this_one_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "ledger.jsonl").write_text('{"key": "k1", "value": 1}\n' + json.dumps(entry(1)) + "\n")
+    with Ledger(tmp_path) as ledger:
+        assert ledger.entries["k1"] == entry(1)

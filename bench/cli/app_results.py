@@ -86,7 +86,9 @@ def publish_run(
     retract: Annotated[bool, typer.Option("--retract", help="Take the run off the board; its files and the reason stay.")] = False,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why it is retracted.")] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="RUN is a place: derive its board and site anew.")] = False,
-    sign: Annotated[Path | None, typer.Option(metavar="KEY", help="Sign the run with an SSH key; bench verify names the signer.")] = None,
+    sign: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Sign the run with an SSH key, or by sigstore; bench verify names the signer.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Publish a run's rows and predictions, with opaque ids and no raw data, and derive the place's board and site.
@@ -117,9 +119,11 @@ def verify_place(
     rerun: Annotated[int, typer.Option(metavar="N", help="Fit N random cells again.")] = 0,
     seed: Annotated[int, typer.Option(help="Draws the cells of --rerun, with a hash of the board.")] = 0,
     head: Annotated[list[str] | None, typer.Option(metavar="DIGEST", help="A head that an earlier verification named.")] = None,
-    signers: Annotated[Path | None, typer.Option(metavar="FILE", help="Who may sign, as ssh-keygen's allowed signers.")] = None,
+    signers: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Who may sign: ssh-keygen's allowed signers, sigstore IDENTITY ISSUER.")
+    ] = None,
     record: Annotated[bool, typer.Option("--record", help="Keep in PLACE what was found; its first page tells.")] = False,
-    sign: Annotated[Path | None, typer.Option(metavar="KEY", help="Sign the record with an SSH key.")] = None,
+    sign: Annotated[str | None, typer.Option(metavar="KEY", help="Sign the record with an SSH key, or by sigstore.")] = None,
     plugin_: Files = None,
     plugins_dir: Folders = None,
     sandbox: Sandboxed = "auto",

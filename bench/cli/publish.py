@@ -19,7 +19,7 @@ def publish_command(
     retract: bool,
     reason: str | None,
     rebuild: bool,
-    sign: Path | None = None,
+    sign: str | None = None,
     as_json: bool,
 ) -> None:
     """Publish, retract or rebuild, and say what was done."""

@@ -30,12 +30,12 @@ def verify_command(
     rerun: int,
     signers: Path | None,
     as_json: bool,
-    keep: tuple[bool, Path | None] = (False, None),
+    keep: tuple[bool, str | None] = (False, None),
     **given: Any,
 ) -> int:
     """Verify and print; returns the exit code. `given`: the other arguments of `bench.publish.verify.verify`.
 
-    `keep`: whether what was found is recorded in the place, and the key that signs the record.
+    `keep`: whether what was found is recorded in the place, and the key, or `sigstore`, that signs the record.
     """
     from bench.publish.publish import record
     from bench.publish.verify import verify
@@ -44,7 +44,9 @@ def verify_command(
     if rerun < 0:
         raise ConfigError(f"--rerun {rerun} is negative; give the number of cells to run again")
     if signers is not None and not signers.is_file():
-        raise ConfigError(f"--signers {signers}: no such file; give lines NAME KEYTYPE KEY, as ssh-keygen's allowed signers")
+        raise ConfigError(
+            f"--signers {signers}: no such file; give lines NAME KEYTYPE KEY, as ssh-keygen's allowed signers, or sigstore IDENTITY ISSUER"
+        )
     if keep[1] is not None and not keep[0]:
         raise ConfigError("--sign signs a record; give --record too")
     found = verify(place, discover(plugins, folders), rerun=rerun, signers=signers, **given)

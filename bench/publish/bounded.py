@@ -21,6 +21,8 @@ MOST_VALUES = 1 << 24
 """Values of a table, of all columns together."""
 MOST_BYTES = 1 << 28
 """Bytes of a table in memory, with each text that recurs once."""
+MOST_BUNDLE = 1 << 16
+"""Bytes of a Sigstore bundle: one certificate, one log entry with its path and some time stamps, about 10 kB."""
 HEADROOM = 3 << 28
 """Bytes of address space that one file may take while it is read, beyond what the process has."""
 FOOTER = {"thrift_string_size_limit": 1 << 20, "thrift_container_size_limit": 1_000}

@@ -20,7 +20,7 @@ import bench
 from bench.board.merge import Merged, counts, merge, row_key
 from bench.board.schema import Row, rows_to_table, write_rows
 from bench.execute.jobs import bench_source
-from bench.publish import untrusted
+from bench.publish import signatures, untrusted
 from bench.publish.package import dumped, parquet
 from bench.publish.place import Published, State, retraction, state
 from bench.publish.published_pictures import Pictures, published_pictures
@@ -199,7 +199,8 @@ def checked(store: Store, merged: Merged, task: str) -> list[str]:
     stored = {run: _stored(store, run) for run in runs}
     scored = [(row, run) for row, run in own if row["status"] == "ok"]
     able = sum(row_key(row) in stored[run] for row, run in scored)
-    signed = sum(store.size(f"signatures/{run}.sig") is not None for run in runs)
+    there = signatures.there(store)
+    signed = sum(signatures.is_signed(run, there) for run in runs)
     files = f"The files of {len(runs)} run{'s' * (len(runs) != 1)} are what was published"
     again = f"{able:,} of {len(scored):,} scored rows have their predictions here, to be scored again by whoever has the data"
     return [f"{files}; {again} (bench verify); {signed} of {len(runs)} runs signed."]

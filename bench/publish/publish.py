@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bench.board.merge import Merged, misfit
 from bench.board.schema import Row
 from bench.errors import ConfigError
-from bench.publish import records, signing
+from bench.publish import records, signatures
 from bench.publish.chain import heads
 from bench.publish.derive import derive, derived_there, merged_rows
 from bench.publish.package import RUN, Package, dumped, package
@@ -46,14 +46,16 @@ class PublishResult:
     """Older rows of the same cells, which the board does not show."""
 
 
-def publish(folder: Path, to: str, *, dry_run: bool = False, with_figures: bool = False, sign: Path | None = None) -> PublishResult:
-    """Publish a finished run and derive board and site anew; the same run again changes nothing. `sign`: an SSH key.
+def publish(folder: Path, to: str, *, dry_run: bool = False, with_figures: bool = False, sign: str | Path | None = None) -> PublishResult:
+    """Publish a finished run and derive board and site anew; the same run again changes nothing.
+
+    `sign`: an SSH key, or `sigstore`.
 
     Raises `RunFolderError` for a run that is unfinished or damaged, `PlaceError` where the place refuses, where a run's
     data or versions contradict those that are published, and where the run was retracted.
     """
-    if sign is not None and not dry_run:
-        signing.sign(b"", sign)  # a key that cannot sign is found before anything is sent
+    # who cannot sign is told before anything is sent
+    signing = signatures.opened(sign, trial=True) if sign is not None and not dry_run else None
     made = package(folder, with_figures=with_figures)
     store = open_store(to)
     seen = state(store)
@@ -66,9 +68,10 @@ def publish(folder: Path, to: str, *, dry_run: bool = False, with_figures: bool 
         return _result_of(made, store, merged_rows(store, seen), new=new)
     if new:
         upload(made, store)
-    if sign is not None:
+    if signing is not None:
         # what stands there is signed: of two who publish one run at once, one finds the other's commit
-        store.write(f"signatures/{made.run}.sig", signing.sign(store.read(f"commits/{made.run}.json", SMALL), sign))
+        signature = signing.sign(store.read(f"commits/{made.run}.json", SMALL))
+        store.write(f"{signatures.FOLDER}/{made.run}{signing.suffix}", signature)
     return _result_of(made, store, derive(store), new=new)
 
 
@@ -114,7 +117,7 @@ def retract(run: str, to: str, reason: str, *, dry_run: bool = False) -> Publish
     return PublishResult(name, store.shown, False, 0, 0, 0, {}, len(merged.rows), merged.superseded)
 
 
-def record(found: Checked, place: str, *, sign: Path | None = None) -> str:
+def record(found: Checked, place: str, *, sign: str | Path | None = None) -> str:
     """Keep in a place what a verification of it found, so that its first page tells; returns the record's id.
 
     Raises `PlaceError` where files are not what was published: of such a place nothing is recorded.
@@ -124,11 +127,12 @@ def record(found: Checked, place: str, *, sign: Path | None = None) -> str:
     if found.faults:
         raise PlaceError(f"nothing is recorded: {found.faults[0]}")
     content = records.written(recorded_rows(found), datetime.now(UTC))
-    signature = signing.sign(content, sign) if sign is not None else b""
+    signing = signatures.opened(sign) if sign is not None else None
+    signature = signing.sign(content) if signing is not None else b""
     store = open_store(place)
     name = records.store_record(store, content)
-    if signature:
-        store.write(f"signatures/{name}.sig", signature)
+    if signing is not None:
+        store.write(f"{signatures.FOLDER}/{name}{signing.suffix}", signature)
     if derived_there(store):
         derive(store)
     return name

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from bench.errors import ConfigError
+from bench.publish.signers import Signers
 from bench.publish.store import PlaceError
 
 SPACE = "bench"
@@ -30,7 +31,7 @@ def sign(content: bytes, key: Path) -> bytes:
     return done.stdout
 
 
-def signer(content: bytes, signature: bytes, signers: Path | None, what: str) -> str:
+def signer(content: bytes, signature: bytes, signers: Signers | None, what: str) -> str:
     """Name who signed: by the list of allowed signers, or, without one, by the key; raise `PlaceError` where nobody did."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         file = Path(folder) / "signature"
@@ -42,13 +43,15 @@ def signer(content: bytes, signature: bytes, signers: Path | None, what: str) ->
         name = f"{found[1]} {found[2]}"
         if signers is None:
             return f"key {name}"
-        known = _run(["-Y", "find-principals", "-s", str(file), "-f", str(signers)], b"")
+        allowed = Path(folder) / "signers"
+        allowed.write_bytes(signers.ssh)
+        known = _run(["-Y", "find-principals", "-s", str(file), "-f", str(allowed)], b"")
         who = known.stdout.decode(errors="replace").splitlines()[:1]
         if known.returncode or not who:
-            raise PlaceError(f"{what}: signed with {name}, which is not among the signers in {signers}")
-        allowed = _run(["-Y", "verify", "-n", SPACE, "-I", who[0], "-s", str(file), "-f", str(signers)], content)
-        if allowed.returncode:
-            raise PlaceError(f"{what}: {who[0][:80]} may not sign this ({_words(allowed)})")
+            raise PlaceError(f"{what}: signed with {name}, which is not among the signers in {signers.file}")
+        verified = _run(["-Y", "verify", "-n", SPACE, "-I", who[0], "-s", str(file), "-f", str(allowed)], content)
+        if verified.returncode:
+            raise PlaceError(f"{what}: {who[0][:80]} may not sign this ({_words(verified)})")
         return f"{who[0][:80]} ({name})"
 
 

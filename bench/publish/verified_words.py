@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.board.merge import Merged, row_key
-from bench.publish import signing
+from bench.publish import signatures
 from bench.publish.place import Published, State
 from bench.publish.records import Record, counted, records
+from bench.publish.signers import WORD
 from bench.publish.store import Store
 from bench.report.html import Html, joined, name_of, tag
 from bench.report.tables import plain_table
@@ -24,7 +25,7 @@ class Verified:
     """The records of a place with who signed each, and where its rows stand in their runs."""
 
     records: Sequence[tuple[Record, str]]
-    """The newest first, with the key of its signature; empty: unsigned."""
+    """The newest first, with what its signatures say they are of; empty: unsigned."""
     refused: Sequence[str]
     places: Mapping[tuple[str, Any], int]
     """(run, row's key) -> the row's place in the run."""
@@ -36,7 +37,8 @@ class Verified:
         places = {
             (run, row_key(row)): at for run in (seen.active_runs if found else ()) for at, row in enumerate(Published(store, run).rows())
         }
-        return cls([(record, _key(store, record.name)) for record in found], refused, places)
+        there = signatures.there(store) if found else ()
+        return cls([(record, signatures.claimed(store, record.name, there)) for record in found], refused, places)
 
     def sentence(self, merged: Merged, task: str) -> str:
         """Describe how much of a task's scored rows the newest record calls verified."""
@@ -78,11 +80,5 @@ class Verified:
         )
 
 
-def _key(store: Store, name: str) -> str:
-    what = f"signatures/{name}.sig"
-    size = store.size(what)
-    return signing.claimed_key(store.read(what, signing.MOST)) if size is not None and size <= signing.MOST else ""
-
-
 def _who(key: str) -> str:
-    return f"signed with key {key}" if key else "unsigned"
+    return f"signed with {'' if key.startswith(WORD) else 'key '}{key}" if key else "unsigned"

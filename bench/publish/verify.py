@@ -22,7 +22,7 @@ from bench.board.schema import Row
 from bench.errors import BenchError
 from bench.execute.jobs import bench_source
 from bench.execute.sandbox import Sandbox, chosen, words_of
-from bench.publish import chain, draw, records, signing, untrusted
+from bench.publish import chain, draw, records, signatures, untrusted
 from bench.publish.consistent import contradictions
 from bench.publish.derive import ABOUT, BOARD, FOLDERS, derived_files, derived_there, merged_rows
 from bench.publish.place import SMALL, Published, State, retraction, state
@@ -30,6 +30,7 @@ from bench.publish.rerun import repeatable, repeater
 from bench.publish.rescore import RescoredBoard, rescored
 from bench.publish.searches import Searches
 from bench.publish.searches import read as read_searches
+from bench.publish.signers import Signers, read_signers
 from bench.publish.store import PlaceError, Store, open_store
 from bench.publish.truth import PublishedRun, parse_sources, read_run, splits_of
 from bench.publish.validated import validated
@@ -101,16 +102,17 @@ def verify(
 ) -> Checked:
     """Check a place; `sources`: NAME=PATH words, `rerun`: how many random cells are fitted again, drawn by `seed`.
 
-    `heads`: what earlier verifications named as the place's heads; `signers`: a list of who may sign, as ssh-keygen takes it;
+    `heads`: what earlier verifications named as the place's heads; `signers`: a file of who may sign (`bench.publish.signers`);
     `sandbox`: how the workers of those fits are confined.
     Raises `PlaceError` only where nothing can be checked: no run is published, or the place cannot be reached.
     """
+    allowed = read_signers(signers) if signers is not None else None
     store = open_store(place)
     seen = state(store)
     if not seen.committed:
         raise PlaceError(f"{store.shown}: no run is published here; give the folder that bench publish wrote to")
     faults, notes = list(chain.broken(store, seen.committed, heads)), list(_strays(store, seen))
-    signed, unsigned = _signatures(store, seen, signers)
+    signed, unsigned = _signatures(store, seen, allowed)
     faults, notes = [*faults, *unsigned], [*notes, *signed]
     opened, wrong = _opened_runs(store, seen)
     faults += wrong
@@ -124,29 +126,24 @@ def verify(
     confined = chosen(sandbox, [cache_folder().parent, *given.values()]) if rerun else None
     notes += [*board_notes, *_rerun(opened, registry, confined, rerun, seed)]
     notes += [f"--rerun: {lacking}"] if rerun and (lacking := words_of(confined, sandbox)) else []
-    recorded_faults, recorded = _records(store, seen, opened, signers)
+    recorded_faults, recorded = _records(store, seen, opened, allowed)
     faults, notes = [*faults, *recorded_faults], [*notes, *recorded]
     lines = [line for one in opened for line in one.lines]
     return Checked(lines, [*dict.fromkeys(faults), *board_faults], notes, chain.heads(store, seen.committed) if not faults else [])
 
 
-def _records(store: Store, seen: State, opened: Sequence[_Open], signers: Path | None) -> tuple[list[str], list[str]]:
+def _records(store: Store, seen: State, opened: Sequence[_Open], allowed: Signers | None) -> tuple[list[str], list[str]]:
     """Compare what earlier verifications have recorded with what this one found: a record must not say more."""
     found, faults = records.records(store, seen)
     lines = {one.published.run: [(line.level, line.wrong) for line in one.lines] for one in opened}
     notes: list[str] = []
+    there = signatures.there(store)
     for record in found:
         for wrong, words in records.compared(record, lines):
             (faults if wrong else notes).append(words)
-        what = f"signatures/{record.name}.sig"
-        if store.size(what) is None:
-            faults += [f"record {record.name}: nobody has signed it"] if signers else []
-            continue
-        try:
-            content = store.read(f"{records.FOLDER}/{record.name}.json", SMALL)
-            notes.append(f"record {record.name}: signed by {signing.signer(content, store.read(what, signing.MOST), signers, what)}")
-        except PlaceError as error:
-            faults.append(str(error))
+        who, wrong_signatures = signatures.check(store, there, f"{records.FOLDER}/{record.name}.json", allowed, f"record {record.name}")
+        notes += who
+        faults += wrong_signatures
     return faults, notes
 
 
@@ -299,20 +296,11 @@ def _known_truth(one: _Open, registry: Registry) -> Iterator[str]:
         )
 
 
-def _signatures(store: Store, seen: State, signers: Path | None) -> tuple[list[str], list[str]]:
+def _signatures(store: Store, seen: State, allowed: Signers | None) -> tuple[list[str], list[str]]:
     """Name who signed each run; with a list of signers, a run that none of them signed is a fault."""
-    found, faults = [], []
-    for run in seen.committed:
-        what = f"signatures/{run}.sig"
-        if store.size(what) is None:
-            faults += [f"run {run}: nobody has signed it"] if signers else []
-            continue
-        try:
-            who = signing.signer(store.read(f"commits/{run}.json", SMALL), store.read(what, signing.MOST), signers, what)
-            found.append(f"run {run}: signed by {who}")
-        except PlaceError as error:
-            faults.append(str(error))
-    return found, faults
+    there = signatures.there(store)
+    checked = [signatures.check(store, there, f"commits/{run}.json", allowed, f"run {run}") for run in seen.committed]
+    return [words for notes, _ in checked for words in notes], [words for _, faults in checked for words in faults]
 
 
 def _rerun(opened: Sequence[_Open], registry: Registry, sandbox: Sandbox | None, count: int, seed: int) -> list[str]:

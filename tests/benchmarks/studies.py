@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,7 @@ def run_plan(config: Config, plan: Callable[[Any, Any, Any, Scope], Plan]) -> tu
     try:
         plugins = runner.Describer(executor, runner._model_sources(config, registry), memory_mb()).finish()[0]
         own = [p.asked(config.task) for p in plugins if p.name in config.models]
-        problems = [
-            Problem(data.name, data.simulated, data.fingerprint, split, own, data.adapter.name)
-            for data, split in runner._problems(requests, config, registry, task, ignore)
-        ]
+        problems = [replace(problem, plugins=own) for problem in runner._problems(requests, config, registry, task, ignore)]
         with Ledger(folder) as ledger:
             driver = scheduler.Driver(task, executor, ledger, Limits(600.0, memory_mb() / 4), runner._budget(config), ignore)
             runner._outcomes(problems, config, driver)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pluggy
 
-from bench.api import Dataset, Model, Sampler
-from bench.tasks.base import Task
+if TYPE_CHECKING:
+    # every worker reads this file to load its plugin, and a task brings the libraries of tables with it
+    from bench.api import Dataset, Model, Sampler
+    from bench.tasks.base import Task
 
 hookspec = pluggy.HookspecMarker("bench")
 

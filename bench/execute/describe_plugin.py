@@ -29,8 +29,6 @@ def describe(source: Source, name: str) -> dict[str, Any]:
 
 def metadata(name: str, model: Any) -> dict[str, Any]:
     """Describe one model class ready for JSON; raise `PluginError` where space, default and runtime do not fit together."""
-    from optuna.distributions import distribution_to_json
-
     from bench.errors import PluginError
     from bench.execute.mean_of import KEY
     from bench.registry import needed
@@ -61,7 +59,7 @@ def metadata(name: str, model: Any) -> dict[str, Any]:
         "deterministic": bool(model.deterministic),
         "causal": bool(model.causal),
         "local": bool(model.local),
-        "space": {k: _as_json(name, f"space()[{k!r}]", distribution_to_json(d)) for k, d in space.items()},
+        "space": {k: _as_json(name, f"space()[{k!r}]", _space_text(d)) for k, d in space.items()},
         "default": default,
         "choices": choices,
         "source_hash": plugin_digest(file),
@@ -70,6 +68,13 @@ def metadata(name: str, model: Any) -> dict[str, Any]:
         "insight": callable(getattr(model, "insight", None)),
         "gpus": 0 if missing else gpus(model.runtime),
     }
+
+
+def _space_text(distribution: Any) -> str:
+    """Write a distribution as optuna's own text; optuna is imported by whoever has one, a model without a space starts without."""
+    from optuna.distributions import distribution_to_json
+
+    return distribution_to_json(distribution)
 
 
 def _choices(name: str, model: Any, task: str) -> dict[str, list[Any]]:

@@ -18,7 +18,6 @@ import numpy as np
 
 from bench.api import Context, Model
 from bench.data.panel import Forecast, Panel
-from bench.metrics.anomaly import row_standards
 
 KEY = "mean_of"
 """The parameter that no plugin may have."""
@@ -66,6 +65,8 @@ class MeanOf:
         if isinstance(found[0], Forecast):
             return _mean_forecast([one.arrays() for one in found])
         if isinstance(inputs, Panel):
+            from bench.metrics.anomaly import row_standards  # every worker reads this file, few ever average
+
             step = np.arange(inputs.mask.shape[1])
             learnt = inputs.mask & (step >= inputs.start[:, None]) & (step < inputs.until[:, None])
             found = [row_standards(np.asarray(one, np.float64), inputs.mask, learnt) for one in found]

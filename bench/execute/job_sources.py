@@ -8,8 +8,10 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import re
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -22,19 +24,45 @@ OTHERWISE = {"sklearn": "scikit-learn"}
 """Module -> its distribution, where their names differ."""
 RUNTIMES = {"none": (), "torch": ("torch",), "tensorflow": ("tensorflow", "keras")}
 
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Fields of a node that hold statements, or what holds them."""
+NEW_STATEMENT = re.compile(rb"^[^\s)\]}#]", re.MULTILINE)
+
 
 @cache
 def imports_of(file: Path) -> frozenset[str]:
     """Return the modules that a file imports at any place of it, by absolute name; a name from a module counts as one."""
     package = ".".join(_package(file))
     names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_bytes())):
+    for node in _import_statements(_parsed(file.read_bytes())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
+        else:
             base = importlib.util.resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
             names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
     return frozenset(names)
+
+
+def _parsed(source: bytes) -> ast.Module:
+    """Parse a source up to the first line of a new statement after the word `import` last stands in it: no more is asked of it.
+
+    Parsing is most of what a run's digests cost. Cut within a statement, the first part is no source by itself: then all is parsed.
+    """
+    after = NEW_STATEMENT.search(source, source.rfind(b"import") + 1)
+    if after:
+        with suppress(SyntaxError):
+            return ast.parse(source[: after.start()])
+    return ast.parse(source)
+
+
+def _import_statements(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Find imports among statements, at any depth; expressions, which are most of a tree, hold none."""
+    for name in BLOCKS:
+        for node in getattr(tree, name, ()):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                yield node
+            else:
+                yield from _import_statements(node)
 
 
 def closure(files: Iterable[Path]) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from importlib.metadata import version
 from pathlib import Path
 
@@ -34,6 +35,34 @@ def test_what_is_known_of_a_plugin_depends_neither_on_its_neighbours_nor_on_the_
     assert set(one["zero"].versions) == set(one["rfm-logit"].versions) == {"python", "numpy"}
     assert "torch" in one["lstm"].versions
     assert one["rfm-lightgbm"].versions["lightgbm"] == version("lightgbm")
+
+
+SHAPES = {
+    "at the top": "import a, b.c as d\nfrom e import (\n    f,\n    g,\n)\nx = 1\n",
+    "in blocks": (
+        "if x:\n    import a\nelif y:\n    import b\nelse:\n    import c\nfor _ in x:\n    import d\nelse:\n    import e\n"
+        "try:\n    import f\nexcept* E:\n    import g\nelse:\n    import h\nfinally:\n    import i\n"
+        "with x:\n    import j\nmatch x:\n    case 1:\n        import k\nwhile x: import l; import m\n"
+    ),
+    "in functions": "class A:\n    async def b(self):\n        def c():\n            from d.e import f\n        return c\n\nx = 1\n",
+    "in the last line": "x = 1\nimport a",
+    "before a block goes on": "try:\n    import a\nexcept ImportError:\n    from b import c\nx = 1\n",
+    "before a text that begins at the margin": 'import a\nx = """import b\nimport c\nfrom d import e\n"""\ny = 1\n',
+    "before a line that goes on": "import a\nx = 1 + \\\nimportant\ny = 1\n",
+    "in a comment at the end": "def a():\n    import b\n# import c\nx = 1  # import d\n",
+    "with other line ends": "import a\r\nx = 1\r\n",
+    "nowhere": "x = 1\n",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_imports_are_those_of_the_whole_file_wherever_they_stand(tmp_path: Path, shape: str) -> None:
+    file = tmp_path / "file.py"
+    file.write_text(SHAPES[shape], newline="")
+    nodes = list(ast.walk(ast.parse(SHAPES[shape])))
+    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    froms = [(node.module or "", alias.name) for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert job_sources.imports_of(file) == {*modules, *(base for base, _ in froms), *(f"{base}.{name}" for base, name in froms)}
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import gc
 import itertools
 import os
@@ -23,6 +24,16 @@ settings.register_profile("bench", deadline=None)
 settings.load_profile("bench")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the sources once, in the process that starts all others: of some two thousand, each would do so for itself.
+
+    They do where bytecode is not to be written (`PYTHONDONTWRITEBYTECODE`), and confined workers anyway: to them all is read-only.
+    """
+    if not hasattr(config, "workerinput"):
+        for name in ("bench", "plugins", "datasets"):
+            compileall.compile_dir(ROOT / name, quiet=2)
 
 
 def pytest_collection_finish() -> None:

@@ -169,8 +169,9 @@ def differing(schema: pa.Schema) -> str:
 
 def completed(table: pa.Table) -> pa.Table:
     """Bring a table that `differing` finds nothing wrong with into the order of `SCHEMA`; what it lacks is null."""
-    schema = _with([name for name in table.column_names if name not in NAMES])
-    columns = [table[f.name] if f.name in table.column_names else pa.nulls(table.num_rows, f.type) for f in schema]
+    found = dict(zip(table.column_names, table.columns, strict=True))  # Arrow makes its list of names anew each time
+    schema = _with([name for name in found if name not in NAMES])
+    columns = [found[f.name] if f.name in found else pa.nulls(table.num_rows, f.type) for f in schema]
     return pa.Table.from_arrays(columns, schema=schema)
 
 

@@ -2,7 +2,8 @@
 
 1. Of several rows for one (task id, data set, model, tuning, seed) the newest by `created` stands (of equals that of the
    run with the higher id). A `skipped` row stands only where no other run has tried that model: a library that one machine
-   lacks must not take another's result away. A failed row goes where a newer one of that model and tuning worked.
+   lacks must not take another's result away. A failed row goes where a newer one of that model and tuning worked. A mean of
+   several models goes with them: where newer runs have results of all its members, it is a mean of what is not shown.
 2. A board holds one fingerprint for each (task id, data set), and one schema and one aggregator for all. Where runs
    differ, the earliest run stands and the others' rows are left out and named. Publishing refuses to bring this about, and
    `bench board` refuses to show it.
@@ -15,6 +16,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +27,7 @@ from typing import Any, TypeAlias
 from bench.board.families import flag_trivial
 from bench.board.metrics import ranking_metric
 from bench.board.ranking import boards, candidates, merit, rank, value
+from bench.board.recommend import is_mixture
 from bench.board.schema import TUNINGS, Row
 
 Runs: TypeAlias = Mapping[str, Sequence[Row]]
@@ -134,7 +137,22 @@ def _newest_rows(owned: Sequence[Owned]) -> list[Owned]:
         before = newest.get(row_key(row))
         if before is None or (_age(row), run) > (_age(before[1]), before[0]):
             newest[row_key(row)] = (run, row)
-    return list(newest.values())
+    return _with_members(list(newest.values()))
+
+
+def _with_members(owned: Sequence[Owned]) -> list[Owned]:
+    """Drop each mean of several models of which no member's row is of its run any more."""
+    standing: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for run, row in owned:
+        standing[row["task_id"], row["dataset"], row["model"]].add(run)
+
+    def gone(run: str, row: Row) -> bool:
+        if not is_mixture(row):
+            return False
+        runs = set[str]().union(*(standing[row["task_id"], row["dataset"], name] for name in json.loads(row.get("params") or "{}")))
+        return bool(runs) and run not in runs
+
+    return [(run, row) for run, row in owned if not gone(run, row)]
 
 
 def _order(row: Row) -> tuple[str, str, str, str, int, int]:

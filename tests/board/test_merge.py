@@ -115,6 +115,17 @@ def test_a_failure_goes_where_a_newer_run_has_mended_it_and_stays_where_not(made
     assert words == []
 
 
+def test_a_mean_of_models_goes_where_newer_runs_have_results_of_all_its_members(made):
+    mean = {**made({"ensemble": (0.81, 0.79, 0.83, (0, 0, 0))})[0], "plugin": "bench", "params": '{"lstm": 0.5, "gru": 0.5}'}
+    old = [*made({**LED, "gru": (0.7, 0.68, 0.72, (0.1, 0.08, 0.12))}), mean]
+    for newer, stays in (({"lstm"}, True), ({"lstm", "gru"}, False), ({"rfm-logit"}, True)):
+        rows, _ = merged([("a", old), ("b", made(dict.fromkeys(newer, (0.75, 0.73, 0.77, (0, 0, 0))), day=2))])
+        assert ("ensemble" in {r["model"] for r in rows}) == stays, newer
+    elsewhere = made(dict.fromkeys(("lstm", "gru"), (0.75, 0.73, 0.77, (0, 0, 0))), day=2, dataset="cdnow")
+    rows, _ = merged([("a", old), ("b", elsewhere)])
+    assert "ensemble" in {r["model"] for r in rows}
+
+
 def test_seeds_of_several_runs_stand_beside_each_other(made):
     rows, words = merged([("a", made(LED, seed=0)), ("b", made(LED, seed=1))])
     assert sorted((r["model"], r["seed"]) for r in rows) == [("lstm", 0), ("lstm", 1), ("rfm-logit", 0), ("rfm-logit", 1)]

@@ -64,15 +64,15 @@ def main() -> None:
     while True:
         try:
             message: StageData | Order = connection.recv()
+            if isinstance(message, StageData):
+                # one alone: a final fit's labels are the validation's truth, and must not lie beside a search job
+                stages = {}  # gone before the next one comes: there may not be room for both
+                gc.collect()  # what a failed job left in reference cycles is of the stage before
+                payload = Payload.receive_buffers(message.head, message.sizes, connection.fileno())
+                stages = {message.digest: KeptStage(payload, message.once)}
+                continue
         except (EOFError, OSError):
             return
-        if isinstance(message, StageData):
-            # one alone: a final fit's labels are the validation's truth, and must not lie beside a search job
-            stages = {}  # gone before the next one comes: there may not be room for both
-            gc.collect()  # what a failed job left in reference cycles is of the stage before
-            payload = Payload.receive_buffers(message.head, message.sizes, connection.fileno())
-            stages = {message.digest: KeptStage(payload, message.once)}
-            continue
         try:
             answer = handle(message, stages, reply, connection.recv_bytes)
         except BaseException as error:  # noqa: BLE001 - whatever a plugin raises, SystemExit too, ends as an answer

@@ -129,7 +129,6 @@ class LocalExecutor:
         for slot in self.slots:
             self._end(slot)
         self._guardian.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _poll(self, timeout: float) -> Iterator[Answer]:
         busy = {slot.connection: slot for slot in self.slots if slot.ticket is not None and slot.connection is not None}

@@ -106,6 +106,7 @@ class Guardian:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        self._scratch = scratch
         # what was started has forked the guardian, and ends
         self._process.wait()
         scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -118,12 +119,14 @@ class Guardian:
                 self._process.stdin.flush()
 
     def close(self) -> None:
-        """End the guardian, and wait for its end; what it still knows of is killed."""
+        """End the guardian, and wait for its end; what it still knows of is killed, and the scratch folder is gone."""
         if self._process.stdin is not None and self._process.stdout is not None and not self._process.stdout.closed:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
             with self._process.stdout as until_its_end:
                 until_its_end.read()
+        # it may have been killed before
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def scratch_folder() -> Path:

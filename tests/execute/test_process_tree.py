@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -72,3 +73,14 @@ def test_who_is_killed_while_the_sandbox_is_tried_leaves_no_folder(tmp_path: Pat
         assert [folder.name[:6] for folder in tmp_path.iterdir()] == ["bench-"]
         process.kill()
     wait_until(lambda: not list(tmp_path.iterdir()), "the guardian cleans up")
+
+
+def test_the_folder_is_gone_at_the_close_where_the_guardian_was_killed_before(tmp_path: Path) -> None:
+    guardian = Guardian(tmp_path / "scratch")
+    (tmp_path / "scratch" / "slot").mkdir()
+    (killed,) = [pid for pid in map(int, (p.name for p in Path("/proc").iterdir() if p.name.isdigit())) if str(tmp_path) in command(pid)]
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: command(killed) == "", "the guardian has ended")
+    assert (tmp_path / "scratch").exists(), "nobody has removed it yet"
+    guardian.close()
+    assert not (tmp_path / "scratch").exists()

@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +26,7 @@ from typing import Any, TypeAlias
 from bench.board.families import flag_trivial
 from bench.board.metrics import ranking_metric
 from bench.board.ranking import boards, candidates, merit, rank, value
-from bench.board.recommend import is_mixture
+from bench.board.recommend import is_mixture, members_of
 from bench.board.schema import TUNINGS, Row
 
 Runs: TypeAlias = Mapping[str, Sequence[Row]]
@@ -149,7 +148,7 @@ def _with_members(owned: Sequence[Owned]) -> list[Owned]:
     def gone(run: str, row: Row) -> bool:
         if not is_mixture(row):
             return False
-        runs = set[str]().union(*(standing[row["task_id"], row["dataset"], name] for name in json.loads(row.get("params") or "{}")))
+        runs = set[str]().union(*(standing[row["task_id"], row["dataset"], name] for name in members_of(row)))
         return bool(runs) and run not in runs
 
     return [(run, row) for run, row in owned if not gone(run, row)]

@@ -93,6 +93,11 @@ def is_mixture(row: Row) -> bool:
     return row.get("plugin") == "bench"
 
 
+def members_of(row: Row) -> set[str]:
+    """Name the models that a mean is made of."""
+    return set(json.loads(row.get("params") or "{}"))
+
+
 def known_cost(row: Row, beside: Sequence[Row]) -> float | None:
     """Return the same, None where nothing was measured."""
     measured = any(row.get(name) is not None for name in ("search_seconds", "fit_seconds", "predict_seconds"))
@@ -101,7 +106,7 @@ def known_cost(row: Row, beside: Sequence[Row]) -> float | None:
 
 def _members_search(row: Row, beside: Sequence[Row]) -> float:
     place = row["task_id"], row["dataset"]
-    names = set(json.loads(row.get("params") or "{}"))
+    names = members_of(row)
     found = {
         other["model"]: other.get("search_seconds") or 0.0
         for other in beside

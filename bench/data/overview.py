@@ -33,17 +33,17 @@ def overview(data: Events | Series) -> dict[str, Any]:
     start = pl.col("time").dt.truncate(step).alias("start")
     if isinstance(data, Series):
         known = data.frame.lazy().filter(pl.col("value").is_not_null())
-        counted = known.group_by(start).agg(observed=pl.col("series").n_unique())
+        counted = known.group_by(start).agg(observed=pl.col("series").n_unique()).collect()
         about: dict[str, Any] = {"unit": "series", "total": data.frame["series"].n_unique()}
     else:
         counted, gaps = _counted(data, start)
-        about = {"unit": "events", "total": int(counted.collect()["events"].sum()), "users_total": data.users, "gaps": gaps}
-    table = counted.collect().sort("start").upsample("start", every=step).fill_null(0)
+        about = {"unit": "events", "total": int(counted["events"].sum()), "users_total": data.users, "gaps": gaps}
+    table = counted.sort("start").upsample("start", every=step).fill_null(0)
     times = table["start"].dt.strftime("%Y-%m-%dT%H:%M").to_list()
     return {"step": WORDS[step], "time": times, **about, **table.drop("start").to_dict(as_series=False)}
 
 
-def _counted(events: Events, start: pl.Expr) -> tuple[pl.LazyFrame, list[int]]:
+def _counted(events: Events, start: pl.Expr) -> tuple[pl.DataFrame, list[int]]:
     """Count events and users of each stretch, and the gaps between neighbouring active days of a user, by length.
 
     The log is sorted by user and time: a user is new in a stretch where the event before is of another one, or of another
@@ -64,4 +64,4 @@ def _counted(events: Events, start: pl.Expr) -> tuple[pl.LazyFrame, list[int]]:
         found.append(table.group_by("start").agg(events=many, users=pl.col("fresh").sum()))
         days = table["gap"].drop_nulls().to_numpy()
         gaps += np.bincount(np.searchsorted(GAPS, days[days > 0]), minlength=len(gaps))
-    return pl.concat(found).lazy().group_by("start").agg(pl.col("events", "users").sum()), gaps.tolist()
+    return pl.concat(found).group_by("start").agg(pl.col("events", "users").sum()), gaps.tolist()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.board.merge import Key, row_key
+from bench.board.recommend import members_of
 from bench.board.schema import AGGREGATOR, SCHEMA_VERSION, Row
 from bench.publish.package import versions
 from bench.publish.proven import unproven
@@ -75,7 +75,7 @@ def _unplanned(rows: Sequence[Row], about: PublishedRun) -> Iterator[str]:
             yield f"{reference} on {board[1]}: the run was of all models, and what skill is measured against has no row: it was removed"
     for row in rows:
         if row["model"] in BLENDS and row["status"] == "ok":
-            gone = [name for name in json.loads(row["params"]) if (row["task_id"], row["dataset"], name) not in there]
+            gone = [name for name in sorted(members_of(row)) if (row["task_id"], row["dataset"], name) not in there]
             yield from (f"{name} on {row['dataset']}: a member of the ensemble without a row: it was removed" for name in gone)
         elif base_of(row) not in about.models:
             yield f"{row['model']} on {row['dataset']}: a row of a model that the run did not have"

@@ -8,6 +8,7 @@ Letters for shapes: K configurations, N rows, T steps.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -33,12 +34,20 @@ def configurations(params: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [dict(one) for one in params[KEY]] if KEY in params else [dict(params)]
 
 
-def make(model_class: Callable[[Mapping[str, Any]], Model], params: Mapping[str, Any], seed: Callable[[], None] = lambda: None) -> Any:
-    """Make a model; `seed` seeds the global generators before each of several fits, as it does before one."""
+def make(
+    model_class: Callable[[Mapping[str, Any]], Model],
+    params: Mapping[str, Any],
+    seed: Callable[[], None] = lambda: None,
+    taken: Mapping[int, Path] | None = None,
+) -> Any:
+    """Make a model; `seed` seeds the global generators before each of several fits, as it does before one.
+
+    `taken`: configurations that were fitted on the same data with the same seed before, by where they are saved; they are loaded.
+    """
     if KEY not in params:
         return model_class(params)
     made = [model_class(one) for one in configurations(params)]
-    return (ExplainedMeanOf if all(hasattr(model, "contributions") for model in made) else MeanOf)(made, seed)
+    return (ExplainedMeanOf if all(hasattr(model, "contributions") for model in made) else MeanOf)(made, seed, taken or {})
 
 
 def first(model: Any) -> Any:
@@ -49,15 +58,18 @@ def first(model: Any) -> Any:
 class MeanOf:
     """Several configurations of a model that answer together, as one model does."""
 
-    def __init__(self, models: Sequence[Model], seed: Callable[[], None]) -> None:
-        self.models, self._seed = models, seed
+    def __init__(self, models: Sequence[Model], seed: Callable[[], None], taken: Mapping[int, Path]) -> None:
+        self.models, self._seed, self._taken = models, seed, taken
 
     def fit(self, train: Any, ctx: Context) -> None:
-        """Fit one configuration after the other; each has an equal share of the time that is left."""
-        for done, model in enumerate(self.models):
+        """Fit one configuration after the other, but for those that are taken over; each has an equal share of the time that is left."""
+        left = [at for at in range(len(self.models)) if at not in self._taken]
+        for at, folder in self._taken.items():
+            self.models[at].load(folder)
+        for done, at in enumerate(left):
             now = time.monotonic()
             self._seed()
-            model.fit(train, replace(ctx, deadline=now + (ctx.deadline - now) / (len(self.models) - done)))
+            self.models[at].fit(train, replace(ctx, deadline=now + (ctx.deadline - now) / (len(left) - done)))
 
     def predict(self, inputs: Any, ctx: Context) -> Any:
         """Return the mean: of probabilities, of each quantile, or of scores in standard deviations of those learnt from."""
@@ -76,6 +88,9 @@ class MeanOf:
         """Save each configuration in a folder of its own."""
         for at, model in enumerate(self.models):
             own = folder / str(at)
+            if at in self._taken:
+                shutil.copytree(self._taken[at], own)
+                continue
             own.mkdir()
             model.save(own)
 

@@ -42,6 +42,10 @@ class Fit:
     """Keep the fitted model."""
     rungs: tuple[Rung, ...] = ()
     """Where its training is stopped if it is behind."""
+    saved: str = ""
+    """Of a mean: the folder in which another fit of this stage and seed saved one of its configurations; empty: all are fitted."""
+    fitted: int = 0
+    """Which configuration that is."""
 
 
 @dataclass(frozen=True)

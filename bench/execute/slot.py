@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.data.payload import Payload
 from bench.execute.gpus import Load
 from bench.execute.jobs import Limits
-from bench.execute.messages import Apply, Call, Request
+from bench.execute.messages import Apply, Call, Fit, Request
 from bench.execute.placement import Place
 from bench.execute.process_tree import children_of
 from bench.execute.sandbox import Sandbox
@@ -127,7 +127,7 @@ def owner_of(request: Request) -> str:
 
 def request_of(request: Request, slot: Slot) -> Request:
     """Hand a worker a copy of a saved model: the run folder is none of its business."""
-    if not isinstance(request, Apply) or not request.saved:
+    if not isinstance(request, Fit | Apply) or not request.saved:
         return request
     copy = slot.folder / "work" / "saved"
     shutil.copytree(request.saved, copy)

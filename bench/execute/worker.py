@@ -161,7 +161,8 @@ def run(fit: Fit, order: Order, stage: Callable[[], Any], reply: Reply, receive:
     ctx = replace(_context(fit, order.seconds, _throttled(reply, curve), stopped), on_epoch=followed)
     with restored():
         began = time.perf_counter()
-        model = make(model_class, fit.params, lambda: seed_all(fit.seed))
+        taken = {fit.fitted: Path(fit.saved)} if fit.saved else {}
+        model = make(model_class, fit.params, lambda: seed_all(fit.seed), taken)
         with suppress(TrainingPrunedError):
             model.fit(train, ctx)
         fit_seconds = time.perf_counter() - began

@@ -98,7 +98,7 @@ class Fused:
 
     def __init__(self, members: Sequence[Member], recorder: Recorder | None = None) -> None:
         """Lay members side by side; `recorder` captures their steps: None, a CUDA graph does where that is switched on."""
-        recipes = {replace(m.recipe, lr=0.0, clip=1.0, patience=0) for m in members}
+        recipes = {replace(m.recipe, lr=0.0, clip=1.0, patience=0, calm=0) for m in members}
         devices = {m.ctx.device for m in members}
         if len(recipes) > 1 or len(devices) > 1:
             raise FusedError(

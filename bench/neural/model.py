@@ -30,6 +30,12 @@ ROWS = 20_000
 """Windows of next events that a training goes through: on MovieLens, 2,700 windows, five epochs end far too early."""
 PATIENCE = 2
 """Epochs without a better holdout loss before a network of next events stops: its curve is smooth, an epoch long."""
+CALM = 10_000
+"""Rows without a better holdout loss after which a network of churn or anomalies stops, between two epochs and five.
+
+Of 467 trainings on four real churn logs, five epochs each, two epochs of patience end 3 to 11 % of the epochs earlier and forgo at most
+.0003 of the loss on average; on logs of a few hundred rows trained for fifteen epochs they forgo up to .03, so those keep five.
+"""
 FORECASTS = "pinball"
 """The loss of forecasts, for which the learning rate falls."""
 
@@ -139,7 +145,9 @@ class NetworkModel(Model):
         if isinstance(encoder, NextEncoder):
             own.setdefault("patience", PATIENCE)
             return TrainingRecipe(encoder.loss, rows=ROWS, **own)
-        return TrainingRecipe(encoder.loss, levels=encoder.levels, falling=encoder.loss == FORECASTS, **own)
+        falling = encoder.loss == FORECASTS
+        calm = 0 if falling or "patience" in own else CALM
+        return TrainingRecipe(encoder.loss, levels=encoder.levels, falling=falling, calm=calm, **own)
 
     def fitted(self) -> Encoder:
         """Return the encoder, or say that nothing was learnt yet."""

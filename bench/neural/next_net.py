@@ -21,6 +21,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 
 from bench.api import Array
 from bench.neural.next_event import ANSWER, SEEN
+from bench.neural.noise import Dropout
 from bench.neural.own_past import AT_ONCE, COMPONENTS, NEGATIVES, TINY
 
 
@@ -46,7 +47,7 @@ class NextNet(nn.Module):
         nn.init.zeros_(self.gate.weight)
         # not saved: the encoder knows it
         self.register_buffer("popular", torch.full((1, items), -math.log(items)), persistent=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.body = body
 
     def begin(self, popularity: Array, gate: Array) -> None:

@@ -1,4 +1,6 @@
-"""Random numbers that belong to one training: a draw depends on the training's seed, its step and the draw's place alone.
+"""Random numbers of networks: dropout that is cheap on a CPU, and draws that belong to one training.
+
+The latter depend on the training's seed, its step and the draw's place alone.
 
 Trainings that run as one program (`bench.neural.fused`) then draw what each would draw alone, in whatever company. The numbers
 are counter-based (Salmon et al. 2011): a counter is hashed as SplitMix64 does (Steele, Lea and Flood 2014), which is a few
@@ -14,12 +16,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 
 GOLDEN, FIRST, SECOND = (word - 2**64 for word in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 """The increment and the factors of SplitMix64, as the signed numbers that torch has; products wrap around."""
 BITS = 24
 """Random bits of a uniform number: as many as float32 tells apart."""
+FEW = 4096
+"""Places below which dropout is drawn as torch draws it: the masks cost less than the calls."""
+LANES, LEVELS = 4, 1 << 16
+"""Places that one random number of 64 bits decides about in dropout on a CPU, and what a share is rounded to: 1 / `LEVELS`."""
 
 
 @dataclass
@@ -43,6 +50,22 @@ def drawn_from(key: Tensor) -> Iterator[None]:
         yield
     finally:
         _open.pop()
+
+
+class Dropout(nn.Dropout):
+    """Dropout as torch's, drawn on a CPU from 16 bits a place: a third of the time, where masks are a tenth of a small network's.
+
+    The share is rounded to 1 / 65,536, and what is kept is scaled by the share that is: the mean stays what it was.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop in training alone."""
+        if not self.training or not 0 < self.p < 1 or x.numel() < FEW or x.device.type != "cpu":
+            return F.dropout(x, self.p, self.training)
+        dropped_levels = min(round(self.p * LEVELS), LEVELS - 1)
+        drawn = torch.empty(-(-x.numel() // LANES), dtype=torch.int64).random_(-(2**63), None)
+        mask = (drawn.view(torch.int16)[: x.numel()] >= dropped_levels - LEVELS // 2).to(x.dtype)
+        return x * mask.mul_(LEVELS / (LEVELS - dropped_levels)).view(x.shape)
 
 
 def normal_like(x: Tensor) -> Tensor:

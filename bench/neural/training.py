@@ -31,6 +31,9 @@ WARM = 0.05
 FIRST = 0.1
 """Share of the learning rate that such a rise begins with."""
 
+LEAST_PATIENCE = 2
+"""Epochs that patience lasts at least, where it is counted in rows."""
+
 USUAL = 50
 """Steps that a window is meant to have: of longer ones an epoch takes fewer of the profile's rows, others each time."""
 GROWTH = (0.2, 0.6)
@@ -62,6 +65,8 @@ class TrainingRecipe:
     """Of the quantiles that are learnt, where the loss has any."""
     rows: int = 0
     """Rows that the training should go through, all epochs together: of fewer rows it takes more epochs, up to `LONGER` times."""
+    calm: int = 0
+    """Rows that patience need not outlast: an epoch of many rows counts for several of few; 0: epochs count."""
     falling: bool = False
     """The learning rate rises over the first steps and falls to 0 by the last epoch; else it stays, and batches grow."""
 
@@ -71,6 +76,8 @@ class TrainingRecipe:
 
     def waited(self, rows: int) -> int:
         """Return the epochs of patience; a small log's are longer, lest it be given up before anything was learnt."""
+        if self.calm:
+            return max(LEAST_PATIENCE, min(self.patience, self.calm // max(rows, 1)))
         return int(max(self.patience, SHARE * self.rows // max(rows, 1)))
 
     def grown(self, done: float) -> int:

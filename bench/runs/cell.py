@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from bench.execute.messages import Fit
 from bench.execute.rungs import Rung
 from bench.tasks.base import Split, Stage, StageName
 from bench.tune.plan import Scope
+from bench.tune.trials import Entry
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,23 @@ class Cell:
         """Return the limits of one job: as many times the seconds of a fit as it has configurations."""
         return replace(limits, seconds=limits.seconds * len(configurations(job.params)))
 
-    def request(self, job: Job) -> Fit:
-        """Return what a worker is asked to do."""
+    def taken_over(self, job: Job, done: Iterable[Entry]) -> tuple[int, Entry] | None:
+        """Return which configuration of a mean's final fit has been fitted before with the same seed, and its entry; None: all are fitted.
+
+        A stage's later parts hold the truth of those before, and a model is saved when it has predicted all: what a plugin
+        that is not shipped has saved then is not handed to another fit.
+        """
+        several = configurations(job.params)
+        if job.stage != "final" or len(several) == 1 or not (self.plugin.source.shipped or len(self.split.stages["final"].parts) == 1):
+            return None
+        for entry in done:
+            whole = entry["status"] == "ok" and entry["saved"] and not entry["unsaved"] and not entry["cut_short"]
+            if whole and (entry["stage"], entry["seed"]) == ("final", job.seed) and entry["params"] in several:
+                return several.index(dict(entry["params"])), entry
+        return None
+
+    def request(self, job: Job, taken: tuple[int, str] = (0, "")) -> Fit:
+        """Return what a worker is asked to do; `taken`: which configuration of a mean is not fitted again, and where it is saved."""
         device = "cuda:0" if self.device == "cuda" else "cpu"
         # what a local model learns, it learns in `predict`: there is nothing to keep
         save = job.keep and not self.local(job)
@@ -81,4 +97,6 @@ class Cell:
             device,
             save,
             () if self.local(job) else job.rungs,
+            fitted=taken[0],
+            saved=taken[1],
         )

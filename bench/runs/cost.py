@@ -55,7 +55,9 @@ class Spent(NamedTuple):
 
 def spent(entry: Entry) -> Spent:
     """Return what the fit of a ledger's entry took."""
-    return Spent(entry["fit_seconds"] + entry["predict_seconds"], len(configurations(entry["params"])), entry["status"] == "ok")
+    over = entry.get("taken_over", 0.0)
+    seconds = entry["fit_seconds"] + entry["predict_seconds"] - over
+    return Spent(seconds, len(configurations(entry["params"])) - bool(over), entry["status"] == "ok")
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def fits_to_come(cell: Cell, budget: Budget) -> tuple[int, int]:
     seeds = 1 if cell.plugin.deterministic else budget.seeds
     if not cell.plugin.space or cell.split.no_search_reason:
         return (n := len(cell.split.validations) + seeds), n
-    return budget.trials + seeds, budget.trials + seeds * (1 + FEW)
+    # a mean takes the default's fit over, where it is saved
+    return budget.trials + seeds, budget.trials + seeds * (1 + FEW if cell.plugin.local else FEW)
 
 
 def estimate(cells: Sequence[Cell], budget: Budget, done: Mapping[str, Sequence[Spent]], figures: Figures) -> Estimate:

@@ -60,6 +60,8 @@ class Driver:
         self._chunks: dict[str, dict[int, Result]] = {}
         """Job key -> chunk -> how it ended."""
         self._retried: set[tuple[str, int]] = set()
+        self._anew: set[str] = set()
+        """Keys of means that failed with a configuration that was taken over: all are fitted."""
         self._alone: list[tuple[_Active, Job, int]] = []
         """Jobs for which a shared GPU was too small: each is run again when no other runs."""
         self._tickets = self._queued = self._begun = 0
@@ -168,11 +170,19 @@ class Driver:
         self._tickets += 1
         self._running[self._tickets] = (active, job, chunk)
         stage = active.cell.stages(job)[chunk]
-        request, final = active.cell.request(job), job.stage == "final"
+        request, final = active.cell.request(job, self._saved(active, job)), job.stage == "final"
         limits = replace(active.cell.bounds(job, self.limits), alone=alone)
         self.executor.submit(self._tickets, request, limits, runtime=job.plugin.runtime, stage=stage, final=final, fresh=alone)
         if chunk == 0:
             self.listen(JobStarted(active.cell.dataset, job.plugin.name, job.stage, job.number))
+
+    def _taken_over(self, active: _Active, job: Job) -> tuple[int, Entry] | None:
+        return None if job.key in self._anew else active.cell.taken_over(job, active.entries.values())
+
+    def _saved(self, active: _Active, job: Job) -> tuple[int, str]:
+        """Return which configuration of a mean is taken over, and the folder that it is saved in."""
+        taken = self._taken_over(active, job)
+        return (taken[0], str((self.ledger.folder / str(taken[1]["saved"])).resolve())) if taken else (0, "")
 
     def _take(self, answer: Answer) -> None:
         active, job, chunk = self._running[answer.ticket]
@@ -191,6 +201,12 @@ class Driver:
                 self._queue(active, job, chunk)
                 self.listen(JobRetried(active.cell.dataset, job.plugin.name, result.reason))
                 return
+            if result.status == "failed" and self._taken_over(active, job):
+                self._anew.add(job.key)
+                self._queue(active, job, chunk)
+                words = f"its mean is fitted whole: with the saved default it failed ({result.reason})"
+                self.listen(JobRetried(active.cell.dataset, job.plugin.name, words))
+                return
             self._chunk_done(active, job, chunk, result)
 
     def _chunk_done(self, active: _Active, job: Job, chunk: int, result: Result) -> None:
@@ -201,7 +217,7 @@ class Driver:
 
     def _end(self, active: _Active, job: Job, results: Sequence[Result]) -> None:
         """Write down how a job ended, all chunks of it, and go on with its cell."""
-        entry = self._entry(active.cell, job, results)
+        entry = self._with_taken_over(active, job, self._entry(active.cell, job, results))
         self.ledger.append(entry)
         for folder in {file.parent for result in results for part in result.parts for file in part.values()}:
             shutil.rmtree(folder, ignore_errors=True)
@@ -251,7 +267,7 @@ class Driver:
         return self._line(active.cell, job, Result("failed", again=True), verdict, {})
 
     def _announce(self, active: _Active, entry: Entry, *, reused: bool) -> None:
-        active.seconds += entry["fit_seconds"] + entry["predict_seconds"]
+        active.seconds += entry["fit_seconds"] + entry["predict_seconds"] - entry.get("taken_over", 0.0)
         self.listen(JobDone(active.cell.dataset, active.cell.plugin.name, entry, reused))
 
     def _entry(self, cell: Cell, job: Job, results: Sequence[Result]) -> Entry:
@@ -264,6 +280,14 @@ class Driver:
             verdict = validate_prediction(self.task, cell.split, job.stage, results, causal=job.plugin.causal)
         kept = self._keep(job, verdict.finished.prediction, results[0].model) if verdict.finished is not None else {}
         return self._line(cell, job, result, verdict, kept)
+
+    def _with_taken_over(self, active: _Active, job: Job, entry: Entry) -> Entry:
+        """Add what a configuration that was taken over had cost: a row's seconds are those of all that it is made of."""
+        taken = self._taken_over(active, job)
+        if taken is None:
+            return entry
+        over = taken[1]["fit_seconds"]
+        return {**entry, "fit_seconds": entry["fit_seconds"] + over, "taken_over": over}
 
     def _line(self, cell: Cell, job: Job, result: Result, verdict: CheckedPrediction, kept: Mapping[str, Any]) -> Entry:
         return {

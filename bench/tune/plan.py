@@ -102,10 +102,12 @@ def plan(plugin: Plugin, budget: Budget, make: MakeJob, scope: Scope) -> Plan:
     finals: dict[tuple[str, int], Entry] = {}
     if stopped_by != "failures" and (plugin.space or valid["status"] == "ok"):
         seeds = range(1 if plugin.deterministic else budget.seeds)
-        wanted = [("default", s, plugin.default) for s in seeds]
-        wanted += [(tuning, s, choice.trial.params) for tuning, choice in chosen.items() for s in seeds]
-        entries = yield [make("final", params, budget.base + s, s) for _, s, params in wanted]
-        finals = {(tuning, budget.base + s): entry for (tuning, s, _), entry in zip(wanted, entries, strict=True)}
+        defaults = [("default", s, plugin.default) for s in seeds]
+        tuned = [(tuning, s, choice.trial.params) for tuning, choice in chosen.items() for s in seeds]
+        # the tuned ones behind them: a mean takes the default's fit over
+        for wanted in filter(None, (defaults, tuned)):
+            entries = yield [make("final", params, budget.base + s, s) for _, s, params in wanted]
+            finals |= {(tuning, budget.base + s): entry for (tuning, s, _), entry in zip(wanted, entries, strict=True)}
     seed_matters = yield from _seed_matters(plugin, budget, make, finals.get(("default", budget.base)))
     best = {tuning: choice.trial.merged() for tuning, choice in chosen.items()}
     kept = frozenset(tuning for tuning, choice in chosen.items() if choice.kept_default)
@@ -242,5 +244,5 @@ def _out_of_time(trials: Sequence[Trial], budget: Budget, plugin: Plugin) -> boo
     if budget.minutes is None:
         return False
     spent = [seconds(list(t.entries.values())) for t in trials]
-    finals = (1 + FEW) * (1 if plugin.deterministic else budget.seeds)
+    finals = (1 + FEW if plugin.local else FEW) * (1 if plugin.deterministic else budget.seeds)
     return sum(spent) + finals * max(spent) >= 60 * budget.minutes

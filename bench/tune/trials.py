@@ -48,6 +48,8 @@ class Entry(TypedDict, total=False):
     unsaved: str
     fit_seconds: float
     predict_seconds: float
+    taken_over: float
+    """Of `fit_seconds`, those of a configuration of a mean that another fit had fitted; this key stands only where there is one."""
     peak_memory_mb: float
     cut_short: bool
     losses: Sequence[float]

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bench.api import Model, Params, hookimpl
 from bench.neural.next_net import NextNet
+from bench.neural.noise import Dropout
 from bench.neural.sizes import Sizes
 from bench.neural.torch_model import TorchModel, last
 
@@ -18,7 +19,7 @@ class Net(nn.Module):
         super().__init__()
         self.lower = nn.LSTM(f, hidden, batch_first=True)
         self.upper = nn.LSTM(hidden, hidden // 2, batch_first=True)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.dense = nn.Linear(hidden // 2, o // steps)
         self.steps = steps
 
@@ -36,7 +37,7 @@ class Body(nn.Module):
     def __init__(self, width: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.rnn = nn.LSTM(width, hidden, batch_first=True)
-        self.dense = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, width))
+        self.dense = nn.Sequential(Dropout(dropout), nn.Linear(hidden, width))
 
     def forward(self, x: Tensor, length: Tensor) -> Tensor:  # [N, T, D], [N] -> [N, T, D]
         """Read each row up to each of its steps."""

@@ -15,6 +15,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 
 from bench.api import Model, Params, hookimpl
 from bench.neural.next_net import NextNet
+from bench.neural.noise import Dropout
 from bench.neural.sizes import Sizes
 from bench_plugins._attention import ShowsAttention
 
@@ -29,8 +30,8 @@ class Block(nn.Module):
         self.causal, self.heads = causal, HEADS
         self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.mix = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.dense = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width))
-        self.dropout = nn.Dropout(dropout)
+        self.dense = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), Dropout(dropout), nn.Linear(2 * width, width))
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, inside: Tensor, step: Tensor | None = None) -> Tensor:  # [N, T, D], [N, T] -> [N, T, D]
         """Look at earlier steps, which are real where the step itself is; or at all real steps. With `step` [N, S]: `at`."""

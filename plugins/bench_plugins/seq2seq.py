@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bench.api import Model, Params, hookimpl
 from bench.neural.next_net import NextNet
+from bench.neural.noise import Dropout
 from bench.neural.sizes import Sizes
 from bench.neural.torch_model import TorchModel, last
 
@@ -45,7 +46,7 @@ class Net(nn.Module):
         self.encoder = nn.GRU(sizes.f, hidden, batch_first=True)
         self.decoder = nn.GRU(sizes.f, hidden, batch_first=True)
         self.attention = None if sizes.task == "anomaly" else Attention(hidden)  # it would copy the window
-        self.mix = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.Tanh(), nn.Dropout(dropout))
+        self.mix = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.Tanh(), Dropout(dropout))
         self.dense = nn.Linear(hidden, sizes.each)
 
     def forward(self, x: Tensor, length: Tensor) -> Tensor:  # [N, T, F], [N] -> [N, O]
@@ -66,7 +67,7 @@ class Body(nn.Module):
         super().__init__()
         self.encoder = nn.GRU(width, hidden, batch_first=True)
         self.score = nn.Linear(hidden, hidden, bias=False)
-        self.mix = nn.Sequential(nn.Linear(2 * hidden, width), nn.Tanh(), nn.Dropout(dropout))
+        self.mix = nn.Sequential(nn.Linear(2 * hidden, width), nn.Tanh(), Dropout(dropout))
 
     def forward(self, x: Tensor, length: Tensor) -> Tensor:  # [N, T, D], [N] -> [N, T, D]
         """Read each row up to each of its steps, and look back from there."""

@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from bench.data.panel import Forecast
 from bench.execute.mean_of import KEY, MeanOf, configurations, make, params_of
 from bench.execute.prediction_files import read_prediction
 from bench.registry import discover
+from bench.runs.cell import Cell
+from bench.runs.run_events import JobRetried
 from bench.sources.load import loaded, requested
 from bench.tasks.churn.task import Churn
 from bench.tasks.profiles import profile
@@ -98,6 +101,21 @@ def test_it_is_saved_and_loaded_as_one(tmp_path: Path) -> None:
     assert again.predict("rows", CTX).tolist() == mean.predict("rows", CTX).tolist() == [1.0] * 4
 
 
+def test_a_configuration_that_is_taken_over_is_loaded_and_not_fitted(tmp_path: Path) -> None:
+    (tmp_path / "before").mkdir()
+    Constant({"level": 5.0}).save(tmp_path / "before")
+    mean = make(Constant, params_of([{"level": 1.0}, {"level": 2.0}, {"level": 3.0}]), taken={1: tmp_path / "before"})
+    now = time.monotonic()
+    mean.fit(None, replace(CTX, deadline=now + 300.0))
+    first, taken, last = mean.models
+    assert taken.deadline == 0.0
+    assert [round((one.deadline - now) / 150) for one in (first, last)] == [1, 2], "the others share the time"
+    assert mean.predict("rows", CTX).tolist() == [3.0] * 4
+    (tmp_path / "mean").mkdir()
+    mean.save(tmp_path / "mean")
+    assert [(tmp_path / "mean" / str(at) / "level").read_text() for at in range(3)] == ["1.0", "5.0", "3.0"]
+
+
 def test_reasons_are_there_where_every_configuration_gives_them() -> None:
     assert not hasattr(of(1.0, 2.0), "contributions")
     assert of(1.0, 2.0, model_class=Reasoned).contributions("rows").tolist() == [[15.0, 15.0]] * 4
@@ -137,6 +155,59 @@ def test_a_tuned_row_is_the_mean_of_its_configurations_and_is_loaded_as_such(tmp
     (split,) = Churn().splits(data.data, {}, caps, 0, simulated=True)
     inputs = split.stages["final"].parts[0]
     assert np.mean([one.predict(inputs, CTX) for one in model.models], axis=0) == pytest.approx(stored, abs=1e-12)
+
+
+def test_a_mean_takes_the_defaults_final_fit_over_and_is_fitted_whole_where_that_cannot_be_loaded(tmp_path: Path) -> None:
+    told: list[Any] = []
+    source = Path(__file__).with_name("noisy.py").read_text().replace("deterministic = True", "deterministic = False")
+    found = {}
+    for name, load in (("good", "super().load(folder)"), ("bad", 'raise OSError("it cannot be read")')):
+        plugin = tmp_path / f"{name}.py"
+        plugin.write_text(source.replace("    def fit(", f"    def load(self, folder):\n        {load}\n\n    def fit(", 1))
+        common: dict[str, Any] = {"datasets": ["retail"], "models": ["noisy"], "plugins": [str(plugin)], "profile": "smoke"}
+        bench.run("churn", **common, trials=20, seeds=2, out=tmp_path / name, listen=told.append)
+        finals = [e for _, _, e in read_lines(tmp_path / name / "ledger.jsonl") if e["stage"] == "final"]
+        assert {e["status"] for e in finals} == {"ok"}
+        defaults, means = ({e["seed"]: e for e in finals if (KEY in e["params"]) == averaged} for averaged in (False, True))
+        assert set(defaults) == set(means) == {0, 1}
+        for seed, mean in means.items():
+            assert mean["params"][KEY][0] == defaults[seed]["params"]
+            assert mean.get("taken_over") == (defaults[seed]["fit_seconds"] if name == "good" else None)
+            assert mean["fit_seconds"] > mean.get("taken_over", 0.0)
+        found[name] = [read_prediction(tmp_path / name / mean["prediction"])[0]["prediction"] for _, mean in sorted(means.items())]
+    assert np.array_equal(found["good"], found["bad"])
+    (once, twice) = [event for event in told if isinstance(event, JobRetried)]
+    assert "it cannot be read" in once.reason
+    assert "it cannot be read" in twice.reason
+
+
+def test_what_a_foreign_plugin_saved_when_it_knew_a_later_parts_truth_is_not_taken_over() -> None:
+    def cell(*, parts: int, shipped: bool) -> Cell:
+        stage, plugin = SimpleNamespace(parts=range(parts)), SimpleNamespace(source=SimpleNamespace(shipped=shipped))
+        return Cell("log", SimpleNamespace(stages={"final": stage}), plugin, "cpu", {}, {})  # type: ignore[arg-type]
+
+    default: dict[str, Any] = {
+        "stage": "final",
+        "seed": 3,
+        "params": {"a": 1},
+        "status": "ok",
+        "saved": "models/k",
+        "unsaved": "",
+        "cut_short": False,
+    }
+    mean: Any = SimpleNamespace(stage="final", seed=3, params=params_of([{"a": 0}, {"a": 1}]))
+    for parts, shipped, taken in ((1, False, True), (2, True, True), (2, False, False)):
+        assert cell(parts=parts, shipped=shipped).taken_over(mean, [default]) == ((1, default) if taken else None)
+    for other in (
+        {"seed": 4},
+        {"stage": "search"},
+        {"status": "failed"},
+        {"saved": None},
+        {"unsaved": "why"},
+        {"cut_short": True},
+        {"params": {"a": 2}},
+    ):
+        assert cell(parts=1, shipped=True).taken_over(mean, [{**default, **other}]) is None
 
 
 def test_validations_that_were_removed_are_fitted_again_for_a_larger_budget(tmp_path: Path) -> None:

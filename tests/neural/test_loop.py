@@ -222,6 +222,7 @@ def test_a_small_log_takes_more_epochs_and_longer_patience_up_to_a_bound():
     assert [recipe.waited(rows) for rows in (1, 2, 10)] == [10, 5, 3]
     assert TrainingRecipe("bce").epochs(5, 1) == 5
     assert TrainingRecipe("bce", patience=3).waited(1) == 3
+    assert [TrainingRecipe("bce", calm=10_000).waited(rows) for rows in (1, 2_500, 3_400, 20_000)] == [5, 4, 2, 2]
     assert recipe.grown(0.9) == recipe.batch  # steps, not epochs, are what is short
     told: list[int] = []
     ctx = Context(epochs=2, on_epoch=lambda _, of, __: told.append(of))

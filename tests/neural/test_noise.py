@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from scipy import stats  # noqa: E402
 
-from bench.neural.noise import drawn_from, dropped, mixed, normal_like, step_keys, uniform_like  # noqa: E402
+from bench.neural.noise import FEW, LEVELS, Dropout, drawn_from, dropped, mixed, normal_like, step_keys, uniform_like  # noqa: E402
 
 X = torch.zeros(200, 50, dtype=torch.float64)
 
@@ -69,6 +69,37 @@ def test_dropout_keeps_the_mean_and_none_keeps_all():
     assert float((some == 0).double().mean()) == pytest.approx(0.3, abs=0.02)
     assert float(some.max()) == pytest.approx(1 / 0.7)
     assert float(every.abs().max()) == 0.0
+
+
+@pytest.mark.parametrize("share", [1e-6, 0.1, 0.5, 0.9, 1 - 1e-6])
+def test_dropout_on_a_cpu_drops_its_share_keeps_the_mean_and_is_the_same_for_a_seed(share):
+    ones, drop = torch.ones(4 * FEW, 25, requires_grad=True), Dropout(share).train()
+    torch.manual_seed(3)
+    out = drop(ones)
+    torch.manual_seed(3)
+    assert torch.equal(out, drop(ones))
+    assert not torch.equal(out, drop(ones)) or share in (1e-6, 1 - 1e-6)
+    rounded = min(round(share * LEVELS), LEVELS - 1) / LEVELS
+    assert set(out.detach().unique().tolist()) <= {0.0, torch.tensor(1 / (1 - rounded)).item()}
+    for lane in range(4):  # each of the places that share a number
+        n = ones.numel() / 4
+        assert float((out.flatten()[lane::4] == 0).double().mean()) == pytest.approx(
+            rounded, abs=5 * (rounded * (1 - rounded) / n) ** 0.5 + 1e-12
+        )
+    (gradient,) = torch.autograd.grad(out.sum(), ones)
+    assert torch.equal(gradient, out.detach()), "what is dropped learns nothing"
+
+
+def test_dropout_of_few_places_or_none_is_torchs():
+    few, many = torch.ones(FEW - 1), torch.ones(FEW)
+    torch.manual_seed(1)
+    expected = torch.nn.functional.dropout(few, 0.3)
+    torch.manual_seed(1)
+    assert torch.equal(Dropout(0.3)(few), expected)
+    assert Dropout(0.3).eval()(many) is many
+    assert torch.equal(Dropout(0.0)(many), many)
+    assert float(Dropout(1.0)(many).abs().max()) == 0.0
+    assert Dropout(0.5)(torch.ones(FEW + 3)).shape == (FEW + 3,)
 
 
 def test_where_no_stream_is_open_torch_draws_as_ever():

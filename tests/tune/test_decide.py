@@ -172,7 +172,7 @@ def test_with_one_validation_all_fits_explore() -> None:
 def test_minutes_that_run_out_in_the_race_end_it() -> None:
     """Twelve fits of a second explore; as many as the finals will need are kept back."""
     whole, _ = play(dict.fromkeys(STAGES, 0.6), Budget(trials=20, seeds=1, minutes=100.0))
-    short, jobs = play(dict.fromkeys(STAGES, 0.6), Budget(trials=20, seeds=1, minutes=15.5 / 60))
+    short, jobs = play(dict.fromkeys(STAGES, 0.6), Budget(trials=20, seeds=1, minutes=14.5 / 60))
     assert (whole.stopped_by, short.stopped_by) == ("trials", "minutes")
     assert len(whole.trials) == len(short.trials) == 12
     assert {j.stage for j in jobs} == {"search", "final"}

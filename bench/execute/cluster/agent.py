@@ -24,7 +24,7 @@ from bench.execute.cluster.messages import (
 )
 from bench.execute.jobs import Limits
 from bench.execute.local import LocalExecutor
-from bench.execute.messages import Answer, Apply, Awaiting, Call, Done, Request
+from bench.execute.messages import Answer, Apply, Awaiting, Call, Done, Fit, Request
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Agent:
             home = self._folder / "plugins" / _digest(order.plugin)
             write_files(home, order.plugin)
             request = replace(request, source=replace(request.source, target=str(home / next(iter(order.plugin)))))
-        if isinstance(request, Apply) and request.saved:
+        if isinstance(request, Fit | Apply) and request.saved:
             saved = self._folder / "saved" / str(order.ticket)
             write_files(saved, order.saved)
             request = replace(request, saved=str(saved))

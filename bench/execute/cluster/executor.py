@@ -16,7 +16,7 @@ from bench.execute.cluster.messages import Ended, Files, NextPart, NodeFacts, Or
 from bench.execute.cluster.node_check import difference
 from bench.execute.executor import Handed
 from bench.execute.jobs import Limits
-from bench.execute.messages import Answer, Apply, Call, Done, Request, Result
+from bench.execute.messages import Answer, Apply, Call, Done, Fit, Request, Result
 from bench.execute.slot import SlotState, owner_of
 
 KEPT_BYTES = 1 << 30
@@ -280,7 +280,7 @@ def _plugin(request: Request) -> Files:
 
 
 def _saved(request: Request) -> Files:
-    return read_files(Path(request.saved)) if isinstance(request, Apply) and request.saved else {}
+    return read_files(Path(request.saved)) if isinstance(request, Fit | Apply) and request.saved else {}
 
 
 def _several(n: int, noun: str) -> str:

@@ -35,7 +35,7 @@ class Submission:
     plugin: Files = field(default_factory=dict)
     """The plugin's file, where it is one."""
     saved: Files = field(default_factory=dict)
-    """The saved model that an `Apply` loads."""
+    """The saved model that an `Apply` loads, or a `Fit` takes one of its configurations from."""
     forget: tuple[str, ...] = ()
     """Digests of stages that the agent need not keep."""
 

@@ -4,7 +4,8 @@
     count_k | active, class r ~ Poisson(rate_r exposure_k);  count_k | dormant = 0;  class ~ `weight`
 
 Rabiner, "A tutorial on hidden Markov models", Proceedings of the IEEE 77 (1989); the scaled recursions. Each sequence
-begins active: its first event is given. Loops run over periods only. Letters: N users, K periods, R classes.
+begins active: its first event is given. Loops run over periods only; users lie side by side in memory, since classes are few.
+Letters: N users, K periods, R classes.
 """
 
 from __future__ import annotations
@@ -37,11 +38,13 @@ class Hmm:
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """P(state, class | counts so far) after each period, [K, N, R], and what each period's counts had been likely to be, [K, N]."""
+    """P(state, class | counts so far) after each period, [K, R, N], and what each period's counts had been likely to be, [K, N]."""
 
     active: Array
     dormant: Array
     scale: Array
+    chance: list[Array]
+    """P(count | active) in each period, [R, N]."""
 
     @property
     def log_likelihood(self) -> Array:
@@ -50,43 +53,47 @@ class Filtered:
 
 
 def emissions(model: Hmm, seen: Activity, k: int) -> Array:
-    """Compute P(count in period k | active) [N, R]; 1 where the count is NaN, unknown. While dormant it is 1 for none and 0 for any."""
-    n = seen.counts[:, k, None]
-    mean = model.rate * seen.exposure[:, k, None]
-    chance: Array = np.exp(-mean)
-    some = np.flatnonzero(n[:, 0] > 0)
-    chance[some] *= np.exp(n[some] * np.log(np.maximum(mean[some], 1e-300)) - gammaln(n[some] + 1))
-    chance[np.isnan(n[:, 0])] = 1.0
+    """Compute P(count in period k | active) [R, N]; 1 where the count is NaN, unknown. While dormant it is 1 for none and 0 for any."""
+    n, exposure = seen.counts[:, k], seen.exposure[:, k]
+    chance: Array = np.exp(-model.rate[:, None] * exposure)
+    some = np.flatnonzero(n > 0)
+    if len(some):
+        mean = np.maximum(model.rate[:, None] * exposure[some], 1e-300)
+        chance[:, some] *= np.exp(n[some] * np.log(mean) - gammaln(n[some] + 1))
+    unknown = np.isnan(n)
+    if unknown.any():
+        chance[:, unknown] = 1.0
     return chance
 
 
 def step(model: Hmm, active: Array, dormant: Array) -> tuple[Array, Array]:
-    """Move both probabilities [N, R] on by one period."""
-    gone, come = active * model.leave, dormant * model.back
+    """Move both probabilities [R, N] on by one period."""
+    gone, come = active * model.leave[:, None], dormant * model.back[:, None]
     return active - gone + come, dormant + gone - come
 
 
 def forward(model: Hmm, seen: Activity, *, keep: bool = True) -> Filtered:
     """Filter all users through all periods; `keep` False: only the state after the last one is kept, K = 1."""
     n, periods = seen.counts.shape
-    active = np.tile(model.weight, (n, 1))
+    active = np.repeat(model.weight[:, None], n, axis=1)
     dormant = np.zeros_like(active)
-    kept_active, kept_dormant, scales = [], [], []
+    kept_active, kept_dormant, scales, chances = [], [], [], []
     for k in range(periods):
         if k:
-            begun = (seen.exposure[:, k - 1] > 0)[:, None]
-            moved = step(model, active, dormant)
-            active, dormant = np.where(begun, moved[0], active), np.where(begun, moved[1], dormant)
-        active = active * emissions(model, seen, k)
-        dormant = dormant * ~(seen.counts[:, k, None] > 0)
-        scale = np.maximum((active + dormant).sum(axis=1), 1e-300)
-        active, dormant = active / scale[:, None], dormant / scale[:, None]
+            begun, moved = seen.exposure[:, k - 1] > 0, step(model, active, dormant)
+            active, dormant = moved if begun.all() else (np.where(begun, new, old) for new, old in zip(moved, (active, dormant), strict=True))
+        chance = emissions(model, seen, k)
+        active = active * chance
+        dormant = dormant * ~(seen.counts[:, k] > 0)
+        scale = np.maximum((active + dormant).sum(axis=0), 1e-300)
+        active, dormant = active / scale, dormant / scale
         scales.append(scale)
         kept_active.append(active)
         kept_dormant.append(dormant)
+        chances.append(chance)
         if not keep:
-            kept_active, kept_dormant = [active], [dormant]
-    return Filtered(np.stack(kept_active), np.stack(kept_dormant), np.stack(scales))
+            kept_active, kept_dormant, chances = [active], [dormant], [chance]
+    return Filtered(np.stack(kept_active), np.stack(kept_dormant), np.stack(scales), chances)
 
 
 def silent(model: Hmm, seen: Activity, periods: int) -> Array:
@@ -95,5 +102,5 @@ def silent(model: Hmm, seen: Activity, periods: int) -> Array:
     active, dormant = found.active[-1], found.dormant[-1]
     for _ in range(periods):
         active, dormant = step(model, active, dormant)
-        active = active * np.exp(-model.rate)
-    return np.asarray((active + dormant).sum(axis=1))
+        active = active * np.exp(-model.rate)[:, None]
+    return np.asarray((active + dormant).sum(axis=0))

@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.api import Array, ChurnInputs, ChurnTrain, Context
 from bench_plugins._activity import Activity, calibrated, calibration, chosen, passive_kinds
-from bench_plugins._hmm import Filtered, Hmm, emissions, forward, silent
+from bench_plugins._hmm import Filtered, Hmm, forward, silent
 
 ROUNDS = 100
 """Most rounds of EM."""
@@ -55,28 +55,34 @@ class Expected:
 
 def expected(model: Hmm, seen: Activity, found: Filtered, share: Array) -> Expected:
     """Run backwards and sum up the expected statistics of all users, each of whom counts `share` [N] times."""
-    zero = np.zeros(len(model.rate))
-    total = Expected(((found.active[-1] + found.dormant[-1]) * share[:, None]).sum(axis=0), *(zero.copy() for _ in range(6)))
+    zero, leave, back = np.zeros(len(model.rate)), model.leave[:, None], model.back[:, None]
+    total = Expected((found.active[-1] + found.dormant[-1]) @ share, *(zero.copy() for _ in range(6)))
     # P(later counts | state), scaled, times the share: all that is summed is linear in it
-    after_active = after_dormant = np.broadcast_to(share[:, None], found.active.shape[1:])
+    after_active = after_dormant = np.broadcast_to(share, found.active.shape[1:])
     for k in range(len(found.scale) - 1, -1, -1):
-        now = found.active[k] * after_active  # [N, R]
-        n, e = seen.counts[:, k, None], seen.exposure[:, k, None]
-        total.events += (now * np.where(np.isnan(n), model.rate * e, n)).sum(axis=0)
-        total.exposure += (now * e).sum(axis=0)
+        now, n, e = found.active[k] * after_active, seen.counts[:, k], seen.exposure[:, k]  # [R, N], [N], [N]
+        unknown = np.isnan(n)
+        total.exposure += now @ e
+        total.events += model.rate * (now @ (e * unknown)) + now @ np.where(unknown, 0.0, n)
         if not k:
             break
-        begun = (seen.exposure[:, k - 1] > 0)[:, None]
-        active = after_active * emissions(model, seen, k) / found.scale[k][:, None]
-        dormant = after_dormant * ~(seen.counts[:, k, None] > 0) / found.scale[k][:, None]
+        begun = seen.exposure[:, k - 1] > 0
+        active = after_active * found.chance[k] / found.scale[k]
+        dormant = after_dormant * (~(n > 0) / found.scale[k])
         was_active, was_dormant = found.active[k - 1] * begun, found.dormant[k - 1] * begun
-        total.stayed += (was_active * active).sum(axis=0) * (1 - model.leave)
-        total.left += (was_active * dormant).sum(axis=0) * model.leave
-        total.returned += (was_dormant * active).sum(axis=0) * model.back
-        total.slept += (was_dormant * dormant).sum(axis=0) * (1 - model.back)
-        after_active = np.where(begun, (1 - model.leave) * active + model.leave * dormant, after_active)
-        after_dormant = np.where(begun, model.back * active + (1 - model.back) * dormant, after_dormant)
+        total.stayed += paired(was_active, active) * (1 - model.leave)
+        total.left += paired(was_active, dormant) * model.leave
+        total.returned += paired(was_dormant, active) * model.back
+        total.slept += paired(was_dormant, dormant) * (1 - model.back)
+        new_active, new_dormant = (1 - leave) * active + leave * dormant, back * active + (1 - back) * dormant
+        after_active = new_active if begun.all() else np.where(begun, new_active, after_active)
+        after_dormant = new_dormant if begun.all() else np.where(begun, new_dormant, after_dormant)
     return total
+
+
+def paired(one: Array, other: Array) -> Array:
+    """Sum the products over users; [R, N] each, to [R]."""
+    return np.asarray(np.einsum("rn,rn->r", one, other))
 
 
 def maximised(total: Expected, prior: Prior) -> Hmm:

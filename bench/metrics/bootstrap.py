@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
@@ -41,13 +42,28 @@ def poisson_draws(groups: Array, n: int, seed: int) -> Iterator[Array]:
     Each cluster counts Poisson(1) times (Chamandy et al. 2012), by a hash of its own number and the draw's: a user has the
     same counts at every cut-off, whoever stands beside, so that differences are paired within and between validations.
     """
-    clusters, row_cluster = np.unique(groups, return_inverse=True)
-    step = max(1, AT_ONCE // max(1, len(row_cluster)))
+    groups = np.asarray(groups, np.int64)
+    step = max(1, AT_ONCE // max(1, len(groups)))
+    if step >= n:
+        yield _same_poisson(groups.tobytes(), n, seed)
+        return
     for first in range(0, n, step):
-        numbers = np.arange(first, min(first + step, n))
-        keys = clusters[None, :].astype(np.int64) * 1_000_003 + numbers[:, None]
-        counts = np.searchsorted(POISSON, hashed(keys.ravel(), seed), side="right").reshape(keys.shape)
-        yield counts[:, row_cluster].astype(np.float64)
+        yield _poisson(groups, np.arange(first, min(first + step, n)), seed)
+
+
+@lru_cache(maxsize=4)
+def _same_poisson(groups: bytes, n: int, seed: int) -> Array:
+    """Keep the draws of the latest few validations: every trial of a search is scored under the same ones."""
+    drawn = _poisson(np.frombuffer(groups, np.int64), np.arange(n), seed)
+    drawn.setflags(write=False)
+    return drawn
+
+
+def _poisson(groups: Array, numbers: Array, seed: int) -> Array:
+    clusters, row_cluster = np.unique(groups, return_inverse=True)
+    keys = clusters[None, :] * 1_000_003 + numbers[:, None]
+    counts = np.searchsorted(POISSON, hashed(keys.ravel(), seed), side="right").reshape(keys.shape)
+    return np.asarray(counts[:, row_cluster], np.float64)
 
 
 def _counts(bits: np.random.PCG64, clusters: int) -> Array:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -36,6 +37,9 @@ CALM = 10_000
 Of 467 trainings on four real churn logs, five epochs each, two epochs of patience end 3 to 11 % of the epochs earlier and forgo at most
 .0003 of the loss on average; on logs of a few hundred rows trained for fifteen epochs they forgo up to .03, so those keep five.
 """
+PRETRAINED = 0.6
+"""Share of the epochs for which a network first learns how sequences go on: on the latest validations of seven logs, two seeds each,
+`seq2seq` is by .0003 (standard error .0005) better than with all five epochs of the profile `short`."""
 FORECASTS = "pinball"
 """The loss of forecasts, for which the learning rate falls."""
 
@@ -91,7 +95,8 @@ class NetworkModel(Model):
             if self.pretrain and isinstance(encoder, ChurnEncoder):
                 before = Continued(encoder)
                 other = self.make(before.sizes)
-                self.learnt(other, before, train, (fit, held), replace(ctx, on_epoch=None))
+                first = replace(ctx, on_epoch=None, epochs=math.ceil(PRETRAINED * ctx.epochs))
+                self.learnt(other, before, train, (fit, held), first)
                 self.adopt(other)
             recipe = self.recipe(encoder)
             if not recipe.falling:

@@ -81,7 +81,8 @@ def forward(model: Hmm, seen: Activity, *, keep: bool = True) -> Filtered:
     for k in range(periods):
         if k:
             begun, moved = seen.exposure[:, k - 1] > 0, step(model, active, dormant)
-            active, dormant = moved if begun.all() else (np.where(begun, new, old) for new, old in zip(moved, (active, dormant), strict=True))
+            before = active, dormant
+            active, dormant = moved if begun.all() else (np.where(begun, new, old) for new, old in zip(moved, before, strict=True))
         chance = emissions(model, seen, k)
         active = active * chance
         dormant = dormant * ~(seen.counts[:, k] > 0)

@@ -9,8 +9,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("safetensors", reason="safetensors is not installed")
 
-from plugins.network_kit import NetworkContract  # noqa: E402
+from plugins.network_kit import NetworkContract, users  # noqa: E402
 
+from bench.api import Context  # noqa: E402
 from bench.neural.sizes import Sizes  # noqa: E402
 from bench_plugins.seq2seq import Attention, Net, Seq2Seq, bench_models  # noqa: E402
 
@@ -66,3 +67,12 @@ def test_the_hook_gives_the_model_which_is_not_causal():
     assert not Seq2Seq.causal
     assert Seq2Seq.pretrain
     assert Seq2Seq.tasks == {"forecasting", "churn", "anomaly", "next-event"}
+
+
+def test_it_first_learns_how_sequences_go_on_for_three_fifths_of_the_epochs(monkeypatch):
+    told: list[tuple[str, int]] = []
+    monkeypatch.setattr(Seq2Seq, "learnt", lambda _, __, encoder, ___, ____, ctx: told.append((type(encoder).__name__, ctx.epochs)) or 0)
+    model = Seq2Seq(Seq2Seq.default())
+    for epochs in (1, 5, 15):
+        model.fit(users(40), Context(epochs=epochs))
+    assert told == [("Continued", 1), ("ChurnEncoder", 1), ("Continued", 3), ("ChurnEncoder", 5), ("Continued", 9), ("ChurnEncoder", 15)]

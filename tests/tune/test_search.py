@@ -296,7 +296,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Done]:
 
 
 def same(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in entry.items() if name not in {"fit_seconds", "predict_seconds", "peak_memory_mb", "finished"}}
+    times = {"fit_seconds", "predict_seconds", "taken_over", "peak_memory_mb", "finished"}
+    return {name: value for name, value in entry.items() if name not in times}
 
 
 def assert_same_trials(one: Done, other: Done) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.execute.executor import Executor
 from bench.execute.jobs import Job, Limits, trial_seed
+from bench.execute.mean_of import configurations
 from bench.execute.messages import Answer, Done, Report, Result
 from bench.execute.prediction_files import keep_folder, read_prediction, stored_digest, write_prediction
 from bench.runs import cost
@@ -27,6 +28,8 @@ from bench.tune.plan import Budget, Outcome, Plan, plan
 from bench.tune.trials import Entry
 
 TICK = 1.0
+LONG = 20.0
+"""Seconds from which a final fit does not wait for those of its framework."""
 
 
 @dataclass(eq=False)
@@ -54,7 +57,7 @@ class Driver:
         self.task, self.executor, self.ledger = task, executor, ledger
         self.limits, self.budget, self.listen = limits, budget, listen
         self.outcomes = Outcomes(ledger.folder)
-        self._ready: list[tuple[int, int, int, _Active, Job, int]] = []
+        self._ready: list[tuple[int, float, int, int, _Active, Job, int]] = []
         """A heap, see `_queue`."""
         self._running: dict[int, tuple[_Active, Job, int]] = {}
         self._chunks: dict[str, dict[int, Result]] = {}
@@ -75,7 +78,7 @@ class Driver:
             self._begin(cell)
         while self._ready or self._running or self._alone:
             while self._ready and self.executor.idle():
-                self._submit(*heapq.heappop(self._ready)[3:])
+                self._submit(*heapq.heappop(self._ready)[4:])
             if self._alone and not self._running and not self._ready and self.executor.idle():
                 self._submit(*self._alone.pop(0), alone=True)
             answers = self.executor.collect(TICK)
@@ -134,15 +137,15 @@ class Driver:
                 return
 
     def _queue(self, active: _Active, job: Job, chunk: int) -> None:
-        """Put a job in its place: the first of every cell before all others, then the searches, then the finals.
-
-        The first ones tell early what a cell costs and whether it works. Cells are given in the order of their
-        frameworks: turning round at the end of each pass leaves each worker with the framework that it has.
-        """
         first = not active.entries and job is active.jobs[0]
-        place = (0, active.order) if first else (1, -active.order) if job.stage != "final" else (2, active.order)
+        place = place_of(active.order, first=first, final=job.stage == "final", seconds=self._expected(active, job))
         self._queued += 1
         heapq.heappush(self._ready, (*place, self._queued, active, job, chunk))
+
+    def _expected(self, active: _Active, job: Job) -> float:
+        """Return what one chunk of a job is expected to take, by the cell's fits so far; 0 where there is none."""
+        each = cost.seconds_of_a_fit(cost.spent(entry) for entry in active.entries.values() if _fitted(entry))
+        return (each or 0.0) * len(configurations(job.params)) / len(active.cell.stages(job))
 
     def _numbered(self, active: _Active, job: Job) -> Entry:
         # one fit may serve twice (the default was the best): each place keeps its own number
@@ -346,6 +349,18 @@ class Driver:
         worst = next((e for e in finals if e["status"] != "ok"), finals[0])
         valid = next(iter(outcome.best.values()), outcome.valid)["value"]
         self.listen(CellDone(cell.dataset, cell.plugin.name, worst["status"], worst["reason"], valid, active.seconds))
+
+
+def place_of(order: int, *, first: bool, final: bool, seconds: float) -> tuple[int, float, int]:
+    """Return where a job stands in the queue: the first of every cell before all others, then the searches, then the finals.
+
+    The first ones tell early what a cell costs and whether it works. Cells are given in the order of their frameworks:
+    turning round at the end of each pass leaves each worker with the framework that it has. Finals of `LONG` or more come
+    before the others, the longest first, lest one of them is alone at the end: to change the framework takes less.
+    """
+    if first:
+        return 0, 0.0, order
+    return (2, -seconds if seconds >= LONG else 0.0, order) if final else (1, 0.0, -order)
 
 
 def _fitted(entry: Entry) -> bool:

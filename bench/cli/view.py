@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.board.metrics import label_of
 from bench.runs.run_events import CellDone, DataReady, Event, JobDone, JobReport, JobRetried, JobStarted, NodesChanged, RunReady
+from bench.tasks.base import is_unseen
 
 DONE_ROOM = 12
 """Lines that finished cells may have in a live view; of a run with more cells, how each ended is said above it."""
@@ -139,7 +140,7 @@ class CellState:
         ok = entry.get("status") == "ok"
         self.failed_trials += entry.get("status") not in {"ok", "pruned"}
         value = _score(entry.get("value"))
-        if ok and value is not None and self._better(value, number):
+        if ok and value is not None and not is_unseen(stage) and self._better(value, number):
             self.best, self.best_trial = value, number
 
     def _better(self, value: float, number: int) -> bool:

@@ -21,8 +21,8 @@ from bench.runs.offline_rows import base_of
 from bench.tasks.base import RankingRule
 from bench.tasks.lookup import task_named
 from bench.tune.decide import FEW, decide, few_best, shares
-from bench.tune.plan import FEW_TRIALS
-from bench.tune.trials import Trial
+from bench.tune.plan import FEW_TRIALS, UNSEEN
+from bench.tune.trials import Difference, Trial
 
 TOLERANCE = 1e-9
 MARKS = ("kept-default", "few-trials")
@@ -123,7 +123,15 @@ def _of_choice(tried: Sequence[Trial], choice: Record, default: Record, tuning: 
         return "what it chose and the default have not met the same validations"
     if not all(one["scores"].get(tuning) and one["replicates"].get(tuning) for one in pair):
         return "what it chose has no scores"
-    kept = decide(_trial(choice), _trial(default), tuning, rule).kept_default
+    return _not_better(choice, default, tuning, rule)
+
+
+def _not_better(choice: Record, default: Record, tuning: str, rule: RankingRule) -> str:
+    """Decide again; a run of before has asked no unseen users."""
+    told = choice["replicates"].get(tuning + UNSEEN)
+    if told is not None and (len(told) != 2 or told[1] < 0):
+        return "what unseen users say of it is no advantage with its standard error"
+    kept = decide(_trial(choice), _trial(default), tuning, rule, None if told is None else Difference(*told)).kept_default
     return "what it chose is not better than the default beyond its standard errors" if kept else ""
 
 

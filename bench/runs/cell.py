@@ -53,7 +53,8 @@ class Cell:
         searched = not self.split.no_search_reason
         # losses of configurations that reconstruct other windows say nothing of which finds more
         pruned = self.pruned and self.split.context.get("loss") != "reconstruction"
-        return Scope(seed, self.split.ranking, self.split.validations, searched, portfolio=self.portfolio, pruned=pruned)
+        validations, unseen = self.split.validations, self.split.unseen
+        return Scope(seed, self.split.ranking, validations, searched, portfolio=self.portfolio, pruned=pruned, unseen=unseen)
 
     def job(
         self, stage: StageName, params: Mapping[str, Any], seed: int, number: int, of: tuple[str, ...] = (), rungs: tuple[Rung, ...] = ()

@@ -80,8 +80,9 @@ def fits_to_come(cell: Cell, budget: Budget) -> tuple[int, int]:
     seeds = 1 if cell.plugin.deterministic else budget.seeds
     if not cell.plugin.space or cell.split.no_search_reason:
         return (n := len(cell.split.validations) + seeds), n
-    # a mean takes the default's fit over, where it is saved
-    return budget.trials + seeds, budget.trials + seeds * (1 + FEW if cell.plugin.local else FEW)
+    # a mean takes the default's fit over, where it is saved; of what confirms a search there is a fit on either half of the users
+    confirmed = FEW if cell.split.unseen else 0
+    return budget.trials + seeds, budget.trials + confirmed + seeds * (1 + FEW if cell.plugin.local else FEW)
 
 
 def estimate(cells: Sequence[Cell], budget: Budget, done: Mapping[str, Sequence[Spent]], figures: Figures) -> Estimate:

@@ -22,7 +22,7 @@ from bench.runs.check_prediction import CheckedPrediction, score_validation, val
 from bench.runs.final_predictions import adjusted
 from bench.runs.outcomes import Outcomes
 from bench.runs.run_events import CellDone, JobDone, JobReport, JobRetried, JobStarted, Listener, Notice, Tick
-from bench.tasks.base import Prediction, Task
+from bench.tasks.base import Prediction, Task, is_unseen
 from bench.tune.ledger import FORMAT, Ledger
 from bench.tune.plan import Budget, Outcome, Plan, plan
 from bench.tune.trials import Entry
@@ -173,9 +173,11 @@ class Driver:
         self._tickets += 1
         self._running[self._tickets] = (active, job, chunk)
         stage = active.cell.stages(job)[chunk]
-        request, final = active.cell.request(job, self._saved(active, job)), job.stage == "final"
+        request, unseen = active.cell.request(job, self._saved(active, job)), is_unseen(job.stage)
+        # it learns from the labels of validations; those of its own users may stay in a worker that has fitted the other half
+        final, fresh = job.stage == "final" or unseen, alone or (unseen and not job.plugin.source.shipped)
         limits = replace(active.cell.bounds(job, self.limits), alone=alone)
-        self.executor.submit(self._tickets, request, limits, runtime=job.plugin.runtime, stage=stage, final=final, fresh=alone)
+        self.executor.submit(self._tickets, request, limits, runtime=job.plugin.runtime, stage=stage, final=final, fresh=fresh)
         if chunk == 0:
             self.listen(JobStarted(active.cell.dataset, job.plugin.name, job.stage, job.number))
 
@@ -343,7 +345,8 @@ class Driver:
         self.outcomes.add(cell.name, outcome)
         self._open.remove(active)
         best = {key for entry in (*outcome.best.values(), outcome.valid) for key in entry["validations"].values()}
-        for key in {key for trial in outcome.trials for key in trial["validations"].values()} - best:
+        unseen = {key for key, job in active.known.items() if is_unseen(job.stage)}
+        for key in {key for trial in outcome.trials for key in trial["validations"].values()} - best | unseen:
             (self.ledger.folder / "valid" / f"{key}.npz").unlink(missing_ok=True)
         finals = list(outcome.finals.values()) or [outcome.valid]
         worst = next((e for e in finals if e["status"] != "ok"), finals[0])

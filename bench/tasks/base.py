@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 StageName: TypeAlias = str
-"""`search` (the latest validation), `search-2`, `search-3` (earlier ones), `final`."""
+"""`search` (the latest validation), `search-2`, `search-3` (earlier ones), `unseen-1`, `unseen-2` (see `unseen_name`), `final`."""
 Arrays: TypeAlias = Mapping[str, Array]
 """What one call of `predict` gave, by name: `prediction`, or the fields of a `Forecast`."""
 Prediction: TypeAlias = Sequence[Arrays]
@@ -34,6 +34,7 @@ Prediction: TypeAlias = Sequence[Arrays]
 
 TUNED, SECOND = "tuned", "tuned-2"
 """Tunings by the labels of either half of the entities; the rows of a board are of both, see `Task.cross_fitted`."""
+UNSEEN = "unseen"
 REPLICATES = 200
 """Resamples that say how sure a difference between two validation scores is."""
 CHUNK, LEAST_CHUNK, CHUNKS = 128, 16, 64
@@ -51,6 +52,19 @@ def protocol_of(task_id: str) -> str:
 def stage_name(validation: int) -> StageName:
     """Name the stage of a validation, counted from 1, the latest."""
     return "search" if validation == 1 else f"search-{validation}"
+
+
+def unseen_name(half: int) -> StageName:
+    """Name a stage that learns from all cut-offs, as the final fit does, but of half of the users, and asks about the others.
+
+    It confirms what a search has found, and is no validation: nothing is searched, calibrated or combined by it.
+    """
+    return f"{UNSEEN}-{half}"
+
+
+def is_unseen(stage: StageName) -> bool:
+    """Return whether a stage asks about users whom its model has not seen."""
+    return stage.startswith(f"{UNSEEN}-")
 
 
 @dataclass(frozen=True)
@@ -159,7 +173,12 @@ class Split:
     @property
     def validations(self) -> tuple[StageName, ...]:
         """Return the names of the stages that a search may use, the latest first."""
-        return tuple(name for name in self.stages if name != "final")
+        return tuple(name for name in self.stages if name != "final" and not is_unseen(name))
+
+    @property
+    def unseen(self) -> tuple[StageName, ...]:
+        """Return the names of the stages that confirm what a search has found; see `unseen_name`."""
+        return tuple(filter(is_unseen, self.stages))
 
 
 @dataclass(frozen=True)

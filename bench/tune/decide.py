@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.tasks.base import RankingRule, StageName
-from bench.tune.trials import Trial, difference
+from bench.tune.trials import Difference, Trial, difference
 
 ERRORS = 1.5
 """Standard errors by which an advantage over the default must exceed nothing.
@@ -31,6 +32,8 @@ class Choice:
 
     trial: Trial
     kept_default: bool
+    unseen: Difference | None = None
+    """Its advantage over the default among users that neither had seen, where that was asked."""
 
 
 def few_best(trials: Sequence[Trial], tuning: str, rule: RankingRule, most: int) -> list[Trial]:
@@ -47,18 +50,30 @@ def few_best(trials: Sequence[Trial], tuning: str, rule: RankingRule, most: int)
     return few if trials[0] not in ordered or trials[0] in few or most == 1 else [*few[:-1], trials[0]]
 
 
-def decide(found: Trial, default: Trial, tuning: str, rule: RankingRule) -> Choice:
-    """Choose between what a search found and the default.
-
-    It replaces the default only where its paired advantage exceeds `ERRORS` of its own standard errors.
-    """
+def decide(found: Trial, default: Trial, tuning: str, rule: RankingRule, unseen: Difference | None = None) -> Choice:
+    """Choose between what a search found and the default; `unseen`: the advantage among users that neither had seen, if known."""
     if found is default:
         return Choice(default, kept_default=True)
-    if not default.ok or tuning not in next(iter(default.entries.values()))["scores"]:
+    if not scored(default, tuning):
         return Choice(found, kept_default=False)
-    advantage = difference(found, default, tuning, higher=rule.higher)
-    kept = not advantage.exceeds(ERRORS)
-    return Choice(default if kept else found, kept_default=kept)
+    kept = not replaces(difference(found, default, tuning, higher=rule.higher), unseen)
+    return Choice(default, kept_default=True) if kept else Choice(found, kept_default=False, unseen=unseen)
+
+
+def replaces(past: Difference, unseen: Difference | None) -> bool:
+    """Return whether an advantage is enough to replace the default: `past` is that at the validations.
+
+    Their mean must exceed `ERRORS` of its standard errors (as if both were independent), and neither may be a loss.
+    """
+    if unseen is None:
+        return past.exceeds(ERRORS)
+    both = Difference((past.mean + unseen.mean) / 2, math.hypot(past.error, unseen.error) / 2)
+    return min(past.mean, unseen.mean) > 0 and both.exceeds(ERRORS)
+
+
+def scored(trial: Trial, tuning: str) -> bool:
+    """Return whether all of a trial's fits worked, and have a score for the tuning."""
+    return trial.ok and all(tuning in entry["scores"] for entry in trial.entries.values())
 
 
 def contenders(trials: Sequence[Trial], tunings: Sequence[str], rule: RankingRule, most: int) -> list[Trial]:

@@ -1,5 +1,6 @@
-"""What one cell does: explore, confirm, decide, then final fits. A generator that yields jobs and is sent their entries.
+"""What one cell does: explore, race, confirm, decide, then final fits. A generator that yields jobs and is sent their entries.
 
+What is found is confirmed on users whom it has not seen, where the task has stages for that.
 It knows nothing of processes, files or time; fed from a finished ledger it replays the same path and ends the same.
 Every configuration meets the first validation; only those that may still win meet the others, beside the default.
 """
@@ -18,9 +19,9 @@ from bench.execute.mean_of import params_of
 from bench.execute.rungs import Rung
 from bench.tasks.base import RankingRule, StageName
 from bench.tune import search
-from bench.tune.decide import FEW, Choice, contenders, decide, few_best, shares
+from bench.tune.decide import FEW, Choice, contenders, decide, few_best, scored, shares
 from bench.tune.rungs import rungs_after
-from bench.tune.trials import Entry, Trial
+from bench.tune.trials import Difference, Entry, Trial, difference
 
 
 class MakeJob(Protocol):
@@ -32,6 +33,8 @@ class MakeJob(Protocol):
         """Return the job; `of`: keys of fits whose predictions are averaged in its place; `rungs`: where its training may be stopped."""
 
 
+UNSEEN = "-unseen"
+"""Ends the name, among a choice's scores under resamples, of its advantage among unseen users and of that one's standard error."""
 FEW_TRIALS = 8
 """Below so many configurations a search has hardly begun: its rows say so."""
 
@@ -64,6 +67,8 @@ class Scope:
     """Configurations that did well on other data: tried right after the default."""
     pruned: bool = False
     """A training that is far behind others at a rung is stopped there."""
+    unseen: tuple[StageName, ...] = ()
+    """Stages on which what a search found is confirmed, see `bench.tasks.base.unseen_name`."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def plan(plugin: Plugin, budget: Budget, make: MakeJob, scope: Scope) -> Plan:
         trials.append(Trial(0, dict(plugin.default)))
         yield from _validate(trials, scope.validations, budget, make)
     valid = trials[0].merged()
-    chosen = (yield from _chosen(trials, make, scope)) if plugin.space and scope.searched else {}
+    chosen = (yield from _chosen(trials, budget, make, scope)) if plugin.space and scope.searched else {}
     finals: dict[tuple[str, int], Entry] = {}
     if stopped_by != "failures" and (plugin.space or valid["status"] == "ok"):
         seeds = range(1 if plugin.deterministic else budget.seeds)
@@ -109,7 +114,7 @@ def plan(plugin: Plugin, budget: Budget, make: MakeJob, scope: Scope) -> Plan:
             entries = yield [make("final", params, budget.base + s, s) for _, s, params in wanted]
             finals |= {(tuning, budget.base + s): entry for (tuning, s, _), entry in zip(wanted, entries, strict=True)}
     seed_matters = yield from _seed_matters(plugin, budget, make, finals.get(("default", budget.base)))
-    best = {tuning: choice.trial.merged() for tuning, choice in chosen.items()}
+    best = {tuning: _told(choice, tuning) for tuning, choice in chosen.items()}
     kept = frozenset(tuning for tuning, choice in chosen.items() if choice.kept_default)
     every = tuple(t.merged() for t in trials) if plugin.space and scope.searched else ()
     return Outcome(every, valid, finals, best, stopped_by, kept, seed_matters)
@@ -151,14 +156,14 @@ def _search(plugin: Plugin, budget: Budget, make: MakeJob, trials: list[Trial], 
         )  # fmt: skip
         new = [Trial(len(trials) + at, params) for at, params in enumerate(asked)]
         rungs = rungs_after(trials) if scope.pruned else ()
-        if (yield from _validate(new, first, budget, make, trials, plugin, rungs)):
+        if (yield from _validate(new, first, budget, make, trials, plugin, rungs, confirmed=bool(scope.unseen))):
             return "minutes"
         # nothing that was tried works, the author's default included: more of it would only cost time
         if batch == 0 and not any(t.ok for t in trials):
             return "failures"
     racing = trials
     for stage in later if rivals else ():
-        if _out_of_time(trials, budget, plugin):
+        if _out_of_time(trials, budget, plugin, confirmed=bool(scope.unseen)):
             return "minutes"
         racing = [trials[0], *contenders(racing, _tunings(trials), scope.ranking, rivals)]
         # the default goes on in any case: its predictions calibrate, and may join the ensemble
@@ -166,7 +171,15 @@ def _search(plugin: Plugin, budget: Budget, make: MakeJob, trials: list[Trial], 
     return "trials"
 
 
-def _chosen(trials: Sequence[Trial], make: MakeJob, scope: Scope) -> Generator[list[Job], list[Entry], dict[str, Choice]]:
+def _told(choice: Choice, tuning: str) -> Entry:
+    """Return the entry of what stands, with what unseen users said of it."""
+    entry, unseen = choice.trial.merged(), choice.unseen
+    if unseen is None:
+        return entry
+    return {**entry, "replicates": {**entry["replicates"], tuning + UNSEEN: [unseen.mean, unseen.error]}}
+
+
+def _chosen(trials: Sequence[Trial], budget: Budget, make: MakeJob, scope: Scope) -> Generator[list[Job], list[Entry], dict[str, Choice]]:
     """Choose for each tuning: the mean of the few best on validation, if that is an improvement on the default."""
     found = {}
     for tuning in _tunings(trials):
@@ -175,8 +188,34 @@ def _chosen(trials: Sequence[Trial], make: MakeJob, scope: Scope) -> Generator[l
             # of one too: its predictions are then stored as what stands, whatever is removed of the trials'
             best = trials[0] if few == trials[:1] else (yield from _mean(few, make))
             # where the mean cannot be scored, the best alone is what the search found
-            found[tuning] = decide(best if best.ok else few[0], trials[0], tuning, scope.ranking)
+            best, few = (best, few) if best.ok else (few[0], few[:1])
+            unseen = None
+            if scope.unseen and best is not trials[0] and scored(trials[0], tuning):
+                past = difference(best, trials[0], tuning, higher=scope.ranking.higher)
+                # what is no better on the past is not asked about any further
+                unseen = (yield from _unseen(few, trials[0], tuning, budget, make, scope)) if past.mean > 0 else None
+            found[tuning] = decide(best, trials[0], tuning, scope.ranking, unseen)
     return found
+
+
+def _unseen(
+    few: Sequence[Trial], default: Trial, tuning: str, budget: Budget, make: MakeJob, scope: Scope
+) -> Generator[list[Job], list[Entry], Difference]:
+    """Fit the few and the default on each half of the users, and compare their mean with the default on the other half.
+
+    Their seeds are others than before: a fit that was lucky is not lucky again.
+    """
+    again = {t.number: Trial(t.number, t.params) for t in (default, *few)}
+    wanted = [(trial, stage) for stage in scope.unseen for trial in again.values()]
+    entries = yield [make(stage, t.params, stable_seed(budget.base, t.number, stage), t.number) for t, stage in wanted]
+    for (trial, stage), entry in zip(wanted, entries, strict=True):
+        trial.entries[stage] = entry
+    if not all(scored(trial, tuning) for trial in again.values()):
+        return Difference(0.0, math.inf)  # what cannot be fitted on half of the users is not confirmed
+    mean = yield from _mean([again[t.number] for t in few], make)
+    if not scored(mean, tuning):
+        return Difference(0.0, math.inf)
+    return difference(mean, again[default.number], tuning, higher=scope.ranking.higher)
 
 
 def _mean(few: Sequence[Trial], make: MakeJob) -> Generator[list[Job], list[Entry], Trial]:
@@ -198,6 +237,8 @@ def _validate(
     into: list[Trial] | None = None,
     plugin: Plugin | None = None,
     rungs: tuple[Rung, ...] = (),
+    *,
+    confirmed: bool = False,
 ) -> Generator[list[Job], list[Entry], bool]:
     """Fit trials on validations and keep their entries; return whether the minutes ran out.
 
@@ -205,7 +246,7 @@ def _validate(
     """
     groups = [[t] for t in new] if budget.minutes is not None and into is not None else [list(new)]
     for group in groups:
-        if into and plugin is not None and _out_of_time(into, budget, plugin):
+        if into and plugin is not None and _out_of_time(into, budget, plugin, confirmed=confirmed):
             return True
         wanted = [(trial, stage) for stage in stages for trial in group]
         entries = yield [make(stage, t.params, trial_seed(budget.base, t.number), t.number, rungs=rungs) for t, stage in wanted]
@@ -239,10 +280,11 @@ def fits(trials: Sequence[Entry]) -> int:
     return math.ceil(sum(t["fits"] for t in trials) - 1e-9)
 
 
-def _out_of_time(trials: Sequence[Trial], budget: Budget, plugin: Plugin) -> bool:
+def _out_of_time(trials: Sequence[Trial], budget: Budget, plugin: Plugin, *, confirmed: bool) -> bool:
     """Return whether worker seconds so far, and as many again as the finals will need, use up the minutes."""
     if budget.minutes is None:
         return False
     spent = [seconds(list(t.entries.values())) for t in trials]
-    finals = (1 + FEW if plugin.local else FEW) * (1 if plugin.deterministic else budget.seeds)
+    # and what confirms the search: two fits, each on half of the users, of as many configurations as are averaged
+    finals = (1 + FEW if plugin.local else FEW) * (1 if plugin.deterministic else budget.seeds) + (FEW if confirmed else 0)
     return sum(spent) + finals * max(spent) >= 60 * budget.minutes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,9 +16,9 @@ from bench.execute.mean_of import configurations
 from bench.execute.rungs import Rung
 from bench.registry import Source
 from bench.tasks.base import RankingRule
-from bench.tune.decide import Choice, contenders, decide, few_best, shares
-from bench.tune.plan import Budget, Outcome, Scope, fits, plan
-from bench.tune.trials import Trial, difference
+from bench.tune.decide import FEW, Choice, contenders, decide, few_best, replaces, shares
+from bench.tune.plan import UNSEEN, Budget, Outcome, Scope, fits, plan
+from bench.tune.trials import Difference, Trial, difference
 
 BOARD = RankingRule("roc_auc")
 STAGES = ("search", "search-2", "search-3")
@@ -51,6 +52,19 @@ def test_what_holds_at_one_cut_off_alone_does_not_replace_the_default() -> None:
     steady = trial(2, dict(zip(STAGES, ([0.72], [0.71], [0.72]), strict=True)))
     assert decide(lucky, default, "tuned", BOARD).kept_default
     assert decide(steady, default, "tuned", BOARD).trial is steady
+
+
+def test_past_and_unseen_users_are_weighed_together_and_neither_may_be_a_loss() -> None:
+    for past, unseen, wanted in [
+        (Difference(0.010, 0.010), None, False),
+        (Difference(0.020, 0.010), None, True),
+        (Difference(0.010, 0.010), Difference(0.020, 0.001), True),  # .015 with an error of .005
+        (Difference(0.020, 0.010), Difference(0.001, 0.030), False),  # .0105 with an error of .016
+        (Difference(0.040, 0.001), Difference(-0.001, 0.001), False),
+        (Difference(-0.001, 0.001), Difference(0.040, 0.001), False),
+        (Difference(0.040, 0.001), Difference(0.0, math.inf), False),
+    ]:
+        assert replaces(past, unseen) is wanted, (past, unseen)
 
 
 def test_where_lower_is_better_the_lower_score_wins() -> None:
@@ -116,9 +130,11 @@ SPACE = {"x": distribution_to_json(FloatDistribution(0.0, 1.0))}
 PLUGIN = Plugin("model", Source("model", "model"), space=SPACE, default={"x": 0.1})
 
 
-def play(truth: Mapping[str, float], budget: Budget, stages: Sequence[str] = STAGES) -> tuple[Outcome, list[Job]]:
+def play(
+    truth: Mapping[str, float], budget: Budget, stages: Sequence[str] = STAGES, unseen: tuple[str, ...] = ()
+) -> tuple[Outcome, list[Job]]:
     """Run a plan in which the best x of each validation is given by `truth`."""
-    steps = plan(PLUGIN, budget, make, Scope(1, BOARD, tuple(stages)))
+    steps = plan(PLUGIN, budget, make, Scope(1, BOARD, tuple(stages), unseen=unseen))
     jobs: list[Job] = []
     try:
         asked = next(steps)
@@ -177,3 +193,50 @@ def test_minutes_that_run_out_in_the_race_end_it() -> None:
     assert len(whole.trials) == len(short.trials) == 12
     assert {j.stage for j in jobs} == {"search", "final"}
     assert set(whole.best["tuned"]["validations"]) == set(STAGES)
+
+
+HALVES = ("unseen-1", "unseen-2")
+
+
+def test_what_unseen_users_do_not_confirm_leaves_the_default() -> None:
+    past = dict.fromkeys(STAGES, 0.6)
+    for there, kept in ((0.6, False), (0.1, True)):
+        outcome, jobs = play({**past, **dict.fromkeys(HALVES, there)}, Budget(trials=20, seeds=2), unseen=HALVES)
+        assert bool(outcome.kept_default) is kept
+        asked = [j for j in jobs if j.stage in HALVES and not j.of]
+        (mean,) = {tuple(j.of): j for j in jobs if j.of and j.stage == HALVES[0]}.values()
+        few = len(configurations(mean.params))
+        assert [j.stage for j in asked] == [HALVES[0]] * few + [HALVES[1]] * few, "the default and what is averaged with it"
+        assert fits(outcome.trials) <= 20, "they are no fits of the search"
+        assert set(outcome.best["tuned"]["validations"]) == set(STAGES), "and no validations: nothing is calibrated by them"
+        seeds = {j.seed for j in jobs if j.stage in STAGES}
+        assert len({j.seed for j in asked}) == len(asked), "a fit that was lucky is not lucky again"
+        assert not seeds & {j.seed for j in asked}
+        told = outcome.best["tuned"]["replicates"].get("tuned" + UNSEEN)
+        assert (told is None) is kept
+        assert told is None or told[0] == pytest.approx(0.3, abs=0.15)
+
+
+def test_what_is_no_better_on_the_past_is_not_confirmed() -> None:
+    _, jobs = play({"search": 0.9, "search-2": 0.1, "search-3": 0.1}, Budget(trials=20, seeds=1), unseen=HALVES)
+    assert not any(j.stage in HALVES for j in jobs)
+
+
+def test_what_cannot_be_fitted_on_half_of_the_users_leaves_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = answer
+
+    def failing(job: Job, truth: Mapping[str, float]) -> dict[str, Any]:
+        broken = {"status": "crash", "scores": {}, "values": {}, "value": None, "replicates": {}}
+        return {**whole(job, truth), **(broken if job.stage == HALVES[1] and job.number else {})}
+
+    monkeypatch.setitem(globals(), "answer", failing)
+    outcome, _ = play(dict.fromkeys((*STAGES, *HALVES), 0.6), Budget(trials=20, seeds=1), unseen=HALVES)
+    assert outcome.kept_default == {"tuned"}
+
+
+def test_minutes_keep_time_for_what_confirms_a_search() -> None:
+    truth = dict.fromkeys((*STAGES, *HALVES), 0.6)
+    for unseen in ((), HALVES):
+        outcome, _ = play(truth, Budget(trials=20, seeds=1, minutes=10.5 / 60), unseen=unseen)
+        assert outcome.stopped_by == "minutes"
+        assert len(outcome.trials) == 7 - (FEW if unseen else 0)

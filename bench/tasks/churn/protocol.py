@@ -17,9 +17,10 @@ from bench.api import Array
 from bench.data.durations import parse_duration, show_duration
 from bench.data.events import Events
 from bench.errors import ConfigError, ProtocolError
-from bench.tasks.base import Split, Stage, StageName, Truth, stage_name
+from bench.tasks.base import Split, Stage, StageName, Truth, is_unseen, stage_name
 from bench.tasks.churn.history import DAY, History, aggregates_at, rows_at
-from bench.tasks.churn.rows import Labelled, among_rows, day, eligible, ids_of, make_split, ranking_terms, seen_by, sizes, training
+from bench.tasks.churn.rows import Labelled, among_users, day, eligible, ids_of, make_split, ranking_terms, seen_by, sizes, training
+from bench.tasks.churn.unseen import unseen_stages
 from bench.tasks.profiles import Profile
 from bench.tasks.validations import fewer_note
 
@@ -141,7 +142,7 @@ def build(events: Events, history: History, protocol: Protocol, profile: Profile
     needed = {t for valid, fit in protocol.validations for t in (valid, *fit)} | {protocol.test, *protocol.between}
     every = {t: label(history, t, protocol, profile.history, kinds) for t in sorted(needed)}
     tested = _tested_only(events) if protocol.by_user else None
-    at = every if tested is None else {t: _among(part, tested if t == protocol.test else ~tested) for t, part in every.items()}
+    at = every if tested is None else {t: among_users(part, tested if t == protocol.test else ~tested) for t, part in every.items()}
     test = at[protocol.test]
     last = [at[t] for t in (*protocol.fit, *protocol.between, protocol.valid)]
     stages: dict[StageName, Stage] = {}
@@ -151,6 +152,9 @@ def build(events: Events, history: History, protocol: Protocol, profile: Profile
             continue  # an earlier cut-off at which nobody, or everybody, churned scores nothing
         stages[stage_name(k)] = Stage(training([at[t] for t in past], profile.rows, seed), (at[cutoff].inputs,))
         truths[stage_name(k)] = Truth(at[cutoff].y, at[cutoff].inputs.group)
+    asked = [at[cutoff] for cutoff in sorted(t for t, _ in protocol.validations)]
+    for name, (stage, truth) in unseen_stages(ids_of(events), last, asked, profile.rows, seed).items():
+        stages[name], truths[name] = stage, truth
     stages["final"] = Stage(training(last, profile.rows, seed), (test.inputs,))
     truths["final"] = Truth(test.y, test.inputs.group)
     facts = {**_facts(protocol, stages, every, test), "eligible": "ever" if protocol.ever else "h", "kinds": list(kinds)}
@@ -161,7 +165,9 @@ def build(events: Events, history: History, protocol: Protocol, profile: Profile
     # a cut-off's training labels are known at the next one, which is the moment that is asked about
     moments = {**{stage_name(k): t for k, (t, _) in enumerate(protocol.validations, 1)}, "final": protocol.test}
     made = make_split(protocol.task_id(events.activity, profile.caps()), stages, truths, facts, judged, members)
-    return replace(made, known_until={name: (moments[name], moments[name]) for name in stages})
+    # who learns from all cut-offs knows all labels by the test's, and is asked about the validations'
+    both = {name: (protocol.test, protocol.valid) for name in stages if is_unseen(name)}
+    return replace(made, known_until={**{name: (t, t) for name, t in moments.items() if name in stages}, **both})
 
 
 def _nobody(at: Mapping[int, Labelled]) -> tuple[str, ...]:
@@ -180,12 +186,6 @@ def known_kinds(events: Events, cutoff: int) -> tuple[str, ...]:
 
     seen = events.frame.filter(pl.col("time").to_physical() <= cutoff)["kind"].unique().cast(pl.String)
     return ("?", *sorted(seen))
-
-
-def _among(part: Labelled, chosen: Array) -> Labelled:
-    """Keep the rows whose user is chosen, bool [U]."""
-    kept = chosen[part.seen]
-    return replace(among_rows(part, chosen[part.users]), seen=part.seen[kept], everyone=part.everyone[kept])
 
 
 def _tested_only(events: Events) -> Array:

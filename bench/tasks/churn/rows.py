@@ -58,6 +58,12 @@ def among_rows(part: Labelled, rows: Array) -> Labelled:
     return replace(part, inputs=part.inputs.take(rows), y=part.y[rows], users=part.users[rows])
 
 
+def among_users(part: Labelled, chosen: Array) -> Labelled:
+    """Keep the rows whose user is chosen, bool [U]."""
+    kept = chosen[part.seen]
+    return replace(among_rows(part, chosen[part.users]), seen=part.seen[kept], everyone=part.everyone[kept])
+
+
 def joined(parts: Sequence[ChurnInputs]) -> dict[str, Any]:
     """Put inputs of the same kinds under each other; gives the fields of `ChurnInputs`."""
     columns: dict[str, Any] = {

@@ -33,7 +33,7 @@ from bench.api import Context
 from bench.data.events import Events
 from bench.data.ragged import hashed
 from bench.errors import BenchError
-from bench.execute.jobs import Plugin, stable_seed
+from bench.execute.jobs import Plugin, stable_seed, trial_seed
 from bench.execute.task_space import default_of, space_of
 from bench.metrics.bootstrap import draws, interval
 from bench.registry import Source, discover, models
@@ -70,8 +70,9 @@ class Pair:
     high: float = 0.0
 
 
+BEFORE = "past, 1.5 errors (before)"
 RULES: Mapping[str, Callable[[Pair], bool]] = {
-    "past, 1.5 errors (before)": lambda p: p.past.exceeds(ERRORS),
+    BEFORE: lambda p: p.past.exceeds(ERRORS),
     "past, 2 errors": lambda p: p.past.exceeds(2.0),
     "past, 3 errors": lambda p: p.past.exceeds(3.0),
     "past, fitted with other seeds, 1.5": lambda p: p.fresh.exceeds(ERRORS),
@@ -99,9 +100,18 @@ def main() -> None:
             for what in ("all", kind, pair.model):
                 found.setdefault(what, []).append(pair)
     for what, each in found.items():
+        gains = {name: np.array([p.gain if p.past and rule(p) else 0.0 for p in each]) for name, rule in RULES.items()}
         for name, rule in RULES.items():
             # what is averaged with nothing is the default itself
-            print(f"{what:13} {name:35} {len(each)} pairs, {counted([p for p in each if p.past and rule(p)])}")  # type: ignore[misc]
+            words = counted([p for p in each if p.past and rule(p)])  # type: ignore[misc]
+            print(f"{what:13} {name:35} {len(each)} pairs, {words}; a pair beside before {beside(gains[name] - gains[BEFORE])}")
+
+
+def beside(gains: Any) -> str:
+    """Give the mean of differences over pairs with its interval."""
+    drawn = gains[np.random.default_rng(0).integers(0, len(gains), (DRAWS, len(gains)))].mean(axis=1)
+    low, high = interval(drawn)
+    return f"{gains.mean():+.4f} ({low:+.4f} to {high:+.4f})"
 
 
 def logs(given: argparse.Namespace) -> Iterator[tuple[str, str, Callable[[], Split]]]:
@@ -239,7 +249,7 @@ def searched(split: Split, model: str) -> Pair:
     few = few_best(trials, "tuned", split.ranking, FEW)
     if few == trials[:1] or trials[0] not in few or not split.unseen:
         return Pair(model, None, None, None)
-    past = fits.advantage(few, split.validations, lambda t, _: plans.trial_seed(0, t.number))
+    past = fits.advantage(few, split.validations, lambda t, _: trial_seed(0, t.number))
     fresh = fits.advantage(few, split.validations, lambda t, stage: stable_seed(1, t.number, stage))
     unseen = fits.advantage(few, split.unseen, lambda t, stage: stable_seed(0, t.number, stage))
     return Pair(model, past, fresh, unseen, *on_test(fits, few))

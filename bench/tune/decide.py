@@ -16,7 +16,8 @@ Chosen together with `FEW` on simulated logs alone (documentation, "Does tuning 
 defaults, 15 for the better on test and none for the worse beyond its interval. The best single trial at one standard error
 replaced 20, 14 for the better. Standard errors that add the variation between validations to that between users, or that are
 of the next cut-off alone, chose no better among the 24 churn pairs of it (`bench_selection.py` prints the rules); asking that
-the advantage be positive on each validation changed nothing at these errors.
+the advantage be positive on each validation changed nothing at these errors. Where unseen users are asked too, they are those
+of the mean of both advantages ("What unseen users say").
 """
 BEHIND = 1.0
 """Standard errors behind the best, or behind the default, at which a trial meets no further validation."""

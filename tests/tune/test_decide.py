@@ -239,4 +239,4 @@ def test_minutes_keep_time_for_what_confirms_a_search() -> None:
     for unseen in ((), HALVES):
         outcome, _ = play(truth, Budget(trials=20, seeds=1, minutes=10.5 / 60), unseen=unseen)
         assert outcome.stopped_by == "minutes"
-        assert len(outcome.trials) == 7 - (FEW if unseen else 0)
+        assert len(outcome.trials) == 8 - (FEW if unseen else 0)

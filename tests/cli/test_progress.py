@@ -90,6 +90,13 @@ def test_the_best_trial_is_the_highest_valid_score_and_the_first_of_equals():
     assert (cell.best, cell.best_trial, cell.failed_trials) == (0.75, 1, 1)
 
 
+def test_what_confirms_a_search_is_a_part_of_it_and_no_score_of_a_trial():
+    run = fed([ready([("retail", "lstm")]), job("lstm", "search", 1, 0.75), JobStarted("retail", "lstm", "unseen-1", 2)])
+    run.take(job("lstm", "unseen-1", 2, 0.99), 5.0)
+    cell = run.cells["retail", "lstm"]
+    assert (cell.word, cell.searched, cell.best, cell.best_trial, cell.running) == ("search", 2, 0.75, 1, [])
+
+
 def test_a_failed_cell_keeps_its_word_and_reason():
     run = fed([ready([("retail", "gru")]), CellDone("retail", "gru", "oom", "4.1 GB resident, limit 4.0", None, 69.0)])
     cell = run.cells["retail", "gru"]

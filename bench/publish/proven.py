@@ -20,8 +20,8 @@ from bench.runs.ensemble import BLENDS
 from bench.runs.offline_rows import base_of
 from bench.tasks.base import RankingRule
 from bench.tasks.lookup import task_named
-from bench.tune.decide import FEW, decide, few_best, shares
-from bench.tune.plan import FEW_TRIALS, UNSEEN
+from bench.tune.decide import FEW, Unseen, decide, few_best, shares
+from bench.tune.plan import FEW_TRIALS, UNSEEN, seconds_unseen
 from bench.tune.trials import Difference, Trial
 
 TOLERANCE = 1e-9
@@ -129,9 +129,10 @@ def _of_choice(tried: Sequence[Trial], choice: Record, default: Record, tuning: 
 def _not_better(choice: Record, default: Record, tuning: str, rule: RankingRule) -> str:
     """Decide again; a run of before has asked no unseen users."""
     told = choice["replicates"].get(tuning + UNSEEN)
-    if told is not None and (len(told) != 2 or told[1] < 0):
-        return "what unseen users say of it is no advantage with its standard error"
-    kept = decide(_trial(choice), _trial(default), tuning, rule, None if told is None else Difference(*told)).kept_default
+    if told is not None and (len(told) != 3 or min(told[1:]) < 0):
+        return "what unseen users say of it is no advantage with its standard error and its seconds"
+    unseen = None if told is None else Unseen(Difference(*told[:2]), told[2])
+    kept = decide(_trial(choice), _trial(default), tuning, rule, unseen).kept_default
     return "what it chose is not better than the default beyond its standard errors" if kept else ""
 
 
@@ -144,7 +145,7 @@ def _of_row(row: Row, trials: Sequence[Record], choices: Mapping[str, Record]) -
         "fits": _fits(trials),
         "failed_trials": sum(trial["status"] != "ok" for trial in trials),
         "stopped_by": choice["stopped_by"],
-        "search_seconds": sum(trial["fit_seconds"] + trial["predict_seconds"] for trial in trials),
+        "search_seconds": sum(trial["fit_seconds"] + trial["predict_seconds"] for trial in trials) + seconds_unseen(choices),
     }
     if row["valid_score"] is not None or row["status"] == "ok":
         few = row["tuning"] != "default" and row["tuning"] in choices and len(trials) < FEW_TRIALS

@@ -19,7 +19,7 @@ from bench.execute.prediction_files import read_prediction
 from bench.runs.ensemble import Blend
 from bench.runs.problem import Problem
 from bench.tasks.base import ModelResult, RankingRule, Scorer, Split, Task, protocol_of
-from bench.tune.plan import FEW_TRIALS, Outcome, fits, seconds
+from bench.tune.plan import FEW_TRIALS, Outcome, fits, seconds, seconds_unseen
 from bench.tune.trials import Entry, prediction_file
 
 CEILING = "ceiling"
@@ -126,7 +126,7 @@ def _of_model(plugin: Plugin, outcome: Outcome | None, split: Split) -> Iterator
         "fits": fits(outcome.trials),
         "failed_trials": sum(t["status"] not in {"ok", "pruned"} for t in outcome.trials),
         "stopped_by": outcome.stopped_by,
-        "search_seconds": seconds(outcome.trials),
+        "search_seconds": seconds(outcome.trials) + seconds_unseen(outcome.best),
     }
     for (tuning, seed), entry in outcome.finals.items():
         trial = outcome.best.get(tuning, outcome.valid)

@@ -28,13 +28,23 @@ FEW = 3
 
 
 @dataclass(frozen=True)
+class Unseen:
+    """What users whom neither had seen say of what a search found."""
+
+    advantage: Difference
+    """Over the default."""
+    seconds: float
+    """Of the fits that it took."""
+
+
+@dataclass(frozen=True)
 class Choice:
     """What stands as the tuned configuration, or the mean of a few."""
 
     trial: Trial
     kept_default: bool
-    unseen: Difference | None = None
-    """Its advantage over the default among users that neither had seen, where that was asked."""
+    unseen: Unseen | None = None
+    """What users that neither had seen said of what the search found, where they were asked."""
 
 
 def few_best(trials: Sequence[Trial], tuning: str, rule: RankingRule, most: int) -> list[Trial]:
@@ -51,14 +61,14 @@ def few_best(trials: Sequence[Trial], tuning: str, rule: RankingRule, most: int)
     return few if trials[0] not in ordered or trials[0] in few or most == 1 else [*few[:-1], trials[0]]
 
 
-def decide(found: Trial, default: Trial, tuning: str, rule: RankingRule, unseen: Difference | None = None) -> Choice:
-    """Choose between what a search found and the default; `unseen`: the advantage among users that neither had seen, if known."""
+def decide(found: Trial, default: Trial, tuning: str, rule: RankingRule, unseen: Unseen | None = None) -> Choice:
+    """Choose between what a search found and the default; `unseen`: what users that neither had seen say, if they were asked."""
     if found is default:
         return Choice(default, kept_default=True)
     if not scored(default, tuning):
         return Choice(found, kept_default=False)
-    kept = not replaces(difference(found, default, tuning, higher=rule.higher), unseen)
-    return Choice(default, kept_default=True) if kept else Choice(found, kept_default=False, unseen=unseen)
+    kept = not replaces(difference(found, default, tuning, higher=rule.higher), unseen.advantage if unseen else None)
+    return Choice(default if kept else found, kept, unseen)
 
 
 def replaces(past: Difference, unseen: Difference | None) -> bool:

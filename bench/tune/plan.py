@@ -19,7 +19,7 @@ from bench.execute.mean_of import params_of
 from bench.execute.rungs import Rung
 from bench.tasks.base import RankingRule, StageName
 from bench.tune import search
-from bench.tune.decide import FEW, Choice, contenders, decide, few_best, scored, shares
+from bench.tune.decide import FEW, Choice, Unseen, contenders, decide, few_best, scored, shares
 from bench.tune.rungs import rungs_after
 from bench.tune.trials import Difference, Entry, Trial, difference
 
@@ -34,7 +34,10 @@ class MakeJob(Protocol):
 
 
 UNSEEN = "-unseen"
-"""Ends the name, among a choice's scores under resamples, of its advantage among unseen users and of that one's standard error."""
+"""Ends the name, among a choice's scores under resamples, of what unseen users said of what was found: its advantage over the default,
+that one's standard error, and the seconds of the fits."""
+NOTHING = Difference(0.0, 0.0)
+"""An advantage that confirms nothing."""
 FEW_TRIALS = 8
 """Below so many configurations a search has hardly begun: its rows say so."""
 
@@ -176,7 +179,8 @@ def _told(choice: Choice, tuning: str) -> Entry:
     entry, unseen = choice.trial.merged(), choice.unseen
     if unseen is None:
         return entry
-    return {**entry, "replicates": {**entry["replicates"], tuning + UNSEEN: [unseen.mean, unseen.error]}}
+    told = [unseen.advantage.mean, unseen.advantage.error, unseen.seconds]
+    return {**entry, "replicates": {**entry["replicates"], tuning + UNSEEN: told}}
 
 
 def _chosen(trials: Sequence[Trial], budget: Budget, make: MakeJob, scope: Scope) -> Generator[list[Job], list[Entry], dict[str, Choice]]:
@@ -200,7 +204,7 @@ def _chosen(trials: Sequence[Trial], budget: Budget, make: MakeJob, scope: Scope
 
 def _unseen(
     few: Sequence[Trial], default: Trial, tuning: str, budget: Budget, make: MakeJob, scope: Scope
-) -> Generator[list[Job], list[Entry], Difference]:
+) -> Generator[list[Job], list[Entry], Unseen]:
     """Fit the few and the default on each half of the users, and compare their mean with the default on the other half.
 
     Their seeds are others than before: a fit that was lucky is not lucky again.
@@ -210,12 +214,13 @@ def _unseen(
     entries = yield [make(stage, t.params, stable_seed(budget.base, t.number, stage), t.number) for t, stage in wanted]
     for (trial, stage), entry in zip(wanted, entries, strict=True):
         trial.entries[stage] = entry
+    spent = seconds(entries)
     if not all(scored(trial, tuning) for trial in again.values()):
-        return Difference(0.0, math.inf)  # what cannot be fitted on half of the users is not confirmed
+        return Unseen(NOTHING, spent)  # what cannot be fitted on half of the users is not confirmed
     mean = yield from _mean([again[t.number] for t in few], make)
     if not scored(mean, tuning):
-        return Difference(0.0, math.inf)
-    return difference(mean, again[default.number], tuning, higher=scope.ranking.higher)
+        return Unseen(NOTHING, spent)
+    return Unseen(difference(mean, again[default.number], tuning, higher=scope.ranking.higher), spent)
 
 
 def _mean(few: Sequence[Trial], make: MakeJob) -> Generator[list[Job], list[Entry], Trial]:
@@ -278,6 +283,11 @@ def seconds(entries: Sequence[Entry]) -> float:
 def fits(trials: Sequence[Entry]) -> int:
     """Count the fits of a search: a trial has one for each validation that it met, less where it was stopped at a rung."""
     return math.ceil(sum(t["fits"] for t in trials) - 1e-9)
+
+
+def seconds_unseen(choices: Mapping[str, Mapping[str, Any]]) -> float:
+    """Sum the seconds of the fits that unseen users were asked by; `choices`: tuning -> what stands, an entry or a published record."""
+    return float(sum(one["replicates"].get(tuning + UNSEEN, (0.0,))[-1] for tuning, one in choices.items()))
 
 
 def _out_of_time(trials: Sequence[Trial], budget: Budget, plugin: Plugin, *, confirmed: bool) -> bool:

@@ -17,7 +17,7 @@ from bench.execute.rungs import Rung
 from bench.registry import Source
 from bench.tasks.base import RankingRule
 from bench.tune.decide import FEW, Choice, contenders, decide, few_best, replaces, shares
-from bench.tune.plan import UNSEEN, Budget, Outcome, Scope, fits, plan
+from bench.tune.plan import UNSEEN, Budget, Outcome, Scope, fits, plan, seconds_unseen
 from bench.tune.trials import Difference, Trial, difference
 
 BOARD = RankingRule("roc_auc")
@@ -212,9 +212,10 @@ def test_what_unseen_users_do_not_confirm_leaves_the_default() -> None:
         seeds = {j.seed for j in jobs if j.stage in STAGES}
         assert len({j.seed for j in asked}) == len(asked), "a fit that was lucky is not lucky again"
         assert not seeds & {j.seed for j in asked}
-        told = outcome.best["tuned"]["replicates"].get("tuned" + UNSEEN)
-        assert (told is None) is kept
-        assert told is None or told[0] == pytest.approx(0.3, abs=0.15)
+        advantage, error, spent = outcome.best["tuned"]["replicates"]["tuned" + UNSEEN]
+        assert advantage == pytest.approx(-0.2 if kept else 0.3, abs=0.15)
+        assert error > 0
+        assert spent == seconds_unseen(outcome.best) == len(asked), "a second each"
 
 
 def test_what_is_no_better_on_the_past_is_not_confirmed() -> None:

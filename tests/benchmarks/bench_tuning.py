@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,8 @@ class Pair:
     low: float
     high: float
     replaced: bool = True
+    ratio: float = math.nan
+    """Of errors: log of the other's over the first's, better above 0; data sets of unlike errors can be averaged by it."""
 
 
 def main() -> None:
@@ -75,15 +78,20 @@ def summary(found: Sequence[Pair]) -> str:
     moved = [p for p in found if p.replaced]
     if not moved:
         return f"{len(found)} pairs, no default was replaced"
-    gains = np.array([p.gain for p in moved])
-    rng = np.random.default_rng(0)
-    low, high = np.percentile(gains[rng.integers(0, len(gains), (DRAWS, len(gains)))].mean(axis=1), [2.5, 97.5])
+    gains, ratios = (np.array([getattr(p, name) for p in moved]) for name in ("gain", "ratio"))
     better, worse = int((gains > 0).sum()), int((gains < 0).sum())
     beyond = sum(p.high < 0 for p in moved)
     return (
         f"{len(found)} pairs, default replaced in {len(moved)}; there {better} better, {worse} worse ({beyond} beyond the interval); "
-        f"mean gain {gains.mean():+.4f} ({low:+.4f} to {high:+.4f} over pairs)"
+        f"mean gain {over_pairs(gains)}" + ("" if np.isnan(ratios).any() else f"; log of the ratio of errors {over_pairs(ratios)}")
     )
+
+
+def over_pairs(gains: Array) -> str:
+    """Give the mean of gains [P] with its 95 % interval, resampled over pairs."""
+    drawn = gains[np.random.default_rng(0).integers(0, len(gains), (DRAWS, len(gains)))].mean(axis=1)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return f"{gains.mean():+.4f} ({low:+.4f} to {high:+.4f} over pairs)"
 
 
 def against_single(found: Sequence[Pair]) -> str:
@@ -176,6 +184,7 @@ def _pair(board: Scored, name: str, one: tuple[str, str], other: tuple[str, str]
         low,
         high,
         replaced,
+        math.nan if board.split.ranking.higher else math.log(second[0] / first[0]),
     )
 
 

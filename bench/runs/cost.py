@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 from bench.execute.machine import cores
 from bench.execute.mean_of import configurations
 from bench.sources.cache import cache_folder
-from bench.tune.decide import FEW
-from bench.tune.plan import Budget
+from bench.tune.decide import FEW, shares
+from bench.tune.plan import Budget, confirms
 
 if TYPE_CHECKING:
     from bench.runs.cell import Cell
@@ -81,7 +81,7 @@ def fits_to_come(cell: Cell, budget: Budget) -> tuple[int, int]:
     if not cell.plugin.space or cell.split.no_search_reason:
         return (n := len(cell.split.validations) + seeds), n
     # a mean takes the default's fit over, where it is saved; of what confirms a search there is a fit on either half of the users
-    confirmed = FEW if cell.split.unseen else 0
+    confirmed = FEW if confirms(cell.split.unseen, shares(budget.trials, cell.split.validations)[0]) else 0
     return budget.trials + seeds, budget.trials + confirmed + seeds * (1 + FEW if cell.plugin.local else FEW)
 
 

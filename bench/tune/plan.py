@@ -123,6 +123,11 @@ def plan(plugin: Plugin, budget: Budget, make: MakeJob, scope: Scope) -> Plan:
     return Outcome(every, valid, finals, best, stopped_by, kept, seed_matters)
 
 
+def confirms(unseen: Sequence[StageName], configurations: int) -> bool:
+    """Return whether what a search of so many configurations found is confirmed: the fits of few are fewer than those of that."""
+    return bool(unseen) and configurations >= FEW_TRIALS
+
+
 def _seed_matters(plugin: Plugin, budget: Budget, make: MakeJob, first: Entry | None) -> Generator[list[Job], list[Entry], bool]:
     """Fit the default of a deterministic plugin once more, with another seed, and return whether its predictions are others.
 
@@ -145,7 +150,7 @@ def _predicted(entry: Entry) -> str:
 
 def _search(plugin: Plugin, budget: Budget, make: MakeJob, trials: list[Trial], scope: Scope) -> Generator[list[Job], list[Entry], str]:
     explored, rivals = shares(budget.trials, scope.validations)
-    first, later = scope.validations[:1], scope.validations[1:]
+    first, later, confirmed = scope.validations[:1], scope.validations[1:], confirms(scope.unseen, explored)
     for batch in itertools.count():
         # what pruned trainings left over buys further trials
         left = explored - sum(t.cost for t in trials)
@@ -159,14 +164,14 @@ def _search(plugin: Plugin, budget: Budget, make: MakeJob, trials: list[Trial], 
         )  # fmt: skip
         new = [Trial(len(trials) + at, params) for at, params in enumerate(asked)]
         rungs = rungs_after(trials) if scope.pruned else ()
-        if (yield from _validate(new, first, budget, make, trials, plugin, rungs, confirmed=bool(scope.unseen))):
+        if (yield from _validate(new, first, budget, make, trials, plugin, rungs, confirmed=confirmed)):
             return "minutes"
         # nothing that was tried works, the author's default included: more of it would only cost time
         if batch == 0 and not any(t.ok for t in trials):
             return "failures"
     racing = trials
     for stage in later if rivals else ():
-        if _out_of_time(trials, budget, plugin, confirmed=bool(scope.unseen)):
+        if _out_of_time(trials, budget, plugin, confirmed=confirmed):
             return "minutes"
         racing = [trials[0], *contenders(racing, _tunings(trials), scope.ranking, rivals)]
         # the default goes on in any case: its predictions calibrate, and may join the ensemble
@@ -194,7 +199,7 @@ def _chosen(trials: Sequence[Trial], budget: Budget, make: MakeJob, scope: Scope
             # where the mean cannot be scored, the best alone is what the search found
             best, few = (best, few) if best.ok else (few[0], few[:1])
             unseen = None
-            if scope.unseen and best is not trials[0] and scored(trials[0], tuning):
+            if confirms(scope.unseen, len(trials)) and best is not trials[0] and scored(trials[0], tuning):
                 past = difference(best, trials[0], tuning, higher=scope.ranking.higher)
                 # what is no better on the past is not asked about any further
                 unseen = (yield from _unseen(few, trials[0], tuning, budget, make, scope)) if past.mean > 0 else None

@@ -42,8 +42,8 @@ def test_a_slow_model_of_an_earlier_run_is_counted_by_fits_workers_and_data(tmp_
     told(tmp_path / "a")
     slow = {key: {**figure, "seconds": 60.0} for key, figure in earlier().items()}
     costs_file().write_text(json.dumps(slow))
-    # recency has no space: a validation for each of 2, and 1 final; rfm-logit: 8 fits, 3 that confirm or none, and 1 to 3 finals; 60 s each
-    assert told(tmp_path / "b", trials=8, seeds=1, workers=1)[0] == "will take about 12 to 17 min, by earlier runs on this machine"
+    # recency has no space: a validation for each of 2, and 1 final; rfm-logit: 8 fits, and 1 to 3 finals; 60 s each
+    assert told(tmp_path / "b", trials=8, seeds=1, workers=1)[0] == "will take about 12 to 14 min, by earlier runs on this machine"
     assert Estimate(120.0, 240.0).wall(2) == (60.0, 120.0)
 
 

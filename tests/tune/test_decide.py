@@ -17,7 +17,7 @@ from bench.execute.rungs import Rung
 from bench.registry import Source
 from bench.tasks.base import RankingRule
 from bench.tune.decide import FEW, Choice, contenders, decide, few_best, replaces, shares
-from bench.tune.plan import UNSEEN, Budget, Outcome, Scope, fits, plan, seconds_unseen
+from bench.tune.plan import FEW_TRIALS, UNSEEN, Budget, Outcome, Scope, fits, plan, seconds_unseen
 from bench.tune.trials import Difference, Trial, difference
 
 BOARD = RankingRule("roc_auc")
@@ -216,6 +216,14 @@ def test_what_unseen_users_do_not_confirm_leaves_the_default() -> None:
         assert advantage == pytest.approx(-0.2 if kept else 0.3, abs=0.15)
         assert error > 0
         assert spent == seconds_unseen(outcome.best) == len(asked), "a second each"
+
+
+def test_a_search_of_few_configurations_is_not_confirmed() -> None:
+    truth = dict.fromkeys((*STAGES, *HALVES), 0.6)
+    for trials, asked in ((FEW_TRIALS, False), (20, True)):  # of eight fits six explore, or fewer
+        outcome, jobs = play(truth, Budget(trials=trials, seeds=1), unseen=HALVES)
+        assert (len(outcome.trials) >= FEW_TRIALS) is asked
+        assert any(j.stage in HALVES for j in jobs) is asked
 
 
 def test_what_is_no_better_on_the_past_is_not_confirmed() -> None:

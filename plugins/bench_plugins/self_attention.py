@@ -75,8 +75,7 @@ class Net(nn.Module):
     def forward(self, x: Tensor, length: Tensor) -> Tensor:  # [N, T, F], [N] -> [N, O]
         """Answer at each row's last `steps`; what is padded behind them is never looked at."""
         step = torch.arange(x.shape[1], device=x.device)
-        h = self.read(x)
-        h = h + place(step - length[:, None], h.shape[2])  # counted from the end, where all rows are alike
+        h = self.read(x) + place(step - length[:, None], self.read.out_features)  # counted from the end, where all rows are alike
         if self.time is not None:
             h = h + self.time(x[..., :1]).sin()  # the first feature of an event: its distance from the cut-off
         *before, final = self.blocks
@@ -139,7 +138,7 @@ class SelfAttention(ShowsAttention):
 
     def make(self, sizes: Sizes) -> nn.Module:
         """Make the network."""
-        width, layers, dropout = self.params["width"], self.params["layers"], self.params["dropout"]
+        width, layers, dropout = (self.params[name] for name in ("width", "layers", "dropout"))
         if sizes.task == "next-event":
             return NextNet(sizes.each, width, dropout, Body(width, layers, dropout))
         return Net(sizes, width, layers, dropout)

@@ -17,7 +17,7 @@ from bench.publish import untrusted
 from bench.publish.pictures import DETAILS
 from bench.publish.place import SMALL, Published, State
 from bench.publish.predictions_drawn import prediction_figures
-from bench.publish.search_tables import TRIALS
+from bench.publish.search_tables import CHOICES, TRIALS
 from bench.publish.store import PlaceError, Store
 
 Cell: TypeAlias = tuple[str, str, str]
@@ -29,17 +29,19 @@ BY_MODEL = ("models", "by_step", "by_series", "classes", "looks_at", "insights")
 
 @dataclass(frozen=True)
 class Pictures:
-    """Figures, trials and details of the runs on a board."""
+    """Figures, trials, what they came to, and details of the runs on a board."""
 
     figures: Sequence[dict[str, Any]]
     trials: Sequence[dict[str, Any]]
     details: Sequence[dict[str, Any]]
+    choices: Sequence[dict[str, Any]]
 
     def write(self, folder: Path, boards: Collection[tuple[str, str]]) -> None:
         """Write those of some boards, (task id, data set), as a run folder has them."""
         if own := [one for one in self.figures if (one["task_id"], one["dataset"]) in boards]:
             (folder / "figures.json").write_text(json.dumps(own))
-        for name, records, schema in (("trials", self.trials, TRIALS), ("details", self.details, DETAILS)):
+        tables = ("trials", self.trials, TRIALS), ("details", self.details, DETAILS), ("choices", self.choices, CHOICES)
+        for name, records, schema in tables:
             if kept := [one for one in records if (one["task_id"], one["dataset"]) in boards]:
                 pq.write_table(arrow.table(kept, schema), folder / f"{name}.parquet")
 
@@ -52,6 +54,7 @@ def published_pictures(store: Store, seen: State, merged: Merged) -> Pictures:
     figures: dict[tuple[str, str, str], dict[str, Any]] = {}
     trials: list[dict[str, Any]] = []
     details: list[dict[str, Any]] = []
+    choices: list[dict[str, Any]] = []
     for run, _ in sorted(Counter(merged.runs).items(), key=lambda item: (-item[1], item[0])):
         if run not in seen.active_runs:
             continue
@@ -65,7 +68,8 @@ def published_pictures(store: Store, seen: State, merged: Merged) -> Pictures:
             figures[at] = own if at not in figures else _together(figures[at], own)
         trials += [t for t in published.records("trials.parquet", TRIALS, files) if owners.get(_cell(t)) == run]
         details += [d for d in published.records("details.parquet", DETAILS, files) if owners.get(_cell(d)) == run]
-    return Pictures(list(figures.values()), trials, details)
+        choices += [c for c in published.records("choices.parquet", CHOICES, files) if owners.get(_cell(c)) == run]
+    return Pictures(list(figures.values()), trials, details, choices)
 
 
 def _cell(record: Mapping[str, Any]) -> Cell:

@@ -41,6 +41,8 @@ class Run:
     trials: Sequence[Mapping[str, Any]]
     details: Sequence[Mapping[str, Any]]
     figures: Sequence[Figure]
+    choices: Sequence[Mapping[str, Any]] = ()
+    """What each search came to; none where the run was published without."""
 
     @cached_property
     def boards(self) -> dict[Key, list[Row]]:
@@ -181,6 +183,7 @@ def read_run(folder: Path) -> Run:
         _table(folder / "trials.parquet"),
         _table(folder / "details.parquet"),
         _json(folder / "figures.json", []),
+        _table(folder / "choices.parquet"),
     )
 
 

@@ -10,6 +10,7 @@ from bench.board.metrics import ranking_label, ranking_metric
 from bench.board.numbers import plain
 from bench.board.schema import Row
 from bench.report.chart import Chart, figure_html
+from bench.report.choice_words import choice_words
 from bench.report.html import Html, joined, tag
 from bench.report.page import Page, section
 from bench.report.parallel_chart import parallel_chart
@@ -31,12 +32,14 @@ def search_page(run: Run, key: Key, model: str) -> Page | None:
     if not trials and learnt is None:
         return None
     row = run.boards[key][0]
+    chosen = choice_words(run.of(run.choices, key, model), higher=ranking_metric(row)[1])
     searched, words = search_charts(trials, row)
     charts = [*([learnt] if learnt is not None else []), *searched]
     body = joined(
         protocol_html(key[0]),
         section("How it learnt", figure_html(learnt)) if learnt is not None else None,
         section("Search", tag("p", words), (figure_html(chart) for chart in searched)) if trials else None,
+        section("What it came to", (tag("p", line) for line in chosen)) if trials and chosen else None,
         section("Trials", _trials(trials, row)) if trials else None,
     )
     title = f"Search of {model} on {run.titles[key]}"

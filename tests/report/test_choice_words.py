@@ -1,0 +1,44 @@
+"""What a search page says of what the search came to."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bench.report.choice_words import choice_words
+
+
+def choice(tuning: str, score: float, *, kept: bool = False, **replicates: list[float]) -> dict[str, Any]:
+    drawn = {"tuned": [score - 0.01, score + 0.01], **replicates}
+    scores = {"tuned": [score, score + 0.02]}
+    return {"tuning": tuning, "kept_default": kept, "scores": json.dumps(scores), "replicates": json.dumps(drawn)}
+
+
+def test_what_replaces_the_default_says_by_how_much_and_what_unseen_users_say() -> None:
+    found = choice("tuned", 0.72, **{"tuned-unseen": [0.0123, 0.004, 9.0]})
+    found["replicates"] = json.dumps({**json.loads(found["replicates"]), "tuned": [0.70, 0.74]})
+    (words,) = choice_words([choice("default", 0.70), found], higher=True)
+    assert words.split(". ") == [
+        "tuned: what the search found stands for the model",
+        "On the validations it is better than the default by 0.0200 (standard error 0.0100)",
+        "Users whom it had not seen say +0.0123 (standard error 0.0040) against the default",
+        "To replace the default the mean of both, past and unseen, must exceed 1.5 of its standard errors.",
+    ]
+
+
+def test_of_errors_less_is_better() -> None:
+    (words,) = choice_words([choice("default", 0.70), choice("tuned", 0.65)], higher=False)
+    assert "better than the default by 0.0500 (standard error 0.0000)" in words
+    assert words.endswith("To replace the default an advantage must exceed 1.5 of its standard errors.")
+
+
+def test_a_default_that_was_kept_tells_only_what_unseen_users_say() -> None:
+    kept = choice("tuned", 0.70, kept=True, **{"tuned-unseen": [-0.001, 0.002, 9.0]})
+    (words,) = choice_words([choice("default", 0.70), kept], higher=True)
+    assert words.startswith("tuned: what the search found was not enough: the default stands. Users whom it had not seen say -0.0010")
+    assert "On the validations" not in words
+
+
+def test_where_nothing_was_chosen_nothing_is_said() -> None:
+    assert choice_words([], higher=True) == []
+    assert choice_words([choice("default", 0.70)], higher=True) == []

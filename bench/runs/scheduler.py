@@ -58,7 +58,7 @@ class Driver:
         self.limits, self.budget, self.listen = limits, budget, listen
         self.outcomes = Outcomes(ledger.folder)
         self._ready: list[tuple[int, float, int, int, _Active, Job, int]] = []
-        """A heap, see `_queue`."""
+        """A heap, see `place_of`."""
         self._running: dict[int, tuple[_Active, Job, int]] = {}
         self._chunks: dict[str, dict[int, Result]] = {}
         """Job key -> chunk -> how it ended."""
@@ -138,7 +138,7 @@ class Driver:
 
     def _queue(self, active: _Active, job: Job, chunk: int) -> None:
         first = not active.entries and job is active.jobs[0]
-        place = place_of(active.order, first=first, final=job.stage == "final", seconds=self._expected(active, job))
+        place = place_of(active.order, first=first, final=knows_validation(job), seconds=self._expected(active, job))
         self._queued += 1
         heapq.heappush(self._ready, (*place, self._queued, active, job, chunk))
 
@@ -173,9 +173,9 @@ class Driver:
         self._tickets += 1
         self._running[self._tickets] = (active, job, chunk)
         stage = active.cell.stages(job)[chunk]
-        request, unseen = active.cell.request(job, self._saved(active, job)), is_unseen(job.stage)
-        # it learns from the labels of validations; those of its own users may stay in a worker that has fitted the other half
-        final, fresh = job.stage == "final" or unseen, alone or (unseen and not job.plugin.source.shipped)
+        request, final = active.cell.request(job, self._saved(active, job)), knows_validation(job)
+        # the labels that a plugin is asked for may have stayed in a worker that has fitted the other half of the users
+        fresh = alone or (is_unseen(job.stage) and not job.plugin.source.shipped)
         limits = replace(active.cell.bounds(job, self.limits), alone=alone)
         self.executor.submit(self._tickets, request, limits, runtime=job.plugin.runtime, stage=stage, final=final, fresh=fresh)
         if chunk == 0:
@@ -354,11 +354,17 @@ class Driver:
         self.listen(CellDone(cell.dataset, cell.plugin.name, worst["status"], worst["reason"], valid, active.seconds))
 
 
+def knows_validation(job: Job) -> bool:
+    """Return whether a job learns from labels that a search is scored by: a final fit, and one that unseen users are asked by."""
+    return job.stage == "final" or is_unseen(job.stage)
+
+
 def place_of(order: int, *, first: bool, final: bool, seconds: float) -> tuple[int, float, int]:
     """Return where a job stands in the queue: the first of every cell before all others, then the searches, then the finals.
 
     The first ones tell early what a cell costs and whether it works. Cells are given in the order of their frameworks:
-    turning round at the end of each pass leaves each worker with the framework that it has. Finals of `LONG` or more come
+    turning round at the end of each pass leaves each worker with the framework that it has. Finals, and what else knows the
+    labels of validations, wait for all searches: a worker that ran one searches no more. Those of `LONG` or more come
     before the others, the longest first, lest one of them is alone at the end: to change the framework takes less.
     """
     if first:

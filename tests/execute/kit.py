@@ -94,6 +94,15 @@ def model_text(*, fit: str = "pass", predict: str = "return np.full(len(inputs),
     return "\n".join(parts) + "\n"
 
 
+SPACE = '@staticmethod\ndef space():\n    return {"x": FloatDistribution(0.0, 1.0)}\n@staticmethod\ndef default():\n    return '
+"""The part of a body that searches one number; what follows is its default."""
+
+
+def searching(default: float) -> dict[str, str]:
+    """Give head and body of a model that searches one number, `x`."""
+    return {"head": "from optuna.distributions import FloatDistribution\n", "body": f'{SPACE}{{"x": {default}}}\n'}
+
+
 def odd(folder: Path, name: str, **parts: str) -> Path:
     return write_plugin(folder, name, model_text(**parts), classes="Odd")
 

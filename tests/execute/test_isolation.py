@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from execute.kit import (
+    SPACE,
     Done,
     cell_of,
     described,
@@ -196,7 +197,6 @@ def test_the_hunt_finds_the_truth_where_it_is_planted(tmp_path: Path) -> None:
 HEAD = (
     "import sys, os, time\nimport numpy as np\nimport bench\nfrom optuna.distributions import CategoricalDistribution, FloatDistribution\n"
 )
-SPACE = '@staticmethod\ndef space():\n    return {"x": FloatDistribution(0.0, 1.0)}\n@staticmethod\ndef default():\n    return '
 OFFERS = "\n\n@bench.hookimpl\ndef bench_models():\n    return "
 
 ODD_FILES: dict[str, tuple[str, str, str]] = {

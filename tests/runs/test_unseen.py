@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from execute.kit import Done, cell_of, described, drive, executor_in, odd, tiny_split
+from execute.kit import Done, cell_of, described, drive, executor_in, odd, searching, tiny_split
 
 from bench.publish.proven import _not_better
 from bench.runs.run_events import JobStarted
@@ -43,16 +43,7 @@ def run(folder: Path, workers: int = 1, *, confirmed: bool = True) -> tuple[Done
     plugin = odd(
         folder,
         "better",
-        head="from optuna.distributions import FloatDistribution",
-        body="""
-        @staticmethod
-        def space():
-            return {"x": FloatDistribution(0.0, 1.0)}
-
-        @staticmethod
-        def default():
-            return {"x": 0.0}
-        """,
+        **searching(0.0),
         predict="x = self.params['x']; z = inputs.static; return 1 / (1 + np.exp(-x * z[:, 0] - (1 - x) * z[:, 1]))",
     )
     split, handed = split_with_halves(confirmed=confirmed), []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from execute.kit import Done, cell_of, described, drive, executor_in, odd, tiny_split
+from execute.kit import Done, cell_of, described, drive, executor_in, odd, searching, tiny_split
 from hypothesis import given
 from hypothesis import strategies as st
 from tune.test_decide import BOARD, PLUGIN, answer, make
@@ -127,16 +127,7 @@ def test_of_stopped_trials_the_sampler_prefers_the_lower_loss_in_either_directio
 def network(folder: Path) -> Path:
     """Write a model that trains in epochs: a large step is far behind from the first; it tries to go on when it is stopped."""
     return odd(
-        folder, "network", head="from optuna.distributions import FloatDistribution",
-        body="""
-        @staticmethod
-        def space():
-            return {"x": FloatDistribution(0.0, 1.0)}
-
-        @staticmethod
-        def default():
-            return {"x": 0.3}
-        """,
+        folder, "network", **searching(0.3),
         fit="""
         for epoch in range(6):
             try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from execute.kit import Done, cell_of, described, drive, executor_in, odd, steady, tiny_split
+from execute.kit import Done, cell_of, described, drive, executor_in, odd, searching, steady, tiny_split
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
@@ -267,16 +267,7 @@ def pair(folder: Path) -> list[Path]:
     slow = odd(
         folder,
         "slow",
-        head="from optuna.distributions import FloatDistribution",
-        body="""
-        @staticmethod
-        def space():
-            return {"x": FloatDistribution(0.0, 1.0)}
-
-        @staticmethod
-        def default():
-            return {"x": 0.9}
-        """,
+        **searching(0.9),
         fit='time.sleep(self.params["x"] / 20)',
         predict='return np.clip(0.5 + self.params["x"] * (inputs.static[:, 0] - 0.5 * inputs.static[:, 1]), 0, 1)',
     )

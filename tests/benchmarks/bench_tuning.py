@@ -4,7 +4,10 @@
 
 Each RUN is a folder that `bench run` wrote; its data are read again from where they lay. Differences are of the ranking
 metric on test, turned so that more is better, with 95 % intervals, paired, resampled over users, series or entities; the
-single model that an ensemble is compared with is the one that was best on validation. Rows of several seeds are averaged.
+single model that an ensemble is compared with is the one that was best on validation. Rows of several seeds are averaged. A
+second interval resamples the seeds too, in pairs as they were fitted: a final fit of another seed is another model, and what
+the users say of three fits is not all that can vary (Bouthillier et al. 2021, "Accounting for variance in machine learning
+benchmarks").
 """
 
 from __future__ import annotations
@@ -45,6 +48,9 @@ class Pair:
     gain: float
     low: float
     high: float
+    low_seeds: float
+    """Of the interval over users and seeds; that over users where there is one seed."""
+    high_seeds: float
     replaced: bool = True
     ratio: float = math.nan
     """Of errors: log of the other's over the first's, better above 0; data sets of unlike errors can be averaged by it."""
@@ -60,7 +66,8 @@ def main() -> None:
         print(f"\n{words}")
         for pair in [p for p in found if p.against == kind]:
             note = "" if pair.replaced else "  kept the default"
-            print(f"  {pair.task:12} {pair.dataset:28} {pair.model:16} {pair.gain:+.4f}  {pair.low:+.4f} to {pair.high:+.4f}{note}")
+            both = f"{pair.low:+.4f} to {pair.high:+.4f}  seeds too {pair.low_seeds:+.4f} to {pair.high_seeds:+.4f}"
+            print(f"  {pair.task:12} {pair.dataset:28} {pair.model:16} {pair.gain:+.4f}  {both}{note}")
     for task in dict.fromkeys(p.task for p in found):
         mine = [p for p in found if p.task == task]
         print("\n" + task + ": " + summary([p for p in mine if p.against == "default"]))
@@ -80,9 +87,10 @@ def summary(found: Sequence[Pair]) -> str:
         return f"{len(found)} pairs, no default was replaced"
     gains, ratios = (np.array([getattr(p, name) for p in moved]) for name in ("gain", "ratio"))
     better, worse = int((gains > 0).sum()), int((gains < 0).sum())
-    beyond = sum(p.high < 0 for p in moved)
+    beyond, seeds_too = sum(p.high < 0 for p in moved), sum(p.high_seeds < 0 for p in moved)
     return (
-        f"{len(found)} pairs, default replaced in {len(moved)}; there {better} better, {worse} worse ({beyond} beyond the interval); "
+        f"{len(found)} pairs, default replaced in {len(moved)}; there {better} better, {worse} worse ({beyond} beyond the interval over "
+        f"users, {seeds_too} beyond that over seeds too); "
         f"mean gain {over_pairs(gains)}" + ("" if np.isnan(ratios).any() else f"; log of the ratio of errors {over_pairs(ratios)}")
     )
 
@@ -145,15 +153,20 @@ class Scored:
 
     def drawn(self, model: str, tuning: str) -> tuple[float, Array] | None:
         """Return the ranking metric of a row, averaged over seeds: as it is, and under each resample [B]."""
-        mine = [f["file"] for f in self.files if (f["model"], f["tuning"]) == (model, tuning)]
+        found = self.by_seed(model, tuning)
+        return None if found is None else (float(np.mean(found[0])), np.mean(found[1], axis=0))
+
+    def by_seed(self, model: str, tuning: str) -> tuple[Array, Array] | None:
+        """Return the ranking metric of a row, more being better, for each of S seeds: as it is [S], and under each resample [S, B]."""
+        mine = [f["file"] for f in sorted(self.files, key=lambda f: f["seed"]) if (f["model"], f["tuning"]) == (model, tuning)]
         if not mine:
             return None
         board, group = self.split.ranking, self.split.truths["final"].group
         scorers = [self.task.scorer(self.split, read_prediction(self.run / file)) for file in mine]
         sign = 1.0 if board.higher else -1.0
-        point = np.mean([s.score(np.ones((1, len(group))))[board.metric][0] for s in scorers])
+        point = [s.score(np.ones((1, len(group))))[board.metric][0] for s in scorers]
         each = [np.concatenate([s.score(w)[board.metric] for w in draws(group, DRAWS, 7)]) for s in scorers]
-        return sign * float(point), sign * np.mean(each, axis=0)
+        return sign * np.array(point), sign * np.array(each)
 
 
 def _of_board(board: Scored, rows: Sequence[Mapping[str, Any]], name: str) -> Iterator[Pair]:
@@ -171,21 +184,29 @@ def _of_board(board: Scored, rows: Sequence[Mapping[str, Any]], name: str) -> It
 
 
 def _pair(board: Scored, name: str, one: tuple[str, str], other: tuple[str, str], against: str, *, replaced: bool) -> Pair | None:
-    first, second = board.drawn(*one), board.drawn(*other)
+    first, second = board.by_seed(*one), board.by_seed(*other)
     if first is None or second is None:
         return None
-    low, high = interval(first[1] - second[1])
+    point, against_point = float(np.mean(first[0])), float(np.mean(second[0]))
     return Pair(
         board.task.name,
         name,
         one[0] + ("" if one[1] != "label-free" else LABEL_FREE),
         against,
-        first[0] - second[0],
-        low,
-        high,
+        point - against_point,
+        *interval(first[1].mean(axis=0) - second[1].mean(axis=0)),
+        *interval(over_seeds(first[1], second[1])),
         replaced,
-        math.nan if board.split.ranking.higher else math.log(second[0] / first[0]),
+        math.nan if board.split.ranking.higher else math.log(against_point / point),
     )
+
+
+def over_seeds(first: Array, second: Array) -> Array:
+    """Return differences [B] of two rows' scores [S, B] and [R, B], each draw of users with a draw of the seeds: in pairs where S is R."""
+    rng, seeds, draw = np.random.default_rng(11), len(first), np.arange(first.shape[1])
+    taken = rng.integers(0, seeds, (seeds, first.shape[1]))
+    other = taken if len(second) == seeds else rng.integers(0, len(second), (len(second), second.shape[1]))
+    return np.asarray(first[taken, draw].mean(axis=0) - second[other, draw].mean(axis=0))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Letters for shapes: E events or rows, N series, T steps.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,8 @@ from bench.tasks.clock import DAY, HOUR, MINUTE, NO_TIME, SECOND, Clock, guessed
 
 TOP = 20
 """Most members of a level that is no user's: those most active before the first test cut-off."""
+ALL = 10**9
+"""More members than a level has."""
 STARTS = ("first", "global")
 """Whether the zeros before a member's first event count: they do not, or they do."""
 MOST = 400_000_000
@@ -160,12 +163,12 @@ def default_level(events: Events) -> str:
 
 
 def chosen(grid: Grid, level: str, until: int, most: int = TOP) -> Grid:
-    """Choose the members to forecast by what they did before step `until`: the `most` active, or all users that were active."""
+    """Choose the members to forecast by what they did before step `until`: the `most` active of those that were."""
     seen = np.nansum(grid.values[:, :until], axis=1)
     active = np.flatnonzero(np.isfinite(grid.values[:, :until]).any(axis=1))
     if not len(active):
         raise ProtocolError(f"level={level!r}: no member has an event before the first test cut-off; choose another level or fewer windows")
-    if level == "user":
+    if most == ALL:
         return grid.take(active)
     best = active[np.lexsort((np.array(grid.names)[active], -seen[active]))][:most]
     return grid.take(best)
@@ -177,6 +180,16 @@ def begun(grid: Grid, start: str) -> Grid:
     Asked of members that are chosen already: those of whom nothing was known at the cut-off must not come in with zeros.
     """
     return replace(grid, values=np.nan_to_num(grid.values)) if start == "global" else grid
+
+
+def most_of(level: str, options: Mapping[str, str], default: int = TOP) -> int:
+    """Return how many members of a level are forecast: as asked; else all users, and `default` of other members."""
+    if level == "given" and "series" in options:
+        raise ConfigError("series that are given are all forecast; leave out --set series")
+    text = options.get("series", "all" if level in {"user", "given"} else str(default))
+    if text != "all" and (not re.fullmatch(r"\d{1,7}", text) or int(text) < 1):
+        raise ConfigError(f"series={text!r} is no number of series; use 1 or more, or all")
+    return ALL if text == "all" else int(text)
 
 
 def start_of(options: Mapping[str, str]) -> str:

@@ -177,3 +177,29 @@ def test_where_a_log_begins_is_first_or_global_and_means_nothing_for_given_serie
         split(late_starters(), start="zero")
     with pytest.raises(ConfigError, match="start='global' cannot be set for given"):
         split(series(noise(9, 200)), start="global")
+
+
+@pytest.mark.parametrize(
+    ("options", "series", "said"),
+    [({}, 20, ""), ({"series": "all"}, 30, "/series=all/"), ({"series": 25}, 25, "/series=25/"), ({"series": 20}, 20, "")],
+)
+def test_the_items_with_the_most_events_before_the_test_are_forecast_as_many_as_asked(options: dict, series: int, said: str) -> None:
+    """Item i is bought on i + 1 of every 31 days, but item 0 every day of the test, which must not count."""
+    days, items = (found.ravel() for found in np.meshgrid(np.arange(124), np.arange(30), indexing="ij"))
+    bought = ((days * 7 % 31) <= items) | ((items == 0) & (days >= 96))
+    found = split(log(np.zeros(bought.sum(), int), days[bought], items[bought]), **options)
+    assert set(found.members["unique_id"]) == {f"i{n}" for n in range(30 - series, 30)}
+    assert (said in found.task_id) if said else ("series=" not in found.task_id)
+
+
+def test_users_are_all_forecast_unless_fewer_are_asked_for_and_given_series_cannot_be_left_out() -> None:
+    days = np.arange(124).repeat(25)
+    users = np.tile(np.arange(25), 124)
+    events = log(users, days, users)
+    assert split(events, level="user").facts["series"] == 25
+    assert split(events, level="user", series=7).facts["series"] == 7
+    with pytest.raises(ConfigError, match="series that are given are all forecast; leave out --set series"):
+        split(series(noise(9, 100)), series=3)
+    for wrong in ("0", "some", "-1", "1.5"):
+        with pytest.raises(ConfigError, match=rf"series='{wrong}' is no number of series; use 1 or more, or all"):
+            split(events, series=wrong)

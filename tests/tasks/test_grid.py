@@ -16,7 +16,7 @@ from bench.data.series import Series
 from bench.errors import ConfigError, ProtocolError
 from bench.tasks import grid as module
 from bench.tasks.clock import DAY, HOUR
-from bench.tasks.grid import Grid, chosen, from_events, from_series
+from bench.tasks.grid import ALL, Grid, chosen, from_events, from_series
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -198,7 +198,8 @@ def test_twenty_members_are_chosen_unless_told_otherwise() -> None:
 
 def test_all_users_that_were_active_before_the_cut_off_are_chosen() -> None:
     grid = member_grid([[np.nan, 5.0], [1.0, 0.0], [np.nan, np.nan]] + [[0.0, 1.0]] * 30, "abc" + "x" * 30)
-    assert len(chosen(grid, "user", 1).names) == 31
+    assert len(chosen(grid, "user", 1, ALL).names) == 31
+    assert len(chosen(grid, "user", 1, 5).names) == 5
 
 
 def test_where_nobody_was_active_before_the_cut_off_the_level_is_refused() -> None:

@@ -15,7 +15,7 @@ from bench.data.series import Series
 from bench.errors import DataError
 from bench.tasks.base import Arrays, InferenceInputs
 from bench.tasks.clock import format_time
-from bench.tasks.grid import begun, chosen, from_events, from_series, start_of
+from bench.tasks.grid import begun, chosen, from_events, from_series, most_of, start_of
 from bench.tasks.new_data import inference_split, refuse_step
 from bench.tasks.profiles import Profile
 
@@ -34,7 +34,8 @@ def inference_inputs(data: Events | Series, run: Mapping[str, Any], options: Map
     refuse_step(data.name, grid.clock.freq, facts["freq"])
     steps = grid.values.shape[1]
     if isinstance(data, Events):
-        grid = begun(chosen(grid, facts["level"], steps, max(facts["series"], 1)), start_of(options))
+        most = most_of(facts["level"], options, max(facts["series"], 1))
+        grid = begun(chosen(grid, facts["level"], steps, most), start_of(options))
     panel = grid.panel(steps, facts["horizon"], facts["season"])
     ahead = [format_time(int(t), grid.clock) for t in panel.time[0, steps:]]
     names = list(grid.names)

@@ -12,7 +12,7 @@ from bench.data.ragged import Array
 from bench.data.series import Series
 from bench.errors import ConfigError, ProtocolError
 from bench.tasks.clock import DAY, NO_TIME, Clock, format_time
-from bench.tasks.grid import STARTS, TOP, Grid, default_level, start_of
+from bench.tasks.grid import ALL, STARTS, TOP, Grid, default_level, most_of, start_of
 from bench.tasks.profiles import Profile
 from bench.tasks.validations import fewer_note, validations_wanted
 
@@ -35,7 +35,7 @@ class Plan:
     valid: tuple[int, ...]
     test: tuple[int, ...]
     most: int
-    """Most members of a level that is not `user`."""
+    """Most members of the level, those with the most events before the test; `ALL`: every one that had an event."""
     fixed: bool
     notes: tuple[str, ...] = ()
     start: str = STARTS[0]
@@ -44,7 +44,7 @@ class Plan:
     def task_id(self, clock: Clock, profile: Profile) -> str:
         """Format every choice that makes two scores comparable."""
         windows = "given" if self.fixed else len(self.test)
-        caps = f"series={self.most}/" if self.most != TOP and self.level not in {"user", "given"} else ""
+        caps = f"series={'all' if self.most == ALL else self.most}/" if self.most != most_of(self.level, {}, TOP) else ""
         start = f"/start={self.start}" if self.start != STARTS[0] else ""  # without a word: from each member's first event
         return (
             f"forecasting/v2/level={self.level}/target={self.target}{start}/freq={clock.freq or 'none'}/season={self.season}"
@@ -109,7 +109,7 @@ def choose(data: Events | Series, grid: Grid, options: Mapping[str, str], profil
     validations = min(asked, fitting - windows + 1)
     notes += fewer_note(validations, asked, "window", f"before the first one must lie {needed} steps")
     valid = tuple(test[0] - k * horizon for k in range(validations, 0, -1))
-    most = profile.series if simulated else TOP
+    most = most_of(level, options, profile.series if simulated else TOP)
     return Plan(
         level, options.get("target", "count"), horizon, season, valid, test, most, bool(grid.fixed), tuple(notes), start_of(options)
     )

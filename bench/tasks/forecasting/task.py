@@ -121,7 +121,8 @@ class Forecasting(Task):
     settable: ClassVar[tuple[str, ...]] = ("freq",)
     options: ClassVar[Mapping[str, str]] = {
         "horizon": "steps to forecast (14), or a duration that the frequency divides (14d); default by frequency",
-        "level": "what a log is counted by: item (top 20, default), total, kind, user, or any column",
+        "level": "what a log is counted by: item (default), total, kind, user, or any column",
+        "series": "most series of a log, those with the most events before the test, or all (default 20; of users all)",
         "freq": "step: D (default for logs), h, W, MS, QS, YS or 15min; given series tell their own",
         "season": "steps of the main cycle (default by frequency: D 7, h 24, W 52, MS 12)",
         "target": "count (of events, default) or sum (of their values)",

@@ -163,7 +163,9 @@ def beyond(tested: Sequence[OnTest], scores: Sequence[float]) -> str:
         gains.setdefault(each.pair, []).append(score - each.goal)
     every = np.concatenate(list(gains.values()))
     means = np.array([np.mean(own) for own in gains.values()])
-    return f"{beside(means)} over {len(means)} pairs, {(every > TIE).sum()} better, {(every < -TIE).sum()} worse"
+    same = sum(abs(score - each.today[0]) <= TIE for each, score in zip(tested, scores, strict=True))
+    words = f"{(every > TIE).sum()} better, {(every < -TIE).sum()} worse; {same} as good as the default, or it"
+    return f"{beside(means)} over {len(means)} pairs, {words}"
 
 
 def told(count: float) -> str:

@@ -10,6 +10,10 @@ or not, with the mean of its final fits of all seeds.
   of the level together: one of the three may be such a model, the others forecast each series from its own past.
 - `grown` (anomalies): the best of the means of one, two and three models, and another one, as greedy selection takes it (Caruana
   et al. 2004), only where that helps beyond the gain's own standard error, over all validations together.
+
+Where labels tune a detector, those of either half of the entities for the other, they also choose a `mean-of-3` of its own row,
+together with the injections: labels of few series alone choose badly, and worst where they choose one detector
+(`tests/benchmarks/bench_labels.py`, 60 simulated boards: the best alone .317, the mean of three .347, of three by both .355).
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ from bench.execute.jobs import stable_seed
 from bench.execute.prediction_files import read_prediction, write_prediction
 from bench.runs.check_prediction import RESAMPLED
 from bench.runs.problem import Problem
-from bench.tasks.base import ModelResult, Prediction, Split, StageName, Task, weighted
+from bench.tasks.base import SECOND, TUNED, ModelResult, Prediction, Split, StageName, Task, weighted
 from bench.tune.plan import Outcome
 from bench.tune.trials import Entry, prediction_file
 
@@ -61,6 +65,7 @@ class Member:
 
     model: str
     tuning: str
+    """Of the row whose fits it takes."""
     valid: Valid = field(repr=False)
     value: float
     finals: tuple[Entry, ...]
@@ -77,7 +82,7 @@ class Chosen:
     value: float
     """Its score on validation."""
     tuning: str
-    """By what its members were chosen: the first tuning that any of them has."""
+    """By what its members were chosen: the first tuning that any of them has, or that of the labels."""
 
 
 @dataclass(frozen=True)
@@ -102,14 +107,17 @@ class _Scored:
     replicates: Array
 
 
-def members_of(outcomes: Mapping[str, Outcome], folder: Path, task: Task, split: Split, local: Collection[str] = ()) -> list[Member]:
+def members_of(
+    outcomes: Mapping[str, Outcome], folder: Path, task: Task, split: Split, local: Collection[str] = (), half: str = ""
+) -> list[Member]:
     """List the models that may be taken, best on validation first: those whose validations and final fit worked.
 
-    A model that gave a simpler method's answers for some series is in; one whose validation prediction is gone is not.
+    `half`: the tuning of the half whose labels have a say in what is best; empty: no labels have. A model that gave a simpler
+    method's answers for some series is in; one whose validation prediction is gone is not.
     """
     found = []
     for name, outcome in outcomes.items() if task.blends else ():
-        tuning, valid = next(iter(outcome.best.items()), ("default", outcome.valid))
+        tuning, valid = _standing(outcome, half)
         finals = tuple(e for (t, _), e in sorted(outcome.finals.items()) if t == tuning and e["status"] == "ok")
         if not finals or valid["status"] != "ok" or valid["value"] is None:
             continue
@@ -122,8 +130,17 @@ def members_of(outcomes: Mapping[str, Outcome], folder: Path, task: Task, split:
     sign = 1 if split.ranking.higher else -1
     stages = set.intersection(*(set(m.valid) for m in found)) if found else set()
     shared = [replace(m, valid={s: p for s, p in m.valid.items() if s in stages}) for m in found]
-    scored = [replace(m, value=_scored(task, split, m.valid).value) for m in shared]
+    scored = [replace(m, value=_scored(task, split, m.valid, half).value) for m in shared]
     return sorted((m for m in scored if math.isfinite(m.value)), key=lambda m: (-sign * m.value, m.model))[:CAP]
+
+
+def _standing(outcome: Outcome, half: str) -> tuple[str, Entry]:
+    """Return what stands for a model: the tuning of its row, and the entry of what it chose."""
+    if not half:
+        return next(iter(outcome.best.items()), ("default", outcome.valid))
+    chosen = outcome.second if half == SECOND else outcome.best.get(half)
+    # one row is of both halves
+    return ("default", outcome.valid) if chosen is None else (TUNED, chosen)
 
 
 def choose(members: Sequence[Member], task: Task, split: Split) -> Chosen:
@@ -202,17 +219,36 @@ def blended(problem: Problem, outcomes: Mapping[str, Outcome], task: Task, folde
     An ensemble of one model is that model, and one that is the mean of the three best is that floor: it has no row of its own.
     """
     split = problem.split
-    members = [] if split.reason else members_of(outcomes, folder, task, split, {p.name for p in problem.plugins if p.local})
+    local = {p.name for p in problem.plugins if p.local}
+    members = [] if split.reason else members_of(outcomes, folder, task, split, local)
     if len(members) < 2:
         return []
-    chosen, wanted = choose(members, task, split), {}
+    chosen, wanted, blender = choose(members, task, split), {}, _Blender(problem, task, folder)
     if len(members) >= FEW:
-        few = members[:FEW]
-        wanted[FLOOR] = Chosen({m.model: 1 / FEW for m in few}, _scored(task, split, _mean_of(few)).value, _tuning(few))
+        wanted[FLOOR] = _mean_of_few(members, task, split, _tuning(members[:FEW]))
     averaged = type(task).combined is Task.combined
     if len(chosen.weights) > 1 and not (averaged and FLOOR in wanted and chosen.weights == wanted[FLOOR].weights):
         wanted = {NAME: chosen, **wanted}
-    return [_blend(name, one, members, problem, task, folder) for name, one in wanted.items()]
+    return [*(blender.row(name, [one], [members]) for name, one in wanted.items()), *_by_labels(blender, outcomes, local)]
+
+
+def _by_labels(blender: _Blender, outcomes: Mapping[str, Outcome], local: Collection[str]) -> list[Blend]:
+    """Make the mean of the three that the labels of either half choose for the other, as they choose what a detector's row is."""
+    if not any(outcome.second for outcome in outcomes.values()):
+        return []
+    task, split, halves = blender.task, blender.problem.split, (TUNED, SECOND)
+    members = [members_of(outcomes, blender.folder, task, split, local, half) for half in halves]
+    if min(map(len, members)) < FEW:
+        return []
+    return [blender.row(FLOOR, [_mean_of_few(own, task, split, TUNED) for own in members], members)]
+
+
+def _mean_of_few(members: Sequence[Member], task: Task, split: Split, tuning: str) -> Chosen:
+    """Take the three best alike; their score is by what steers that tuning alone."""
+    few = members[:FEW]
+    told = [task.objectives(split, stage, prediction) for stage, prediction in _mean_of(few).items()]
+    own = [one.value for found in told for one in (found.get(tuning) or next(iter(found.values())))]
+    return Chosen({m.model: 1 / FEW for m in few}, float(np.mean(own)), tuning)
 
 
 def combination(name: str, task: Task) -> Combine:
@@ -220,28 +256,51 @@ def combination(name: str, task: Task) -> Combine:
     return weighted if name == FLOOR else task.combined
 
 
-def _blend(name: str, chosen: Chosen, members: Sequence[Member], problem: Problem, task: Task, folder: Path) -> Blend:
-    split, weights = problem.split, chosen.weights
-    finals = {m.model: m.finals for m in members if m.model in chosen.weights}
-    parts = [
-        (weighted([(task.blendable(split, "final", read_prediction(folder / prediction_file(e))), 1 / len(own)) for e in own]), weights[m])
-        for m, own in sorted(finals.items())
-    ]
-    combine = combination(name, task)
-    prediction = combine(parts)
-    file = f"predictions/{name}-{stable_seed(problem.title, split.task_id):08x}.npz"
-    write_prediction(folder / file, prediction)
-    causal = {p.name: p.causal for p in problem.plugins}
-    row = {
-        "model": name, "plugin": "bench", "mode": "causal" if all(causal[m] for m in finals) else "offline", "tuning": chosen.tuning,
-        "status": "ok", "reason": "", "flags": [*split.flags], "valid_score": chosen.value,
-        # a mean of models without a search stands for itself, as a default does
-        "trials": 0 if chosen.tuning == "default" else len(members), "seed": 0,
-        "params": json.dumps(dict(chosen.weights), sort_keys=True),
-        **{name: sum(e[name] for own in finals.values() for e in own) for name in ("fit_seconds", "predict_seconds")},
-    }  # fmt: skip
-    valid = combine([(m.valid[LATEST], chosen.weights[m.model]) for m in sorted(members, key=lambda m: m.model) if m.model in finals])
-    return Blend(row, prediction, file, valid)
+@dataclass(frozen=True)
+class _Blender:
+    """Makes the rows of one board's combinations, and writes their predictions."""
+
+    problem: Problem
+    task: Task
+    folder: Path
+
+    def row(self, name: str, chosen: Sequence[Chosen], members: Sequence[Sequence[Member]]) -> Blend:
+        """Combine members: as one choice of them says, or as two, by the labels of either half of the entities for the other."""
+        first, halves = chosen[0], len(chosen) > 1
+        finals = {m.model: m.finals for own, one in zip(members, chosen, strict=True) for m in own if m.model in one.weights}
+        prediction = self._prediction(combination(name, self.task), chosen, finals)
+        file = f"predictions/{name}-{stable_seed(self.problem.title, self.problem.split.task_id):08x}{'-halves' * halves}.npz"
+        write_prediction(self.folder / file, prediction)
+        causal = {p.name: p.causal for p in self.problem.plugins}
+        parted = any(one.weights != first.weights for one in chosen) or any(
+            "cross-fitted" in e["flags"] for own in finals.values() for e in own
+        )
+        row = {
+            "model": name, "plugin": "bench", "mode": "causal" if all(causal[m] for m in finals) else "offline", "tuning": first.tuning,
+            "status": "ok", "reason": "", "flags": [*self.problem.split.flags, *["cross-fitted"] * parted], "valid_score": first.value,
+            # a mean of models without a search stands for itself, as a default does
+            "trials": 0 if first.tuning == "default" else len(members[0]), "seed": 0,
+            "params": json.dumps(_mean_weights([one.weights for one in chosen]), sort_keys=True),
+            **{name: sum(e[name] for own in finals.values() for e in own) for name in ("fit_seconds", "predict_seconds")},
+        }  # fmt: skip
+        inside = sorted((m for m in members[0] if m.model in first.weights), key=lambda m: m.model)
+        valid = combination(name, self.task)([(m.valid[LATEST], first.weights[m.model]) for m in inside])
+        return Blend(row, prediction, file, valid)
+
+    def _prediction(self, combine: Combine, chosen: Sequence[Chosen], finals: Mapping[str, Sequence[Entry]]) -> Prediction:
+        parts = {model: self._final(entries) for model, entries in sorted(finals.items())}
+        each = [combine([(part, one.weights[model]) for model, part in parts.items() if model in one.weights]) for one in chosen]
+        return each[0] if len(each) == 1 else self.task.cross_fitted(self.problem.split, *each)
+
+    def _final(self, entries: Sequence[Entry]) -> Prediction:
+        """Return the mean of a model's final fits, in the form in which models are combined."""
+        read = [read_prediction(self.folder / prediction_file(entry)) for entry in entries]
+        return weighted([(self.task.blendable(self.problem.split, "final", one), 1 / len(read)) for one in read])
+
+
+def _mean_weights(of: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of weights: whoever is asked about new data, of no half, asks the members of both."""
+    return {model: sum(one.get(model, 0.0) for one in of) / len(of) for model in dict.fromkeys(m for one in of for m in one)}
 
 
 def _mean_of(members: Sequence[Member], combine: Combine = weighted) -> Valid:
@@ -250,9 +309,13 @@ def _mean_of(members: Sequence[Member], combine: Combine = weighted) -> Valid:
     return {stage: combine([(by_name[m].valid[stage], n / len(members)) for m, n in sorted(counts.items())]) for stage in members[0].valid}
 
 
-def _scored(task: Task, split: Split, valid: Valid) -> _Scored:
-    """Score predictions on all validations by the first tuning's objectives, and under the resamples that pair any two."""
-    objectives = [one for stage, prediction in valid.items() for one in next(iter(task.objectives(split, stage, prediction).values()))]
+def _scored(task: Task, split: Split, valid: Valid, half: str = "") -> _Scored:
+    """Score predictions on all validations by the first tuning's objectives, and under the resamples that pair any two.
+
+    `half`: the tuning whose objectives, by labels, count as much.
+    """
+    told = [task.objectives(split, stage, prediction) for stage, prediction in valid.items()]
+    objectives = [one for found in told for one in (*next(iter(found.values())), *(found[half] if half else ()))]
     value = float(np.mean([one.value for one in objectives]))
     return _Scored(value, np.mean([one.replicates(RESAMPLED) for one in objectives], axis=0))
 

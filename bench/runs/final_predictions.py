@@ -30,7 +30,8 @@ def cross_fitted(task: Task, split: Split, outcome: Outcome, folder: Path) -> Ou
         lost = next((entry for entry in pair if entry["status"] != "ok"), None)
         finals[TUNED, seed] = lost or (pair[0] if pair[0]["key"] == pair[1]["key"] else _joined(task, split, *pair, folder))
     kept = outcome.kept_default - {SECOND} if SECOND in outcome.kept_default else outcome.kept_default - {TUNED}
-    return replace(outcome, finals=finals, best={t: e for t, e in outcome.best.items() if t != SECOND}, kept_default=kept)
+    best = {tuning: entry for tuning, entry in outcome.best.items() if tuning != SECOND}
+    return replace(outcome, finals=finals, best=best, kept_default=kept, second=outcome.best[SECOND])
 
 
 def _joined(task: Task, split: Split, one: Entry, other: Entry, folder: Path) -> Entry:

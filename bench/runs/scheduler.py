@@ -344,7 +344,8 @@ class Driver:
         outcome = adjusted(self.task, cell.split, outcome, self.ledger.folder)
         self.outcomes.add(cell.name, outcome)
         self._open.remove(active)
-        best = {key for entry in (*outcome.best.values(), outcome.valid) for key in entry["validations"].values()}
+        second = () if outcome.second is None else (outcome.second,)
+        best = {key for entry in (*outcome.best.values(), *second, outcome.valid) for key in entry["validations"].values()}
         unseen = {key for key, job in active.known.items() if is_unseen(job.stage)}
         for key in {key for trial in outcome.trials for key in trial["validations"].values()} - best | unseen:
             (self.ledger.folder / "valid" / f"{key}.npz").unlink(missing_ok=True)

@@ -91,6 +91,8 @@ class Outcome:
     """Tunings for which no trial was better than the default beyond its own uncertainty."""
     seed_matters: bool = False
     """The model calls itself deterministic, and predicts otherwise with another seed."""
+    second: Entry | None = None
+    """What the labels of the other half chose, once the final predictions of both are one."""
 
 
 Plan = Generator[list[Job], list[Entry], Outcome]

@@ -54,6 +54,17 @@ def level(members: Sequence[Member], task: Task, split: Any) -> Taken:
     return [m.model for m in near[:MOST]]
 
 
+def alone_if(errors: float) -> Callable[[Sequence[Member], Task, Any], Taken]:
+    """Take the mean of the best three, or the best alone where that is better by so many standard errors of the difference."""
+
+    def rule(members: Sequence[Member], task: Task, split: Any) -> Taken:
+        three, one = (ensemble._scored(task, split, ensemble._mean_of(members[:n])) for n in (3, 1))
+        better = one.value - three.value > errors * float(np.nanstd(one.replicates - three.replicates)) + 1e-12
+        return [m.model for m in members[: 1 if better else 3]]
+
+    return rule
+
+
 def multiset(chosen: Chosen) -> Taken:
     """Write weights as a list of members, of which some stand there several times."""
     return [model for model, weight in chosen.weights.items() for _ in range(round(weight * 60))]
@@ -62,6 +73,9 @@ def multiset(chosen: Chosen) -> Taken:
 RULES: Mapping[str, Callable[[Sequence[Member], Task, Any], Taken]] = {
     "the best alone": lambda members, *_: [m.model for m in members[:1]],
     "mean of 3": lambda members, *_: [m.model for m in members[:3]],
+    "mean of 3, the best alone if better by 1 error": alone_if(1.0),
+    "mean of 3, the best alone if better by 2 errors": alone_if(2.0),
+    "mean of 3, the best alone if better by 3 errors": alone_if(3.0),
     "mean of 4": lambda members, *_: [m.model for m in members[:4]],
     "mean of 5": lambda members, *_: [m.model for m in members[:5]],
     "mean of 7": lambda members, *_: [m.model for m in members[:7]],
@@ -148,7 +162,7 @@ def judged(problem: Problem, outcomes: Mapping[str, Outcome], task: Task, folder
     yield "best floor", max(floors, key=lambda one: one.value)
     free = members_of(outcomes, folder, task, split)
     yield FREE, scored(blender.row("none", [choose(free, task, split)], [free]).prediction)
-    for words, evidence in (("labels", (False, True)), ("labels and injections", (True, True))):
+    for words, evidence in (("injections", (True, False)), ("labels", (False, True)), ("labels and injections", (True, True))):
         taken, members = [], []
         for half in (TUNED, SECOND):
             with steered_by(half, *evidence):
@@ -183,7 +197,7 @@ def show(words: str, found: Mapping[str, Sequence[Found]]) -> None:
     print(f"\n{words}: {len(found['best floor'])} boards")
     for rule, own in found.items():
         told = [compared(own, found[other]) for other in ("best floor", ALONE, FREE)]
-        print(f"  {rule:64} {np.mean([one.value for one in own]):.4f}  " + "   ".join(told))
+        print(f"  {rule:72} {np.mean([one.value for one in own]):.4f}  " + "   ".join(told))
 
 
 def compared(own: Sequence[Found], other: Sequence[Found]) -> str:

@@ -174,13 +174,22 @@ def _of_board(board: Scored, rows: Sequence[Mapping[str, Any]], name: str) -> It
         kept = any("kept-default" in r["flags"] for r in rows if (r["model"], r["tuning"]) == (model, tuning))
         if pair := _pair(board, name, (model, tuning), (model, "default"), "default", replaced=not kept):
             yield pair
-    sign = 1.0 if board.split.ranking.higher else -1.0
-    single = max((r for r in rows if r["model"] not in COMBINED and r["valid_score"] is not None), key=lambda r: sign * r["valid_score"])
     for row in rows:
-        if row["model"] in COMBINED and (
-            pair := _pair(board, name, (row["model"], row["tuning"]), (single["model"], single["tuning"]), "single", replaced=True)
-        ):
-            yield pair
+        if row["model"] in COMBINED:
+            best = single_of(rows, row["tuning"], higher=board.split.ranking.higher)
+            if pair := _pair(board, name, (row["model"], row["tuning"]), (best["model"], best["tuning"]), "single", replaced=True):
+                yield pair
+
+
+def single_of(rows: Sequence[Mapping[str, Any]], tuning: str, *, higher: bool) -> Mapping[str, Any]:
+    """Return the row of one model that validation likes best, of those that are judged by what chose a combination's members.
+
+    Where labels choose for some rows and injections for others, the scores of both are no common measure.
+    """
+    known = [r for r in rows if r["model"] not in COMBINED and r["valid_score"] is not None]
+    if any(r["tuning"] == "label-free" for r in rows):
+        known = [r for r in known if (r["tuning"] == "tuned") == (tuning == "tuned")]
+    return max(known, key=lambda r: r["valid_score"] * (1 if higher else -1))
 
 
 def _pair(board: Scored, name: str, one: tuple[str, str], other: tuple[str, str], against: str, *, replaced: bool) -> Pair | None:

@@ -179,7 +179,10 @@ def _about(plugin: Plugin) -> dict[str, Any]:
 
 
 def model_results(outcomes: Mapping[str, Outcome], folder: Path, blends: Sequence[Blend] = ()) -> list[ModelResult]:
-    """Choose for each model the final fit that stands for it: of its best tuning, the first seed that worked; then the blends."""
+    """Choose for each model the final fit that stands for it: of its best tuning, the first seed that worked; then the blends.
+
+    Of two blends of one name the second stands: its members were chosen by labels.
+    """
     found = []
     for name, outcome in outcomes.items():
         tuning = next((t for t in ("tuned", "label-free") if t in outcome.best), "default")
@@ -189,7 +192,8 @@ def model_results(outcomes: Mapping[str, Outcome], folder: Path, blends: Sequenc
             kept = folder / "valid" / f"{chosen['key']}.npz"
             checked = read_prediction(kept) if chosen["status"] == "ok" and kept.is_file() else None
             found.append(ModelResult(name, tuning, chosen, final, read_prediction(folder / prediction_file(final)), checked))
-    return [*found, *(blend.result() for blend in blends)]
+    standing = {blend.row["model"]: blend for blend in blends}
+    return [*found, *(blend.result() for blend in standing.values())]
 
 
 def details(problem: Problem, task: Task, found: Sequence[ModelResult]) -> list[dict[str, Any]]:

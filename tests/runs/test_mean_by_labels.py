@@ -97,6 +97,9 @@ def test_it_ranks_in_the_place_of_the_mean_that_no_label_chose_which_keeps_its_r
     assert sum(json.loads(tuned["params"]).values()) == pytest.approx(1)
     files = pl.read_parquet(caught[3] / "predictions.parquet").filter(model=FLOOR)
     assert files["file"].n_unique() == 2
+    for table in ("details", "intervals"):
+        shown = pl.read_parquet(caught[3] / f"{table}.parquet").filter(model=FLOOR)
+        assert shown["tuning"].unique().to_list() == [TUNED], "pages show what stands for the name"
     assert NAME not in {row["model"] for row in rows}
 
 

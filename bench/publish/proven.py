@@ -21,7 +21,7 @@ from bench.runs.offline_rows import base_of
 from bench.tasks.base import RankingRule
 from bench.tasks.lookup import task_named
 from bench.tune.decide import FEW, Unseen, decide, few_best, shares
-from bench.tune.plan import FEW_TRIALS, UNSEEN, seconds_unseen
+from bench.tune.plan import FEW_TRIALS, TOGETHER, UNSEEN, seconds_unseen
 from bench.tune.trials import Difference, Trial
 
 TOLERANCE = 1e-9
@@ -128,10 +128,11 @@ def _of_choice(tried: Sequence[Trial], choice: Record, default: Record, tuning: 
 
 def _not_better(choice: Record, default: Record, tuning: str, rule: RankingRule) -> str:
     """Decide again; a run of before has asked no unseen users."""
-    told = choice["replicates"].get(tuning + UNSEEN)
+    together = tuning + TOGETHER in choice["replicates"]
+    told = choice["replicates"].get(tuning + (TOGETHER if together else UNSEEN))
     if told is not None and (len(told) != 3 or min(told[1:]) < 0):
         return "what unseen users say of it is no advantage with its standard error and its seconds"
-    unseen = None if told is None else Unseen(Difference(*told[:2]), told[2])
+    unseen = None if told is None else Unseen(Difference(*told[:2]), told[2], together)
     kept = decide(_trial(choice), _trial(default), tuning, rule, unseen).kept_default
     return "what it chose is not better than the default beyond its standard errors" if kept else ""
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.tune.decide import ERRORS
-from bench.tune.plan import UNSEEN
+from bench.tune.decide import ALONE, ERRORS, WINDOWS
+from bench.tune.plan import TOGETHER, UNSEEN
 
 Choice = Mapping[str, Any]
 """A line of `choices.parquet`."""
@@ -32,7 +32,12 @@ def _of_one(tuning: str, choice: Choice, default: Choice, *, higher: bool) -> It
     yield "what the search found " + ("was not enough: the default stands" if choice["kept_default"] else "stands for the model")
     if not choice["kept_default"] and (told := _on_validations(tuning, choice, default, higher=higher)):
         yield f"On the validations it is better than the default by {told}"
-    unseen = json.loads(choice["replicates"]).get(tuning + UNSEEN)
+    told = json.loads(choice["replicates"])
+    unseen, together = told.get(tuning + UNSEEN), told.get(tuning + TOGETHER)
+    if together is not None:
+        yield f"With windows and seeds that it had not seen it is {together[0]:+.4f} (standard error {together[1]:.4f}) against the default"
+        yield f"To replace the default that must exceed {WINDOWS:g} of its standard errors, of the best trial alone {ALONE:g}"
+        return
     if unseen is not None:
         yield f"Users whom it had not seen say {unseen[0]:+.4f} (standard error {unseen[1]:.4f}) against the default"
     needed = "the mean of both, past and unseen, must exceed" if unseen is not None else "an advantage must exceed"

@@ -10,7 +10,7 @@ from bench.execute.jobs import Job, Limits, Plugin, job_key, stable_seed
 from bench.execute.mean_of import configurations
 from bench.execute.messages import Fit
 from bench.execute.rungs import Rung
-from bench.tasks.base import Split, Stage, StageName
+from bench.tasks.base import RESEEDED, Split, Stage, StageName
 from bench.tune.plan import Scope
 from bench.tune.trials import Entry
 
@@ -53,7 +53,8 @@ class Cell:
         searched = not self.split.no_search_reason
         # losses of configurations that reconstruct other windows say nothing of which finds more
         pruned = self.pruned and self.split.context.get("loss") != "reconstruction"
-        validations, unseen = self.split.validations, self.split.unseen
+        # other seeds tell nothing of what has none
+        validations, unseen = self.split.validations, tuple(s for s in self.split.unseen if s != RESEEDED or not self.plugin.deterministic)
         return Scope(seed, self.split.ranking, validations, searched, portfolio=self.portfolio, pruned=pruned, unseen=unseen)
 
     def job(

@@ -20,7 +20,7 @@ from bench.execute.machine import cores
 from bench.execute.mean_of import configurations
 from bench.sources.cache import cache_folder
 from bench.tune.decide import FEW, shares
-from bench.tune.plan import Budget, confirms
+from bench.tune.plan import Budget, confirming
 
 if TYPE_CHECKING:
     from bench.runs.cell import Cell
@@ -80,8 +80,8 @@ def fits_to_come(cell: Cell, budget: Budget) -> tuple[int, int]:
     seeds = 1 if cell.plugin.deterministic else budget.seeds
     if not cell.plugin.space or cell.split.no_search_reason:
         return (n := len(cell.split.validations) + seeds), n
-    # a mean takes the default's fit over, where it is saved; of what confirms a search there is a fit on either half of the users
-    confirmed = FEW if confirms(cell.split.unseen, shares(budget.trials, cell.split.validations)[0]) else 0
+    # a mean takes the default's fit over, where it is saved
+    confirmed = confirming(cell.scope.unseen, shares(budget.trials, cell.split.validations)[0])
     return budget.trials + seeds, budget.trials + confirmed + seeds * (1 + FEW if cell.plugin.local else FEW)
 
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 StageName: TypeAlias = str
-"""`search` (the latest validation), `search-2`, `search-3` (earlier ones), `unseen-1`, `unseen-2` (see `unseen_name`), `final`."""
+"""`search` (the latest validation), `search-2`, `search-3` (earlier ones), `final`, and those that confirm what a search has found:
+`unseen-1`, `unseen-2` (see `unseen_name`), `unseen-older`, `unseen-seeds` (see `OLDER`)."""
 Arrays: TypeAlias = Mapping[str, Array]
 """What one call of `predict` gave, by name: `prediction`, or the fields of a `Forecast`."""
 Prediction: TypeAlias = Sequence[Arrays]
@@ -35,6 +36,8 @@ Prediction: TypeAlias = Sequence[Arrays]
 TUNED, SECOND = "tuned", "tuned-2"
 """Tunings by the labels of either half of the entities; the rows of a board are of both, see `Task.cross_fitted`."""
 UNSEEN = "unseen"
+OLDER, RESEEDED = f"{UNSEEN}-older", f"{UNSEEN}-seeds"
+"""Stages that confirm what a search of forecasts has found: windows before its validations, and these by fits with other seeds."""
 REPLICATES = 200
 """Resamples that say how sure a difference between two validation scores is."""
 CHUNK, LEAST_CHUNK, CHUNKS = 128, 16, 64
@@ -63,7 +66,7 @@ def unseen_name(half: int) -> StageName:
 
 
 def is_unseen(stage: StageName) -> bool:
-    """Return whether a stage asks about users whom its model has not seen."""
+    """Return whether a stage asks what no search has seen: users not learnt from, windows not searched by, fits with other seeds."""
     return stage.startswith(f"{UNSEEN}-")
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from bench.execute.mean_of import configurations
 from bench.tasks.base import RankingRule, StageName
 from bench.tune.trials import Difference, Trial, difference
 
@@ -19,6 +21,12 @@ of the next cut-off alone, chose no better among the 24 churn pairs of it (`benc
 the advantage be positive on each validation changed nothing at these errors. Where unseen users are asked too, they are those
 of the mean of both advantages ("What unseen users say").
 """
+WINDOWS, ALONE = 1.75, 2.5
+"""Where windows confirm a search: standard errors that the mean of the few, and the best trial alone, must show at all of them together.
+
+Chosen together on simulated logs (documentation, "Which rule for forecasts?"): one trial moves more than a mean that the default is
+part of, for the better and for the worse, so that more is asked of it.
+"""
 BEHIND = 1.0
 """Standard errors behind the best, or behind the default, at which a trial meets no further validation."""
 
@@ -29,12 +37,14 @@ FEW = 3
 
 @dataclass(frozen=True)
 class Unseen:
-    """What users whom neither had seen say of what a search found."""
+    """What users whom neither had seen say of what a search found, or windows that it had not."""
 
     advantage: Difference
     """Over the default."""
     seconds: float
     """Of the fits that it took."""
+    together: bool = False
+    """The advantage is that at the validations and all unseen windows together, each as often as it was asked about."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +77,17 @@ def decide(found: Trial, default: Trial, tuning: str, rule: RankingRule, unseen:
         return Choice(default, kept_default=True)
     if not scored(default, tuning):
         return Choice(found, kept_default=False)
-    kept = not replaces(difference(found, default, tuning, higher=rule.higher), unseen.advantage if unseen else None)
+    past = difference(found, default, tuning, higher=rule.higher)
+    if unseen is not None and unseen.together:
+        kept = past.mean <= 0 or not unseen.advantage.exceeds(needed(found.params))
+    else:
+        kept = not replaces(past, unseen.advantage if unseen else None)
     return Choice(default if kept else found, kept, unseen)
+
+
+def needed(params: Mapping[str, Any]) -> float:
+    """Return how many standard errors all windows together must show: a mean that the default is part of risks less than one trial."""
+    return WINDOWS if len(configurations(params)) > 1 else ALONE
 
 
 def replaces(past: Difference, unseen: Difference | None) -> bool:

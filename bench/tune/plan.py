@@ -1,6 +1,6 @@
 """What one cell does: explore, race, confirm, decide, then final fits. A generator that yields jobs and is sent their entries.
 
-What is found is confirmed on users whom it has not seen, where the task has stages for that.
+What is found is confirmed on users, or in windows, that it has not seen, where the task has stages for that.
 It knows nothing of processes, files or time; fed from a finished ledger it replays the same path and ends the same.
 Every configuration meets the first validation; only those that may still win meet the others, beside the default.
 """
@@ -10,14 +10,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from bench.api import Sampler
 from bench.execute.jobs import Job, Plugin, stable_seed, trial_seed
 from bench.execute.mean_of import params_of
 from bench.execute.rungs import Rung
-from bench.tasks.base import RankingRule, StageName
+from bench.tasks.base import OLDER, RESEEDED, RankingRule, StageName
 from bench.tune import search
 from bench.tune.decide import FEW, Choice, Unseen, contenders, decide, few_best, scored, shares
 from bench.tune.rungs import rungs_after
@@ -36,6 +36,8 @@ class MakeJob(Protocol):
 UNSEEN = "-unseen"
 """Ends the name, among a choice's scores under resamples, of what unseen users said of what was found: its advantage over the default,
 that one's standard error, and the seconds of the fits."""
+TOGETHER = "-together"
+"""The same of windows: the advantage at the validations and at what the search has not seen, together."""
 NOTHING = Difference(0.0, 0.0)
 """An advantage that confirms nothing."""
 FEW_TRIALS = 8
@@ -71,7 +73,7 @@ class Scope:
     pruned: bool = False
     """A training that is far behind others at a rung is stopped there."""
     unseen: tuple[StageName, ...] = ()
-    """Stages on which what a search found is confirmed, see `bench.tasks.base.unseen_name`."""
+    """Stages on which what a search found is confirmed, see `bench.tasks.base.unseen_name` and `OLDER`."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,11 @@ def confirms(unseen: Sequence[StageName], configurations: int) -> bool:
     return bool(unseen) and configurations >= FEW_TRIALS
 
 
+def confirming(unseen: Sequence[StageName], configurations: int) -> int:
+    """Count the fits that confirm what a search found: the few on each stage, where two on half of the users are as one."""
+    return FEW * (1 + (RESEEDED in unseen)) if confirms(unseen, configurations) else 0
+
+
 def _seed_matters(plugin: Plugin, budget: Budget, make: MakeJob, first: Entry | None) -> Generator[list[Job], list[Entry], bool]:
     """Fit the default of a deterministic plugin once more, with another seed, and return whether its predictions are others.
 
@@ -152,7 +159,7 @@ def _predicted(entry: Entry) -> str:
 
 def _search(plugin: Plugin, budget: Budget, make: MakeJob, trials: list[Trial], scope: Scope) -> Generator[list[Job], list[Entry], str]:
     explored, rivals = shares(budget.trials, scope.validations)
-    first, later, confirmed = scope.validations[:1], scope.validations[1:], confirms(scope.unseen, explored)
+    first, later, confirmed = scope.validations[:1], scope.validations[1:], confirming(scope.unseen, explored)
     for batch in itertools.count():
         # what pruned trainings left over buys further trials
         left = explored - sum(t.cost for t in trials)
@@ -187,7 +194,7 @@ def _told(choice: Choice, tuning: str) -> Entry:
     if unseen is None:
         return entry
     told = [unseen.advantage.mean, unseen.advantage.error, unseen.seconds]
-    return {**entry, "replicates": {**entry["replicates"], tuning + UNSEEN: told}}
+    return {**entry, "replicates": {**entry["replicates"], tuning + (TOGETHER if unseen.together else UNSEEN): told}}
 
 
 def _chosen(trials: Sequence[Trial], budget: Budget, make: MakeJob, scope: Scope) -> Generator[list[Job], list[Entry], dict[str, Choice]]:
@@ -200,19 +207,36 @@ def _chosen(trials: Sequence[Trial], budget: Budget, make: MakeJob, scope: Scope
             best = trials[0] if few == trials[:1] else (yield from _mean(few, make))
             # where the mean cannot be scored, the best alone is what the search found
             best, few = (best, few) if best.ok else (few[0], few[:1])
-            unseen = None
             if confirms(scope.unseen, len(trials)) and best is not trials[0] and scored(trials[0], tuning):
-                past = difference(best, trials[0], tuning, higher=scope.ranking.higher)
-                # what is no better on the past is not asked about any further
-                unseen = (yield from _unseen(few, trials[0], tuning, budget, make, scope)) if past.mean > 0 else None
-            found[tuning] = decide(best, trials[0], tuning, scope.ranking, unseen)
+                found[tuning] = yield from _confirmed(best, few, trials[0], tuning, budget, make, scope)
+            else:
+                found[tuning] = decide(best, trials[0], tuning, scope.ranking)
     return found
 
 
-def _unseen(
-    few: Sequence[Trial], default: Trial, tuning: str, budget: Budget, make: MakeJob, scope: Scope
-) -> Generator[list[Job], list[Entry], Unseen]:
-    """Fit the few and the default on each half of the users, and compare their mean with the default on the other half.
+def _confirmed(
+    best: Trial, few: Sequence[Trial], default: Trial, tuning: str, budget: Budget, make: MakeJob, scope: Scope
+) -> Generator[list[Job], list[Entry], Choice]:
+    """Ask what the search has not seen about what it found: about the best trial alone too, where windows are asked."""
+    alone = [t for t in few if t is not default][: OLDER in scope.unseen and len(few) > 1]
+    # what is no better on the past is not asked about any further
+    asked = [t for t in (*alone, best) if difference(t, default, tuning, higher=scope.ranking.higher).mean > 0]
+    if not asked:
+        return decide(best, default, tuning, scope.ranking)
+    again, spent = yield from _again(few, default, budget, make, scope)
+    for trial in asked:
+        group = few if trial is best else [trial]
+        unseen = Unseen((yield from _advantage(trial, group, default, again, tuning, make, scope)), spent, OLDER in scope.unseen)
+        choice = decide(trial, default, tuning, scope.ranking, unseen)
+        if not choice.kept_default:
+            return choice if trial is best else replace(choice, trial=(yield from _mean(group, make)))
+    return choice
+
+
+def _again(
+    few: Sequence[Trial], default: Trial, budget: Budget, make: MakeJob, scope: Scope
+) -> Generator[list[Job], list[Entry], tuple[dict[int, Trial], float]]:
+    """Fit the few and the default on every stage that the search has not seen; return them by number, and the seconds.
 
     Their seeds are others than before: a fit that was lucky is not lucky again.
     """
@@ -221,13 +245,22 @@ def _unseen(
     entries = yield [make(stage, t.params, stable_seed(budget.base, t.number, stage), t.number) for t, stage in wanted]
     for (trial, stage), entry in zip(wanted, entries, strict=True):
         trial.entries[stage] = entry
-    spent = seconds(entries)
+    return again, seconds(entries)
+
+
+def _advantage(
+    past: Trial, group: Sequence[Trial], default: Trial, again: Mapping[int, Trial], tuning: str, make: MakeJob, scope: Scope
+) -> Generator[list[Job], list[Entry], Difference]:
+    """Compare the mean of a group with the default on what was not seen; of windows together with `past`, its validations."""
     if not all(scored(trial, tuning) for trial in again.values()):
-        return Unseen(NOTHING, spent)  # what cannot be fitted on half of the users is not confirmed
-    mean = yield from _mean([again[t.number] for t in few], make)
+        return NOTHING  # what cannot be fitted on half of the users, or on less of the past, is not confirmed
+    mean = (yield from _mean([again[t.number] for t in group], make)) if len(group) > 1 else again[group[0].number]
     if not scored(mean, tuning):
-        return Unseen(NOTHING, spent)
-    return Unseen(difference(mean, again[default.number], tuning, higher=scope.ranking.higher), spent)
+        return NOTHING
+    base = again[default.number]
+    if OLDER in scope.unseen:
+        mean, base = (Trial(one.number, {}, {**own.entries, **one.entries}) for own, one in ((past, mean), (default, base)))
+    return difference(mean, base, tuning, higher=scope.ranking.higher)
 
 
 def _mean(few: Sequence[Trial], make: MakeJob) -> Generator[list[Job], list[Entry], Trial]:
@@ -250,7 +283,7 @@ def _validate(
     plugin: Plugin | None = None,
     rungs: tuple[Rung, ...] = (),
     *,
-    confirmed: bool = False,
+    confirmed: int = 0,
 ) -> Generator[list[Job], list[Entry], bool]:
     """Fit trials on validations and keep their entries; return whether the minutes ran out.
 
@@ -293,15 +326,15 @@ def fits(trials: Sequence[Entry]) -> int:
 
 
 def seconds_unseen(choices: Mapping[str, Mapping[str, Any]]) -> float:
-    """Sum the seconds of the fits that unseen users were asked by; `choices`: tuning -> what stands, an entry or a published record."""
-    return float(sum(one["replicates"].get(tuning + UNSEEN, (0.0,))[-1] for tuning, one in choices.items()))
+    """Sum the seconds of the fits that confirmed what was found; `choices`: tuning -> what stands, an entry or a published record."""
+    told = [(one["replicates"], tuning + name) for tuning, one in choices.items() for name in (UNSEEN, TOGETHER)]
+    return float(sum(replicates.get(name, (0.0,))[-1] for replicates, name in told))
 
 
-def _out_of_time(trials: Sequence[Trial], budget: Budget, plugin: Plugin, *, confirmed: bool) -> bool:
+def _out_of_time(trials: Sequence[Trial], budget: Budget, plugin: Plugin, *, confirmed: int) -> bool:
     """Return whether worker seconds so far, and as many again as the finals will need, use up the minutes."""
     if budget.minutes is None:
         return False
     spent = [seconds(list(t.entries.values())) for t in trials]
-    # and what confirms the search: two fits, each on half of the users, of as many configurations as are averaged
-    finals = (1 + FEW if plugin.local else FEW) * (1 if plugin.deterministic else budget.seeds) + (FEW if confirmed else 0)
+    finals = (1 + FEW if plugin.local else FEW) * (1 if plugin.deterministic else budget.seeds) + confirmed
     return sum(spent) + finals * max(spent) >= 60 * budget.minutes

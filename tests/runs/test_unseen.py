@@ -12,8 +12,8 @@ from execute.kit import Done, cell_of, described, drive, executor_in, odd, searc
 
 from bench.publish.proven import _not_better
 from bench.runs.run_events import JobStarted
-from bench.tasks.base import RankingRule, Split, is_unseen
-from bench.tune.plan import UNSEEN, Budget
+from bench.tasks.base import OLDER, RESEEDED, RankingRule, Split, is_unseen
+from bench.tune.plan import TOGETHER, UNSEEN, Budget
 
 HALVES = ("unseen-1", "unseen-2")
 
@@ -94,6 +94,26 @@ def test_predictions_for_unseen_users_are_removed_when_their_cell_ends(tmp_path:
     keys = {entry["key"] for entry in done.entries.values() if is_unseen(entry["stage"])}
     assert len(keys) >= 2 * 3
     assert keys.isdisjoint(file.stem for file in (tmp_path / "run" / "valid").iterdir())
+
+
+def test_other_seeds_are_asked_of_models_that_have_seeds(tmp_path: Path) -> None:
+    split = tiny_split()
+    split = replace(split, stages={**split.stages, OLDER: split.stages["search"], RESEEDED: split.stages["search"]})
+    with executor_in(tmp_path / "scratch", 1) as executor:
+        (plugin,) = described(executor, [odd(tmp_path, "any")])
+    for deterministic, asked in ((True, (OLDER,)), (False, (OLDER, RESEEDED))):
+        assert cell_of(replace(plugin, deterministic=deterministic), split).scope.unseen == asked
+
+
+def test_a_published_choice_that_all_windows_do_not_bear_out_is_refused() -> None:
+    def record(score: float, params: Mapping[str, Any], **told: list[float]) -> Mapping[str, Any]:
+        scores, drawn = {"tuned": [score]}, {"tuned": [score] * 2, **told}
+        return {"number": 0, "params": params, "validations": 1, "status": "ok", "scores": scores, "replicates": drawn}
+
+    alone, mean = {"x": 1.0}, {"mean_of": [{"x": 0.0}, {"x": 1.0}]}
+    for params, told, refused in [(mean, [2.0, 1.0, 9.0], False), (alone, [2.0, 1.0, 9.0], True), (alone, [3.0, 1.0, 9.0], False)]:
+        choice = record(0.72, params, **{"tuned" + TOGETHER: told})
+        assert bool(_not_better(choice, record(0.70, {"x": 0.0}), "tuned", RankingRule("mase"))) is refused
 
 
 @pytest.mark.parametrize(

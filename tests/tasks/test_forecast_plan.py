@@ -10,6 +10,7 @@ import pytest
 from tasks.forecast_kit import TASK, log, noise, series, split
 
 from bench.errors import ConfigError, ProtocolError
+from bench.tasks.base import OLDER, RESEEDED
 from bench.tasks.forecasting.task import DECILES
 from bench.tasks.profiles import PROFILES
 
@@ -23,6 +24,21 @@ def test_defaults_are_daily_items_14_days_ahead_in_two_windows_after_one_for_val
     assert [p.steps for p in found.stages["search"].parts] == [58]
     assert [p.steps for p in found.stages["final"].parts] == [72, 86]
     assert (found.stages["search"].train.steps, found.stages["final"].train.steps) == (58, 72)
+
+
+@pytest.mark.parametrize(("steps", "older"), [(200, 3), (112, 2), (111, 1), (98, 1), (97, 0)])
+def test_windows_before_the_validations_confirm_a_search_where_there_is_room_for_them(steps: int, older: int) -> None:
+    found = split(series(noise(9, steps)), validations=2 if steps < 200 else 3)
+    oldest = found.stages["search"].parts[0].steps
+    assert found.validations == ("search",), "no search is steered by them"
+    assert found.unseen == ((OLDER, RESEEDED) if older else ())
+    if older:
+        stage, truth = found.stages[OLDER], found.truths[OLDER]
+        assert [p.steps for p in stage.parts] == [oldest - 14 * k for k in range(older, 0, -1)]
+        assert stage.train.steps == stage.parts[0].steps >= 28, "four seasons, two horizons"
+        assert np.array_equal(truth.y[-1], found.stages["search"].train.values[:, -14:])
+        again = found.stages[RESEEDED]
+        assert again is found.stages["search"]
 
 
 @pytest.mark.parametrize(("steps", "windows"), [(200, 2), (70, 2), (69, 1), (56, 1)])

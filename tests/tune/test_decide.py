@@ -12,12 +12,12 @@ import pytest
 from optuna.distributions import FloatDistribution, distribution_to_json
 
 from bench.execute.jobs import Job, Plugin, job_key
-from bench.execute.mean_of import configurations
+from bench.execute.mean_of import configurations, params_of
 from bench.execute.rungs import Rung
 from bench.registry import Source
-from bench.tasks.base import RankingRule
-from bench.tune.decide import FEW, Choice, contenders, decide, few_best, replaces, shares
-from bench.tune.plan import FEW_TRIALS, UNSEEN, Budget, Outcome, Scope, fits, plan, seconds_unseen
+from bench.tasks.base import OLDER, RESEEDED, RankingRule
+from bench.tune.decide import FEW, WINDOWS, Choice, Unseen, contenders, decide, few_best, replaces, shares
+from bench.tune.plan import FEW_TRIALS, TOGETHER, UNSEEN, Budget, Outcome, Scope, fits, plan, seconds_unseen
 from bench.tune.trials import Difference, Trial, difference
 
 BOARD = RankingRule("roc_auc")
@@ -216,6 +216,38 @@ def test_what_unseen_users_do_not_confirm_leaves_the_default() -> None:
         assert advantage == pytest.approx(-0.2 if kept else 0.3, abs=0.15)
         assert error > 0
         assert spent == seconds_unseen(outcome.best) == len(asked), "a second each"
+
+
+def test_older_windows_that_agree_let_the_best_trial_stand_alone_and_others_leave_the_default() -> None:
+    past = dict.fromkeys(STAGES, 0.6)
+    for stages in ((OLDER,), (OLDER, RESEEDED)):
+        for there, kept in ((0.6, False), (-2.0, True)):
+            outcome, jobs = play({**past, **dict.fromkeys(stages, there)}, Budget(trials=20, seeds=1), unseen=stages)
+            assert bool(outcome.kept_default) is kept
+            asked = [j for j in jobs if j.stage in stages and not j.of]
+            assert [j.number for j in asked] == [j.number for j in asked if j.stage == OLDER] * len(stages)
+            assert 2 <= len(asked) / len(stages) <= FEW, "the default among them"
+            assert not {j.seed for j in jobs if j.stage in STAGES} & {j.seed for j in asked}
+            best = outcome.best["tuned"]
+            assert set(best["validations"]) == set(STAGES), "nothing is calibrated by them"
+            assert len(configurations(best["params"])) == 1
+            advantage, error, spent = best["replicates"]["tuned" + TOGETHER]
+            assert (advantage > WINDOWS * error) is not kept, "over the validations and what was not seen together"
+            assert error > 0
+            assert spent == seconds_unseen(outcome.best) == len(asked)
+            if not kept:
+                assert advantage == pytest.approx(np.mean([0.5] * (len(STAGES) + len(stages))), abs=0.1)
+                assert best["params"] == max(outcome.trials, key=lambda t: t["value"] if len(t["scores"]["tuned"]) == 3 else -1.0)["params"]
+
+
+def test_of_one_trial_alone_more_is_asked_than_of_a_mean() -> None:
+    default, alone = trial(0, {"search": [0.70]}), trial(1, {"search": [0.72]})
+    mean = Trial(1, params_of([{"x": 0}, {"x": 1}]), alone.entries)
+    for found, errors, kept in [(mean, 1.7, True), (mean, 1.8, False), (alone, 2.4, True), (alone, 2.6, False)]:
+        unseen = Unseen(Difference(errors / 100, 0.01), 1.0, together=True)
+        assert decide(found, default, "tuned", BOARD, unseen).kept_default is kept, errors
+    lost = trial(1, {"search": [0.69]})
+    assert decide(lost, default, "tuned", BOARD, Unseen(Difference(0.1, 0.01), 1.0, together=True)).kept_default
 
 
 def test_a_search_of_few_configurations_is_not_confirmed() -> None:

@@ -40,6 +40,8 @@ class Plan:
     notes: tuple[str, ...] = ()
     start: str = STARTS[0]
     """Where a log's members begin: see `STARTS`."""
+    older: tuple[int, ...] = ()
+    """Cut-offs of windows before the validations, as many as these at most: what a search has found is confirmed on them."""
 
     def task_id(self, clock: Clock, profile: Profile) -> str:
         """Format every choice that makes two scores comparable."""
@@ -109,10 +111,10 @@ def choose(data: Events | Series, grid: Grid, options: Mapping[str, str], profil
     validations = min(asked, fitting - windows + 1)
     notes += fewer_note(validations, asked, "window", f"before the first one must lie {needed} steps")
     valid = tuple(test[0] - k * horizon for k in range(validations, 0, -1))
+    older = tuple(t for k in range(validations, 0, -1) if (t := valid[0] - k * horizon) >= needed)
     most = most_of(level, options, profile.series if simulated else TOP)
-    return Plan(
-        level, options.get("target", "count"), horizon, season, valid, test, most, bool(grid.fixed), tuple(notes), start_of(options)
-    )
+    target, start = options.get("target", "count"), start_of(options)
+    return Plan(level, target, horizon, season, valid, test, most, bool(grid.fixed), tuple(notes), start, older)
 
 
 def _windows(profile: Profile, *, simulated: bool) -> int:

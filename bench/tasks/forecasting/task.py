@@ -23,6 +23,8 @@ from bench.metrics import forecasting as metrics
 from bench.metrics.kinds import Metric
 from bench.tasks import ranked_by, validations
 from bench.tasks.base import (
+    OLDER,
+    RESEEDED,
     Arrays,
     Ensembles,
     Finished,
@@ -264,18 +266,21 @@ def _ranking_score(rows: metrics.Parts, metric: str, weights: Array) -> Array:
 
 
 def split_of(grid: Grid, plan: Plan, profile: Profile) -> Split:
-    """Cut both stages; the truth of each window lies apart."""
+    """Cut the stages; the truth of each window lies apart."""
     user, few = plan.level == "user", sparse(grid, plan)
     levels = (*DECILES, *TAILS) if user else DECILES
     stages: dict[StageName, Stage] = {}
     truths: dict[StageName, Windows] = {}
-    for stage, cutoffs in (("search", plan.valid), ("final", plan.test)):
+    cut: dict[StageName, tuple[int, ...]] = {"search": plan.valid, **({OLDER: plan.older} if plan.older else {}), "final": plan.test}
+    for stage, cutoffs in cut.items():
         panels = tuple(grid.panel(t, plan.horizon, plan.season) for t in cutoffs)
         train = panels[0]
         stages[stage] = Stage(train, panels)
         y = np.stack([grid.values[:, t : t + plan.horizon] for t in cutoffs])
         scales = metrics.scales(train.values, train.start, plan.season, train.mask)
         truths[stage] = Windows(y, scales, grid, cutoffs, plan.pieces(len(grid.names)))
+    if plan.older:  # the search's own windows, asked once more
+        stages[RESEEDED], truths[RESEEDED], cut[RESEEDED] = stages["search"], truths["search"], plan.valid
     facts = {**_facts(grid, plan, truths["final"]), "levels": list(levels), "counts": stages["final"].train.counts}
     flags, reason, notes = _ranking_terms(grid, plan, truths, user=user)
     if few and not user:
@@ -286,7 +291,7 @@ def split_of(grid: Grid, plan: Plan, profile: Profile) -> Split:
     task_id = plan.task_id(grid.clock, profile) + "/rank=wql" * (few and not user)
     board = RANKINGS["user" if user or few else ""]
     before = grid.time - 1  # [T]: the last microsecond before each step
-    until = {name: tuple(int(before[t]) for t in (cut[0], *cut)) for name, cut in (("search", plan.valid), ("final", plan.test))}
+    until = {name: tuple(int(before[t]) for t in (own[0], *own)) for name, own in cut.items()}
     return Split(task_id, stages, truths, facts, notes, flags, reason, board, columns, context, members, known_until=until)
 
 

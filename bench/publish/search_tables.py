@@ -29,7 +29,7 @@ CHOICES = pa.schema(
     + [("kept_default", pa.bool_())]
 )
 """One row a tuning, `default` among them; `replicates`: tuning -> scores under resamples, and what unseen users said of what
-stands (`bench.tune.plan.UNSEEN`); `files`: stage -> prediction."""
+stands (`bench.tune.plan.UNSEEN`, `TOGETHER`); `files`: stage -> prediction."""
 VALID = re.compile(r"valid/[A-Za-z0-9][A-Za-z0-9_-]{0,80}\.npz")
 
 

@@ -56,7 +56,7 @@ class Cell:
         default = next(t for t in self.few if t.number == 0)
         past = self._over(self.mean, default)
         before = "mean" if past.exceeds(ERRORS) else ""
-        words = f"past {past.mean / past.error:+.1f} errors"
+        words = f"past {in_errors(past):+.1f} errors"
         unseen = [s for s in self.board.split.unseen if s != RESEEDED or not self.kind.deterministic]
         alone = next((t for t in self.few if t.number), default)
         if not unseen:
@@ -67,7 +67,7 @@ class Cell:
         found = {"alone": (alone, {alone.number: 1.0}, ALONE), "mean": (self.mean, equal, WINDOWS)}
         for name, (trial, weights, errors) in found.items():
             both = self._over(self._with(trial, weights, unseen, fits), self._with(default, {0: 1.0}, unseen, fits))
-            words += f", {name} {both.mean / both.error:+.1f}"
+            words += f", {name} {in_errors(both):+.1f}"
             if self._over(trial, default).mean > 0 and both.exceeds(errors):
                 return before, name, words
         return before, "", words
@@ -100,6 +100,11 @@ class Cell:
             points.append(-point)
             drawn.append(-own)
         return float(np.mean(points)), np.mean(drawn, axis=0)
+
+
+def in_errors(found: Difference) -> float:
+    """Give an advantage in standard errors."""
+    return found.mean / found.error if found.error else 0.0
 
 
 def main() -> None:

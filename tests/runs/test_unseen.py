@@ -16,12 +16,13 @@ from bench.tasks.base import OLDER, RESEEDED, RankingRule, Split, is_unseen
 from bench.tune.plan import TOGETHER, UNSEEN, Budget
 
 HALVES = ("unseen-1", "unseen-2")
+LATER = (OLDER, RESEEDED)
 
 
-def split_with_halves(*, confirmed: bool) -> Split:
+def split_with(names: tuple[str, ...], *, confirmed: bool) -> Split:
     """Add stages on which what does better on the past does so again, or else the contrary."""
     split, stages, truths = tiny_split(), {}, {}
-    for seed, name in enumerate(HALVES, 1):
+    for seed, name in enumerate(names, 1):
         other = tiny_split(seed)
         stages[name], truth = other.stages["search"], other.truths["search"]
         truths[name] = truth if confirmed else replace(truth, y=1 - truth.y)
@@ -37,7 +38,7 @@ class Submitted:
     fresh: bool
 
 
-def run(folder: Path, workers: int = 1, *, confirmed: bool = True) -> tuple[Done, list[Submitted]]:
+def run(folder: Path, workers: int = 1, *, confirmed: bool = True, names: tuple[str, ...] = HALVES) -> tuple[Done, list[Submitted]]:
     """Search with a model whose default looks at nothing, and note what the executor is handed."""
     folder.mkdir(exist_ok=True)
     plugin = odd(
@@ -46,7 +47,7 @@ def run(folder: Path, workers: int = 1, *, confirmed: bool = True) -> tuple[Done
         **searching(0.0),
         predict="x = self.params['x']; z = inputs.static; return 1 / (1 + np.exp(-x * z[:, 0] - (1 - x) * z[:, 1]))",
     )
-    split, handed = split_with_halves(confirmed=confirmed), []
+    split, handed = split_with(names, confirmed=confirmed), []
     stage_of = {stage.digest: name for name, stage in split.stages.items()}
     with executor_in(folder / "scratch", workers) as executor:
         submit = executor.submit
@@ -65,9 +66,13 @@ def outcome_of(done: Done) -> Any:
     return outcome
 
 
-def test_what_unseen_users_confirm_replaces_the_default_and_what_they_refute_does_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", [HALVES, LATER])
+def test_what_unseen_users_or_windows_confirm_replaces_the_default_and_what_they_refute_does_not(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
     for confirmed in (True, False):
-        done, _ = run(tmp_path / str(confirmed), confirmed=confirmed)
+        done, handed = run(tmp_path / str(confirmed), confirmed=confirmed, names=names)
+        assert {job.stage for job in handed} >= set(names)
         assert outcome_of(done).kept_default == (frozenset() if confirmed else {"tuned"})
 
 
@@ -79,14 +84,16 @@ def test_a_plugin_of_others_learns_half_of_the_users_in_a_worker_that_knows_noth
         assert job.fresh is is_unseen(job.stage)
 
 
-def test_workers_do_not_matter_and_a_run_given_again_fits_nothing(tmp_path: Path) -> None:
-    one, two = (run(tmp_path / str(n), n)[0] for n in (1, 2))
-    told = [outcome_of(done).best["tuned"]["replicates"]["tuned" + UNSEEN] for done in (one, two)]
+@pytest.mark.parametrize(("names", "key"), [(HALVES, UNSEEN), (LATER, TOGETHER)])
+def test_workers_do_not_matter_and_a_run_given_again_fits_nothing(tmp_path: Path, names: tuple[str, ...], key: str) -> None:
+    one, two = (run(tmp_path / str(n), n, names=names)[0] for n in (1, 2))
+    told = [outcome_of(done).best["tuned"]["replicates"]["tuned" + key] for done in (one, two)]
     assert list(told[0][:2]) == list(told[1][:2])
-    again, handed = run(tmp_path / "1")
+    assert outcome_of(one).best["tuned"]["params"] == outcome_of(two).best["tuned"]["params"]
+    again, handed = run(tmp_path / "1", names=names)
     assert handed == []
     assert not any(isinstance(event, JobStarted) for event in again.events)
-    assert list(outcome_of(again).best["tuned"]["replicates"]["tuned" + UNSEEN]) == list(told[0])
+    assert list(outcome_of(again).best["tuned"]["replicates"]["tuned" + key]) == list(told[0])
 
 
 def test_predictions_for_unseen_users_are_removed_when_their_cell_ends(tmp_path: Path) -> None:

@@ -218,9 +218,10 @@ def _confirmed(
     best: Trial, few: Sequence[Trial], default: Trial, tuning: str, budget: Budget, make: MakeJob, scope: Scope
 ) -> Generator[list[Job], list[Entry], Choice]:
     """Ask what the search has not seen about what it found: about the best trial alone too, where windows are asked."""
-    alone = [t for t in few if t is not default][: OLDER in scope.unseen and len(few) > 1]
+    first = next((t for t in few if t is not default), best)
+    candidates = (first, best) if OLDER in scope.unseen and len(few) > 1 else (best,)
     # what is no better on the past is not asked about any further
-    asked = [t for t in (*alone, best) if difference(t, default, tuning, higher=scope.ranking.higher).mean > 0]
+    asked = [t for t in candidates if difference(t, default, tuning, higher=scope.ranking.higher).mean > 0]
     if not asked:
         return decide(best, default, tuning, scope.ranking)
     again, spent = yield from _again(few, default, budget, make, scope)

@@ -35,7 +35,7 @@ def _of_one(tuning: str, choice: Choice, default: Choice, *, higher: bool) -> It
     told = json.loads(choice["replicates"])
     unseen, together = told.get(tuning + UNSEEN), told.get(tuning + TOGETHER)
     if together is not None:
-        yield f"Over its windows, older ones and other seeds it is {together[0]:+.4f} (standard error {together[1]:.4f}) against the default"
+        yield f"Over its and older windows and other seeds it is {together[0]:+.4f} (standard error {together[1]:.4f}) against the default"
         yield f"To replace the default that must exceed {WINDOWS:g} of its standard errors, of the best trial alone {ALONE:g}"
         return
     if unseen is not None:

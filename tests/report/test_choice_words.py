@@ -42,7 +42,7 @@ def test_a_default_that_was_kept_tells_only_what_unseen_users_say() -> None:
 def test_what_windows_say_together_is_told_with_what_was_needed() -> None:
     (words,) = choice_words([choice("default", 0.70), choice("tuned", 0.72, **{"tuned-together": [0.0123, 0.004, 9.0]})], higher=True)
     assert words.split(". ")[2:] == [
-        "Over its windows, older ones and other seeds it is +0.0123 (standard error 0.0040) against the default",
+        "Over its and older windows and other seeds it is +0.0123 (standard error 0.0040) against the default",
         "To replace the default that must exceed 1.75 of its standard errors, of the best trial alone 2.5.",
     ]
 

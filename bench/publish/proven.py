@@ -18,7 +18,7 @@ from bench.publish.searches import Cell, Searches, cell_of
 from bench.publish.truth import PublishedRun
 from bench.runs.ensemble import BLENDS
 from bench.runs.offline_rows import base_of
-from bench.tasks.base import RankingRule
+from bench.tasks.base import SECOND, TUNED, RankingRule
 from bench.tasks.lookup import task_named
 from bench.tune.decide import FEW, Unseen, decide, few_best, shares
 from bench.tune.plan import FEW_TRIALS, TOGETHER, UNSEEN, seconds_unseen
@@ -150,11 +150,17 @@ def _of_row(row: Row, trials: Sequence[Record], choices: Mapping[str, Record]) -
     }
     if row["valid_score"] is not None or row["status"] == "ok":
         few = row["tuning"] != "default" and row["tuning"] in choices and len(trials) < FEW_TRIALS
-        wanted |= {"valid_score": score(choice, row["tuning"]), "params": choice["params"]}
+        wanted |= {"valid_score": score(choice, row["tuning"]), "params": _params_of(row["tuning"], choice, choices)}
         wanted |= {"flag kept-default": choice["kept_default"], "flag few-trials": few}
     for name, value in wanted.items():
         if not _same(said[name], value):
             yield f"{name}: the row says {_format_value(said[name])}, its search gives {_format_value(value)}"
+
+
+def _params_of(tuning: str, choice: Record, choices: Mapping[str, Record]) -> Any:
+    """Return what a row has to say of its parameters: both where the labels of two halves chose unlike ones."""
+    second = choices.get(SECOND, choice)["params"] if tuning == TUNED else choice["params"]
+    return choice["params"] if second == choice["params"] else {"halves": [choice["params"], second]}
 
 
 def score(choice: Record, tuning: str) -> float | None:

@@ -13,7 +13,7 @@ from bench.publish.rescore import RescoredBoard
 from bench.publish.searches import Searches, cell_of
 from bench.publish.store import PlaceError
 from bench.runs.check_prediction import score_validation
-from bench.tasks.base import Finished
+from bench.tasks.base import SECOND, TUNED, Finished
 
 CLOSE = 2e-7
 """Relative to 1 or the number itself: scores under resamples are stored to seven digits."""
@@ -29,10 +29,13 @@ def validated(board: RescoredBoard, searches: Searches) -> tuple[list[str], list
         tuning = row["tuning"] if row["tuning"] in choices else "default"
         if row["status"] != "ok" or tuning not in choices or (row["model"], tuning) in told:
             continue
-        choice = choices[tuning]
-        lacking = len(choice["files"]) != choice["validations"]
-        told[row["model"], tuning] = _wrong(board, choice) if not lacking or choice["validations"] > len(board.split.validations) else ""
-        unchecked += [f"{row['model']} ({tuning}) on {row['dataset']}: its validation score is claimed: no prediction was kept"] * lacking
+        where = f"{row['model']} ({tuning}) on {row['dataset']}"
+        # a row that labels tuned is of what either half chose
+        for choice in [choices[tuning], *([choices[SECOND]] if tuning == TUNED and SECOND in choices else [])]:
+            lacking = len(choice["files"]) != choice["validations"]
+            wrong = _wrong(board, choice) if not lacking or choice["validations"] > len(board.split.validations) else ""
+            told[row["model"], tuning] = told.get((row["model"], tuning)) or wrong
+            unchecked += [f"{where}: its validation score is claimed: no prediction was kept"] * lacking
     return [told.get((row["model"], row["tuning"]), told.get((row["model"], "default"), "")) for row in board.rows], unchecked
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from bench.tasks.base import SECOND, TUNED
 from bench.tune.decide import ALONE, ERRORS, WINDOWS
 from bench.tune.plan import TOGETHER, UNSEEN
 
+NAMES = {SECOND: f"{TUNED}, by the labels of the other half"}
 Choice = Mapping[str, Any]
 """A line of `choices.parquet`."""
 
@@ -22,7 +24,7 @@ def choice_words(choices: Sequence[Choice], *, higher: bool) -> list[str]:
     if default is None:
         return []
     return [
-        f"{tuning}: {'. '.join(_of_one(tuning, choice, default, higher=higher))}."
+        f"{NAMES.get(tuning, tuning)}: {'. '.join(_of_one(tuning, choice, default, higher=higher))}."
         for tuning, choice in by_tuning.items()
         if tuning != "default"
     ]

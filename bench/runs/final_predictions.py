@@ -29,7 +29,8 @@ def cross_fitted(task: Task, split: Split, outcome: Outcome, folder: Path) -> Ou
         pair = outcome.finals[TUNED, seed], outcome.finals[SECOND, seed]
         lost = next((entry for entry in pair if entry["status"] != "ok"), None)
         finals[TUNED, seed] = lost or (pair[0] if pair[0]["key"] == pair[1]["key"] else _joined(task, split, *pair, folder))
-    kept = outcome.kept_default - {SECOND} if SECOND in outcome.kept_default else outcome.kept_default - {TUNED}
+    # the row has kept the default where both halves did
+    kept = outcome.kept_default if SECOND in outcome.kept_default else outcome.kept_default - {TUNED}
     best = {tuning: entry for tuning, entry in outcome.best.items() if tuning != SECOND}
     return replace(outcome, finals=finals, best=best, kept_default=kept, second=outcome.best[SECOND])
 

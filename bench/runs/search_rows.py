@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.runs.problem import Problem
+from bench.tasks.base import SECOND
 from bench.tune.plan import Outcome
 from bench.tune.trials import Entry
 
@@ -65,8 +66,16 @@ def choice_rows(problem: Problem, outcomes: Mapping[str, Outcome], folder: Path)
             "files": json.dumps(_files(entry, folder), sort_keys=True),
         }
         for name, outcome in outcomes.items()
-        for tuning, entry in (("default", outcome.valid), *outcome.best.items())
+        for tuning, entry in _stand(outcome)
     ]
+
+
+def _stand(outcome: Outcome) -> Iterator[tuple[str, Entry]]:
+    """Yield what stands: the author's default, and what each tuning chose, the labels of either half among them."""
+    yield "default", outcome.valid
+    yield from outcome.best.items()
+    if outcome.second is not None:
+        yield SECOND, outcome.second
 
 
 def _files(entry: Entry, folder: Path) -> dict[str, list[str]]:

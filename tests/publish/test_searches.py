@@ -11,9 +11,11 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
+import run_kit
 from publish.kit import Files, edited, forged, npz, only, run_of
 
 from bench.publish.package import parquet
+from bench.publish.publish import publish
 from bench.publish.search_tables import CHOICES, TRIALS
 from bench.publish.verify import verify
 from bench.registry import discover
@@ -163,3 +165,32 @@ def test_a_run_that_was_published_without_its_search_is_verified_as_before_and_s
     found = verify(str(place), discover())
     assert found.failures == []
     assert f"run {run}: published without its searches: valid_score, trials, fits, failed_trials, stopped_by are claimed" in found.notes
+
+
+def test_a_run_that_labels_tuned_agrees_with_what_either_half_chose(tmp_path: Path) -> None:
+    """Each half of the series has a choice of its own; the row is of both, and neither can be changed unseen."""
+    made, place = run_kit.anomaly(), tmp_path / "place"
+    publish(made / "run", str(place))
+    checked = verify(str(place), discover(), sources=[f"marked={made / 'marked.csv'}"])
+    assert checked.failures == []
+    assert {line.level for line in checked.lines} == {"re-scored"}
+    told = pl.read_parquet(next(place.glob("runs/*/choices.parquet")))
+    halves = told.filter(pl.col("tuning").is_in(["tuned", "tuned-2"]))
+    assert set(halves["model"]) == {"sub-pca", "iforest"}
+    assert halves.group_by("model").len()["len"].to_list() == [2, 2]
+
+
+@pytest.mark.parametrize("tuning", ["tuned", "tuned-2"])
+def test_what_a_half_chose_cannot_be_changed_unseen(tmp_path: Path, tuning: str) -> None:
+    made, place = run_kit.anomaly(), tmp_path / "place"
+    publish(made / "run", str(place))
+
+    def change(files: Files) -> None:
+        def one(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            return [{**c, "scores": scaled(c["scores"])} if (c["model"], c["tuning"]) == ("sub-pca", tuning) else c for c in found]
+
+        tables(files, "choices.parquet", one)
+
+    forged(place, change)
+    failures = verify(str(place), discover(), sources=[f"marked={made / 'marked.csv'}"]).failures
+    assert [words for words in failures if "sub-pca" in words and "its search says" in words], failures

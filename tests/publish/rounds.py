@@ -10,23 +10,44 @@ import os
 import random
 import signal
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.publish.publish import publish
+from bench.publish.store import Local
 
 
-def child(run: Path, place: Path) -> int:
-    """Publish in a forked process; give its id."""
+def child(run: Path, place: Path, last: int = 0, told: Path | None = None) -> int:
+    """Publish in a forked process; give its id. `last`: it is killed as it writes its so-manieth file; `told`: where it counts them."""
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
+            counted = count_files(last)
             publish(run, str(place))
+            if told is not None:
+                told.write_text(str(counted[0]))
             code = 0
         finally:
             os._exit(code)
     return pid
+
+
+def count_files(last: int) -> list[int]:
+    """Count the files that are written to a place from now on, and end this process between the content of one and its name."""
+    counted, shipped = [0], Local._partial
+
+    @contextmanager
+    def partial(self: Local, name: str, content: bytes) -> Iterator[Path]:
+        with shipped(self, name, content) as path:
+            counted[0] += 1
+            if counted[0] == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield path
+
+    Local._partial = partial  # type: ignore[method-assign,assignment]
+    return counted
 
 
 def ended(pid: int) -> int:
@@ -34,27 +55,27 @@ def ended(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def one_round(runs: list[Path], place: Path, draw: random.Random, longest: float) -> dict[str, object]:
-    """Publish both runs at once; in two rounds of three one of them is killed at some moment."""
-    pids = [child(run, place) for run in runs]
-    if draw.random() < 2 / 3:
-        time.sleep(draw.uniform(0, longest))
-        os.kill(pids[draw.randrange(2)], signal.SIGKILL)
-    codes = [ended(pid) for pid in pids]
+def one_round(runs: list[Path], place: Path, lasts: list[int]) -> dict[str, object]:
+    """Publish both runs at once; `lasts`: at which file each is killed, 0: at none."""
+    codes = [ended(pid) for pid in [child(run, place, last) for run, last in zip(runs, lasts, strict=True)]]
     left = sorted(file.stem for file in (place / "commits").glob("*.json"))
     return {"codes": codes, "commits": left}
 
 
 def main(first: str, second: str, folder: str, rounds: str) -> None:
-    """Measure how long a publication takes, then do the rounds, each in a place of its own."""
+    """Count the files of a publication, then do the rounds, each in a place of its own.
+
+    In two rounds of three one publisher is killed, every other time before all files of its run are there.
+    """
     os.fsync = lambda _: None  # processes are killed here, the power is not cut
-    runs, draw = [Path(first), Path(second)], random.Random(0)
-    began = time.monotonic()
-    assert [ended(child(run, Path(folder) / "warm")) for run in runs] == [0, 0]
-    longest = time.monotonic() - began
+    runs, draw, told = [Path(first), Path(second)], random.Random(0), Path(folder) / "files"
+    assert ended(child(runs[0], Path(folder) / "warm", told=told)) == 0
+    before, all_ = sum(1 for _ in (Path(folder) / "warm" / "runs").glob("*/**/*.*")), int(told.read_text())
     for number in range(int(rounds)):
-        found = one_round(runs, Path(folder) / f"place-{number}", draw, longest)
-        sys.stdout.write(json.dumps(found) + "\n")
+        lasts = [0, 0]
+        if number % 3:
+            lasts[draw.randrange(2)] = draw.randint(1, before if number % 2 else all_)
+        sys.stdout.write(json.dumps(one_round(runs, Path(folder) / f"place-{number}", lasts)) + "\n")
 
 
 if __name__ == "__main__":

@@ -31,11 +31,13 @@ def choice_words(choices: Sequence[Choice], *, higher: bool) -> list[str]:
 
 
 def _of_one(tuning: str, choice: Choice, default: Choice, *, higher: bool) -> Iterator[str]:
-    yield "what the search found " + ("was not enough: the default stands" if choice["kept_default"] else "stands for the model")
-    if not choice["kept_default"] and (told := _on_validations(tuning, choice, default, higher=higher)):
+    # of two halves of the labels one may have kept the default where the row of both has not
+    kept = choice["kept_default"] or choice["params"] == default["params"]
+    yield "what the search found " + ("was not enough: the default stands" if kept else "stands for the model")
+    if not kept and (told := _on_validations(tuning, choice, default, higher=higher)):
         yield f"On the validations it is better than the default by {told}"
-    told = json.loads(choice["replicates"])
-    unseen, together = told.get(tuning + UNSEEN), told.get(tuning + TOGETHER)
+    drawn = json.loads(choice["replicates"])
+    unseen, together = drawn.get(tuning + UNSEEN), drawn.get(tuning + TOGETHER)
     if together is not None:
         yield f"Over its and older windows and other seeds it is {together[0]:+.4f} (standard error {together[1]:.4f}) against the default"
         yield f"To replace the default that must exceed {WINDOWS:g} of its standard errors, of the best trial alone {ALONE:g}"

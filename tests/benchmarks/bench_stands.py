@@ -19,17 +19,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from bench_unseen import KINDS, LOGS, MODELS, Fits, beside, made
-from optuna.distributions import distribution_to_json
+from bench_unseen import KINDS, LOGS, MODELS, Fits, beside, made, tried
 
 from bench.errors import BenchError
-from bench.execute.jobs import Plugin, stable_seed, trial_seed
-from bench.execute.task_space import default_of, space_of
+from bench.execute.jobs import stable_seed, trial_seed
 from bench.metrics.bootstrap import draws, interval
-from bench.registry import Source, discover, models
 from bench.tasks.base import Split
 from bench.tasks.churn.task import Churn
-from bench.tune import plan as plans
 from bench.tune.decide import ERRORS, FEW, few_best
 from bench.tune.trials import Difference, Trial, difference
 
@@ -147,12 +143,7 @@ def pairs(file: Path, make: Callable[[], Split], names: Sequence[str]) -> list[P
 
 def searched(split: Split, model: str) -> Pair:
     """Search as a run does, and learn of every candidate what a rule may ask."""
-    kind = models(discover().sources["bench.models"][model])[model]
-    space = {name: distribution_to_json(each) for name, each in space_of(kind, "churn").items()}
-    plugin = Plugin(model, Source(model, model), space=space, default=dict(default_of(kind, "churn")), deterministic=kind.deterministic)
-    fits, trials = Fits(split, kind), list[Trial]()
-    scope = plans.Scope(stable_seed(split.task_id, model), split.ranking, split.validations)
-    fits.answered(plans._search(plugin, plans.Budget(20, 1), lambda *of, **_: of[:3], trials, scope))  # type: ignore[arg-type]
+    fits, trials = tried(split, model)
     if not split.unseen or not trials[0].ok:
         return {}
     worked = [t for t in trials if t.ok]

@@ -234,8 +234,8 @@ class Fits:
         return difference(mean, alone, "tuned", higher=True)
 
 
-def searched(split: Split, model: str) -> Pair:
-    """Search, and learn everything that a rule may ask."""
+def tried(split: Split, model: str) -> tuple[Fits, list[Trial]]:
+    """Search as a run does, with twenty fits and no portfolio."""
     kind = models(discover().sources["bench.models"][model])[model]
     space = {name: distribution_to_json(each) for name, each in space_of(kind, "churn").items()}
     plugin = Plugin(model, Source(model, model), space=space, default=dict(default_of(kind, "churn")), deterministic=kind.deterministic)
@@ -246,6 +246,12 @@ def searched(split: Split, model: str) -> Pair:
 
     scope = plans.Scope(stable_seed(split.task_id, model), split.ranking, split.validations)
     fits.answered(plans._search(plugin, plans.Budget(20, 1), make, trials, scope))  # type: ignore[arg-type]
+    return fits, trials
+
+
+def searched(split: Split, model: str) -> Pair:
+    """Search, and learn everything that a rule may ask."""
+    fits, trials = tried(split, model)
     few = few_best(trials, "tuned", split.ranking, FEW)
     if few == trials[:1] or trials[0] not in few or not split.unseen:
         return Pair(model, None, None, None)

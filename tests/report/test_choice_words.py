@@ -11,7 +11,8 @@ from bench.report.choice_words import choice_words
 def choice(tuning: str, score: float, *, kept: bool = False, **replicates: list[float]) -> dict[str, Any]:
     drawn = {"tuned": [score - 0.01, score + 0.01], **replicates}
     scores = {"tuned": [score, score + 0.02]}
-    return {"tuning": tuning, "kept_default": kept, "scores": json.dumps(scores), "replicates": json.dumps(drawn)}
+    params = json.dumps({"of": "default" if kept else tuning})
+    return {"tuning": tuning, "kept_default": kept, "params": params, "scores": json.dumps(scores), "replicates": json.dumps(drawn)}
 
 
 def test_what_replaces_the_default_says_by_how_much_and_what_unseen_users_say() -> None:
@@ -45,6 +46,15 @@ def test_what_windows_say_together_is_told_with_what_was_needed() -> None:
         "Over its and older windows and other seeds it is +0.0123 (standard error 0.0040) against the default",
         "To replace the default that must exceed 1.75 of its standard errors, of the best trial alone 2.5.",
     ]
+
+
+def test_a_half_of_the_labels_that_kept_the_default_says_so_where_the_other_did_not() -> None:
+    """The row of both has not kept it, so neither choice is said to; what they chose is."""
+    default, own, other = choice("default", 0.70), choice("tuned", 0.70), choice("tuned", 0.72)
+    halves = [{**own, "params": default["params"]}, {**other, "tuning": "tuned-2"}]
+    one, two = choice_words([default, *halves], higher=True)
+    assert one.startswith("tuned: what the search found was not enough: the default stands. To replace")
+    assert two.startswith("tuned, by the labels of the other half: what the search found stands for the model")
 
 
 def test_where_nothing_was_chosen_nothing_is_said() -> None:

@@ -107,7 +107,7 @@ def _block(source: Source, pairs: Pairs, lags: int) -> Laid:
     same = [(_same_phase(source, pairs, m) - anchor[:, None]) / scale[:, None] for m in source.turns]
     phased = [column for x in same for column in (x, average(x)[:, None])]
     long_run = np.stack([anchor / scale, (size * share - anchor) / scale, share], axis=1)
-    features = [recent[:, :lags], _rolling(recent, w), _demand(past), *phased, long_run, _calendar(source, pairs)]
+    features = [recent[:, :lags], _rolling(recent, w), _demand(past), *phased, long_run, known_of(source, pairs)]
     return Laid(np.concatenate([*features, pairs.ahead[:, None]], axis=1).astype(np.float32), anchor, scale)
 
 
@@ -148,7 +148,7 @@ def _same_phase(source: Source, pairs: Pairs, m: int) -> Array:
     return source.at(pairs.series, (pairs.origin + pairs.ahead)[:, None] - m * seasons)
 
 
-def _calendar(source: Source, pairs: Pairs) -> Array:
+def known_of(source: Source, pairs: Pairs) -> Array:
     """Return what is known in advance of the target's step, [P, C]."""
     known = source.panel.known
     return np.asarray(known[pairs.series if len(known) > 1 else 0, pairs.origin + pairs.ahead])

@@ -57,6 +57,25 @@ def spread_of(panel: Panel, expected: Array) -> tuple[Array, Array]:
     return error, np.maximum(error**2 / np.where(average > 0, average, 1.0), POISSON)
 
 
+def around(panel: Panel, point: Array, error: Array, ratio: Array, levels: tuple[float, ...], period: int) -> Array:
+    """Return the quantiles around means `point` [N, H] that come again after `period` steps, [N, H, Q].
+
+    Where a series counts they are of a negative binomial with a variance of `ratio` [N] times its mean, else of a normal with
+    deviation `error` [N].
+    """
+    from scipy.stats import nbinom
+
+    horizon = point.shape[1]
+    quantiles = normal(point, np.repeat(error[:, None], horizon, axis=1), levels, counts=panel.counts)
+    counted = (np.where(panel.mask, panel.values, 0.0) > 0).any(axis=1) & panel.counts
+    whole = (panel.values == np.round(panel.values)).all(axis=1) & (point <= LARGE).all(axis=1) & counted
+    if whole.any():
+        r, turn = ratio[whole, None, None], np.maximum(point[whole, :period, None], 1e-9)
+        each = np.asarray(nbinom.ppf(np.asarray(levels), turn / (r - 1), 1 / r))
+        quantiles[whole] = each[:, np.arange(horizon) % period]
+    return quantiles
+
+
 class NegBin(ArrayModel):
     """A negative binomial around an exponentially weighted mean, times the factor of the season's phase."""
 
@@ -80,8 +99,6 @@ class NegBin(ArrayModel):
 
     def predict(self, inputs: Panel, ctx: Context) -> Forecast:
         """Return the quantiles of each step's distribution; what is no count gets those of a normal."""
-        from scipy.stats import nbinom
-
         given = {**self.default(), **self.params}
         shape = factors(inputs, given["prior"] if inputs.counts else 1e12)  # factors of what may be negative mean nothing
         m, steps = shape.shape[1], np.arange(inputs.steps)
@@ -89,14 +106,8 @@ class NegBin(ArrayModel):
         error, ratio = spread_of(inputs, level[:, :-1] * shape[:, steps % m])
         ahead = np.arange(inputs.horizon)
         point = level[:, -1:] * shape[:, (inputs.steps + ahead) % m]  # [N, H]
-        quantiles = normal(point, np.repeat(error[:, None], inputs.horizon, axis=1), ctx.quantiles, counts=inputs.counts)
-        whole = (inputs.values == np.round(inputs.values)).all(axis=1) & (point <= LARGE).all(axis=1) & (level[:, -1] > 0) & inputs.counts
-        if whole.any():
-            r = ratio[whole, None, None]
-            turn = np.maximum(point[whole, : min(m, inputs.horizon), None], 1e-9)  # the season comes again, and so do its quantiles
-            each = np.asarray(nbinom.ppf(np.asarray(ctx.quantiles), turn / (r - 1), 1 / r))
-            quantiles[whole] = each[:, ahead % m]
-        return Forecast(quantiles, point, inputs.lengths == 0)
+        # the season comes again, and so do its quantiles
+        return Forecast(around(inputs, point, error, ratio, ctx.quantiles, min(m, inputs.horizon)), point, inputs.lengths == 0)
 
 
 def weighted(values: Array, weight: Array, levels: tuple[float, ...]) -> Array:

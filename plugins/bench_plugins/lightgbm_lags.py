@@ -76,7 +76,7 @@ class LightgbmLags(Model):
 
     def fit(self, train: Panel, ctx: Context) -> None:
         """Boost one set of trees for the mean and one for each knot; none where the panel holds no window to learn from."""
-        settings = {**_fixed(ctx), **self.default(), **self.params}
+        settings = {**fixed(ctx), **self.default(), **self.params}
         lags, rounds = settings.pop("lags"), settings.pop("n_estimators")
         self.at, self.turns, self.trees = knots(ctx.quantiles), turns_of(train), {}
         pairs = drawn(train, ctx.rows, EXAMPLES, ctx.seed)
@@ -124,7 +124,8 @@ class LightgbmLags(Model):
         self.trees = {name: lgb.Booster(model_file=folder / f"{name}.txt") for name in held["trees"]}
 
 
-def _fixed(ctx: Context) -> Params:
+def fixed(ctx: Context) -> Params:
+    """Return what is the same for all trees: seeds, threads and that their sums do not depend on these."""
     return {
         "seed": ctx.seed,
         "num_threads": ctx.threads,

@@ -18,9 +18,10 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from bench.api import Array, Context, Model, Params, hookimpl
 from bench.data.panel import Forecast, Panel
+from bench_plugins._count_means import PRIOR, around, factors, means, spread_of
 from bench_plugins._count_trees import Counts, aged, common
 from bench_plugins._lag_features import BLOCK, Pairs, all_steps, drawn, turns_of
-from bench_plugins.forecast_counts import PRIOR, NegBin, around, factors, means, spread_of
+from bench_plugins.forecast_counts import NegBin
 from bench_plugins.lightgbm_lags import EXAMPLES, fixed, winding_down
 
 TREES, FILE = "trees.txt", "counts.json"
@@ -29,9 +30,9 @@ FEW = 500
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the correction."""
 CELLS, WINDOWS = 40, (2, 6)
-"""Pairs of a series and a window that choose the share, about, and how many windows that may be."""
+"""Pairs of a series and a window that choose the share, about; how few and many windows that may be."""
 PAST = 4
-"""Horizons that are left before them to learn from, where there is room."""
+"""Horizons that stay before them, where there is room."""
 
 
 class LightgbmCounts(Model):
@@ -111,7 +112,7 @@ class LightgbmCounts(Model):
         pairs = drawn(panel, ctx.rows, EXAMPLES, ctx.seed)
         if len(pairs) < FEW:
             return None
-        settings = {key: value for key, value in self.given.items() if key not in {"alpha", "lags", "n_estimators"}}
+        settings = {name: self.given[name] for name in ("num_leaves", "learning_rate", "min_child_samples")}
         more = {"objective": "poisson", "lambda_l2": 5.0, "feature_fraction": 0.7, "bagging_fraction": 0.7, "bagging_freq": 1}
         laid, step = self._counts(panel).lay_out(pairs, self.given["lags"]), pairs.origin + pairs.ahead
         y, weight = panel.values[pairs.series, step], self._weight(panel)[pairs.series]
@@ -126,9 +127,8 @@ class LightgbmCounts(Model):
             series, ahead = np.nonzero(panel.mask[:, origin : origin + panel.horizon] & (panel.start < origin)[:, None])
             laid = counts.lay_out(Pairs(series, np.full(len(series), origin), ahead), self.given["lags"])
             y, raw = panel.values[series, origin + ahead], self._raw(trees, laid.x) if len(series) else np.zeros(0)
-            for at, share in enumerate(SHARES):
-                score = laid.offset + share * raw
-                loss[at] += (weight[series] * (np.exp(score) - y * score)).sum()
+            score = laid.offset + np.multiply.outer(SHARES, raw)  # [shares, P]
+            loss += (weight[series] * (np.exp(score) - y * score)).sum(axis=1)
         return SHARES[int(loss.argmin())]
 
     def save(self, folder: Path) -> None:

@@ -39,8 +39,8 @@ class Laid:
 class Counts:
     """A panel of counts made ready to be looked up: aged means, and running totals by phase."""
 
-    def __init__(self, panel: Panel, turns: tuple[int, ...], alpha: float, prior: float) -> None:
-        self.source, self.panel, self.prior = Source(panel, turns), panel, prior
+    def __init__(self, panel: Panel, turns: tuple[int, ...], alpha: float, prior: float, *, learnt: bool = False) -> None:
+        self.source, self.panel, self.prior = Source(panel, turns, learnt=learnt), panel, prior
         self.level, *self.others = (aged(panel, share) for share in (alpha, *MEMORIES))
         self.totals, self.numbers = _by_phase(panel)
 

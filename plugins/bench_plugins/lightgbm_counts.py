@@ -91,8 +91,8 @@ class LightgbmCounts(Model):
         error, ratio = self._spread(inputs)
         return Forecast(around(inputs, point, error, ratio, ctx.quantiles, inputs.horizon), point, inputs.lengths == 0)
 
-    def _counts(self, panel: Panel) -> Counts:
-        return Counts(panel, self.turns, self.given["alpha"], PRIOR)
+    def _counts(self, panel: Panel, *, learnt: bool = False) -> Counts:
+        return Counts(panel, self.turns, self.given["alpha"], PRIOR, learnt=learnt)
 
     def _raw(self, trees: lgb.Booster, x: Array) -> Array:
         return np.asarray(trees.predict(x, raw_score=True, num_threads=1), float)
@@ -114,7 +114,7 @@ class LightgbmCounts(Model):
             return None
         settings = {name: self.given[name] for name in ("num_leaves", "learning_rate", "min_child_samples")}
         more = {"objective": "poisson", "lambda_l2": 5.0, "feature_fraction": 0.7, "bagging_fraction": 0.7, "bagging_freq": 1}
-        laid, step = self._counts(panel).lay_out(pairs, self.given["lags"]), pairs.origin + pairs.ahead
+        laid, step = self._counts(panel, learnt=True).lay_out(pairs, self.given["lags"]), pairs.origin + pairs.ahead
         y, weight = panel.values[pairs.series, step], self._weight(panel)[pairs.series]
         shared = common(step, y, np.exp(laid.offset), weight, panel.season)
         data = lgb.Dataset(laid.x, y, weight=weight, init_score=laid.offset + shared, free_raw_data=False)

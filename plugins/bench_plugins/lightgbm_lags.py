@@ -82,7 +82,7 @@ class LightgbmLags(Model):
         pairs = drawn(train, ctx.rows, EXAMPLES, ctx.seed)
         if not len(pairs):
             return
-        laid = lay_out(Source(train, self.turns), pairs, lags)
+        laid = lay_out(Source(train, self.turns, learnt=True), pairs, lags)
         target = (train.values[pairs.series, pairs.origin + pairs.ahead] - laid.anchor) / laid.scale
         data = lgb.Dataset(laid.x, target, params=settings, free_raw_data=False)
         losses: dict[str, Params] = {MEAN: {"objective": "l2"}} | {f"{q:g}": {"objective": "quantile", "alpha": q} for q in self.at}

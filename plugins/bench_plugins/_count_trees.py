@@ -22,6 +22,8 @@ ONE = 0.5
 """The same for single counts."""
 SAME = 4
 """Earlier values of the target's own phase of each cycle."""
+OLD = 4
+"""Windows of a series' past beyond which it is no older: of series that begin together the age is the time that has passed."""
 BEGUN = 5.0
 """Counts (in units of a series' variance) that draw a step's common share towards 1."""
 
@@ -63,8 +65,9 @@ class Counts:
             same += [alone(values[:, 0]), against(average(values))]
         demand = np.where(np.isfinite(past), past != 0, np.nan)
         ago = np.where((hit := demand == 1).any(axis=1), hit.argmax(axis=1), past.shape[1])
+        age = np.minimum(pairs.origin - self.panel.start[pairs.series], OLD * self.source.width)
         columns = [
-            np.log(base), np.log(factor), average(demand), ago, np.log1p(pairs.origin - self.panel.start[pairs.series]), pairs.ahead,
+            np.log(base), np.log(factor), average(demand), ago, np.log1p(age), pairs.ahead,
             *(against(other[pairs.series, pairs.origin]) for other in self.others), *same,
             *(against(average(past[:, :k])) for k in (3, self.source.width, 2 * self.source.width)),
             *(alone(past[:, k]) for k in range(lags)),

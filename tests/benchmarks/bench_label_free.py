@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from anomaly_boards import Board, boards
 from label_free_evidence import Asked, agreed, occasions, told
-from label_free_rules import SEED, View, replay, tell
+from label_free_rules import SEED, View, in_deviations, replay, tell
 from optuna.distributions import distribution_to_json
 
 from bench.api import Array, Context
@@ -165,11 +165,22 @@ def compared(split: Split, pair: Pair, kind: Any, trials: Sequence[tuple[Mapping
     detectors = fitted(stage.train)
     for number, (part, view) in enumerate(zip(stage.parts, truth.draws, strict=False)):
         keep(pair, split, Asked("search", part, view), scores(view, detectors, part), f"search/{number}")
-    final, ending = split.truths["final"], split.stages["final"]
-    raw = scores(final, fitted(ending.train, trial_seed(0, 0)), ending.parts[0])
-    for what, score in standing(final, raw).items():
-        pair.test[what] = np.array([_volume(y, s, final.buffer) for y, s, _ in final.parts(score)])
+    ending = split.stages["final"]
+    pair.test = tested(split, fitted(ending.train, trial_seed(0, 0)))
     return pair
+
+
+def tested(split: Split, detectors: Mapping[str, Detector]) -> dict[str, Array]:
+    """Score on test what may stand, entity by entity, float64 [N]: a mean is taken as a final fit takes it, before scores are smoothed."""
+    final, inputs = split.truths["final"], split.stages["final"].parts[0]
+    raw = {who: one.asked(inputs) for who, one in detectors.items()}
+    scaled = {who: in_deviations(inputs, one) for who, one in raw.items()}
+    causal, found = next(iter(detectors.values())).kind.causal, {}
+    for what, members in STANDS.items():
+        score = raw[what] if len(members) == 1 else np.asarray(np.mean([scaled[m] for m in members if m in scaled], axis=0))
+        done = finished(split, final, score, causal=causal)
+        found[what] = np.array([_volume(y, s, final.buffer) for y, s, _ in final.parts(done)])
+    return found
 
 
 def standing(view: Any, raw: Mapping[str, Array]) -> dict[str, Array]:

@@ -17,7 +17,9 @@ from bench_tuning import DRAWS, boards_of, over_pairs
 from label_free_evidence import OTHERS, SPLICES, Occasion, occasions, told
 
 from bench.api import Array, Context
+from bench.data.panel import Panel
 from bench.execute.jobs import trial_seed
+from bench.metrics.anomaly import row_standards
 from bench.metrics.bootstrap import draws, interval, poisson_draws
 from bench.registry import discover, models
 from bench.runs.check_prediction import RESAMPLED
@@ -212,6 +214,12 @@ class _Fits:
         return occasions(self.split, SEED)["late"]
 
     def predicted(self, trial: Trial, name: str) -> Any:
+        """Return a configuration's finished scores."""
+        scores = [{"prediction": one} for one in self.raw(trial, name)]
+        return self.task.finished(self.split, name, scores, causal=self.kind.causal).prediction
+
+    def raw(self, trial: Trial, name: str) -> Any:
+        """Fit a configuration, once, and ask about each part."""
         if (name, trial.number) not in self.known:
             caps, stage = self.caps, self.split.stages[name]
             parts = stage.parts[: len(self.split.truths[name].draws)] if name == "search" else stage.parts
@@ -220,13 +228,18 @@ class _Fits:
             np.random.seed(seed % 2**32)  # noqa: NPY002 - as a worker does
             one = self.kind(trial.params)
             one.fit(stage.train, about)
-            scores = [{"prediction": np.asarray(one.predict(part, about), np.float64)} for part in parts]
-            self.known[name, trial.number] = self.task.finished(self.split, name, scores, causal=self.kind.causal).prediction
+            self.known[name, trial.number] = [np.asarray(one.predict(part, about), np.float64) for part in parts]
         return self.known[name, trial.number]
 
     def mean(self, group: Sequence[Trial], name: str) -> Any:
-        each = [self.predicted(t, name) for t in group]
-        return each[0] if len(each) == 1 else self.task.averaged(self.split, name, each).prediction
+        """Return the mean as a run takes it: on validation of finished scores, in a final fit before they are smoothed."""
+        if len(group) == 1 or name != "final":
+            each = [self.predicted(t, name) for t in group]
+            return each[0] if len(each) == 1 else self.task.averaged(self.split, name, each).prediction
+        (inputs,) = self.split.stages[name].parts
+        raw = [in_deviations(inputs, self.raw(t, name)[0]) for t in group]
+        score = {"prediction": np.asarray(np.mean(raw, axis=0))}
+        return self.task.finished(self.split, name, [score], causal=self.kind.causal).prediction
 
     def scored(self, group: Sequence[Trial]) -> Trial:
         """Score the mean of a group by the search's own injections."""
@@ -255,6 +268,13 @@ class _Fits:
         point = [float(s.score(np.ones((1, len(who))))["vus_pr"][0]) for s in both_]
         drawn = [np.concatenate([s.score(w)["vus_pr"] for w in draws(who, DRAWS, 7)]) for s in both_]
         return point[0] - point[1], *interval(drawn[0] - drawn[1])
+
+
+def in_deviations(inputs: Panel, score: Array) -> Array:
+    """Write raw scores in deviations of the steps learnt from, as `bench.execute.mean_of` does."""
+    step = np.arange(inputs.mask.shape[1])
+    learnt = inputs.mask & (step >= inputs.start[:, None]) & (step < inputs.until[:, None])
+    return row_standards(score, inputs.mask, learnt)
 
 
 class View:

@@ -46,7 +46,12 @@ def make(
     """
     if KEY not in params:
         return model_class(params)
-    made = [model_class(one) for one in configurations(params)]
+    found: list[dict[str, Any]] = []
+    made: list[Model] = []
+    for one in configurations(params):
+        # one that counts several times is fitted once
+        made.append(made[found.index(one)] if one in found else model_class(one))
+        found.append(one)
     return (ExplainedMeanOf if all(hasattr(model, "contributions") for model in made) else MeanOf)(made, seed, taken or {})
 
 
@@ -56,24 +61,26 @@ def first(model: Any) -> Any:
 
 
 class MeanOf:
-    """Several configurations of a model that answer together, as one model does."""
+    """Several configurations of a model that answer together, as one model does; the same one may count several times."""
 
     def __init__(self, models: Sequence[Model], seed: Callable[[], None], taken: Mapping[int, Path]) -> None:
         self.models, self._seed, self._taken = models, seed, taken
 
     def fit(self, train: Any, ctx: Context) -> None:
         """Fit one configuration after the other, but for those that are taken over; each has an equal share of the time that is left."""
-        left = [at for at in range(len(self.models)) if at not in self._taken]
         for at, folder in self._taken.items():
             self.models[at].load(folder)
-        for done, at in enumerate(left):
+        there = {id(self.models[at]) for at in self._taken}
+        left = [model for model in {id(model): model for model in self.models}.values() if id(model) not in there]
+        for done, model in enumerate(left):
             now = time.monotonic()
             self._seed()
-            self.models[at].fit(train, replace(ctx, deadline=now + (ctx.deadline - now) / (len(left) - done)))
+            model.fit(train, replace(ctx, deadline=now + (ctx.deadline - now) / (len(left) - done)))
 
     def predict(self, inputs: Any, ctx: Context) -> Any:
         """Return the mean: of probabilities, of each quantile, or of scores in standard deviations of those learnt from."""
-        found = [model.predict(inputs, ctx) for model in self.models]
+        each = {id(model): model.predict(inputs, ctx) for model in self.models}
+        found = [each[id(model)] for model in self.models]
         if isinstance(found[0], Forecast):
             return _mean_forecast([one.arrays() for one in found])
         if isinstance(inputs, Panel):

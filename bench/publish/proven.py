@@ -20,7 +20,7 @@ from bench.runs.ensemble import BLENDS
 from bench.runs.offline_rows import base_of
 from bench.tasks.base import SECOND, TUNED, RankingRule
 from bench.tasks.lookup import task_named
-from bench.tune.decide import FEW, Unseen, decide, few_best, shares
+from bench.tune.decide import FEW, Unseen, decide, few_best, shares, standing
 from bench.tune.plan import FEW_TRIALS, TOGETHER, UNSEEN, seconds_unseen
 from bench.tune.trials import Difference, Trial
 
@@ -108,9 +108,9 @@ def _of_choices(trials: Sequence[Record], choices: Mapping[str, Record], row: Ro
 
 def _of_choice(tried: Sequence[Trial], choice: Record, default: Record, tuning: str, rule: RankingRule, most: int) -> str:
     few, alone = few_best(tried, tuning, rule, most), few_best(tried, tuning, rule, 1)
-    mean = params_of([t.params for t in sorted(few, key=lambda t: t.number)])
-    # where the mean could not be scored, the best alone stands
-    wanted = [default["params"], mean, *(dict(t.params) for t in alone)]
+    mean, before = (_mean(own) for own in (standing(few, tried[0], tuning), few))
+    # where the mean could not be scored, the best alone stands; in a run of before each counted once
+    wanted = [default["params"], mean, before, *(dict(t.params) for t in alone)]
     if choice["params"] not in wanted:
         return f"what it chose is neither the default nor the mean of the best {len(few)}"
     is_default = choice["params"] == default["params"]
@@ -123,17 +123,22 @@ def _of_choice(tried: Sequence[Trial], choice: Record, default: Record, tuning: 
         return "what it chose and the default have not met the same validations"
     if not all(one["scores"].get(tuning) and one["replicates"].get(tuning) for one in pair):
         return "what it chose has no scores"
-    return _not_better(choice, default, tuning, rule)
+    # without labels that one asked for no least advantage
+    return _not_better(choice, default, tuning, rule, least=0.0 if mean != before == choice["params"] else None)
 
 
-def _not_better(choice: Record, default: Record, tuning: str, rule: RankingRule) -> str:
+def _mean(few: Sequence[Trial]) -> Mapping[str, Any]:
+    return params_of([t.params for t in sorted(few, key=lambda t: t.number)])
+
+
+def _not_better(choice: Record, default: Record, tuning: str, rule: RankingRule, least: float | None = None) -> str:
     """Decide again; a run of before has asked no unseen users."""
     together = tuning + TOGETHER in choice["replicates"]
     told = choice["replicates"].get(tuning + (TOGETHER if together else UNSEEN))
     if told is not None and (len(told) != 3 or min(told[1:]) < 0):
         return "what unseen users say of it is no advantage with its standard error and its seconds"
     unseen = None if told is None else Unseen(Difference(*told[:2]), told[2], together)
-    kept = decide(_trial(choice), _trial(default), tuning, rule, unseen).kept_default
+    kept = decide(_trial(choice), _trial(default), tuning, rule, unseen, least=least).kept_default
     return "what it chose is not better than the default beyond its standard errors" if kept else ""
 
 

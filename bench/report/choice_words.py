@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.tasks.base import SECOND, TUNED
-from bench.tune.decide import ALONE, ERRORS, WINDOWS
+from bench.tasks.base import LABEL_FREE, SECOND, TUNED
+from bench.tune.decide import ALONE, ERRORS, LEAST, WINDOWS
 from bench.tune.plan import TOGETHER, UNSEEN
 
 NAMES = {SECOND: f"{TUNED}, by the labels of the other half"}
@@ -45,7 +45,8 @@ def _of_one(tuning: str, choice: Choice, default: Choice, *, higher: bool) -> It
     if unseen is not None:
         yield f"Users whom it had not seen say {unseen[0]:+.4f} (standard error {unseen[1]:.4f}) against the default"
     needed = "the mean of both, past and unseen, must exceed" if unseen is not None else "an advantage must exceed"
-    yield f"To replace the default {needed} {ERRORS:g} of its standard errors"
+    least = f", and {LEAST:g}" if tuning == LABEL_FREE else ""
+    yield f"To replace the default {needed} {ERRORS:g} of its standard errors{least}"
 
 
 def _on_validations(tuning: str, choice: Choice, default: Choice, *, higher: bool) -> str:

@@ -254,7 +254,7 @@ class Driver:
         for again in gone:
             active.entries.pop(again.key, None)
         if not gone:
-            entry = self._mean(active, job, list(files.values())) if not lost else self._no_mean(active, job, lost[0])
+            entry = self._mean(active, job, [files[key] for key in job.of]) if not lost else self._no_mean(active, job, lost[0])
             self.ledger.append(entry)
             active.entries[job.key] = self.ledger.entries[job.key]
         return gone

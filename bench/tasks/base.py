@@ -35,6 +35,8 @@ Prediction: TypeAlias = Sequence[Arrays]
 
 TUNED, SECOND = "tuned", "tuned-2"
 """Tunings by the labels of either half of the entities; the rows of a board are of both, see `Task.cross_fitted`."""
+LABEL_FREE = "label-free"
+"""The tuning by what is injected, which needs no label."""
 UNSEEN = "unseen"
 OLDER, RESEEDED = f"{UNSEEN}-older", f"{UNSEEN}-seeds"
 """Stages that confirm what a search of forecasts has found: windows before its validations, and these by fits with other seeds."""

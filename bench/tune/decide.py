@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.execute.mean_of import configurations
-from bench.tasks.base import RankingRule, StageName
+from bench.tasks.base import LABEL_FREE, RankingRule, StageName
 from bench.tune.trials import Difference, Trial, difference
 
 ERRORS = 1.5
@@ -26,6 +26,12 @@ WINDOWS, ALONE = 1.75, 2.5
 
 Chosen together on simulated logs (documentation, "Which rule for forecasts?"): one trial moves more than a mean that the default is
 part of, for the better and for the worse, so that more is asked of it.
+"""
+LEAST = 0.05
+"""Of a search without labels: what its advantage must exceed beside its standard errors, in the area that ranks.
+
+Injections are surer than they are right: a hundredth that holds for each entity is gone where anomalies are of other sorts. Chosen
+on simulated boards (documentation, "When may a search without labels replace a default?").
 """
 BEHIND = 1.0
 """Standard errors behind the best, or behind the default, at which a trial meets no further validation."""
@@ -71,15 +77,32 @@ def few_best(trials: Sequence[Trial], tuning: str, rule: RankingRule, most: int)
     return few if trials[0] not in ordered or trials[0] in few or most == 1 else [*few[:-1], trials[0]]
 
 
-def decide(found: Trial, default: Trial, tuning: str, rule: RankingRule, unseen: Unseen | None = None) -> Choice:
-    """Choose between what a search found and the default; `unseen`: what users that neither had seen say, if they were asked."""
+def standing(few: Sequence[Trial], default: Trial, tuning: str) -> list[Trial]:
+    """Return what a tuned row is the mean of: the few; without labels the default counts as often as all others together.
+
+    So near to it the mean is less often worse, and gains no less ("When may a search without labels replace a default?").
+    """
+    others = [t for t in few if t is not default]
+    return list(few) if tuning != LABEL_FREE or default not in few or not others else [*[default] * len(others), *others]
+
+
+def decide(
+    found: Trial, default: Trial, tuning: str, rule: RankingRule, unseen: Unseen | None = None, *, least: float | None = None
+) -> Choice:
+    """Choose between what a search found and the default; `unseen`: what users that neither had seen say, if they were asked.
+
+    `least`: what the advantage on validation must exceed; None: `LEAST` without labels, with them nothing.
+    """
+    least = (LEAST if tuning == LABEL_FREE else 0.0) if least is None else least
     if found is default:
         return Choice(default, kept_default=True)
     if not scored(default, tuning):
         return Choice(found, kept_default=False)
     past = difference(found, default, tuning, higher=rule.higher)
+    if past.mean <= least:
+        return Choice(default, kept_default=True, unseen=unseen)
     if unseen is not None and unseen.together:
-        kept = past.mean <= 0 or not unseen.advantage.exceeds(needed(found.params))
+        kept = not unseen.advantage.exceeds(needed(found.params))
     else:
         kept = not replaces(past, unseen.advantage if unseen else None)
     return Choice(default if kept else found, kept, unseen)

@@ -19,7 +19,7 @@ from bench.execute.mean_of import params_of
 from bench.execute.rungs import Rung
 from bench.tasks.base import OLDER, RESEEDED, RankingRule, StageName
 from bench.tune import search
-from bench.tune.decide import FEW, Choice, Unseen, contenders, decide, few_best, scored, shares
+from bench.tune.decide import FEW, Choice, Unseen, contenders, decide, few_best, scored, shares, standing
 from bench.tune.rungs import rungs_after
 from bench.tune.trials import Difference, Entry, Trial, difference
 
@@ -204,7 +204,7 @@ def _chosen(trials: Sequence[Trial], budget: Budget, make: MakeJob, scope: Scope
         few = few_best(trials, tuning, scope.ranking, FEW if scope.averages else 1)
         if few:
             # of one too: its predictions are then stored as what stands, whatever is removed of the trials'
-            best = trials[0] if few == trials[:1] else (yield from _mean(few, make))
+            best = trials[0] if few == trials[:1] else (yield from _mean(standing(few, trials[0], tuning), make))
             # where the mean cannot be scored, the best alone is what the search found
             best, few = (best, few) if best.ok else (few[0], few[:1])
             if confirms(scope.unseen, len(trials)) and best is not trials[0] and scored(trials[0], tuning):

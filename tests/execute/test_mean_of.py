@@ -96,7 +96,7 @@ def test_scores_are_averaged_in_deviations_of_each_rows_own_training_steps() -> 
 def test_it_is_saved_and_loaded_as_one(tmp_path: Path) -> None:
     mean = of(0.5, 1.5)
     mean.save(tmp_path)
-    again = make(Constant, params_of([{"level": 9.0}, {"level": 9.0}]))
+    again = make(Constant, params_of([{"level": 8.0}, {"level": 9.0}]))
     again.load(tmp_path)
     assert again.predict("rows", CTX).tolist() == mean.predict("rows", CTX).tolist() == [1.0] * 4
 
@@ -116,13 +116,30 @@ def test_a_configuration_that_is_taken_over_is_loaded_and_not_fitted(tmp_path: P
     assert [(tmp_path / "mean" / str(at) / "level").read_text() for at in range(3)] == ["1.0", "5.0", "3.0"]
 
 
+def test_a_configuration_that_counts_twice_is_fitted_once_or_taken_over(tmp_path: Path) -> None:
+    (tmp_path / "before").mkdir()
+    Constant({"level": 5.0}).save(tmp_path / "before")
+    for taken, mean_level in (({}, 2.0), ({0: tmp_path / "before"}, 4.0)):
+        mean = make(Constant, params_of([{"level": 1.0}, {"level": 1.0}, {"level": 3.0}, {"level": 3.0}]), taken=taken)
+        now = time.monotonic()
+        mean.fit(None, replace(CTX, deadline=now + 300.0))
+        once, twice, other, again = mean.models
+        assert (once, other) == (twice, again)
+        assert [round((one.deadline - now) / 150) for one in (once, other) if one.deadline] == ([2] if taken else [1, 2])
+        assert mean.predict("rows", CTX).tolist() == [mean_level] * 4
+    mean.save(tmp_path)
+    loaded = make(Constant, params_of([{"level": 7.0}, {"level": 7.0}, {"level": 8.0}, {"level": 8.0}]))
+    loaded.load(tmp_path)
+    assert loaded.predict("rows", CTX).tolist() == [4.0] * 4
+
+
 def test_reasons_are_there_where_every_configuration_gives_them() -> None:
     assert not hasattr(of(1.0, 2.0), "contributions")
     assert of(1.0, 2.0, model_class=Reasoned).contributions("rows").tolist() == [[15.0, 15.0]] * 4
 
 
 def test_each_fit_has_its_share_of_the_time_that_is_left() -> None:
-    mean = make(Constant, params_of([{"level": 1.0}] * 2 + [{"level": 2.0}]))
+    mean = make(Constant, params_of([{"level": 1.0}, {"level": 2.0}, {"level": 3.0}]))
     assert isinstance(mean, MeanOf)
     now = time.monotonic()
     mean.fit(None, replace(CTX, deadline=now + 300.0))

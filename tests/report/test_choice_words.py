@@ -27,6 +27,11 @@ def test_what_replaces_the_default_says_by_how_much_and_what_unseen_users_say() 
     ]
 
 
+def test_without_labels_a_least_advantage_is_named() -> None:
+    (words,) = choice_words([choice("default", 0.70), choice("label-free", 0.75)], higher=True)
+    assert words.endswith("To replace the default an advantage must exceed 1.5 of its standard errors, and 0.05.")
+
+
 def test_of_errors_less_is_better() -> None:
     (words,) = choice_words([choice("default", 0.70), choice("tuned", 0.65)], higher=False)
     assert "better than the default by 0.0500 (standard error 0.0000)" in words

@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from execute.kit import Done, cell_of, described, drive, executor_in, odd, searching, tiny_split
 
+from bench.execute.mean_of import configurations
+from bench.execute.prediction_files import read_prediction
 from bench.publish.proven import _not_better
 from bench.runs.run_events import JobStarted
 from bench.tasks.base import OLDER, RESEEDED, RankingRule, Split, is_unseen
@@ -94,6 +97,20 @@ def test_workers_do_not_matter_and_a_run_given_again_fits_nothing(tmp_path: Path
     assert handed == []
     assert not any(isinstance(event, JobStarted) for event in again.events)
     assert list(outcome_of(again).best["tuned"]["replicates"]["tuned" + key]) == list(told[0])
+
+
+def test_what_counts_twice_in_a_mean_weighs_twice_where_it_is_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.tune.decide.LABEL_FREE", "tuned")
+    monkeypatch.setattr("bench.tune.decide.LEAST", 0.0)
+    done, _ = run(tmp_path, names=())
+    best, inputs = outcome_of(done).best["tuned"], tiny_split().stages["search"].parts[0].static
+    xs = [one["x"] for one in configurations(best["params"])]
+    assert xs.count(0.0) == 2
+    assert len(xs) == 4
+    stored = read_prediction(tmp_path / "run" / "valid" / f"{best['key']}.npz")[0]["prediction"]
+    each = [1 / (1 + np.exp(-x * inputs[:, 0] - (1 - x) * inputs[:, 1])) for x in xs]
+    assert np.allclose(stored, np.mean(each, axis=0), atol=1e-6)
+    assert not np.allclose(stored, np.mean(each[1:], axis=0), atol=1e-3), "the default alone makes the difference"
 
 
 def test_predictions_for_unseen_users_are_removed_when_their_cell_ends(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from bench.tasks.anomaly.plan import Marked, search_begin
 from bench.tasks.anomaly.scores import Averaged, Summed, averaged, summed
 from bench.tasks.anomaly.smoothing import abs_median, rolling_mean
 from bench.tasks.anomaly.steering import KINDS, MeanVolume, ScoredPart, SteeringRecipe, inject_for_search, mean_volume, part_to_score
-from bench.tasks.base import SECOND, TUNED, Prediction, RankingRule, Split, Stage
+from bench.tasks.base import LABEL_FREE, SECOND, TUNED, Prediction, RankingRule, Split, Stage
 from bench.tasks.clock import NO_TIME, Clock, format_time
 from bench.tasks.profiles import Profile
 
@@ -63,7 +63,7 @@ class SearchTruth:
         """Prepare the score by the injections (`label-free`), and by the labels of either half (`tuned`, `tuned-2`)."""
         if not self.searchable:
             return {}
-        found = {"label-free": self.search_score(prediction, metric)}
+        found = {LABEL_FREE: self.search_score(prediction, metric)}
         if self.labelled is not None:
             draw, score = self.labelled, prediction[-1]["prediction"]
             for tuning, rows in ((TUNED, self.half), (SECOND, ~self.half)):
@@ -195,7 +195,7 @@ def split_of(marked: Marked, options: Mapping[str, str], profile: Profile, seed:
         widths.buffer, marked.pooled, kept,
     )  # fmt: skip
     facts = _facts(marked, final, widths, several.channels)
-    missing = {"label-free": why, "tuned": why} if why else {"tuned": marked.why_not_tuned} if marked.why_not_tuned else {}
+    missing = {LABEL_FREE: why, "tuned": why} if why else {"tuned": marked.why_not_tuned} if marked.why_not_tuned else {}
     flags, reason, notes = _ranking_terms(marked, final, facts, missing)
     return Split(
         _task_id(marked, widths, several.channels, profile),

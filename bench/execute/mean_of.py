@@ -34,6 +34,19 @@ def configurations(params: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [dict(one) for one in params[KEY]] if KEY in params else [dict(params)]
 
 
+def counted(params: Mapping[str, Any]) -> list[tuple[dict[str, Any], int]]:
+    """List the configurations that differ, each with how often it counts in the mean."""
+    every, found = configurations(params), list[tuple[dict[str, Any], int]]()
+    for one in every:
+        found += [] if any(one == other for other, _ in found) else [(one, every.count(one))]
+    return found
+
+
+def fitted(params: Mapping[str, Any]) -> int:
+    """Count the configurations that are fitted: one that counts several times in a mean is fitted once."""
+    return len(counted(params))
+
+
 def make(
     model_class: Callable[[Mapping[str, Any]], Model],
     params: Mapping[str, Any],

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.board.numbers import clean
 from bench.board.schema import Row
-from bench.execute.mean_of import configurations
+from bench.execute.mean_of import counted
 from bench.metrics.kinds import Metric
 from bench.report.html import Html, joined, name_of, tag
 
@@ -100,9 +100,10 @@ def command_html(text: str, what: str) -> Html:
 
 def params_table(text: str | None) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Lay out parameters, JSON, as the head and rows of a table: a column for each configuration that the fit is the mean of."""
-    found = configurations(json.loads(text or "{}"))
-    head = ("parameter", "value") if len(found) == 1 else ("parameter", *(f"configuration {n}" for n in range(1, len(found) + 1)))
-    return head, [(key, *(_value(one.get(key)) for one in found)) for key in sorted({key for one in found for key in one})]
+    found = counted(json.loads(text or "{}"))
+    heads = [f"configuration {n}{'' if times == 1 else f', counts {times} times'}" for n, (_, times) in enumerate(found, 1)]
+    head = ("parameter", *heads) if len(found) > 1 else ("parameter", "value")
+    return head, [(key, *(_value(one.get(key)) for one, _ in found)) for key in sorted({key for one, _ in found for key in one})]
 
 
 def _value(value: object) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.execute.jobs import Job, Limits, Plugin, job_key, stable_seed
-from bench.execute.mean_of import configurations
+from bench.execute.mean_of import configurations, fitted
 from bench.execute.messages import Fit
 from bench.execute.rungs import Rung
 from bench.tasks.base import RESEEDED, Split, Stage, StageName
@@ -68,7 +68,7 @@ class Cell:
 
     def bounds(self, job: Job, limits: Limits) -> Limits:
         """Return the limits of one job: as many times the seconds of a fit as it has configurations."""
-        return replace(limits, seconds=limits.seconds * len(configurations(job.params)))
+        return replace(limits, seconds=limits.seconds * fitted(job.params))
 
     def taken_over(self, job: Job, done: Iterable[Entry]) -> tuple[int, Entry] | None:
         """Return which configuration of a mean's final fit has been fitted before with the same seed, and its entry; None: all are fitted.

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from bench.execute.machine import cores
-from bench.execute.mean_of import configurations
+from bench.execute.mean_of import fitted
 from bench.sources.cache import cache_folder
 from bench.tune.decide import FEW, shares
 from bench.tune.plan import Budget, confirming
@@ -57,7 +57,7 @@ def spent(entry: Entry) -> Spent:
     """Return what the fit of a ledger's entry took."""
     over = entry.get("taken_over", 0.0)
     seconds = entry["fit_seconds"] + entry["predict_seconds"] - over
-    return Spent(seconds, len(configurations(entry["params"])) - bool(over), entry["status"] == "ok")
+    return Spent(seconds, fitted(entry["params"]) - bool(over), entry["status"] == "ok")
 
 
 @dataclass(frozen=True)

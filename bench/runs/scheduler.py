@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.execute.executor import Executor
 from bench.execute.jobs import Job, Limits, trial_seed
-from bench.execute.mean_of import configurations
+from bench.execute.mean_of import fitted
 from bench.execute.messages import Answer, Done, Report, Result
 from bench.execute.prediction_files import keep_folder, read_prediction, stored_digest, write_prediction
 from bench.runs import cost
@@ -145,7 +145,7 @@ class Driver:
     def _expected(self, active: _Active, job: Job) -> float:
         """Return what one chunk of a job is expected to take, by the cell's fits so far; 0 where there is none."""
         each = cost.seconds_of_a_fit(cost.spent(entry) for entry in active.entries.values() if _fitted(entry))
-        return (each or 0.0) * len(configurations(job.params)) / len(active.cell.stages(job))
+        return (each or 0.0) * fitted(job.params) / len(active.cell.stages(job))
 
     def _numbered(self, active: _Active, job: Job) -> Entry:
         # one fit may serve twice (the default was the best): each place keeps its own number

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.api import Array
-from bench.data.panel import Panel
+from bench.data.panel import DAY, KNOWN, Panel
 from bench.neural.cycles import cycles
 
 PHASES = 4
@@ -24,6 +24,8 @@ LONG = 48
 """Most steps of the short window."""
 BLOCK = 50_000
 """Pairs that are laid out at once."""
+YEAR, TWICE = 365.25, 2
+"""Days of a year, and turns of a cycle without which nothing is learnt of it."""
 FAINT = 0.1
 """Least scale of a window, as a share of the mean size of the demands (values but 0) so far: no noise is blown up."""
 
@@ -69,8 +71,10 @@ def turns_of(panel: Panel) -> tuple[int, ...]:
 class Source:
     """A panel made ready to be looked up by its cycles `turns`: missing values before each start, running sums."""
 
-    def __init__(self, panel: Panel, turns: tuple[int, ...]) -> None:
+    def __init__(self, panel: Panel, turns: tuple[int, ...], *, learnt: bool = False) -> None:
+        """Lay a panel ready; `learnt` from: what is known in advance of a cycle that it holds less than twice is then left out."""
         self.panel, self.turns = panel, turns
+        self.known = panel.known * seen_twice(panel) if learnt else panel.known
         self.width = min(turns[0] if turns[0] > 1 else SHORT, LONG)
         begun = np.arange(panel.steps) >= panel.start[:, None]
         self.values = np.where(begun, panel.values, np.nan)
@@ -107,7 +111,7 @@ def _block(source: Source, pairs: Pairs, lags: int) -> Laid:
     same = [(_same_phase(source, pairs, m) - anchor[:, None]) / scale[:, None] for m in source.turns]
     phased = [column for x in same for column in (x, average(x)[:, None])]
     long_run = np.stack([anchor / scale, (size * share - anchor) / scale, share], axis=1)
-    features = [recent[:, :lags], _rolling(recent, w), _demand(past), *phased, long_run, _calendar(source, pairs)]
+    features = [recent[:, :lags], _rolling(recent, w), _demand(past), *phased, long_run, known_of(source, pairs)]
     return Laid(np.concatenate([*features, pairs.ahead[:, None]], axis=1).astype(np.float32), anchor, scale)
 
 
@@ -148,10 +152,20 @@ def _same_phase(source: Source, pairs: Pairs, m: int) -> Array:
     return source.at(pairs.series, (pairs.origin + pairs.ahead)[:, None] - m * seasons)
 
 
-def _calendar(source: Source, pairs: Pairs) -> Array:
+def known_of(source: Source, pairs: Pairs) -> Array:
     """Return what is known in advance of the target's step, [P, C]."""
-    known = source.panel.known
+    known = source.known
     return np.asarray(known[pairs.series if len(known) > 1 else 0, pairs.origin + pairs.ahead])
+
+
+def seen_twice(panel: Panel) -> Array:
+    """Return which columns of what is known in advance trees may learn from, bool [C]: those whose cycle a panel holds twice or more.
+
+    In less than two years the day of the year is but another name for the time that has passed, and what a level did then would be
+    foretold for its anniversary, or for what comes right behind it.
+    """
+    span = float(panel.time[0, panel.steps - 1] - panel.time[0, 0]) / DAY if panel.steps and panel.freq else np.inf
+    return np.array([not name.startswith("year") or span >= TWICE * YEAR for name in KNOWN])
 
 
 def all_steps(panel: Panel) -> Pairs:

@@ -13,48 +13,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 
 from bench.api import Array, ArrayModel, Context, Model, Params, hookimpl
 from bench.data.panel import Forecast, Panel
-from bench_plugins._stats_spread import normal, rms
-from bench_plugins.forecast_sparse import LARGE, POISSON
-
-PRIOR = 20.0
-"""Counts that draw a phase's factor towards 1, as if so many had come without a season."""
-WARM = 8
-"""Steps of a series before its one-step errors count: the first means are guesses."""
-
-
-def factors(panel: Panel, prior: float = PRIOR) -> Array:
-    """Return each phase's share of a series' mean, float [N, M], 1 on average; phase 0 is that of step 0."""
-    m, seen = max(panel.season, 1), np.where(panel.mask, panel.values, 0.0)
-    phase = np.arange(panel.steps) % m
-    total, number = (np.stack([x[:, phase == p].sum(axis=1) for p in range(m)], axis=1) for x in (seen, panel.mask))
-    average = np.where((n := number.sum(axis=1)) > 0, total.sum(axis=1) / np.maximum(n, 1), 0.0)[:, None]  # [N, 1]
-    size = np.where(average > 0, average, 1.0)
-    raw = (total + prior) / (number * size + prior)
-    return np.asarray(raw / raw.mean(axis=1, keepdims=True))
-
-
-def means(panel: Panel, alpha: float, shape: Array) -> Array:
-    """Return the mean of each step as foreseen from the steps before it, float [N, T + 1], without the season's factor.
-
-    It is the aged sum of counts over the aged sum of factors, so that a quiet phase does not pull it down.
-    """
-    m, counts, weight = shape.shape[1], np.zeros(len(panel)), np.zeros(len(panel))
-    found = np.zeros((len(panel), panel.steps + 1))
-    for t in range(panel.steps):
-        seen = panel.mask[:, t]
-        counts = np.where(seen, (1 - alpha) * counts + panel.values[:, t], counts)
-        weight = np.where(seen, (1 - alpha) * weight + shape[:, t % m], weight)
-        found[:, t + 1] = counts / np.maximum(weight, 1e-9)
-    return found
-
-
-def spread_of(panel: Panel, expected: Array) -> tuple[Array, Array]:
-    """Return root mean square error and variance-to-mean ratio of one-step forecasts `expected` [N, T], float [N] each."""
-    late = panel.mask & (np.arange(panel.steps) >= panel.start[:, None] + WARM)
-    late = np.where(late.any(axis=1, keepdims=True), late, panel.mask)
-    error = rms(panel.values - expected, late)
-    average = np.where(late, np.abs(expected), 0.0).sum(axis=1) / np.maximum(late.sum(axis=1), 1)
-    return error, np.maximum(error**2 / np.where(average > 0, average, 1.0), POISSON)
+from bench_plugins._count_means import PRIOR, around, factors, means, spread_of
 
 
 class NegBin(ArrayModel):
@@ -80,8 +39,6 @@ class NegBin(ArrayModel):
 
     def predict(self, inputs: Panel, ctx: Context) -> Forecast:
         """Return the quantiles of each step's distribution; what is no count gets those of a normal."""
-        from scipy.stats import nbinom
-
         given = {**self.default(), **self.params}
         shape = factors(inputs, given["prior"] if inputs.counts else 1e12)  # factors of what may be negative mean nothing
         m, steps = shape.shape[1], np.arange(inputs.steps)
@@ -89,14 +46,8 @@ class NegBin(ArrayModel):
         error, ratio = spread_of(inputs, level[:, :-1] * shape[:, steps % m])
         ahead = np.arange(inputs.horizon)
         point = level[:, -1:] * shape[:, (inputs.steps + ahead) % m]  # [N, H]
-        quantiles = normal(point, np.repeat(error[:, None], inputs.horizon, axis=1), ctx.quantiles, counts=inputs.counts)
-        whole = (inputs.values == np.round(inputs.values)).all(axis=1) & (point <= LARGE).all(axis=1) & (level[:, -1] > 0) & inputs.counts
-        if whole.any():
-            r = ratio[whole, None, None]
-            turn = np.maximum(point[whole, : min(m, inputs.horizon), None], 1e-9)  # the season comes again, and so do its quantiles
-            each = np.asarray(nbinom.ppf(np.asarray(ctx.quantiles), turn / (r - 1), 1 / r))
-            quantiles[whole] = each[:, ahead % m]
-        return Forecast(quantiles, point, inputs.lengths == 0)
+        # the season comes again, and so do its quantiles
+        return Forecast(around(inputs, point, error, ratio, ctx.quantiles, min(m, inputs.horizon)), point, inputs.lengths == 0)
 
 
 def weighted(values: Array, weight: Array, levels: tuple[float, ...]) -> Array:

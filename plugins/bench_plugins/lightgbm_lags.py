@@ -76,13 +76,13 @@ class LightgbmLags(Model):
 
     def fit(self, train: Panel, ctx: Context) -> None:
         """Boost one set of trees for the mean and one for each knot; none where the panel holds no window to learn from."""
-        settings = {**_fixed(ctx), **self.default(), **self.params}
+        settings = {**fixed(ctx), **self.default(), **self.params}
         lags, rounds = settings.pop("lags"), settings.pop("n_estimators")
         self.at, self.turns, self.trees = knots(ctx.quantiles), turns_of(train), {}
         pairs = drawn(train, ctx.rows, EXAMPLES, ctx.seed)
         if not len(pairs):
             return
-        laid = lay_out(Source(train, self.turns), pairs, lags)
+        laid = lay_out(Source(train, self.turns, learnt=True), pairs, lags)
         target = (train.values[pairs.series, pairs.origin + pairs.ahead] - laid.anchor) / laid.scale
         data = lgb.Dataset(laid.x, target, params=settings, free_raw_data=False)
         losses: dict[str, Params] = {MEAN: {"objective": "l2"}} | {f"{q:g}": {"objective": "quantile", "alpha": q} for q in self.at}
@@ -124,7 +124,8 @@ class LightgbmLags(Model):
         self.trees = {name: lgb.Booster(model_file=folder / f"{name}.txt") for name in held["trees"]}
 
 
-def _fixed(ctx: Context) -> Params:
+def fixed(ctx: Context) -> Params:
+    """Return what is the same for all trees: seeds, threads and that their sums do not depend on these."""
     return {
         "seed": ctx.seed,
         "num_threads": ctx.threads,

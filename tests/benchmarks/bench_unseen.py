@@ -234,8 +234,8 @@ class Fits:
         return difference(mean, alone, "tuned", higher=True)
 
 
-def tried(split: Split, model: str) -> tuple[Fits, list[Trial]]:
-    """Search as a run does, with twenty fits and no portfolio."""
+def tried(split: Split, model: str, validations: tuple[str, ...] = ()) -> tuple[Fits, list[Trial]]:
+    """Search as a run does, with twenty fits and no portfolio; `validations`: by these alone, where a split has further stages."""
     kind = models(discover().sources["bench.models"][model])[model]
     space = {name: distribution_to_json(each) for name, each in space_of(kind, "churn").items()}
     plugin = Plugin(model, Source(model, model), space=space, default=dict(default_of(kind, "churn")), deterministic=kind.deterministic)
@@ -244,7 +244,7 @@ def tried(split: Split, model: str) -> tuple[Fits, list[Trial]]:
     def make(stage: str, params: Any, seed: int, *_: Any, **__: Any) -> Any:
         return stage, params, seed
 
-    scope = plans.Scope(stable_seed(split.task_id, model), split.ranking, split.validations)
+    scope = plans.Scope(stable_seed(split.task_id, model), split.ranking, validations or split.validations)
     fits.answered(plans._search(plugin, plans.Budget(20, 1), make, trials, scope))  # type: ignore[arg-type]
     return fits, trials
 

@@ -18,9 +18,11 @@ from plugins.network_kit import panel as panel_of
 import bench
 from bench.api import Context
 from bench.data.panel import Forecast
-from bench.execute.mean_of import KEY, MeanOf, configurations, make, params_of
+from bench.execute.mean_of import KEY, MeanOf, configurations, counted, fitted, make, params_of
 from bench.execute.prediction_files import read_prediction
 from bench.registry import discover
+from bench.report.words import params_table
+from bench.runs import cost
 from bench.runs.cell import Cell
 from bench.runs.run_events import JobRetried
 from bench.sources.load import loaded, requested
@@ -256,3 +258,14 @@ def test_a_fit_that_worked_once_and_not_again_ends_with_a_reason(tmp_path: Path)
     assert any(e["reason"] == "a configuration could not be fitted again: failed: RuntimeError: it broke" for e in means)
     rows = pl.read_parquet(tmp_path / "run" / "leaderboard.parquet").filter(pl.col("model") == "noisy")
     assert set(rows["tuning"]) == {"default", "tuned"}
+
+
+def test_one_that_counts_several_times_is_fitted_once_and_shown_once() -> None:
+    mean = params_of([{"x": 1}, {"x": 1}, {"x": 2}, {"x": 3}])
+    assert counted(mean) == [({"x": 1}, 2), ({"x": 2}, 1), ({"x": 3}, 1)]
+    assert (fitted(mean), len(configurations(mean)), fitted({"x": 1})) == (3, 4, 1)
+    entry = {"params": mean, "fit_seconds": 6.0, "predict_seconds": 0.0, "status": "ok"}
+    assert cost.spent(entry).configurations == 3
+    head, rows = params_table(json.dumps(mean))
+    assert head == ("parameter", "configuration 1, counts 2 times", "configuration 2", "configuration 3")
+    assert rows == [("x", "1", "2", "3")]

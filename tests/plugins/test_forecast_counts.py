@@ -19,7 +19,8 @@ from plugins.baseline_kit import (
 )
 from scipy.stats import nbinom
 
-from bench_plugins.forecast_counts import NegBin, SeasonalQuantiles, bench_models, factors, means, weighted
+from bench_plugins._count_means import factors, means
+from bench_plugins.forecast_counts import NegBin, SeasonalQuantiles, bench_models, weighted
 from bench_plugins.forecast_floors import Climatology
 
 MODELS = {m.name: m for m in bench_models()}

@@ -22,7 +22,7 @@ from plugins.baseline_kit import (
     panel_of,
 )
 
-from bench.data.panel import Panel
+from bench.data.panel import KNOWN, Panel
 from bench_plugins import _lag_features as lag_features
 from bench_plugins import lightgbm_lags
 from bench_plugins.forecast_floors import SeasonalNaive
@@ -32,7 +32,7 @@ FEW = replace(CTX, rows=300)
 QUICK = {"n_estimators": 30}
 
 
-def shops(n: int = 30, steps: int = 500, horizon: int = 14) -> tuple[Panel, Panel, np.ndarray]:
+def shops(n: int = 30, steps: int = 800, horizon: int = 14) -> tuple[Panel, Panel, np.ndarray]:
     """Make series with trend, weekly and yearly cycle: a panel to learn from, one to forecast from, and the truth."""
     rng, t = np.random.default_rng(0), np.arange(steps + horizon)
     week = np.exp(rng.normal(0, 0.4, (n, 7)))[np.arange(n)[:, None], t % 7]
@@ -64,6 +64,22 @@ def test_it_beats_the_seasonal_naive_and_covers_about_what_it_promises():
     assert mase(median, truth, later) < 0.85 * mase(forecast(SeasonalNaive, later).mean, truth, later)
     assert mase(answer.mean, truth, later) < 0.85 * mase(forecast(SeasonalNaive, later).mean, truth, later)
     assert covered == pytest.approx(0.8, abs=0.12)
+
+
+def test_a_year_is_learnt_where_the_data_hold_it_twice_and_not_before():
+    """In less, the day of the year is the time that has passed by another name: a drift of the level would be learnt as a season."""
+    two, one = (panel_of([np.zeros(days)]) for days in (740, 720))
+    assert lag_features.seen_twice(two).all()
+    assert [name for name, seen in zip(KNOWN, lag_features.seen_twice(one), strict=True) if not seen] == ["year_sin", "year_cos"]
+    assert lag_features.seen_twice(replace(one, freq="")).all(), "numbered steps have no year, and no column that says so"
+
+    rng, t = np.random.default_rng(0), np.arange(400)
+    drift = 20 * np.exp(0.6 * np.sin(t / 60)) * np.ones((12, 1)) + rng.normal(0, 1, (12, 400))
+    panel = panel_of(drift[:, :390])
+    model = fitted(LightgbmLags, panel, FEW, **QUICK)
+    elsewhere = replace(panel, known=np.roll(panel.known, 200, axis=1) * [0, 0, 0, 0, 0, 0, 1, 1] + panel.known * [1, 1, 1, 1, 1, 1, 0, 0])
+    assert not np.array_equal(elsewhere.known, panel.known)
+    assert (model.predict(elsewhere, CTX).quantiles == model.predict(panel, CTX).quantiles).all(), "the day of the year plays no part"
 
 
 @pytest.mark.parametrize("counts", [False, True])

@@ -107,7 +107,7 @@ PATHOLOGICAL = {
 }
 FORECASTERS = (
     "zero", "naive", "seasonal-naive", "window-average", "climatology", "ets", "theta", "croston-sba", "tsb", "adida", "lightgbm-lags",
-    "arima", "state-space", "lstm", "seq2seq", "self-attention", "direct", "negbin", "seasonal-quantiles",
+    "lightgbm-counts", "arima", "state-space", "lstm", "seq2seq", "self-attention", "direct", "negbin", "seasonal-quantiles",
 )  # fmt: skip
 
 

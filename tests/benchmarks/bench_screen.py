@@ -11,19 +11,17 @@ replaced, what comes of it on test, and the gain over all pairs beside today's. 
 from __future__ import annotations
 
 import argparse
-import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from bench_stands import Told, told
+from bench_stands import Told, pairs, told
 from bench_unseen import KINDS, LOGS, MODELS, Fits, beside, made, tried
 from optuna.distributions import distribution_to_json
 
 from bench.data.ragged import hashed
-from bench.errors import BenchError
 from bench.execute.jobs import stable_seed, trial_seed
 from bench.execute.task_space import default_of, space_of
 from bench.tasks.base import Split
@@ -68,7 +66,7 @@ def main() -> None:
         for adapter in LOGS:
             for kind in given.kind:
                 name, make = f"{adapter}-{kind}-{seed}-{given.users}", partial(made, adapter, kind, seed, given.users)
-                found += pairs(given.folder / name, make, given.model)
+                found += pairs(given.folder / name, make, given.model, searched)
     base = np.array([gain(pair[TODAY][1]) for pair in found])
     for name in found[0]:
         taken = [one for pair in found if (one := pair[name][1]) and one.holds(ERRORS)]
@@ -84,25 +82,10 @@ def gain(one: Told | None) -> float:
     return one.gain if one and one.holds(ERRORS) else 0.0
 
 
-def pairs(file: Path, make: Callable[[], Split], names: Sequence[str]) -> list[Pair]:
-    """Search one log with every model in every way, or read what was found."""
-    split: Split | None = None
-    found = []
-    for model in names:
-        own = file.with_name(f"{file.name}-{model}.pkl")
-        if not own.is_file():
-            try:
-                split = split or make()
-            except BenchError as error:
-                print(f"{file.name}: {error}")
-                return found
-            own.write_bytes(pickle.dumps(searched(split, model) if split.unseen else {}))
-        found.append(pickle.loads(own.read_bytes()))  # written above
-    return [pair for pair in found if pair]
-
-
 def searched(split: Split, model: str) -> Pair:
-    """Search as today, and in each of the ways."""
+    """Search as today, and in each of the ways; nothing where no unseen user can be asked."""
+    if not split.unseen:
+        return {}
     latest, stages, truths = split.validations[0], dict(split.stages), dict(split.truths)
     train = stages[latest].train
     for share in {way.share for way in WAYS}:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from bench_unseen import KINDS, LOGS, MODELS, Fits, beside, made, tried
@@ -108,7 +109,7 @@ def main() -> None:
         for adapter in LOGS:
             for kind in given.kind or KINDS:
                 make = partial(made, adapter, kind, seed, given.users)
-                found += pairs(given.folder / f"{adapter}-{kind}-{seed}-{given.users}", make, given.model or MODELS)
+                found += pairs(given.folder / f"{adapter}-{kind}-{seed}-{given.users}", make, given.model or MODELS, searched)
     gains = {name: np.array([gain(pair, rule) for pair in found]) for name, rule in RULES.items()}
     today = next(iter(gains.values()))
     for name, each in gains.items():
@@ -124,8 +125,8 @@ def gain(pair: Pair, rule: Rule) -> float:
     return one.gain if one else 0.0
 
 
-def pairs(file: Path, make: Callable[[], Split], names: Sequence[str]) -> list[Pair]:
-    """Search one log with every model, or read what was found."""
+def pairs(file: Path, make: Callable[[], Split], names: Sequence[str], search: Callable[[Split, str], Any]) -> list[Any]:
+    """Search one log with every model, or read what was found; nothing found is left out."""
     split: Split | None = None
     found = []
     for model in names:
@@ -136,7 +137,7 @@ def pairs(file: Path, make: Callable[[], Split], names: Sequence[str]) -> list[P
             except BenchError as error:
                 print(f"{file.name}: {error}")
                 return found
-            own.write_bytes(pickle.dumps(searched(split, model)))
+            own.write_bytes(pickle.dumps(search(split, model)))
         found.append(pickle.loads(own.read_bytes()))  # written above
     return [pair for pair in found if pair]
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from bench.api import Array
 from bench.data.panel import Panel
+from bench_plugins._count_means import means
 from bench_plugins._lag_features import Pairs, Source, average, known_of
 
 MEMORIES = (0.01, 0.1, 0.3)
@@ -87,14 +88,7 @@ class Counts:
 
 def aged(panel: Panel, alpha: float) -> Array:
     """Return the mean count of each series before each step, float [N, T + 1]: what is t steps old weighs (1 - alpha) ** t."""
-    counts, weight, found = np.zeros(len(panel)), np.zeros(len(panel)), np.zeros((len(panel), panel.steps + 1))
-    seen = panel.mask & (np.arange(panel.steps) >= panel.start[:, None])
-    for t in range(panel.steps):
-        now = seen[:, t]
-        counts = np.where(now, (1 - alpha) * counts + panel.values[:, t], counts)
-        weight = np.where(now, (1 - alpha) * weight + 1.0, weight)
-        found[:, t + 1] = counts / np.maximum(weight, 1e-9)
-    return found
+    return means(panel, alpha, np.ones((len(panel), 1)))
 
 
 def _by_phase(panel: Panel) -> tuple[Array, Array]:

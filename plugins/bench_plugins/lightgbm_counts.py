@@ -76,7 +76,7 @@ class LightgbmCounts(Model):
         early = train.ending(np.full(len(train), first))
         trees = self._grown(early, ctx)
         if trees is not None:
-            self.share = self._confirmed(train, trees, self._weight(early), range(first, train.steps, train.horizon))
+            self.share = self._confirmed(train, trees, self._weight(early), range(first, train.steps, train.horizon), ctx)
         self.trees = self._grown(train, ctx) if self.share else None
 
     def predict(self, inputs: Panel, ctx: Context) -> Forecast:
@@ -85,7 +85,7 @@ class LightgbmCounts(Model):
         if self.trees is None or not len(inputs):
             return base
         counts, pairs = self._counts(inputs), all_steps(inputs)
-        raw = [self._raw(self.trees, counts.lay_out(pairs.part(at), self.given["lags"]).x) for at in range(0, len(pairs), BLOCK)]
+        raw = [self._raw(self.trees, counts.lay_out(pairs.part(at), self.given["lags"]).x, ctx) for at in range(0, len(pairs), BLOCK)]
         correction = np.exp(self.share * np.concatenate(raw))
         point = np.asarray(base.mean) * correction.reshape(len(inputs), inputs.horizon)
         error, ratio = self._spread(inputs)
@@ -94,8 +94,8 @@ class LightgbmCounts(Model):
     def _counts(self, panel: Panel, *, learnt: bool = False) -> Counts:
         return Counts(panel, self.turns, self.given["alpha"], PRIOR, learnt=learnt)
 
-    def _raw(self, trees: lgb.Booster, x: Array) -> Array:
-        return np.asarray(trees.predict(x, raw_score=True, num_threads=1), float)
+    def _raw(self, trees: lgb.Booster, x: Array, ctx: Context) -> Array:
+        return np.asarray(trees.predict(x, raw_score=True, num_threads=ctx.threads), float) if len(x) else np.zeros(0)
 
     def _spread(self, panel: Panel) -> tuple[Array, Array]:
         """Return root mean square error and variance-to-mean ratio of `negbin`'s one-step forecasts, float [N] each."""
@@ -120,13 +120,13 @@ class LightgbmCounts(Model):
         data = lgb.Dataset(laid.x, y, weight=weight, init_score=laid.offset + shared, free_raw_data=False)
         return lgb.train({**fixed(ctx), **more, **settings}, data, self.given["n_estimators"], callbacks=[winding_down(ctx)])
 
-    def _confirmed(self, panel: Panel, trees: lgb.Booster, weight: Array, origins: range) -> float:
+    def _confirmed(self, panel: Panel, trees: lgb.Booster, weight: Array, origins: range, ctx: Context) -> float:
         """Return the share of the correction with the least Poisson deviance in windows that the trees have not seen."""
         counts, loss = self._counts(panel), np.zeros(len(SHARES))
         for origin in origins:
             series, ahead = np.nonzero(panel.mask[:, origin : origin + panel.horizon] & (panel.start < origin)[:, None])
             laid = counts.lay_out(Pairs(series, np.full(len(series), origin), ahead), self.given["lags"])
-            y, raw = panel.values[series, origin + ahead], self._raw(trees, laid.x) if len(series) else np.zeros(0)
+            y, raw = panel.values[series, origin + ahead], self._raw(trees, laid.x, ctx)
             score = laid.offset + np.multiply.outer(SHARES, raw)  # [shares, P]
             loss += (weight[series] * (np.exp(score) - y * score)).sum(axis=1)
         return SHARES[int(loss.argmin())]

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.execute.mean_of import counted
 from bench.tasks.base import LABEL_FREE, SECOND, TUNED
-from bench.tune.decide import ALONE, ERRORS, LEAST, WINDOWS
+from bench.tune.decide import ALONE, ERRORS, FEW, LEAST, WINDOWS
 from bench.tune.plan import TOGETHER, UNSEEN
 
 NAMES = {SECOND: f"{TUNED}, by the labels of the other half"}
@@ -45,7 +46,9 @@ def _of_one(tuning: str, choice: Choice, default: Choice, *, higher: bool) -> It
     if unseen is not None:
         yield f"Users whom it had not seen say {unseen[0]:+.4f} (standard error {unseen[1]:.4f}) against the default"
     needed = "the mean of both, past and unseen, must exceed" if unseen is not None else "an advantage must exceed"
-    least = f", and {LEAST:g}" if tuning == LABEL_FREE else ""
+    # before one was asked for, each configuration of such a mean counted once
+    each = [times for _, times in counted(json.loads(choice["params"]))]
+    least = f", and {LEAST:g}" if tuning == LABEL_FREE and (kept or len(each) < FEW or max(each) > 1) else ""
     yield f"To replace the default {needed} {ERRORS:g} of its standard errors{least}"
 
 

@@ -33,10 +33,8 @@ Arrays: TypeAlias = Mapping[str, Array]
 Prediction: TypeAlias = Sequence[Arrays]
 """What a job gave: one item for each part of its stage."""
 
-TUNED, SECOND = "tuned", "tuned-2"
-"""Tunings by the labels of either half of the entities; the rows of a board are of both, see `Task.cross_fitted`."""
-LABEL_FREE = "label-free"
-"""The tuning by what is injected, which needs no label."""
+TUNED, SECOND, LABEL_FREE = "tuned", "tuned-2", "label-free"
+"""Tunings by the labels of either half of the entities (the rows of a board are of both, see `Task.cross_fitted`), and by injections."""
 UNSEEN = "unseen"
 OLDER, RESEEDED = f"{UNSEEN}-older", f"{UNSEEN}-seeds"
 """Stages that confirm what a search of forecasts has found: windows before its validations, and these by fits with other seeds."""

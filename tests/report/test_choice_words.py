@@ -32,6 +32,14 @@ def test_without_labels_a_least_advantage_is_named() -> None:
     assert words.endswith("To replace the default an advantage must exceed 1.5 of its standard errors, and 0.05.")
 
 
+def test_a_mean_of_before_a_least_advantage_was_asked_for_is_not_said_to_have_met_one() -> None:
+    found = choice("label-free", 0.72)
+    for order, named in (((0, 0, 1, 2), True), ((0, 1, 2), False)):
+        mean = {**found, "params": json.dumps({"mean_of": [{"x": n} for n in order]})}
+        (words,) = choice_words([choice("default", 0.70), mean], higher=True)
+        assert words.endswith("and 0.05.") is named
+
+
 def test_of_errors_less_is_better() -> None:
     (words,) = choice_words([choice("default", 0.70), choice("tuned", 0.65)], higher=False)
     assert "better than the default by 0.0500 (standard error 0.0000)" in words
